@@ -1,0 +1,1 @@
+"""`barefaced bench`: frames per second, with the machine's description."""

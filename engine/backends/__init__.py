@@ -1,0 +1,1 @@
+"""One file each: a backend's name is its module's name."""

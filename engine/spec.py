@@ -1,0 +1,119 @@
+"""What a compiled network is: the Engine and Backend protocols, and the words that describe one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ShapeError
+
+Array: TypeAlias = NDArray[np.generic]
+
+
+class Precision(StrEnum):
+    """In what numbers a network computes. Inputs and outputs stay float32 in every precision."""
+
+    AUTO = "auto"
+    """The fastest that the device computes in hardware and the network's scores were checked in."""
+    F32 = "f32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a network runs."""
+
+    kind: str = "cpu"
+    """`cpu` or `cuda`."""
+    index: int = 0
+    """Which one of its kind, from 0."""
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and type of one input or output."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    """None is any size."""
+    dtype: np.dtype[np.generic]
+
+    def check(self, array: Array) -> None:
+        """Raise `ShapeError` unless `array` fits."""
+        fits = len(array.shape) == len(self.shape) and all(
+            want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(self.name, expected=self.shape, actual=array.shape)
+
+
+class Pending(Protocol):
+    """The outputs of a submitted run, later."""
+
+    def result(self) -> dict[str, Array]:
+        """Wait for the outputs. Raises `EngineError` when the run failed."""
+        ...
+
+
+class Engine(Protocol):
+    """A compiled network: named arrays in, named arrays out. Used by one thread at a time."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def description(self) -> str:
+        """Backend, version, device and the precision it really computes in, such as `openvino 2026.4.1 cpu bf16`."""
+        ...
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for `feeds`: every input by name. Raises `ShapeError` and `EngineError`."""
+        ...
+
+    def submit(self, feeds: Mapping[str, Array]) -> Pending:
+        """Start a run; `run(feeds)` is `submit(feeds).result()`. The feeds must not change until the result is taken."""
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds. Closing twice is fine; running after closing raises `EngineError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a file: ONNX bytes and what it is called."""
+
+    name: str
+    """Such as `generator`; used in messages, reports and cache keys."""
+    onnx: bytes
+    sha256: str
+    """Of `onnx`, in hexadecimal."""
+
+
+class Backend(Protocol):
+    """What a module in `engine/backends/` defines."""
+
+    def missing(self) -> str | None:
+        """Why the backend can't run here and how to get it, or None. Imports nothing heavy."""
+        ...
+
+    def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> Engine:
+        """Compile `network`. `threads` is how many CPU threads it may use, 0 for the runtime's own choice.
+
+        Raises `BackendMissing` when it can't run here on `device` in `precision` (never becomes another device in
+        silence) and `EngineError` when the network can't be compiled.
+        """
+        ...

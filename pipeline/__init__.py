@@ -1,0 +1,1 @@
+"""Video in, video out: decode, detect, track, align, segment, inpaint, blend, encode."""

@@ -1,0 +1,165 @@
+"""What flows through the pipeline.
+
+Each stage's output is a new frozen type that holds the one before, so a wrong order does not type-check:
+`Frame -> Detected -> Tracked -> Cropped -> Inpainted -> Frame`. Nothing is filled in later and nothing is mutated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry import CROP_SIZE, Affine, Box, Landmarks
+
+if TYPE_CHECKING:
+    import av
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the video, upright."""
+
+    index: int
+    """In decode order; gaps are dropped frames."""
+    time: Fraction
+    """Seconds, exact, as the input counts them."""
+    arrived: float
+    """`time.perf_counter()` at decode; latency is measured from it."""
+    planes: av.VideoFrame
+    """The decoder's own picture, never converted on the way through and never written to."""
+    pixel_aspect: Fraction = Fraction(1)
+    """A pixel's width over its height."""
+
+    @property
+    def width(self) -> int:
+        return self.planes.width
+
+    @property
+    def height(self) -> int:
+        return self.planes.height
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 RGB, converted when first asked for, read-only."""
+        from pipeline.pixels import read_rgb
+
+        image = read_rgb(self.planes, left=0, top=0, right=self.width, bottom=self.height)
+        image.flags.writeable = False
+        return image
+
+    def __repr__(self) -> str:
+        return f"Frame(index={self.index}, time={float(self.time):.3f} s, {self.width}x{self.height})"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face that a detector saw."""
+
+    box: Box
+    landmarks: Landmarks
+    score: float
+    """In [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A face followed over time."""
+
+    id: int
+    """Never used twice in a run; a cut ends every track."""
+    detection: Detection
+    """Where the face is in this frame: seen, or predicted and smoothed."""
+    age: int
+    """Frames since the track began, 0 in its first."""
+    unseen: int
+    """Frames since a detector last saw it, 0 when it did in this frame."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    frame: Frame
+    detections: tuple[Detection, ...] | None
+    """None when the detector did not look at this frame."""
+    cut: bool
+    """True when this frame begins a new shot."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    detected: Detected
+    tracks: tuple[Track, ...]
+
+    @property
+    def frame(self) -> Frame:
+        return self.detected.frame
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """A face cut out upright, and what hides it."""
+
+    track: Track
+    image: NDArray[np.uint8]
+    """(S, S, 3) uint8 RGB, S = `geometry.CROP_SIZE`."""
+    mask: NDArray[np.float32]
+    """(S, S) float32 in [0, 1]: what hides the face."""
+    crop_from_frame: Affine
+
+    def __post_init__(self) -> None:
+        if self.image.shape != (CROP_SIZE, CROP_SIZE, 3) or self.mask.shape != (CROP_SIZE, CROP_SIZE):
+            raise ValueError(f"a crop is {CROP_SIZE} square, not image {self.image.shape}, mask {self.mask.shape}")
+
+    def __repr__(self) -> str:
+        return f"FaceCrop(track={self.track.id}, masked={float(self.mask.mean()):.3f})"
+
+
+class Left(StrEnum):
+    """Why a face that was seen is not drawn."""
+
+    BARE = "bare"
+    """It wears no mask: nothing to do."""
+    TOO_SMALL = "too small"
+    TURNED_AWAY = "turned away"
+    UNCERTAIN = "uncertain"
+    """The networks do not agree that this is a masked face."""
+
+
+@dataclass(frozen=True)
+class Cropped:
+    tracked: Tracked
+    crops: tuple[FaceCrop, ...]
+    """The masked faces, to be drawn."""
+    left: tuple[tuple[Track, Left], ...]
+    """The other faces, each with why it is left as it is."""
+
+    @property
+    def frame(self) -> Frame:
+        return self.tracked.frame
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What the generator drew for one face."""
+
+    crop: FaceCrop
+    image: NDArray[np.uint8]
+    """(S, S, 3) uint8 RGB; only what the mask hides counts."""
+
+    def __repr__(self) -> str:
+        return f"Patch(track={self.crop.track.id})"
+
+
+@dataclass(frozen=True)
+class Inpainted:
+    cropped: Cropped
+    patches: tuple[Patch, ...]
+
+    @property
+    def frame(self) -> Frame:
+        return self.cropped.frame

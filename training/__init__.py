@@ -1,0 +1,1 @@
+"""How the networks we ship were made. Never imported by `pipeline` or `engine`."""
