@@ -16,12 +16,12 @@ CROP_SIZE = 256
 """Side of the canonical crop in pixels."""
 
 CANONICAL_LANDMARKS = (
-    np.array([[0.375, 0.350], [0.625, 0.350], [0.500, 0.490], [0.398, 0.622], [0.602, 0.622]]) * CROP_SIZE - 0.5
+    np.array([[0.375, 0.350], [0.625, 0.350], [0.500, 0.500], [0.390, 0.606], [0.610, 0.606]]) * CROP_SIZE - 0.5
 )
 """(5, 2) crop pixels: where eyes, nose tip and mouth corners of an upright frontal face lie.
 
 The eyes are a quarter of the crop apart and a third of the way down, so that the chin and a neck's length below it, where
-scarves and gaiters end, are inside. Proportions are the mean of detected frontal faces.
+scarves and gaiters end, are inside. Proportions are the mean of faces that the detector found in portraits.
 """
 
 LANDMARK_WEIGHTS = np.array([1.0, 1.0, 0.25, 0.15, 0.15])
