@@ -1,0 +1,78 @@
+"""The demonstration's clip as a file: the masked portrait in motion, with grain and a soundtrack of beeps."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
+from pipeline.demo.portrait import masked_portrait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FRAME_RATE = 30
+"""Frames in a second."""
+
+SAMPLE_RATE = 48_000
+"""Samples of sound in a second."""
+
+_GRAIN = 1.5
+"""Standard deviation of the noise in every frame, in steps of 8 bits: about that of a webcam in daylight."""
+
+
+def draw_frames(*, width: int, height: int, frames: int) -> Iterator[NDArray[np.uint8]]:
+    """`frames` pictures, each (height, width, 3) uint8 RGB. The same for the same size, every time."""
+    import cv2
+
+    random = np.random.default_rng(1)
+    grain = np.round(random.normal(0, _GRAIN, (height + 64, width + 64, 1))).astype(np.int16).repeat(3, axis=2)
+    for index in range(frames):
+        place = frame_from_portrait(Fraction(index, FRAME_RATE), width=width, height=height)
+        moved = warped(masked_portrait(), place, width=width, height=height)
+        top, left = random.integers(0, 64, 2)
+        noisy = cv2.add(moved, grain[top : top + height, left : left + width], dtype=cv2.CV_8U)
+        yield noisy.astype(np.uint8, copy=False)
+
+
+def beeps(seconds: Fraction) -> NDArray[np.float32]:
+    """(samples,) float32 in [-1, 1]: a tenth of a second of 1 kHz at the start of every second, faded in and out."""
+    times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    within = times % 1.0
+    loudness = np.clip(np.minimum(within, 0.1 - within) / 0.005, 0, 1)
+    samples: NDArray[np.float32] = (0.25 * loudness * np.sin(2 * np.pi * 1000 * times)).astype(np.float32)
+    return samples
+
+
+def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE * CYCLE_SECONDS) -> None:
+    """Write the clip to `path`: H.264 of high quality and AAC, 30 frames a second, as long as `frames` takes.
+
+    Sides must be even, as 4:2:0 asks for. Longer than `motion.CYCLE_SECONDS` and the motion repeats.
+    """
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "16", "preset": "veryfast"})
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.color_range, video.colorspace = ColorRange.MPEG, Colorspace.ITU709
+        video.color_primaries = video.color_trc = 1  # BT.709
+        sound = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        for index, image in enumerate(draw_frames(width=width, height=height, frames=frames)):
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+            )
+            picture.pts, picture.time_base = index, Fraction(1, FRAME_RATE)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        samples = av.AudioFrame.from_ndarray(beeps(Fraction(frames, FRAME_RATE))[None], format="fltp", layout="mono")
+        samples.sample_rate, samples.pts, samples.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
