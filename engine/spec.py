@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ShapeError
+from pipeline.errors import EngineError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Array: TypeAlias = NDArray[np.generic]
 
@@ -49,12 +52,26 @@ class TensorSpec:
     dtype: np.dtype[np.generic]
 
     def check(self, array: Array) -> None:
-        """Raise `ShapeError` unless `array` fits."""
+        """Raise `ShapeError` unless `array` has the shape, `EngineError` unless it has the type."""
         fits = len(array.shape) == len(self.shape) and all(
             want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
         )
         if not fits:
             raise ShapeError(self.name, expected=self.shape, actual=array.shape)
+        if array.dtype != self.dtype:
+            raise EngineError(f"{self.name} holds {array.dtype}, expected {self.dtype}: convert it with .astype")
+
+
+def checked_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The feeds in the order of `inputs`, each C-contiguous; what every backend does first.
+
+    Raises `ShapeError` for a wrong shape and `EngineError` for a wrong type or name.
+    """
+    if feeds.keys() != {spec.name for spec in inputs}:
+        raise EngineError(f"fed {sorted(feeds)}, expected {sorted(spec.name for spec in inputs)}")
+    for spec in inputs:
+        spec.check(feeds[spec.name])
+    return {spec.name: np.ascontiguousarray(feeds[spec.name]) for spec in inputs}
 
 
 class Pending(Protocol):
@@ -69,10 +86,14 @@ class Engine(Protocol):
     """A compiled network: named arrays in, named arrays out. Used by one thread at a time."""
 
     @property
-    def inputs(self) -> tuple[TensorSpec, ...]: ...
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+        ...
 
     @property
-    def outputs(self) -> tuple[TensorSpec, ...]: ...
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+        ...
 
     @property
     def description(self) -> str:
@@ -84,7 +105,10 @@ class Engine(Protocol):
         ...
 
     def submit(self, feeds: Mapping[str, Array]) -> Pending:
-        """Start a run; `run(feeds)` is `submit(feeds).result()`. The feeds must not change until the result is taken."""
+        """Start a run; `run(feeds)` is `submit(feeds).result()`.
+
+        The feeds must not change until the result is taken. Raises `ShapeError` and `EngineError`.
+        """
         ...
 
     def close(self) -> None:
@@ -101,6 +125,14 @@ class Network:
     onnx: bytes
     sha256: str
     """Of `onnx`, in hexadecimal."""
+
+    @classmethod
+    def of(cls, name: str, onnx: bytes) -> Network:
+        """A network of bytes that nobody vouches for: the hash is taken from them."""
+        return cls(name, onnx, hashlib.sha256(onnx).hexdigest())
+
+    def __repr__(self) -> str:
+        return f"Network({self.name}, {len(self.onnx)} bytes, sha256 {self.sha256[:12]})"
 
 
 class Backend(Protocol):

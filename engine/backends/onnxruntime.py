@@ -1,0 +1,119 @@
+"""ONNX Runtime: float32 on the CPU, and CUDA where the package `onnxruntime-gpu` and a GPU are."""
+
+from __future__ import annotations
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from engine.interface import Interface, read_interface
+from engine.pending import Working
+from engine.spec import Array, Device, Network, Precision, checked_feeds
+from pipeline.errors import BackendMissing, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnxruntime
+
+NAME = "onnxruntime"
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def missing() -> str | None:
+    """Why ONNX Runtime can't run here, or None."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "the package onnxruntime is not installed: pip install onnxruntime"
+    return None
+
+
+def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OnnxRuntimeEngine:
+    """Compile `network`.
+
+    Raises `BackendMissing` when the device is not there or comes up as another one, and for any precision but
+    float32; `EngineError` when the network can't be compiled.
+    """
+    reason = missing()
+    if reason is None and precision not in (Precision.AUTO, Precision.F32):
+        reason = f"computes in f32, not in {precision}; use precision auto or f32"
+    if reason is not None:
+        raise _missing(reason)
+    interface = read_interface(network)
+    session = _session(network, device, threads)
+    if session.get_providers()[0] != PROVIDERS[device.kind]:
+        raise _missing(f"was asked for {device} and came up as {session.get_providers()[0]}: see its messages above")
+    return OnnxRuntimeEngine(network, interface, session, device)
+
+
+def _missing(reason: str) -> BackendMissing:
+    return BackendMissing(f"engine {NAME}: {reason}", reasons={NAME: reason})
+
+
+def _session(network: Network, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    provider = PROVIDERS.get(device.kind)
+    if provider not in onnxruntime.get_available_providers():
+        raise _missing(
+            f"this build has no {device.kind} (for CUDA: pip install onnxruntime-gpu instead of onnxruntime)"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; they also come as exceptions
+    # Idle workers that spin would take the other stages' cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    choice = (provider, {"device_id": str(device.index)}) if device.kind == "cuda" else provider
+    try:
+        return onnxruntime.InferenceSession(network.onnx, options, providers=[choice])
+    except Exception as error:  # its errors share no base class of their own
+        raise EngineError(f"engine {NAME} can't compile {network.name}: {str(error)[:300]}") from error
+
+
+class OnnxRuntimeEngine:
+    """A network in ONNX Runtime."""
+
+    def __init__(
+        self, network: Network, interface: Interface, session: onnxruntime.InferenceSession, device: Device
+    ) -> None:
+        self.inputs = interface.inputs
+        self.outputs = interface.outputs
+        self._name = network.name
+        self._device = device
+        self._session: onnxruntime.InferenceSession | None = session
+        self._worker: ThreadPoolExecutor | None = None
+
+    @property
+    def description(self) -> str:
+        """Such as `onnxruntime 1.31.1 cpu f32`."""
+        import onnxruntime
+
+        return f"{NAME} {onnxruntime.__version__} {self._device} {Precision.F32}"
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
+        return self._compute(self._open(), checked_feeds(self.inputs, feeds))
+
+    def submit(self, feeds: Mapping[str, Array]) -> Working:
+        """Start a run in a thread of the engine's own. Raises `ShapeError` and `EngineError`."""
+        session, arrays = self._open(), checked_feeds(self.inputs, feeds)
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"{NAME} {self._name}")
+        return Working(self._worker.submit(self._compute, session, arrays))
+
+    def close(self) -> None:
+        """Release the session, after the runs under way."""
+        if self._worker is not None:
+            self._worker.shutdown()
+        self._worker = self._session = None
+
+    def _open(self) -> onnxruntime.InferenceSession:
+        if self._session is None:
+            raise EngineError(f"engine {NAME} of {self._name} is closed")
+        return self._session
+
+    def _compute(self, session: onnxruntime.InferenceSession, arrays: dict[str, Array]) -> dict[str, Array]:
+        names = [spec.name for spec in self.outputs]
+        try:
+            return dict(zip(names, session.run(names, arrays), strict=True))
+        except Exception as error:  # its errors share no base class of their own
+            raise EngineError(f"engine {NAME} can't run {self._name}: {str(error)[:300]}") from error

@@ -1,0 +1,128 @@
+"""What a network takes and gives, read from its ONNX bytes without any runtime.
+
+ONNX is a protocol buffer: a message is a list of fields, each a number and a value. A dozen field numbers of
+`onnx.proto` are all that is needed, so that every backend describes a network in the same words, the identity
+backend needs no runtime, and a manifest can be checked against its network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from engine.spec import Network, TensorSpec
+from pipeline.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Value: TypeAlias = int | bytes
+
+# Field numbers of onnx.proto.
+MODEL_GRAPH = 7
+GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 5, 11, 12
+INITIALIZER_NAME = 8
+VALUE_NAME, VALUE_TYPE = 1, 2
+TYPE_TENSOR = 1
+TENSOR_ELEMENT, TENSOR_SHAPE = 1, 2
+SHAPE_DIMENSION = 1
+DIMENSION_VALUE = 1
+
+DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
+"""TensorProto.DataType, those that numpy has."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network's inputs and outputs, in the graph's order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def read_interface(network: Network) -> Interface:
+    """Inputs and outputs of `network`. Raises `EngineError` when its bytes are not a whole ONNX file."""
+    try:
+        graph = _only(network.onnx, MODEL_GRAPH)
+        fields = list(_fields(graph))
+        constants = {_only(value, INITIALIZER_NAME) for number, value in fields if number == GRAPH_INITIALIZER}
+        inputs = [value for number, value in fields if number == GRAPH_INPUT]
+        outputs = [value for number, value in fields if number == GRAPH_OUTPUT]
+        interface = Interface(
+            # Files of the first ONNX versions list their weights among the inputs.
+            inputs=tuple(_tensor(value) for value in inputs if _only(value, VALUE_NAME) not in constants),
+            outputs=tuple(_tensor(value) for value in outputs),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"network {network.name} is not a whole ONNX file ({error}): fetch or export it anew"
+        ) from error
+    if not interface.inputs or not interface.outputs:
+        raise EngineError(f"network {network.name} has no inputs or no outputs: fetch or export it anew")
+    return interface
+
+
+def _tensor(value_info: Value) -> TensorSpec:
+    tensor = _only(_only(value_info, VALUE_TYPE), TYPE_TENSOR)
+    fields = dict(_fields(tensor))
+    shape = tuple(
+        _dimension(dimension) for number, dimension in _fields(fields[TENSOR_SHAPE]) if number == SHAPE_DIMENSION
+    )
+    name = _only(value_info, VALUE_NAME).decode()
+    element = fields[TENSOR_ELEMENT]
+    if element not in DTYPES:
+        raise ValueError(f"{name} has element type {element!r}")
+    return TensorSpec(name, shape, np.dtype(DTYPES[int(element)]))
+
+
+def _dimension(dimension: Value) -> int | None:
+    """None when it has a name or nothing instead of a number."""
+    size = dict(_fields(dimension)).get(DIMENSION_VALUE)
+    return size if isinstance(size, int) else None
+
+
+def _only(message: Value, number: int) -> bytes:
+    """The one sub-message or string with this field number."""
+    found = [value for field, value in _fields(message) if field == number]
+    if len(found) != 1 or not isinstance(found[0], bytes):
+        raise ValueError(f"field {number} occurs {len(found)} times")
+    return found[0]
+
+
+def _fields(message: Value) -> Iterator[tuple[int, Value]]:
+    """Field numbers and values; a value is an int, or bytes for strings, sub-messages and fixed-size numbers."""
+    if not isinstance(message, bytes):
+        raise TypeError("a number where a message was expected")
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == 0:
+            value, position = _varint(message, position)
+            yield number, value
+            continue
+        if wire_type == 2:
+            length, position = _varint(message, position)
+        elif wire_type in (1, 5):
+            length = 8 if wire_type == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire_type} at byte {position}")
+        if position + length > len(message):
+            raise ValueError(f"it ends at byte {len(message)}, inside a field")
+        yield number, message[position : position + length]
+        position += length
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """A number of seven bits a byte, the highest bit saying that more follow; and the position behind it."""
+    number = shift = 0
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return number, position
+    raise ValueError(f"it breaks off at byte {position}")

@@ -1,0 +1,108 @@
+"""The networks that we ship: `<name>.onnx` beside `<name>.json`, its manifest.
+
+Weights may be stored in float16 behind Cast nodes: half the bytes in the package, and float32 in and out all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.interface import Interface, read_interface
+from engine.spec import Network, TensorSpec
+from pipeline.errors import CheckpointError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+
+PACKAGE = resources.files(__name__)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a network that we ship."""
+
+    name: str
+    sha256: str
+    """Of the ONNX file, in hexadecimal."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    data: str
+    """What it was trained on."""
+    steps: int
+    """How many optimiser steps it was trained for."""
+    scores: Mapping[str, float]
+    """On held-out faces, by the names that `barefaced evaluate` uses."""
+    terms: str
+    """Under which terms it may be used."""
+
+    def dumps(self) -> str:
+        """As JSON; `inputs` and `outputs` are lists of name, shape (null is any size) and dtype."""
+        told = vars(self) | {
+            "inputs": [_told(spec) for spec in self.inputs],
+            "outputs": [_told(spec) for spec in self.outputs],
+            "scores": dict(self.scores),
+        }
+        return json.dumps(told, indent=2) + "\n"
+
+    @classmethod
+    def loads(cls, text: str) -> Manifest:
+        """From JSON as `dumps` writes it. Raises `CheckpointError` for anything else."""
+        try:
+            told = json.loads(text)
+            inputs, outputs = (tuple(_spec(**spec) for spec in told.pop(side)) for side in ("inputs", "outputs"))
+            return cls(inputs=inputs, outputs=outputs, **told)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"not a network's manifest ({error!r}): export the network anew") from error
+
+
+def names(folder: Traversable = PACKAGE) -> tuple[str, ...]:
+    """The networks in `folder`, in alphabetical order."""
+    files = [entry.name for entry in folder.iterdir()]
+    return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
+
+
+def manifest(name: str, folder: Traversable = PACKAGE) -> Manifest:
+    """What is known of the network called `name`. Raises `CheckpointError` when it is absent or broken."""
+    found = Manifest.loads(_read(folder, f"{name}.json").decode(errors="replace"))
+    if found.name != name:
+        raise CheckpointError(f"{name}.json is the manifest of {found.name}: reinstall barefaced")
+    return found
+
+
+def shipped(name: str, folder: Traversable = PACKAGE) -> Network:
+    """The network called `name`, checked. Raises `CheckpointError` when its file is not what its manifest says."""
+    told, onnx = manifest(name, folder), _read(folder, f"{name}.onnx")
+    sha256 = hashlib.sha256(onnx).hexdigest()
+    if sha256 != told.sha256:
+        raise CheckpointError(f"{name}.onnx has sha256 {sha256}, its manifest says {told.sha256}: reinstall barefaced")
+    network = Network(name, onnx, sha256)
+    try:
+        interface = read_interface(network)
+    except EngineError as error:
+        raise CheckpointError(f"{name}.onnx is what its manifest says, but no network: export it anew") from error
+    if interface != Interface(told.inputs, told.outputs):
+        raise CheckpointError(f"{name}.onnx has other inputs or outputs than its manifest says: export it anew")
+    return network
+
+
+def _read(folder: Traversable, file_name: str) -> bytes:
+    try:
+        return folder.joinpath(file_name).read_bytes()
+    except OSError as error:
+        have = ", ".join(names(folder)) or "none"
+        raise CheckpointError(f"{file_name} is not among the networks here (there are: {have})") from error
+
+
+def _told(spec: TensorSpec) -> dict[str, object]:
+    return {"name": spec.name, "shape": spec.shape, "dtype": spec.dtype.name}
+
+
+def _spec(*, name: str, shape: list[int | None], dtype: str) -> TensorSpec:
+    return TensorSpec(name, tuple(shape), np.dtype(dtype))
