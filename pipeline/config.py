@@ -1,0 +1,176 @@
+"""What can be set: frozen dataclasses, read from a TOML file, overridden by flags, with one meaning in both.
+
+A field's key is its name with dashes: `detect_every` is the flag `--detect-every 3` and in TOML `detect-every = 3`. The
+rule beside each field parses and checks it, and says what is allowed, whichever way the value came. Importing this
+module loads nothing heavy, so that `barefaced --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.rules import Choice, Modules, Rule, Switch, Text, Time, Whole, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that can be set: where it lives, what it means and what it may be."""
+
+    key: str
+    group: str
+    default: object
+    rule: Rule
+    meaning: str
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What is read."""
+
+    start: Fraction | None = setting(
+        None, Time(), "begin here, counted from the start of the input: seconds or h:m:s, exact; the output begins at 0"
+    )
+    end: Fraction | None = setting(None, Time(), "end before this time, counted in the same way; sound is cut with it")
+    hardware_decoder: str | None = setting(
+        None, Text(), "decode on this hardware, such as cuda, vaapi or videotoolbox; `barefaced doctor` lists them"
+    )
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written."""
+
+    codec: str = setting("h264", Choice(("h264", "hevc", "vp9", "av1", "ffv1")), "video codec; ffv1 loses nothing")
+    quality: int | None = setting(
+        None, Whole(0, 100), "from 0, worst, to 100, best; left out, one that is hard to tell from the input"
+    )
+    preset: str | None = setting(None, Text(), "the encoder's own word for speed, such as ultrafast or slow for h264")
+    overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
+    mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark: AI-generated face")
+
+
+@dataclass(frozen=True)
+class FacesConfig:
+    """How faces are found."""
+
+    detector: str = setting("retinaface", Modules("pipeline/detectors"), "what finds faces")
+    detect_every: int = setting(
+        5,
+        Whole(1, 120),
+        "look for faces in every n-th frame, follow them between; raise it and new faces show later",
+    )
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What runs the networks."""
+
+    engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
+    device: str = setting("cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "where; never replaced in silence")
+    precision: str = setting(
+        "auto", Choice(("auto", "f32", "bf16", "fp16", "int8")), "in what numbers; auto: the fastest the device has"
+    )
+    threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is said about a run."""
+
+    stats: bool = setting(default=False, rule=Switch(), meaning="print where the time went, stage by stage")
+    report: str | None = setting(None, Text(), "write a JSON report to this file; - is standard output")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run over recorded video or pictures."""
+
+    input: InputConfig = InputConfig()
+    output: OutputConfig = OutputConfig()
+    faces: FacesConfig = FacesConfig()
+    engine: EngineConfig = EngineConfig()
+    report: ReportConfig = ReportConfig()
+
+    def __post_init__(self) -> None:
+        start, end = self.input.start or Fraction(0), self.input.end
+        if end is not None and end <= start:
+            raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
+
+
+def settings() -> tuple[Setting, ...]:
+    """Every setting of `Config`, group by group, in the order in which they stand."""
+    return tuple(_settings())
+
+
+def _settings() -> Iterator[Setting]:
+    for group, section in _sections().items():
+        for each in fields(section):
+            key = each.name.replace("_", "-")
+            yield Setting(key, group, each.default, each.metadata["rule"], each.metadata["meaning"])
+
+
+def read(path: Path) -> dict[str, object]:
+    """What a TOML file sets, by key, parsed and checked.
+
+    Raises `ConfigError` for a file that can't be read, an unknown key (naming the nearest) and a value that is not
+    allowed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(f"config file {path} can't be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not TOML: {error}") from error
+    known = {setting.key: setting for setting in settings()}
+    values: dict[str, object] = {}
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(f"config file {path}: {_unknown(key, value, known)}")
+        try:
+            values[key] = known[key].rule.from_toml(key, value)
+        except ConfigError as error:
+            raise ConfigError(f"config file {path}: {error}") from error
+    return values
+
+
+def build(*layers: Mapping[str, object]) -> Config:
+    """The settings that `layers` give by key, later layers over earlier ones, over the defaults.
+
+    Values are parsed already, by `read` or by a rule's `from_text`. Raises `ConfigError` for an unknown key and where
+    two settings contradict each other.
+    """
+    values: dict[str, object] = {}
+    for layer in layers:
+        values.update(layer)
+    known = {setting.key: setting for setting in settings()}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(_unknown(key, value, known))
+    sections = {
+        group: section(**{key.replace("-", "_"): value for key, value in values.items() if known[key].group == group})
+        for group, section in _sections().items()
+    }
+    return Config(**sections)
+
+
+def _sections() -> dict[str, type]:
+    return {each.name: type(each.default) for each in fields(Config)}
+
+
+def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
+    nearest = get_close_matches(key.replace("_", "-").lower(), known, n=1)
+    if nearest:
+        return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
+    if isinstance(value, dict):
+        return f"[{key}] is a table; settings stand at the top level: {', '.join(known)}"
+    return f"unknown key {key!r}; there are: {', '.join(known)}"
