@@ -1,0 +1,124 @@
+"""The bounded queue between two threads.
+
+A channel is two queues that run in opposite directions: items go down to the reader, and each item that is taken sends
+a free slot back up to the writer. Both are `queue.SimpleQueue`, whose `put` never waits and may interrupt itself. So
+`close` and `cancel` may be called from any thread and from a signal handler, and what wakes a waiting thread lies in
+the queue until that thread sees it: no wake-up is lost. The locks inside these queues are the only ones of the
+program, and no code of ours runs while one is held.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from queue import SimpleQueue
+from time import perf_counter
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Item = TypeVar("Item")
+
+
+class Cancelled(BaseException):
+    """The stream was called off: not an end that may be finalised, and no fault of whoever sees it.
+
+    A `BaseException`, as `GeneratorExit` is, so that a stage's `except Exception` does not take it for a bad item.
+    Let it pass: release what you hold in `finally`, and finalise nothing.
+    """
+
+
+class WaitClock:
+    """The seconds that one thread spent waiting, in `with` blocks. Any thread may read it, also during a wait."""
+
+    def __init__(self) -> None:
+        # Total, and when the present wait began: one tuple, so that a reader never sees half of a change.
+        self._state: tuple[float, float | None] = (0.0, None)
+
+    def __enter__(self) -> None:
+        self._state = (self._state[0], perf_counter())
+
+    def __exit__(self, *_: object) -> None:
+        self._state = (self.seconds, None)
+
+    @property
+    def seconds(self) -> float:
+        """All waits so far, the present one included."""
+        total, since = self._state
+        return total if since is None else total + perf_counter() - since
+
+
+class _Signal(Enum):
+    END = "end"
+
+
+class Channel(Generic[Item]):
+    """A bounded queue with one writer and one reader: `put` at one end, iterate at the other.
+
+    At most `capacity` items lie in it. It ends in one of two ways. `close`, by the writer: the reader gets what is left
+    and then the end. `cancel`, by anyone: what is left is lost, the reader gets `Cancelled` and the writer is refused.
+    """
+
+    def __init__(self, *, capacity: int) -> None:
+        """Raises `ValueError` when `capacity` is less than 1."""
+        if capacity < 1:
+            raise ValueError(f"a channel holds at least 1 item, not {capacity}")
+        self._items: SimpleQueue[Item | _Signal] = SimpleQueue()
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(capacity):
+            self._slots.put(None)
+        self._cancelled = False
+        self._blocked = WaitClock()
+        self._starved = WaitClock()
+
+    def put(self, item: Item) -> bool:
+        """Hand `item` to the reader, waiting for a free slot. False when it was refused: nobody will read on."""
+        with self._blocked:
+            self._slots.get()
+        if self._cancelled:
+            self._slots.put(None)  # the next put must not wait either
+            return False
+        self._items.put(item)
+        return True
+
+    def close(self) -> None:
+        """Say, as the writer, that no more items come."""
+        self._items.put(_Signal.END)
+
+    def cancel(self) -> None:
+        """Call the stream off and wake both ends, now and in every later call. Cancelling again is fine."""
+        self._cancelled = True
+        # No early return for the second call: the first may have been interrupted right here.
+        self._items.put(_Signal.END)
+        self._slots.put(None)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        """The next item, waiting for it. Raises `StopIteration` at the end, `Cancelled` after `cancel`; then always."""
+        with self._starved:
+            item = self._items.get()
+        if self._cancelled:
+            self._items.put(_Signal.END)
+            raise Cancelled("the stream was cancelled")
+        if item is _Signal.END:
+            self._items.put(_Signal.END)
+            raise StopIteration
+        self._slots.put(None)
+        return item
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the stream was called off."""
+        return self._cancelled
+
+    @property
+    def starved_seconds(self) -> float:
+        """How long the reader has waited for items: upstream is slow."""
+        return self._starved.seconds
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long the writer has waited for a free slot: downstream is slow."""
+        return self._blocked.seconds
