@@ -1,0 +1,58 @@
+# One word a habit. Needs Python 3.11 or newer and make; all else is installed into .venv.
+#
+#   make demo     install what running needs, run the demo, leave its pictures in ./demo
+#   make test     install the test and training extras, run the test suite
+#   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
+#   make check    formatting, lint, types
+#   make bench    frames per second on this machine; PEERS=1 adds the comparison with other programs
+#   make clean    remove .venv and whatever was made here
+#
+# PYTHON=python3.12 chooses the interpreter, VENV=elsewhere the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
+
+# A stamp says that its extras are installed as pyproject.toml and constraints.txt now ask for: the second time is cheap.
+RUN_STAMP := $(VENV)/.installed-run
+TEST_STAMP := $(VENV)/.installed-test
+
+.PHONY: demo test setup check bench clean
+
+demo: $(RUN_STAMP)
+	$(BIN)/barefaced demo
+
+test: $(TEST_STAMP)
+	$(BIN)/python -m pytest
+
+setup: $(VENV)/bin/python
+	$(INSTALL) ".$(if $(EXTRAS),[$(EXTRAS)])"
+	touch $(RUN_STAMP)
+
+check: $(TEST_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(RUN_STAMP)
+	$(BIN)/barefaced bench pipeline
+	$(if $(PEERS),$(BIN)/barefaced bench peers)
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "barefaced needs Python 3.11 or newer, this is %d.%d; name another: make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) .
+	touch $@
+
+$(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) ".[test,training]"
+	touch $@ $(RUN_STAMP)
