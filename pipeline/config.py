@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""Words for speed; a test holds them equal to those of `pipeline.encoders`, which is heavy to import."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One thing that can be set: where it lives, what it means and what it may be."""
@@ -42,7 +46,7 @@ class InputConfig:
     )
     end: Fraction | None = setting(None, Time(), "end before this time, counted in the same way; sound is cut with it")
     hardware_decoder: str | None = setting(
-        None, Text(), "decode on this hardware, such as cuda, vaapi or videotoolbox; `barefaced doctor` lists them"
+        None, Text(), "decode on this hardware, such as cuda, qsv or videotoolbox; `barefaced doctor` lists them"
     )
 
 
@@ -50,11 +54,21 @@ class InputConfig:
 class OutputConfig:
     """What is written."""
 
-    codec: str = setting("h264", Choice(("h264", "hevc", "vp9", "av1", "ffv1")), "video codec; ffv1 loses nothing")
-    quality: int | None = setting(
-        None, Whole(0, 100), "from 0, worst, to 100, best; left out, one that is hard to tell from the input"
+    codec: str = setting(
+        "auto",
+        Choice(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
+        "video codec; auto takes the container's usual one (H.264, in WebM VP9); ffv1 loses nothing",
     )
-    preset: str | None = setting(None, Text(), "the encoder's own word for speed, such as ultrafast or slow for h264")
+    quality: int | None = setting(
+        None,
+        Whole(0, 63),
+        "lower is better and larger, in the codec's own scale (H.264 and HEVC to 51); left out, one that is hard to tell "
+        "from the input",
+    )
+    preset: str | None = setting(None, Choice(PRESETS), "speed against size, for every codec that has a choice")
+    hardware_encoder: str | None = setting(
+        None, Text(), "encode on this hardware, such as nvenc, qsv or videotoolbox; `barefaced doctor` lists them"
+    )
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark: AI-generated face")
 

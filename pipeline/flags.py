@@ -1,0 +1,68 @@
+"""Settings as flags of the command line, made from the same dataclasses that TOML is read into."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pipeline.config import settings
+from pipeline.errors import ConfigError
+from pipeline.rules import Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.config import Setting
+
+TITLES: Mapping[str, str] = {
+    "input": "what is read",
+    "output": "what is written",
+    "faces": "how faces are found",
+    "engine": "what runs the networks",
+    "report": "what is said about the run",
+}
+"""The group of settings to its heading in the help."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting, grouped. A flag that is not given leaves no trace in the namespace."""
+    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items()}
+    for setting in settings():
+        group = groups[setting.group]
+        flag = f"--{setting.key}"
+        if isinstance(setting.rule, Switch):
+            group.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=_help(setting)
+            )
+        else:
+            group.add_argument(
+                flag,
+                type=_parser(setting),
+                default=argparse.SUPPRESS,
+                metavar=setting.rule.metavar,
+                help=_help(setting),
+            )
+
+
+def given(namespace: argparse.Namespace) -> dict[str, object]:
+    """The settings that flags gave, by key, ready for `config.build`."""
+    flags = vars(namespace)
+    names = {setting.key: setting.key.replace("-", "_") for setting in settings()}
+    return {key: flags[name] for key, name in names.items() if name in flags}
+
+
+def _parser(setting: Setting) -> Callable[[str], object]:
+    def parse(text: str) -> object:
+        try:
+            return setting.rule.from_text(setting.key, text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse
+
+
+def _help(setting: Setting) -> str:
+    default = f" (default: {setting.default})" if setting.default not in (None, False) else ""
+    words = getattr(setting.rule, "words", ())
+    choices = f": {', '.join(words)}" if words and setting.rule.metavar == "NAME" else ""
+    return (setting.meaning + choices + default).replace("%", "%%")
