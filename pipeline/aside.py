@@ -1,0 +1,62 @@
+"""A file that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import SinkError
+
+
+@contextlib.contextmanager
+def written_aside(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Another name in the directory of `path`, to write to; renamed to `path` at the end, removed after any error.
+
+    Raises `SinkError` when `path` exists and `overwrite` is False, or when the directory can't be written.
+    """
+    check_target(path, overwrite=overwrite)
+    aside = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        aside.touch(exist_ok=False)
+    except OSError as error:
+        raise SinkError(f"{path.parent} can't be written: {error.strerror}; choose another directory") from error
+    try:
+        yield aside
+        publish(aside, path, overwrite=overwrite)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Raise `SinkError` when no file may be or can be written under this name."""
+    if path.is_dir():
+        raise SinkError(f"{path} is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise SinkError(f"the directory {path.parent} does not exist; create it first")
+    if path.exists() and not overwrite:
+        raise SinkError(f"{path} exists; ask to overwrite it or choose another name")
+
+
+def publish(aside: Path, path: Path, *, overwrite: bool) -> None:
+    """Put the finished file on the disk, then under its name; never over a file that came up meanwhile."""
+    try:
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        if overwrite:
+            aside.replace(path)
+            return
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links on this file system
+            if path.exists():
+                raise FileExistsError from None
+            aside.rename(path)
+    except FileExistsError as error:
+        raise SinkError(f"{path} appeared while it was being written; it was left alone, nothing was saved") from error
+    except OSError as error:
+        raise SinkError(f"{path} can't be written: {error.strerror}") from error

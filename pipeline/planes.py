@@ -1,0 +1,137 @@
+"""The samples of a picture as arrays, and changes of format that move samples without changing their colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What matters when one pixel format stands in for another."""
+
+    rgb: bool
+    grey: bool
+    alpha: bool
+    depth: int
+    """Bits a sample."""
+    coarse_x: int
+    coarse_y: int
+    """Luma samples for one chroma sample, across and down: 1 or 2, 4 in rare formats; 1 without chroma."""
+
+
+def traits(name: str) -> Traits:
+    """The traits of a pixel format by name. Raises `ValueError` for an unknown one."""
+    pixel_format = VideoFormat(name, 64, 64)
+    components = pixel_format.components
+    chroma = [component for component in components if component.is_chroma]
+    return Traits(
+        rgb=pixel_format.is_rgb,
+        grey=len(components) <= 2 and not pixel_format.has_palette,
+        alpha=any(component.is_alpha for component in components),
+        depth=max(component.bits for component in components),
+        coarse_x=64 // chroma[0].width if chroma else 1,
+        coarse_y=64 // chroma[0].height if chroma else 1,
+    )
+
+
+def samples(plane: VideoPlane, *, itemsize: int, channels: int) -> Samples:
+    """(height, width, channels) uint8 or uint16 view of a plane, top row first, without the padding of its rows."""
+    kind = np.uint8 if itemsize == 1 else np.dtype("<u2")
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))  # type: ignore[call-overload]
+    row_bytes = plane.width * channels * itemsize
+    view: Samples = rows[:, :row_bytes].view(kind).reshape(plane.height, plane.width, channels)
+    return view[::-1] if plane.line_size < 0 else view
+
+
+def layout(picture: av.VideoFrame) -> list[tuple[int, int]]:
+    """Bytes a sample and channels of each plane."""
+    itemsizes: dict[int, int] = {}
+    channels: dict[int, int] = {}
+    for component in picture.format.components:
+        itemsizes[component.plane] = 1 if component.bits <= 8 else 2
+        channels[component.plane] = channels.get(component.plane, 0) + 1
+    return [(itemsizes[plane], channels[plane]) for plane in sorted(channels)]
+
+
+def arrays(picture: av.VideoFrame) -> list[Samples]:
+    """Every plane of the picture as (height, width, channels)."""
+    return [
+        samples(picture.planes[index], itemsize=itemsize, channels=channels)
+        for index, (itemsize, channels) in enumerate(layout(picture))
+    ]
+
+
+def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    """Give `target` the time and colour tags of `source`."""
+    target.pts = source.pts
+    if source.time_base is not None:
+        target.time_base = source.time_base
+    target.duration = source.duration
+    target.colorspace = source.colorspace
+    target.color_range = source.color_range
+    target.color_primaries = source.color_primaries
+    target.color_trc = source.color_trc
+
+
+def finer(chroma: Samples, *, width: int, height: int) -> Samples:
+    """Chroma written once for every luma sample that it belongs to."""
+    for axis, size in ((0, height), (1, width)):
+        factor = round(size / chroma.shape[axis])
+        if factor > 1:
+            chroma = np.repeat(chroma, factor, axis=axis)
+    return chroma[:height, :width]
+
+
+def plain(name: str) -> str:
+    """The format without FFmpeg's old mark for full range: yuvj420p is yuv420p whose range is full."""
+    return name.replace("yuvj", "yuv", 1)
+
+
+def moves_exactly(source: str, target: str) -> bool:
+    """True when `move` can turn `source` into `target` and every sample keeps its value."""
+    have, want = traits(source), traits(target)
+    if have.rgb or want.rgb or have.alpha or want.alpha or have.depth != want.depth:
+        return False
+    if have.grey:
+        return want.grey or planar(target)
+    finer_or_same = want.coarse_x <= have.coarse_x and want.coarse_y <= have.coarse_y
+    return not want.grey and finer_or_same and planar(target) and have.coarse_x <= 2
+
+
+def planar(name: str) -> bool:
+    """True for YUV with a plane for each component."""
+    return plain(name).startswith("yuv") and "p" in name
+
+
+def move(picture: av.VideoFrame, target: str) -> av.VideoFrame:
+    """The picture in format `target`, each sample moved or repeated, none changed; see `moves_exactly`.
+
+    Grey gets neutral chroma, coarse chroma is repeated, interleaved chroma is separated.
+    """
+    moved = av.VideoFrame(picture.width, picture.height, target)
+    have, planes = traits(picture.format.name), arrays(picture)
+    if picture.format.name.startswith("p0"):
+        planes = [plane >> (16 - have.depth) for plane in planes]
+    if len(planes) == 2:
+        planes = [planes[0], planes[1][:, :, :1], planes[1][:, :, 1:]]
+    targets = arrays(moved)
+    targets[0][...] = planes[0]
+    for index, into in enumerate(targets[1:], start=1):
+        if have.grey:
+            into[...] = 1 << (have.depth - 1)
+        elif into.shape == planes[index].shape:
+            into[...] = planes[index]
+        else:
+            into[...] = finer(planes[index], width=picture.width, height=picture.height)[
+                : into.shape[0], : into.shape[1]
+            ]
+    copy_tags(picture, moved)
+    return moved

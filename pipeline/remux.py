@@ -1,0 +1,202 @@
+"""The streams of the input that are not the processed video, copied as they are: sound, subtitles, data, attachments.
+
+The input is opened a second time for this, so that nothing but pictures has to travel through the pipeline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.containers import container_for, holds, name_of, refuse
+from pipeline.encoders import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer, OutputContainer
+    from av.container.core import Chapter
+    from av.packet import Packet
+    from av.stream import Stream
+
+READ_FAILURES_IN_A_ROW = 20
+"""How often reading on may fail without a packet in between before the file counts as ended."""
+
+STALE_TAGS = ("rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "encoder", "_statistics")
+"""Beginnings of stream tags that describe how the input was stored, not what is in it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which streams are copied and which can't be."""
+
+    copied: tuple[Stream, ...]
+    left: tuple[Stream, ...]
+    """Data streams that the output can't hold; they go with a warning."""
+
+
+def select(source: InputContainer, video_index: int, path: Path, codec: Codec) -> Selection:
+    """Every stream but the processed one, sorted into what the container of `path` holds and what it doesn't.
+
+    Raises `SinkError` that names a better container when sound, subtitles, pictures or attachments would be lost. Data
+    streams (telemetry, timecode tracks, chapter text) mostly have no muxer at all, so those are only reported.
+    """
+    suffix = path.suffix.lower()
+    others = [stream for stream in source.streams if stream.index != video_index]
+    refused = [stream for stream in others if not holds(suffix, stream)]
+    needed = [stream for stream in refused if stream.type != "data"]
+    if needed:
+        raise refuse(path, needed, [stream for stream in others if stream.type != "data"], codec)
+    return Selection(
+        copied=tuple(stream for stream in others if stream not in refused),
+        left=tuple(refused),
+    )
+
+
+def kept_tags(tags: dict[str, str]) -> dict[str, str]:
+    """A stream's tags without those that describe how it was stored in the input."""
+    return {key: value for key, value in tags.items() if not key.lower().startswith(STALE_TAGS)}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which part of the input becomes the output, in seconds as the input counts."""
+
+    zero: Fraction
+    """Becomes time 0."""
+    trimmed: bool = False
+    """True when `zero` was asked for, so that what lies before it must go."""
+    cut: Fraction | None = None
+    """What begins at or after it is left out; None copies to the end."""
+
+
+class Remux:
+    """Copies packets of the other streams, up to the time that the video has reached."""
+
+    def __init__(self, source: InputContainer, output: OutputContainer, selection: Selection, path: Path) -> None:
+        self.output = output
+        self.before_zero = container_for(path).before_zero
+        self.targets = {stream.index: self.target(stream) for stream in selection.copied}
+        for stream in source.streams:
+            if stream.index not in self.targets:
+                stream.discard = av.stream.Discard.all
+        self.waiting: Packet | None = None
+        self.last_dts: dict[int, int] = {}
+        self.repaired = 0
+        """Packets whose decoding time did not grow; it was moved up by the least that is needed."""
+        self.problems: list[str] = []
+        self.packets = self.demuxed(source)
+
+    def target(self, stream: Stream) -> Stream:
+        """The output's copy of a stream, with its tags and its role."""
+        target = self.output.add_stream_from_template(stream, opaque=True)
+        target.metadata.update(kept_tags(stream.metadata))
+        target.disposition = stream.disposition
+        return target
+
+    def demuxed(self, source: InputContainer) -> Iterator[Packet]:
+        """Packets of the copied streams in file order, to the end or to where the file can't be read any further."""
+        streams = [source.streams[index] for index in self.targets if source.streams[index].type != "attachment"]
+        if not streams:
+            return
+        failures = 0
+        while failures < READ_FAILURES_IN_A_ROW:
+            try:
+                for packet in source.demux(streams):
+                    failures = 0
+                    if packet.size:
+                        yield packet
+            except av.error.FFmpegError as error:
+                failures += 1
+                if failures == READ_FAILURES_IN_A_ROW:
+                    self.problems.append(f"sound and other streams can't be read to their end: {error.strerror}")
+            else:
+                return
+
+    def copy_until(self, time: Fraction | None, span: Span) -> None:
+        """Copy what begins before `time`, in seconds as the input counts; None copies all that is left."""
+        while (packet := self.waiting or next(self.packets, None)) is not None:
+            self.waiting = None
+            seconds = begins(packet)
+            if time is not None and seconds >= time:
+                self.waiting = packet
+                return
+            if span.cut is None or seconds < span.cut:
+                self.copy(packet, span)
+
+    def copy(self, packet: Packet, span: Span) -> None:
+        """Shift one packet to the output's clock and mux it, unless it lies before the output begins."""
+        target = self.targets[packet.stream_index]
+        if packet.stream.disposition & av.stream.Disposition.attached_pic:
+            packet.pts = packet.dts = 0
+        else:
+            shift = round(span.zero / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            if packet.stream.type == "subtitle":
+                clip_subtitle(packet, span)
+            elif not self.heard(packet, span):
+                return
+            self.repair(packet)
+        packet.stream = target
+        self.output.mux(packet)
+
+    def heard(self, packet: Packet, span: Span) -> bool:
+        """True unless the packet lies before time 0 and the container has no way to say that it is skipped."""
+        start, length = packet.pts if packet.pts is not None else packet.dts, packet.duration or 0
+        if start is None or start >= 0:
+            return True
+        if self.before_zero:
+            # What a decoder needs to warm up for the first sample that is heard.
+            return not span.trimmed or start + 2 * length > 0
+        # Matroska stores how much of Opus to skip, so its first packet may begin before 0; AAC's priming is left out.
+        return not span.trimmed and name_of(packet.stream) in ("opus", "libopus") and start + length > 0
+
+    def repair(self, packet: Packet) -> None:
+        """Make the decoding time known, larger than the last one and not after the time of showing."""
+        index = packet.stream_index
+        last = self.last_dts.get(index)
+        dts = packet.dts
+        if dts is None:
+            dts = last + 1 if last is not None else (packet.pts or 0) - 2 * (packet.duration or 1)
+        if last is not None and dts <= last:
+            dts = last + 1
+            self.repaired += 1
+        packet.dts = self.last_dts[index] = dts
+        if packet.pts is None or packet.pts < dts:
+            packet.pts = dts
+
+
+def clip_subtitle(packet: Packet, span: Span) -> None:
+    """Let a subtitle that is on screen when the output begins appear at once, and end when the output ends."""
+    start, length = packet.pts, packet.duration or 0
+    if start is None:
+        return
+    end = start + length
+    if span.cut is not None:
+        end = min(end, round((span.cut - span.zero) / packet.time_base))
+    packet.pts = packet.dts = max(start, 0)
+    packet.duration = max(end - packet.pts, 0)
+
+
+def begins(packet: Packet) -> Fraction:
+    """When the packet is shown or heard, in seconds as the input counts."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return Fraction(0) if ticks is None else ticks * packet.time_base
+
+
+def chapters(source: InputContainer, span: Span) -> list[Chapter]:
+    """The input's chapters on the output's clock; those outside it are gone."""
+    moved: list[Chapter] = []
+    for chapter in source.chapters():
+        tick = chapter["time_base"]
+        start = max(chapter["start"] * tick, span.zero)
+        end = chapter["end"] * tick if span.cut is None else min(chapter["end"] * tick, span.cut)
+        if end > start:
+            chapter["start"], chapter["end"] = round((start - span.zero) / tick), round((end - span.zero) / tick)
+            moved.append(chapter)
+    return moved
