@@ -49,7 +49,7 @@ def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
     if single and not target.is_dir() and not output.endswith(("/", "\\")):
         found: tuple[Job, ...] = (Job(sources[0], target),)
     else:
-        found = tuple(Job(source, target / source.name) for source in sources)
+        found = tuple(Job(source, target / _named_like(source)) for source in sources)
         _make_directory(target, len(sources))
     _check_distinct(found)
     return found
@@ -71,6 +71,14 @@ def _expanded(given: str) -> Iterator[Path]:
         yield from matches
     else:
         yield path
+
+
+def _named_like(source: Path) -> str:
+    """The input's name, as Matroska where we can't write the input's own container."""
+    from pipeline.containers import CONTAINERS
+
+    suffix = source.suffix.lower()
+    return source.name if suffix in CONTAINERS or suffix in STILL_SUFFIXES else f"{source.stem}.mkv"
 
 
 def _make_directory(target: Path, files: int) -> None:

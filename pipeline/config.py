@@ -62,8 +62,7 @@ class OutputConfig:
     quality: int | None = setting(
         None,
         Whole(0, 63),
-        "lower is better and larger, in the codec's own scale (H.264 and HEVC to 51); left out, one that is hard to tell "
-        "from the input",
+        "lower is better and larger, in the codec's own scale (H.264, HEVC: to 51); left out: looks like the input",
     )
     preset: str | None = setting(None, Choice(PRESETS), "speed against size, for every codec that has a choice")
     hardware_encoder: str | None = setting(
