@@ -1,0 +1,211 @@
+"""Faces and masks to batches, in the canonical crop.
+
+Photos are cut once (`training.crops`) into a memory-mapped array of crops a quarter wider than the canonical one, each
+with its face mesh. A batch jitters the crop as a tracker would, draws a mask and degrades the picture as a camera would,
+anew each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from pipeline.geometry import CROP_SIZE
+from training import masks
+from training.crops import MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Stored crops of one set of photos."""
+
+    crops: NDArray[np.uint8]
+    """(N, side, side, 3) RGB, memory-mapped; they cover `MARGIN` canonical crops."""
+    meshes: NDArray[np.float32]
+    """(N, 468, 2) in pixels of the canonical crop at `CROP_SIZE`."""
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Faces:
+        """The set `name` in `folder`, as `training.crops` wrote it."""
+        stored = np.load(folder / f"{name}.npz")
+        crops = np.load(folder / f"{name}_crops.npy", mmap_mode="r")
+        return cls(crops[: len(stored["mesh"])], stored["mesh"][:, :, :2])
+
+    def __len__(self) -> int:
+        return len(self.meshes)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One masked face with its truth, (S, S, ...) at `CROP_SIZE`."""
+
+    picture: NDArray[np.uint8]
+    """(S, S, 3) masked and degraded."""
+    truth: NDArray[np.uint8]
+    """(S, S, 3) what was there before."""
+    alpha: NDArray[np.float32]
+    """(S, S) the drawn mask's coverage; all 0 when nothing is worn."""
+
+
+def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face."""
+    scale = side / CROP_SIZE
+    turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(0, 0.05))
+    shift = rng.normal(0, 0.015, 2) * CROP_SIZE
+    linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    middle = np.full(2, CROP_SIZE / 2 - 0.5)
+    moved = np.column_stack([linear, middle - linear @ middle + shift])
+    if rng.random() < 0.5:
+        moved[0] = [0, 0, CROP_SIZE - 1] - moved[0]
+    moved *= scale
+    moved[:, 2] += 0.5 * scale - 0.5
+    return moved
+
+
+def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Another exposure, contrast, white balance and saturation, as cameras differ."""
+    values = (image.astype(np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
+    values = (values - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
+    values = values * np.exp(rng.normal(0, 0.04, 3))
+    grey = values.mean(2, keepdims=True)
+    values = grey + (values - grey) * (0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.15)))
+    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+
+
+def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What a camera and a codec do to a picture: blur, noise, compression."""
+    if rng.random() < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.15:
+        length = rng.integers(3, 9)
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1 / length
+        turned = cv2.getRotationMatrix2D((length / 2 - 0.5,) * 2, rng.uniform(0, 180), 1)
+        kernel = cv2.warpAffine(kernel, turned, (length, length))
+        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    if rng.random() < 0.3:
+        noisy = image + rng.normal(0, rng.uniform(1, 10), image.shape)
+        image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def distract(image: NDArray[np.uint8], mesh: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Something near the mouth that is no mask: fingers in the face's own skin, or a microphone."""
+    side = image.shape[0]
+    out = image.copy()
+    mouth = mesh[13] + rng.normal(0, side * 0.08, 2)
+    if rng.random() < 0.6:
+        x, y = np.clip(np.rint(mesh[50]), 2, side - 3).astype(int)
+        skin = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0)
+        way = rng.uniform(0, 2 * np.pi)
+        for finger in range(rng.integers(1, 5)):
+            start = mouth + finger * side * 0.055 * np.array([np.cos(way), np.sin(way)])
+            end = start + side * rng.uniform(0.3, 0.6) * np.array([-np.sin(way), np.cos(way)])
+            colour = np.clip(skin * rng.uniform(0.75, 1.1), 0, 255).tolist()
+            points = [tuple(np.rint(p).astype(int).tolist()) for p in (start, end)]
+            cv2.line(out, points[0], points[1], colour, int(side * 0.055), cv2.LINE_AA)
+    else:
+        grey = rng.uniform(5, 90)
+        centre = np.rint(mouth + np.array([0, side * rng.uniform(0.05, 0.15)])).astype(int)
+        stick = (int(centre[0] + rng.normal(0, side * 0.3)), side)
+        cv2.line(out, tuple(centre.tolist()), stick, (grey * 0.7,) * 3, int(side * 0.05), cv2.LINE_AA)
+        cv2.circle(out, tuple(centre.tolist()), int(side * rng.uniform(0.05, 0.1)), (grey,) * 3, -1, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(out, (0, 0), 1.0)
+    return np.asarray(soft if rng.random() < 0.5 else out)
+
+
+def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(side, side, 3) an enlarged corner of a stored crop: hair, clothes or background, as false detections show."""
+    part = int(stored.shape[0] * rng.uniform(0.12, 0.3))
+    last = stored.shape[0] - part
+    corner = stored[
+        (top := int(rng.choice([0, last]))) : top + part, (left := int(rng.choice([0, last]))) : left + part
+    ]
+    return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def draw_sample(
+    faces: Faces, index: int, rng: np.random.Generator, *, bare: float = 0.0, textures: Sequence[NDArray[np.uint8]] = ()
+) -> Sample:
+    """A face of `faces`, jittered and masked; with probability `bare` it wears none, but perhaps something like one."""
+    stored = faces.crops[index]
+    side = min(CROP_SIZE, round(stored.shape[0] / MARGIN) // 8 * 8)
+    moved = jitter(rng, side)
+    stored_scale = stored.shape[0] / (CROP_SIZE * MARGIN)
+    margin = (MARGIN - 1) / 2 * CROP_SIZE
+    stored_from_canonical = np.array(
+        [[stored_scale, 0, (margin + 0.5) * stored_scale - 0.5], [0, stored_scale, (margin + 0.5) * stored_scale - 0.5]]
+    )
+    whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
+    truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    truth = recolour(truth, rng)
+    mesh = (faces.meshes[index] @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
+    alpha = np.zeros((side, side), np.float32)
+    picture = truth
+    if rng.random() >= bare:
+        picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
+    elif rng.random() < 0.2:
+        picture = truth = no_face(stored, side, rng)
+    elif rng.random() < 0.4:
+        picture = distract(truth, mesh, rng)
+    elif rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face
+        low = mesh + (mesh[152] - mesh[4]) * rng.uniform(1.05, 1.5)
+        picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
+    picture = degrade(picture, rng)
+    if side != CROP_SIZE:
+        size = (CROP_SIZE, CROP_SIZE)
+        picture, truth = (cv2.resize(p, size, interpolation=cv2.INTER_CUBIC) for p in (picture, truth))
+        alpha = np.clip(cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR), 0, 1)
+    return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
+
+
+class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """An endless stream of samples: picture and truth (3, S, S) uint8, alpha (1, S, S) uint8 of 255."""
+
+    def __init__(
+        self, sets: Sequence[tuple[Faces, float]], *, seed: int, bare: float, textures: Sequence[NDArray[np.uint8]]
+    ) -> None:
+        self.sets, self.seed, self.bare, self.textures = sets, seed, bare, textures
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        shares = np.array([share for _, share in self.sets]) / sum(share for _, share in self.sets)
+        while True:
+            faces = self.sets[rng.choice(len(self.sets), p=shares)][0]
+            sample = draw_sample(faces, int(rng.integers(len(faces))), rng, bare=self.bare, textures=self.textures)
+            yield (
+                torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
+                torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
+                torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
+            )
+
+
+def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
+    """Pictures to print on drawn masks, (256, 256, 3) RGB each; none when `folder` is None."""
+    if folder is None:
+        return []
+    pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted(folder.glob("*.jpg"))]
+    return [
+        np.asarray(cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures if p is not None
+    ]
+
+
+def batches(dataset: Masked, *, size: int, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of `size`, drawn by `workers` processes ahead of time."""
+    return iter(DataLoader(dataset, batch_size=size, num_workers=workers, prefetch_factor=6 if workers else None))

@@ -1,0 +1,133 @@
+"""The M-CSAM generator: multi-scale channel-spatial attention at a size that a CPU runs at video rate.
+
+After "Face Mask Removal with Region-attentive Face Inpainting" (arXiv 2409.06845). What we keep: four parallel dilated
+convolutions a block (1, 2, 4, 8), their joint channel-spatial attention, the composite as the thing that is supervised.
+What differs: the picture enters and leaves through a pixel shuffle by 4, so nothing runs at full resolution; skips are
+added, not concatenated; there is no normalisation, residual branches start at zero instead; and the pixels under the
+mask are removed before the first convolution, so that a real mask cannot look different from a drawn one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+DILATIONS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """How large the generator is."""
+
+    widths: tuple[int, int, int] = (64, 128, 192)
+    """Channels at a quarter, an eighth and a sixteenth of the picture's side."""
+    blocks: int = 4
+    """M-CSAM blocks at the bottom; each sees further and costs 94 M multiply-adds at the default width."""
+
+
+class ChannelSpatialAttention(nn.Module):
+    """Attention over channels, rows and columns at once: the features as one volume through a single 3x3x3 filter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Conv3d(1, 1, 3, padding=1)
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        attention = torch.sigmoid(self.filter(x.unsqueeze(1))).squeeze(1)
+        return x + self.gain * x * attention
+
+
+class McsamBlock(nn.Module):
+    """Dilated branches side by side, attended to jointly, added to what came in (section 3 of the paper)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Conv2d(width, width // len(DILATIONS), 3, padding=d, dilation=d) for d in DILATIONS
+        )
+        self.attention = ChannelSpatialAttention()
+        self.fuse = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.fuse.weight)
+        nn.init.zeros_(self.fuse.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        seen = torch.cat([branch(x) for branch in self.branches], dim=1)
+        return x + self.fuse(self.attention(functional.leaky_relu(seen, 0.2)))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions added to what came in; the second starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return x + self.second(functional.leaky_relu(self.first(x), 0.2))
+
+
+def down(width: int, out: int) -> nn.Module:
+    """Half the side: (B, width, H, W) to (B, out, H/2, W/2)."""
+    return nn.Sequential(nn.Conv2d(width, out, 3, stride=2, padding=1), nn.LeakyReLU(0.2))
+
+
+def up(width: int, out: int) -> nn.Module:
+    """Twice the side: (B, width, H, W) to (B, out, 2H, 2W)."""
+    return nn.Sequential(nn.Conv2d(width, 4 * out, 1), nn.PixelShuffle(2))
+
+
+class Generator(nn.Module):
+    """Picture and mask in, face out."""
+
+    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+        super().__init__()
+        fine, middle, coarse = config.widths
+        self.enter = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, fine, 3, padding=1), nn.LeakyReLU(0.2))
+        self.to_middle = nn.Sequential(down(fine, middle), Residual(middle))
+        self.to_coarse = down(middle, coarse)
+        self.bottom = nn.Sequential(*[McsamBlock(coarse) for _ in range(config.blocks)])
+        self.from_coarse = up(coarse, middle)
+        self.mend_middle = nn.Sequential(nn.LeakyReLU(0.2), Residual(middle))
+        self.from_middle = up(middle, fine)
+        self.mend_fine = nn.Sequential(nn.LeakyReLU(0.2), Residual(fine), nn.LeakyReLU(0.2))
+        self.leave = nn.Sequential(nn.Conv2d(fine, 48, 3, padding=1), nn.PixelShuffle(4))
+
+    def forward(self, crop_and_mask: Tensor) -> Tensor:
+        """(B, 4, S, S), RGB in [-1, 1] and mask in [0, 1], to the face (B, 3, S, S) in [-1, 1]; S a multiple of 16.
+
+        1 in the mask is hidden.
+        """
+        crop, mask = crop_and_mask[:, :3], crop_and_mask[:, 3:]
+        fine = self.enter(torch.cat([crop * (1 - mask), mask], dim=1))  # (B, 64, S/4, S/4)
+        middle = self.to_middle(fine)  # (B, 128, S/8, S/8)
+        deep = self.bottom(self.to_coarse(middle))  # (B, 192, S/16, S/16)
+        middle = self.mend_middle(self.from_coarse(deep) + middle)
+        fine = self.mend_fine(self.from_middle(middle) + fine)
+        return torch.tanh(self.leave(fine))
+
+
+def multiply_adds(network: nn.Module, *shape: int) -> int:
+    """How many multiply-adds one run on an input of `shape` costs: convolutions only, as the literature counts them."""
+    total = 0
+
+    def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            total += output.numel() * module.weight[0].numel()
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    with torch.no_grad():
+        network(torch.zeros(shape))
+    for hook in hooks:
+        hook.remove()
+    return total

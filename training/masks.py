@@ -1,0 +1,367 @@
+"""The Masked-Faces synthesiser: a mask drawn on a bare face, in the face's own geometry.
+
+A mask is a ruled surface between a top and a bottom curve that run along the points of a face mesh (468 points,
+MediaPipe's numbering), so it follows the jaw and the turn of the head. It is painted in its own coordinates u (ear to
+ear) and v (top to bottom), lit like the face, and laid over the picture with straps, a contact shadow and soft edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Rng = np.random.Generator
+
+RIGHT_JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
+"""Mesh points from the person's right ear down to the chin."""
+LEFT_JAW = (454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
+MIDLINE = (168, 6, 197, 195, 5, 4, 2, 164, 0, 17, 18, 200, 152)
+"""From between the eyes over the nose tip (index 5) and the lips to the chin."""
+RIGHT_CHEEK, LEFT_CHEEK = (117, 50, 205), (346, 280, 425)
+"""Down the cheeks: below the eye, cheek bone, beside the mouth."""
+
+
+class Kind(StrEnum):
+    """What is worn."""
+
+    SURGICAL = "surgical"
+    CLOTH = "cloth"
+    RESPIRATOR = "respirator"
+    GAITER = "gaiter"
+    SCARF = "scarf"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a mask's outline runs. Positions along a chain of mesh points count in points and may lie between two."""
+
+    bridge: float
+    """Where the top edge crosses the midline."""
+    ear: float
+    """Where the top edge meets the jaw line."""
+    corner: float
+    """Where the bottom edge leaves the jaw line."""
+    cheek: float
+    """Where the top edge crosses the cheek."""
+    out: float
+    """How far the outline stands off the jaw, in parts of the distance to the nose."""
+    drop: float
+    """How far below the chin it ends, in parts of the face's height; above 0.3 it covers the neck."""
+    flare: float
+    """How much wider the bottom is than the jaw; scarves flare, gaiters narrow to the neck."""
+
+
+CUTS: dict[Kind, Callable[[Rng], Cut]] = {
+    Kind.SURGICAL: lambda r: Cut(
+        r.uniform(1.0, 3.6),
+        r.uniform(1.0, 2.4),
+        r.uniform(3.6, 5.2),
+        r.uniform(0.2, 1.2),
+        r.uniform(-0.08, 0.06),
+        r.uniform(0.01, 0.10),
+        0.0,
+    ),
+    Kind.CLOTH: lambda r: Cut(
+        r.uniform(1.0, 3.6),
+        r.uniform(0.8, 2.6),
+        r.uniform(3.2, 5.4),
+        r.uniform(0.3, 1.4),
+        r.uniform(-0.05, 0.08),
+        r.uniform(0.01, 0.12),
+        0.0,
+    ),
+    Kind.RESPIRATOR: lambda r: Cut(
+        r.uniform(0.9, 2.6),
+        r.uniform(2.0, 3.4),
+        r.uniform(4.0, 5.6),
+        r.uniform(0.4, 1.4),
+        r.uniform(-0.2, 0.02),
+        r.uniform(0.0, 0.1),
+        0.0,
+    ),
+    Kind.GAITER: lambda r: Cut(
+        r.uniform(1.2, 4.2),
+        r.uniform(0.2, 2.0),
+        4.0,
+        r.uniform(0.3, 1.5),
+        r.uniform(0.0, 0.1),
+        r.uniform(0.35, 0.9),
+        r.uniform(-0.2, 0.15),
+    ),
+    Kind.SCARF: lambda r: Cut(
+        r.uniform(1.5, 5.2),
+        r.uniform(0.8, 3.0),
+        4.0,
+        r.uniform(0.5, 1.8),
+        r.uniform(0.02, 0.2),
+        r.uniform(0.35, 0.9),
+        r.uniform(0.1, 0.7),
+    ),
+}
+
+
+def along(mesh: Floats, chain: Sequence[int], position: float) -> Floats:
+    """(2,) the point of a chain of mesh points at `position`, counted in points."""
+    spot = np.clip(position, 0, len(chain) - 1)
+    low = min(int(spot), len(chain) - 2)
+    part = spot - low
+    return np.asarray(mesh[chain[low], :2] * (1 - part) + mesh[chain[low + 1], :2] * part, np.float32)
+
+
+def curve(points: Sequence[Floats], count: int) -> Floats:
+    """(count, 2) a Catmull-Rom curve through `points`."""
+    knots = np.asarray([2 * points[0] - points[1], *points, 2 * points[-1] - points[-2]], np.float32)
+    spot = np.linspace(0, len(points) - 1 - 1e-4, count)
+    i = spot.astype(int)
+    t = (spot - i)[:, None]
+    a, b, c, d = knots[i], knots[i + 1], knots[i + 2], knots[i + 3]
+    return np.asarray(
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3), np.float32
+    )
+
+
+def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Floats]:
+    """(64, 2) top and bottom curves, from the person's right to the left."""
+    nose = mesh[4, :2]
+    chin, brow = mesh[152, :2], mesh[168, :2]
+    down = chin - brow
+
+    def off(point: Floats, amount: float) -> Floats:
+        return point + (point - nose) * amount
+
+    tilt = rng.normal(0, 0.15)
+    ears = [off(along(mesh, RIGHT_JAW, cut.ear + tilt), cut.out), off(along(mesh, LEFT_JAW, cut.ear - tilt), cut.out)]
+    cheeks = [along(mesh, RIGHT_CHEEK, cut.cheek + tilt), along(mesh, LEFT_CHEEK, cut.cheek - tilt)]
+    bridge = along(mesh, MIDLINE, cut.bridge)
+    if cut.bridge > 5.5:  # below the nose: the edge runs straight from cheek to cheek
+        bridge = 0.5 * (bridge + 0.5 * (cheeks[0] + cheeks[1]) + 0.1 * down)
+        cheeks = [0.5 * (ear + bridge) for ear in ears]
+    top = curve([ears[0], cheeks[0], bridge, cheeks[1], ears[1]], 64)
+    if kind in (Kind.GAITER, Kind.SCARF):
+        ground = chin + down * cut.drop
+        across = (ears[1] - ears[0]) * 0.5
+        width = 0.72 + cut.flare
+        bottom = curve([ground - across * width - down * 0.1, ground, ground + across * width - down * 0.1], 64)
+        sides = [off(along(mesh, jaw, cut.corner), cut.out + 0.04) for jaw in (RIGHT_JAW, LEFT_JAW)]
+        bottom_middle = 0.5 * (sides[0] + sides[1])
+        return top, bottom if np.dot(bottom[32] - bottom_middle, down) > 0 else bottom + down * 0.3
+    low = [off(along(mesh, jaw, cut.corner), cut.out + 0.02) for jaw in (RIGHT_JAW, LEFT_JAW)]
+    middle = [off(along(mesh, jaw, 8.0), cut.out * 0.5 + 0.05) + down * cut.drop * 0.7 for jaw in (RIGHT_JAW, LEFT_JAW)]
+    bottom = curve([low[0], middle[0], chin + down * cut.drop, middle[1], low[1]], 64)
+    return top, bottom
+
+
+def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Floats, Floats, Floats]:
+    """Soft coverage (size, size) and the maps u and v of the ruled surface between the curves."""
+    spacing = max(np.linalg.norm(bottom[32] - top[32]), np.linalg.norm(top[-1] - top[0]), 8.0)
+    count = int(min(spacing * 1.6, 2.2 * size))
+    v = np.linspace(0, 1, count, dtype=np.float32)[:, None, None]
+    rows = np.stack(
+        [np.interp(np.linspace(0, 63, count), np.arange(64), side[:, k]) for side in (top, bottom) for k in (0, 1)]
+    )
+    upper, lower = rows[:2].T[None], rows[2:].T[None]
+    u = np.linspace(0, 1, count, dtype=np.float32)[None, :, None]
+    out = (u - 0.5) * 4 * v * (1 - v) * bulge * np.linalg.norm(top[-1] - top[0])
+    points = upper * (1 - v) + lower * v + out * np.array([1.0, 0.0])
+    cells = np.rint(points).astype(int)
+    inside = ((cells >= 0) & (cells < size)).all(-1)
+    maps = np.zeros((size, size, 3), np.float32)
+    y, x = cells[inside].T[::-1]
+    maps[y, x, 0] = np.broadcast_to(u, (count, count, 1))[inside][:, 0]
+    maps[y, x, 1] = np.broadcast_to(v, (count, count, 1))[inside][:, 0]
+    maps[y, x, 2] = 1
+    rim = np.concatenate([points[0], points[:, -1], points[-1, ::-1], points[::-1, 0]])
+    cover = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(cover, [np.rint(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    weight = cv2.GaussianBlur(maps[..., 2], (0, 0), 1.2) + 1e-4
+    return (
+        cover.astype(np.float32) / 255,
+        cv2.GaussianBlur(maps[..., 0], (0, 0), 1.2) / weight,
+        cv2.GaussianBlur(maps[..., 1], (0, 0), 1.2) / weight,
+    )
+
+
+def field(size: int, cells: float, rng: Rng) -> Floats:
+    """(size, size) smooth noise of about unit deviation with `cells` bumps across."""
+    small = rng.standard_normal((max(2, round(cells)) + 2,) * 2).astype(np.float32)
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def lookup(texture: NDArray[np.generic], u: Floats, v: Floats) -> Floats:
+    """A square texture at (u, v), both in [0, 1]."""
+    last = texture.shape[0] - 1
+    return np.asarray(cv2.remap(np.asarray(texture, np.float32), u * last, v * last, cv2.INTER_LINEAR), np.float32)
+
+
+def base_colour(kind: Kind, rng: Rng) -> Floats:
+    """(3,) RGB in [0, 1]: what is often worn, and anything."""
+    common = {
+        Kind.SURGICAL: [
+            (0.85, 0.9, 0.95),
+            (0.62, 0.8, 0.9),
+            (0.6, 0.82, 0.78),
+            (0.95, 0.95, 0.94),
+            (0.1, 0.1, 0.11),
+            (0.9, 0.7, 0.78),
+        ],
+        Kind.RESPIRATOR: [
+            (0.95, 0.95, 0.94),
+            (0.9, 0.9, 0.88),
+            (0.12, 0.12, 0.13),
+            (0.6, 0.62, 0.65),
+            (0.93, 0.88, 0.8),
+        ],
+    }.get(kind, [(0.08, 0.08, 0.09), (0.3, 0.3, 0.32), (0.12, 0.15, 0.3), (0.9, 0.9, 0.9)])
+    if rng.random() < 0.6:
+        return np.clip(np.array(common[rng.integers(len(common))]) + rng.normal(0, 0.04, 3), 0.02, 1).astype(np.float32)
+    hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, 0.95), rng.uniform(0.1, 1)]]], np.float32)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0], np.float32)
+
+
+def print_on(u: Floats, v: Floats, colour: Floats, rng: Rng, textures: Sequence[Image]) -> Floats:
+    """(size, size, 3) the cloth's colours in [0, 1]: plain, stripes, checks, dots, blotches or a picture."""
+    choice = rng.choice(
+        ["plain", "stripes", "checks", "dots", "blotches", "picture"], p=[0.55, 0.1, 0.1, 0.07, 0.13, 0.05]
+    )
+    other = base_colour(Kind.CLOTH, rng)
+    n = rng.uniform(3, 16)
+    turn = rng.uniform(0, np.pi)
+    a, b = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
+    if choice == "picture" and textures:
+        picture = textures[rng.integers(len(textures))]
+        scale = rng.uniform(0.4, 1.0)
+        return lookup(picture, np.clip(u * scale, 0, 1), np.clip(v * scale, 0, 1)) / 255
+    if choice == "stripes":
+        part = (np.sin(a * n * 2 * np.pi) > rng.uniform(-0.6, 0.6)).astype(np.float32)
+    elif choice == "checks":
+        part = 0.5 * (np.sin(a * n * 2 * np.pi) > 0) + 0.5 * (np.sin(b * n * 2 * np.pi) > 0)
+    elif choice == "dots":
+        part = (np.hypot((a * n) % 1 - 0.5, (b * n) % 1 - 0.5) < rng.uniform(0.15, 0.4)).astype(np.float32)
+    elif choice == "blotches":
+        part = (lookup(field(96, n, rng), u, v) > rng.uniform(-0.3, 0.6)).astype(np.float32)
+    else:
+        part = np.zeros_like(u)
+    return np.asarray(colour + (other - colour) * part[..., None], np.float32)
+
+
+def folds(kind: Kind, u: Floats, v: Floats, rng: Rng) -> Floats:
+    """(size, size) brightness around 1: pleats, seam, wrinkles, the roundness of what is underneath, weave."""
+    light = np.ones_like(u)
+    if kind is Kind.SURGICAL:
+        strength = rng.uniform(0.03, 0.16)
+        for height in (0.28, 0.5, 0.72):
+            line = v - height - 0.05 * (1 - 4 * (u - 0.5) ** 2) * rng.uniform(-1, 1)
+            light = (
+                light
+                - strength * np.exp(-((line / 0.025) ** 2))
+                + 0.6 * strength * np.exp(-(((line + 0.05) / 0.03) ** 2))
+            )
+        if rng.random() < 0.6:
+            light = light - rng.uniform(0, 0.15) * np.exp(-(((v - 0.05) / 0.02) ** 2))
+    elif kind in (Kind.CLOTH, Kind.RESPIRATOR) and rng.random() < 0.6:
+        light = light - rng.uniform(0.05, 0.3) * np.exp(-(((u - 0.5) / rng.uniform(0.008, 0.02)) ** 2))
+        light = light + rng.uniform(0, 0.1) * np.sign(u - 0.5)
+    wrinkles = rng.uniform(0.02, 0.16 if kind is Kind.SCARF else 0.08)
+    stretch = rng.uniform(1, 4)
+    light = light + wrinkles * lookup(field(96, rng.uniform(3, 8), rng), np.clip(u / stretch, 0, 1), v)
+    if kind is Kind.SCARF:
+        light = light + rng.uniform(0.03, 0.2) * np.sin(v * rng.uniform(10, 40) + 3 * lookup(field(64, 3, rng), u, v))
+    side = rng.uniform(-0.35, 0.35)
+    light = (
+        light
+        * (1 - rng.uniform(0.05, 0.35) * (2 * u - 1) ** 2 + side * (u - 0.5))
+        * (1 - rng.uniform(0, 0.3) * (v - 0.4) ** 2)
+    )
+    return np.asarray(light + rng.uniform(0, 0.05) * rng.standard_normal(u.shape), np.float32)
+
+
+def straps(cover: Floats, top: Floats, bottom: Floats, mesh: Floats, kind: Kind, rng: Rng) -> Floats:
+    """(size, size) coverage of the straps from the mask's corners to the ears or round the head."""
+    lines = np.zeros(cover.shape, np.uint8)
+    if kind in (Kind.GAITER, Kind.SCARF) or rng.random() < 0.15:
+        return lines.astype(np.float32)
+    width = np.linalg.norm(mesh[454, :2] - mesh[234, :2])
+    thickness = max(1, round(width * rng.uniform(0.012, 0.035)))
+    up = (mesh[10, :2] - mesh[152, :2]) / np.linalg.norm(mesh[10, :2] - mesh[152, :2])
+    for ear, corner_top, corner_bottom in ((234, top[0], bottom[0]), (454, top[-1], bottom[-1])):
+        away = (
+            mesh[ear, :2]
+            + (mesh[ear, :2] - mesh[4, :2]) * rng.uniform(0.02, 0.3)
+            + up * width * rng.uniform(-0.02, 0.12)
+        )
+        for corner in (corner_top, corner_bottom):
+            middle = 0.5 * (corner + away) - up * width * rng.uniform(-0.02, 0.03)
+            path = np.rint(curve([corner, middle, away], 12) * 16).astype(np.int32)
+            cv2.polylines(lines, [path], isClosed=False, color=255, thickness=thickness, lineType=cv2.LINE_AA, shift=4)
+    return lines.astype(np.float32) / 255
+
+
+def valve(paint: Floats, u: Floats, v: Floats, rng: Rng) -> Floats:
+    """The paint with a respirator's breathing valve."""
+    spot, radius = (rng.choice([0.3, 0.7]) + rng.normal(0, 0.03), rng.uniform(0.45, 0.65)), rng.uniform(0.06, 0.11)
+    far = np.hypot(u - spot[0], (v - spot[1]) * rng.uniform(0.7, 1))
+    rings = 0.85 + 0.15 * np.cos(far / radius * rng.uniform(6, 20))
+    inside = np.clip((radius - far) / 0.015, 0, 1)[..., None]
+    return np.asarray(paint * (1 - inside) + base_colour(Kind.RESPIRATOR, rng) * rings[..., None] * inside, np.float32)
+
+
+def face_light(image: Image, mesh: Floats) -> tuple[float, Floats]:
+    """How bright the face is (1 is a well-lit one) and its left-to-right slope over the face, (size,) per column."""
+    size = image.shape[0]
+    spots = np.clip(np.rint(mesh[[50, 205, 280, 425], :2]), 0, size - 1).astype(int)
+    luma = [float(image[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].mean()) for x, y in spots]
+    level = np.mean(luma) / 150
+    slope = np.clip((luma[2] + luma[3] - luma[0] - luma[1]) / (sum(luma) + 1), -0.5, 0.5)
+    width = abs(mesh[454, 0] - mesh[234, 0]) + 1
+    across = (np.arange(size) - mesh[4, 0]) / width
+    return float(np.clip(level, 0.15, 1.3)), np.clip(1 + slope * across * 1.5, 0.4, 1.6).astype(np.float32)
+
+
+def draw(
+    image: Image, mesh: Floats, rng: Rng, *, kind: Kind | None = None, textures: Sequence[Image] = ()
+) -> tuple[Image, Floats]:
+    """`image` (S, S, 3) with a mask drawn on the face of `mesh` (468, 2) in its pixels, and the mask's alpha (S, S).
+
+    The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask.
+    """
+    kind = kind or rng.choice(list(Kind), p=[0.34, 0.26, 0.16, 0.12, 0.12])
+    cut = CUTS[kind](rng)
+    if rng.random() < 0.08:  # worn low: under the nose, or on the chin
+        cut = Cut(rng.uniform(5.8, 9.5), cut.ear + 1.0, max(cut.corner, cut.ear + 2), 1.8, cut.out, cut.drop, cut.flare)
+    size = image.shape[0]
+    top, bottom = outline(mesh, cut, kind, rng)
+    cover, u, v = surface(top, bottom, size, bulge=rng.uniform(0.0, 0.12))
+    paint = print_on(u, v, base_colour(kind, rng), rng, textures)
+    if kind is Kind.RESPIRATOR and rng.random() < 0.4:
+        paint = valve(paint, u, v, rng)
+    paint = paint * folds(kind, u, v, rng)[..., None]
+    band = straps(cover, top, bottom, mesh, kind, rng)
+    strap_colour = (
+        base_colour(Kind.RESPIRATOR, rng)
+        if rng.random() < 0.6
+        else paint[cover > 0.5].mean(0)
+        if (cover > 0.5).any()
+        else 0.9
+    )
+    alpha = np.maximum(cover, band)
+    paint = np.where((cover >= band)[..., None], paint, strap_colour)
+    level, slope = face_light(image, mesh)
+    paint = paint * (level * rng.uniform(0.75, 1.35)) * slope[None, :, None] * 255
+    soft = rng.uniform(0.3, 1.0) * size / 160
+    alpha = cv2.GaussianBlur(alpha, (0, 0), soft)
+    paint = cv2.GaussianBlur(np.clip(paint, 0, 255).astype(np.float32), (0, 0), soft * 0.8)
+    shadow = cv2.GaussianBlur(cover, (0, 0), size * rng.uniform(0.008, 0.03))
+    shadow = np.roll(shadow, round(size * rng.uniform(0, 0.015)), axis=0) * rng.uniform(0, 0.45)
+    scene = image * (1 - shadow * (1 - alpha))[..., None]
+    picture = scene * (1 - alpha[..., None]) + paint * alpha[..., None]
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), alpha
