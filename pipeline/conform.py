@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import av
 from av.filter import Graph
 from av.video.reformatter import Interpolation
 
-from pipeline.planes import copy_tags
-from pipeline.probe import SourceInfo
+from pipeline.planes import copy_tags, moment
 from pipeline.rotate import turn_frame
+
+if TYPE_CHECKING:
+    from pipeline.probe import SourceInfo
 
 Picture = av.VideoFrame
 Warn = Callable[[str], None]
@@ -45,7 +48,7 @@ def one_shape(pictures: Iterator[Picture], info: SourceInfo, warn: Warn) -> Iter
             yield picture
             continue
         if found not in graphs:
-            seconds = float(picture.pts * picture.time_base)
+            seconds = float(moment(picture))
             warn(
                 f"at {seconds:.3f} s the video changes from {named(shape)} to {named(found)}; it is scaled back to fit"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -13,6 +12,8 @@ from pipeline.encoders import Codec
 from pipeline.errors import SinkError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from av.stream import Stream
 
 
@@ -45,8 +46,37 @@ SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts", ".nut")
 """In the order in which another container is recommended."""
 
 TRANSPORT_STREAM_CODECS = frozenset(
-    "h264 hevc mpeg1video mpeg2video mpeg4 av1 aac aac_latm ac3 eac3 mp1 mp1float mp2 mp2float mp3 mp3float dts dca"
-    " truehd opus libopus s302m dvbsub dvb_subtitle dvb_teletext libzvbi_teletextdec klv timed_id3 bin_data".split()
+    [
+        "h264",
+        "hevc",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "av1",
+        "aac",
+        "aac_latm",
+        "ac3",
+        "eac3",
+        "mp1",
+        "mp1float",
+        "mp2",
+        "mp2float",
+        "mp3",
+        "mp3float",
+        "dts",
+        "dca",
+        "truehd",
+        "opus",
+        "libopus",
+        "s302m",
+        "dvbsub",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "libzvbi_teletextdec",
+        "klv",
+        "timed_id3",
+        "bin_data",
+    ]
 )
 """FFmpeg writes anything into MPEG-TS, but what is not here comes out as data that nobody can read."""
 

@@ -7,58 +7,23 @@ passed over: after the last frame `FileSource.outcome` says what was wrong and w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-
 from pipeline.conform import conform
-from pipeline.errors import ConfigError, DecodeError, SourceError
+from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
+from pipeline.planes import moment
 from pipeline.probe import SourceInfo, opened, probe
+from pipeline.reading import Outcome, Reading
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.stream import VideoStream
+    from collections.abc import Iterator
+    from fractions import Fraction
+    from pathlib import Path
 
-BAD_PACKETS_IN_A_ROW = 300
-"""Packets that fail one after the other before the rest of the file is given up: ten seconds of most video."""
-
-READ_FAILURES_IN_A_ROW = 20
-"""How often reading on may fail without a packet in between before the file counts as ended."""
-
-
-@dataclass
-class Outcome:
-    """What became of the input, filled in while it is read; final once `ended` or the stage has stopped."""
-
-    frames: int = 0
-    """Frames handed downstream."""
-    bad_packets: int = 0
-    """Packets that were damaged: skipped, or decoded to a picture with visible damage."""
-    problems: list[str] = field(default_factory=list)
-    """What is missing or broken, in sentences. Any makes the video incomplete."""
-    warnings: list[str] = field(default_factory=list)
-    """What was changed on arrival, in sentences; nothing is lost by it."""
-    ended: bool = False
-    """True when the file was read to its end (or to the asked end), False when the run was stopped before."""
-    end_time: Fraction | None = None
-    """Seconds: when the last frame stops being shown, as the input counts."""
-
-    def warn(self, sentence: str) -> None:
-        """Note a warning, once."""
-        if sentence not in self.warnings:
-            self.warnings.append(sentence)
-
-    @property
-    def complete(self) -> bool:
-        """True when everything that the file declares, between start and end, was read without damage."""
-        return self.ended and not self.problems and not self.bad_packets
+    import av
 
 
 @dataclass(frozen=True)
@@ -94,26 +59,26 @@ class FileSource:
         start = None if self.start is None else info.origin + self.start
         end = None if self.end is None else info.origin + self.end
         with opened(self.path, hardware=self.hardware) as container:
-            stream = container.streams[info.video_index]
-            assert isinstance(stream, av.VideoStream)
-            # Threads over slices, not over frames: with frame threads an error comes up with another packet's frames,
-            # which FFmpeg then drops, and the first frame comes late. Decoding is not what takes the time here.
-            stream.thread_type = "SLICE"
-            if start is not None:
-                seek(container, stream, start)
-            reading = Reading(info, outcome, start)
-            pictures = conform(reading.timed(reading.pictures(container, stream)), info, outcome.warn)
+            reading = Reading(info, outcome, container, start)
+            pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
             for picture in pictures:
                 seconds = moment(picture)
                 if end is not None and seconds >= end:
-                    outcome.ended = True
-                    return
+                    break
                 if start is None or seconds >= start:
                     yield self.frame(picture, seconds)
-            outcome.ended = True
-            if outcome.frames == 0 and start is None:
-                raise DecodeError(f"{self.path}: no frame could be decoded")
-            reading.compare(container, stream)
+            else:
+                reading.compare_end(end)
+        outcome.ended = True
+        if outcome.frames == 0:
+            raise DecodeError(f"{self.path}: {self.nothing()}")
+
+    def nothing(self) -> str:
+        """Why there was no frame."""
+        duration = self.info.duration
+        if self.start is not None and duration is not None and self.start >= duration:
+            return f"start is {float(self.start):.2f} s, but the video lasts {float(duration):.2f} s"
+        return "no picture could be decoded" if self.start is None else "there is no picture between start and end"
 
     def frame(self, picture: av.VideoFrame, seconds: Fraction) -> Frame:
         """The picture as it flows downstream."""
@@ -123,41 +88,3 @@ class FileSource:
         shown = picture.duration * info.time_base if picture.duration else info.frame_seconds
         outcome.end_time = seconds + shown
         return Frame(index, seconds, time.perf_counter(), picture, info.pixel_aspect)
-
-
-def moment(picture: av.VideoFrame) -> Fraction:
-    """When the picture is shown, in seconds as the input counts, exact."""
-    if picture.pts is None or picture.time_base is None:
-        raise DecodeError("a picture has no time")
-    return picture.pts * picture.time_base
-
-
-def seek(container: InputContainer, stream: VideoStream, start: Fraction) -> None:
-    """Go to a keyframe at or before `start`, or to the beginning where the format can't say where one is."""
-    assert stream.time_base is not None
-    target = int(start / stream.time_base)
-    try:
-        container.seek(target, stream=stream, backward=True)
-    except av.error.FFmpegError:
-        container.seek(0)
-
-
-@dataclass
-class Reading:
-    """What one pass over a file remembers."""
-
-    info: SourceInfo
-    outcome: Outcome
-    start: Fraction | None
-    packets: int = 0
-
-    def pictures(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        for packet in container.demux(stream):
-            yield from packet.decode()
-
-    def timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        for picture in pictures:
-            picture.time_base = self.info.time_base
-            yield picture
-
-    def compare(self, container, stream) -> None: ...

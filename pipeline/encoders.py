@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.planes import moves_exactly, plain, traits
 from pipeline.probe import Colour, ContentLight, MasteringDisplay, SourceInfo
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 """Speed against size, in x264's words, for every codec that has a choice."""
@@ -86,8 +89,8 @@ def choose(
     warnings = [reason] if reason else []
     if not exact and not reason:
         warnings.append(f"{name} does not take {info.pixel_format}; the video is converted to {pixel_format}")
-    options = check(codec, kind, quality=quality, preset=preset)
-    options = settings(name, quality=options[0], preset=options[1], info=info)
+    chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
+    options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
     if info.mastering_display and name not in ("libx264", "libx265", "libsvtav1"):
         warnings.append(f"{name} can't store the mastering display's HDR values; the colour tags are kept")
     return Encoding(name, pixel_format, options, encoded_colour(info, pixel_format), tuple(warnings))
@@ -143,7 +146,7 @@ def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[
 
 
 def closest(wanted: str, formats: list[str]) -> str:
-    """The format of the list that keeps most of `wanted`: itself, else exact, else the least loss, else the smallest."""
+    """The format of the list that keeps most of `wanted`: itself, an exact one, else the least loss."""
     if wanted in formats:
         return wanted
     have = traits(wanted)
@@ -195,7 +198,7 @@ def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -
         options = {"crf": str(quality), "preset": str((12, 11, 10, 9, 8, 7, 5, 4, 2)[rank])}
         return options | ({"svtav1-params": hdr} if hdr else {})
     if name == "ffv1":
-        return {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
+        return {"level": "3", "slicecrc": "1", "g": "1"}
     return hardware_settings(name, quality=quality, rank=rank)
 
 
@@ -252,5 +255,5 @@ def pair(values: tuple[Fraction, Fraction], scale: int) -> str:
 
 
 def threads() -> int:
-    """How many threads an encoder gets: the processors of this process, at most 8, beyond which memory grows, not speed."""
+    """How many threads an encoder gets: one a processor, at most 8, beyond which memory grows more than speed."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
 from av.video.format import VideoFormat
-from av.video.plane import VideoPlane
 from numpy.typing import NDArray
+
+from pipeline.errors import DecodeError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from av.video.plane import VideoPlane
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -81,12 +88,19 @@ def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
     target.color_trc = source.color_trc
 
 
+def moment(picture: av.VideoFrame) -> Fraction:
+    """When the picture is shown, in seconds as the input counts, exact."""
+    if picture.pts is None or picture.time_base is None:
+        raise DecodeError("a picture has no time")
+    return picture.pts * picture.time_base
+
+
 def finer(chroma: Samples, *, width: int, height: int) -> Samples:
     """Chroma written once for every luma sample that it belongs to."""
     for axis, size in ((0, height), (1, width)):
         factor = round(size / chroma.shape[axis])
         if factor > 1:
-            chroma = np.repeat(chroma, factor, axis=axis)
+            chroma = cast("Samples", np.repeat(chroma, factor, axis=axis))
     return chroma[:height, :width]
 
 
@@ -119,7 +133,7 @@ def move(picture: av.VideoFrame, target: str) -> av.VideoFrame:
     moved = av.VideoFrame(picture.width, picture.height, target)
     have, planes = traits(picture.format.name), arrays(picture)
     if picture.format.name.startswith("p0"):
-        planes = [plane >> (16 - have.depth) for plane in planes]
+        planes = [cast("Samples", plane >> (16 - have.depth)) for plane in planes]
     if len(planes) == 2:
         planes = [planes[0], planes[1][:, :, :1], planes[1][:, :, 1:]]
     targets = arrays(moved)

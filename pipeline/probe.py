@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
@@ -18,14 +16,24 @@ from pipeline.formats import working_format
 from pipeline.rotate import Turn, turn_from_matrix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from av.buffer import Buffer
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 UNSPECIFIED = 2
 """FFmpeg's number for an unspecified matrix, set of primaries or transfer; an unspecified range is 0."""
 
+TS_DISCONT = 0x200
+"""FFmpeg's AVFMT_TS_DISCONT."""
+
 FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
+
+DECLARE_DURATION = ("mov", "matroska", "flv", "asf", "avi", "nut", "ogg", "mpegts", "mxf")
+"""Containers whose duration is written in them or measured at their end."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,11 @@ class SourceInfo:
     origin: Fraction
     """Seconds: where the file's clock starts. Not 0 only where the clock is arbitrary, as in MPEG-TS."""
     frames: int | None
-    """As the file declares; None when it does not say."""
-    duration: Fraction | None
-    """Of the video in seconds, as the file declares."""
+    """How many pictures the file declares; None when it does not say."""
+    video_until: Fraction | None
+    """When the video ends as the file declares, in seconds as the input counts."""
+    until: Fraction | None
+    """When the last of all streams ends as the file declares; None where FFmpeg would only guess."""
     stored_format: str
     """The decoder's pixel format."""
     working_format: str
@@ -119,6 +129,12 @@ class SourceInfo:
     mastering_display: MasteringDisplay | None
     content_light: ContentLight | None
     streams: tuple[StreamInfo, ...]
+
+    @property
+    def duration(self) -> Fraction | None:
+        """Of the video in seconds, as the file declares; None when it does not say."""
+        end = self.video_until if self.video_until is not None else self.until
+        return None if end is None else end - self.origin
 
     @property
     def frame_seconds(self) -> Fraction:
@@ -246,7 +262,6 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
     time_base = stream.time_base
     if time_base is None:
         raise SourceError(f"{path}: its video stream has no time base")
-    duration = stream.duration * time_base if stream.duration else declared_duration(stream.metadata)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return SourceInfo(
         path=path,
@@ -260,8 +275,9 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         base_rate=stream.base_rate or None,
         time_base=time_base,
         origin=origin(container),
-        frames=stream.frames or None,
-        duration=duration,
+        frames=declared_frames(container, stream),
+        video_until=video_until(stream, time_base),
+        until=until(container),
         stored_format=first.format.name,
         working_format=working_format(first.format.name),
         pixel_format=(turn or Turn()).pixel_format(working_format(first.format.name)),
@@ -281,10 +297,14 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(stream.index, stream.type, codec or "unknown", stream.language, stream.metadata.get("title"))
 
 
+def clock_is_arbitrary(container: InputContainer) -> bool:
+    """True for formats whose clock starts anywhere and may restart in the middle, such as MPEG-TS."""
+    return bool(int(container.format.flags) & TS_DISCONT)
+
+
 def origin(container: InputContainer) -> Fraction:
     """Seconds at which the container's clock starts, where that clock is arbitrary; 0 where 0 means the beginning."""
-    discontinuous = bool(container.format.flags & av.format.Flags.ts_discont.value)
-    if not discontinuous:
+    if not clock_is_arbitrary(container):
         return Fraction(0)
     starts = [
         stream.start_time * stream.time_base
@@ -292,6 +312,36 @@ def origin(container: InputContainer) -> Fraction:
         if stream.start_time is not None and stream.time_base and stream.type in ("video", "audio")
     ]
     return min(starts, default=Fraction(0))
+
+
+def declared_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many pictures the file says it holds, None when it doesn't."""
+    counted = next((int(value) for key, value in stream.metadata.items() if counts_frames(key, value)), 0)
+    frames = stream.frames or counted
+    if frames and container.format.name.startswith("mov"):
+        # An edit list may leave out pictures that the file still holds; the index knows.
+        return min(frames, len(stream.index_entries))
+    return frames or None
+
+
+def counts_frames(key: str, value: str) -> bool:
+    """True for the tag in which Matroska tools other than FFmpeg's count pictures."""
+    return key.upper().startswith("NUMBER_OF_FRAMES") and value.isdigit()
+
+
+def video_until(stream: VideoStream, time_base: Fraction) -> Fraction | None:
+    """When the video ends as the file declares, None when it doesn't."""
+    start = (stream.start_time or 0) * time_base
+    if stream.duration:
+        return start + stream.duration * time_base
+    return declared_duration(stream.metadata)
+
+
+def until(container: InputContainer) -> Fraction | None:
+    """When the longest stream ends as the file declares, None where FFmpeg guesses it from the bit rate."""
+    if container.duration is None or not container.format.name.startswith(DECLARE_DURATION):
+        return None
+    return Fraction((container.start_time or 0) + container.duration, av.time_base)
 
 
 def declared_duration(metadata: dict[str, str]) -> Fraction | None:
@@ -311,11 +361,8 @@ def colour_of(frame: av.VideoFrame) -> Colour:
 
 def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
     """The bytes of the first side data of that kind, None without one."""
-    wanted = SideDataType[name]
-    for data in frame.side_data:
-        if data.type == wanted:
-            return bytes(data)
-    return None
+    found = cast("Mapping[object, Buffer]", frame.side_data).get(SideDataType[name])
+    return None if found is None else bytes(found)
 
 
 def mastering_display(data: bytes | None) -> MasteringDisplay | None:

@@ -7,27 +7,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
+from pipeline.clock import unbroken
 from pipeline.containers import container_for, holds, name_of, refuse
-from pipeline.encoders import Codec
+from pipeline.probe import clock_is_arbitrary
+from pipeline.tags import stream_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from av.container import InputContainer, OutputContainer
     from av.container.core import Chapter
-    from av.packet import Packet
     from av.stream import Stream
+
+    from pipeline.encoders import Codec
+
+    Packet = av.Packet[Any]
 
 READ_FAILURES_IN_A_ROW = 20
 """How often reading on may fail without a packet in between before the file counts as ended."""
-
-STALE_TAGS = ("rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "encoder", "_statistics")
-"""Beginnings of stream tags that describe how the input was stored, not what is in it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def select(source: InputContainer, video_index: int, path: Path, codec: Codec) -
     streams (telemetry, timecode tracks, chapter text) mostly have no muxer at all, so those are only reported.
     """
     suffix = path.suffix.lower()
-    others = [stream for stream in source.streams if stream.index != video_index]
+    others = [stream for stream in source.streams if stream.index != video_index and not written_anew(stream)]
     refused = [stream for stream in others if not holds(suffix, stream)]
     needed = [stream for stream in refused if stream.type != "data"]
     if needed:
@@ -57,9 +59,15 @@ def select(source: InputContainer, video_index: int, path: Path, codec: Codec) -
     )
 
 
-def kept_tags(tags: dict[str, str]) -> dict[str, str]:
-    """A stream's tags without those that describe how it was stored in the input."""
-    return {key: value for key, value in tags.items() if not key.lower().startswith(STALE_TAGS)}
+def written_anew(stream: Stream) -> bool:
+    """True for what the muxer makes again from chapters and tags: an MP4's chapter text and its timecode track."""
+    if stream.type != "data":
+        return False
+    return "timecode" in stream.metadata or (
+        getattr(stream, "name", None) == "bin_data"
+        and "mov" in stream.container.format.name
+        and bool(stream.container.chapters())
+    )
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,10 @@ class Remux:
 
     def __init__(self, source: InputContainer, output: OutputContainer, selection: Selection, path: Path) -> None:
         self.output = output
-        self.before_zero = container_for(path).before_zero
+        self.container = container_for(path)
         self.targets = {stream.index: self.target(stream) for stream in selection.copied}
         for stream in source.streams:
-            if stream.index not in self.targets:
+            if stream.index not in self.targets and not clock_is_arbitrary(source):
                 stream.discard = av.stream.Discard.all
         self.waiting: Packet | None = None
         self.last_dts: dict[int, int] = {}
@@ -94,7 +102,7 @@ class Remux:
     def target(self, stream: Stream) -> Stream:
         """The output's copy of a stream, with its tags and its role."""
         target = self.output.add_stream_from_template(stream, opaque=True)
-        target.metadata.update(kept_tags(stream.metadata))
+        target.metadata.update(stream_tags(stream.metadata, self.container))
         target.disposition = stream.disposition
         return target
 
@@ -106,9 +114,9 @@ class Remux:
         failures = 0
         while failures < READ_FAILURES_IN_A_ROW:
             try:
-                for packet in source.demux(streams):
+                for packet in self.steady(source, streams):
                     failures = 0
-                    if packet.size:
+                    if packet.size and packet.stream.index in self.targets:
                         yield packet
             except av.error.FFmpegError as error:
                 failures += 1
@@ -116,6 +124,10 @@ class Remux:
                     self.problems.append(f"sound and other streams can't be read to their end: {error.strerror}")
             else:
                 return
+
+    def steady(self, source: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
+        """What the demuxer gives; where the clock may restart, all streams, so that it is mended as for the video."""
+        return unbroken(source.demux()) if clock_is_arbitrary(source) else source.demux(streams)
 
     def copy_until(self, time: Fraction | None, span: Span) -> None:
         """Copy what begins before `time`, in seconds as the input counts; None copies all that is left."""
@@ -130,11 +142,11 @@ class Remux:
 
     def copy(self, packet: Packet, span: Span) -> None:
         """Shift one packet to the output's clock and mux it, unless it lies before the output begins."""
-        target = self.targets[packet.stream_index]
+        target = self.targets[packet.stream.index]
         if packet.stream.disposition & av.stream.Disposition.attached_pic:
             packet.pts = packet.dts = 0
         else:
-            shift = round(span.zero / packet.time_base)
+            shift = round(span.zero / tick_of(packet))
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
             if packet.stream.type == "subtitle":
@@ -150,7 +162,7 @@ class Remux:
         start, length = packet.pts if packet.pts is not None else packet.dts, packet.duration or 0
         if start is None or start >= 0:
             return True
-        if self.before_zero:
+        if self.container.before_zero:
             # What a decoder needs to warm up for the first sample that is heard.
             return not span.trimmed or start + 2 * length > 0
         # Matroska stores how much of Opus to skip, so its first packet may begin before 0; AAC's priming is left out.
@@ -158,7 +170,7 @@ class Remux:
 
     def repair(self, packet: Packet) -> None:
         """Make the decoding time known, larger than the last one and not after the time of showing."""
-        index = packet.stream_index
+        index = packet.stream.index
         last = self.last_dts.get(index)
         dts = packet.dts
         if dts is None:
@@ -178,24 +190,30 @@ def clip_subtitle(packet: Packet, span: Span) -> None:
         return
     end = start + length
     if span.cut is not None:
-        end = min(end, round((span.cut - span.zero) / packet.time_base))
+        end = min(end, round((span.cut - span.zero) / tick_of(packet)))
     packet.pts = packet.dts = max(start, 0)
     packet.duration = max(end - packet.pts, 0)
+
+
+def tick_of(packet: Packet) -> Fraction:
+    """The unit of the packet's times in seconds; every stream that a demuxer gives has one."""
+    return packet.time_base or Fraction(1, av.time_base)
 
 
 def begins(packet: Packet) -> Fraction:
     """When the packet is shown or heard, in seconds as the input counts."""
     ticks = packet.pts if packet.pts is not None else packet.dts
-    return Fraction(0) if ticks is None else ticks * packet.time_base
+    return Fraction(0) if ticks is None else ticks * tick_of(packet)
 
 
 def chapters(source: InputContainer, span: Span) -> list[Chapter]:
     """The input's chapters on the output's clock; those outside it are gone."""
     moved: list[Chapter] = []
     for chapter in source.chapters():
-        tick = chapter["time_base"]
-        start = max(chapter["start"] * tick, span.zero)
-        end = chapter["end"] * tick if span.cut is None else min(chapter["end"] * tick, span.cut)
+        tick = chapter["time_base"] or Fraction(1)
+        start, end = max(chapter["start"] * tick, span.zero), chapter["end"] * tick
+        if span.cut is not None:
+            end = min(end, span.cut)
         if end > start:
             chapter["start"], chapter["end"] = round((start - span.zero) / tick), round((end - span.zero) / tick)
             moved.append(chapter)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
 import av
 import cv2
 import numpy as np
 
 from pipeline.planes import Samples, arrays, copy_tags, finer
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 UNEQUAL_CHROMA = {
     "yuv422p": "yuv444p",
@@ -52,6 +55,7 @@ class Turn:
 
     @property
     def nothing(self) -> bool:
+        """True when the picture is upright already."""
         return not (self.transposed or self.mirrored_x or self.mirrored_y)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
@@ -92,7 +96,7 @@ def turn_frame(frame: av.VideoFrame, turn: Turn) -> av.VideoFrame:
     upright = av.VideoFrame(width, height, turn.pixel_format(frame.format.name))
     for stored, target in zip(arrays(frame), arrays(upright), strict=True):
         if upright.format.name != frame.format.name:
-            stored = finer(stored, width=frame.width, height=frame.height)  # noqa: PLW2901
+            stored = finer(stored, width=frame.width, height=frame.height)
         target[...] = turn_samples(stored, turn)
     copy_tags(frame, upright)
     return upright
@@ -104,4 +108,5 @@ def turn_samples(stored: Samples, turn: Turn) -> Samples:
     turned = cv2.transpose(stored) if turn.transposed else stored
     if turn.mirrored_x or turn.mirrored_y:
         turned = cv2.flip(turned, -1 if turn.mirrored_x and turn.mirrored_y else int(turn.mirrored_x))
-    return np.asarray(turned).reshape((shape[1], shape[0], -1) if turn.transposed else (shape[0], shape[1], -1))
+    height, width = turn.size(shape[0], shape[1])
+    return cast("Samples", np.asarray(turned).reshape(height, width, -1))
