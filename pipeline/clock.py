@@ -9,12 +9,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import av
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from av.container import InputContainer
+    import av
 
     Packet = av.Packet[Any]
 

@@ -70,6 +70,8 @@ class FileSource:
             else:
                 reading.compare_end(end)
         outcome.ended = True
+        if outcome.bad_packets:
+            outcome.problem(f"{outcome.bad_packets} damaged packets: pictures are missing or show damage")
         if outcome.frames == 0:
             raise DecodeError(f"{self.path}: {self.nothing()}")
 
