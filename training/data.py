@@ -1,8 +1,8 @@
 """Faces and masks to batches, in the canonical crop.
 
 Photos are cut once (`training.crops`) into a memory-mapped array of crops a quarter wider than the canonical one, each
-with its face mesh. A batch jitters the crop as a tracker would, draws a mask and degrades the picture as a camera would,
-anew each time.
+with its face mesh. A batch jitters the crop as a tracker would, draws a mask and degrades the picture as a camera
+would, anew each time.
 """
 
 from __future__ import annotations

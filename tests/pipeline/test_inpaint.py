@@ -1,0 +1,67 @@
+from collections.abc import Mapping
+
+import numpy as np
+
+from engine.spec import Array
+from pipeline.align import align
+from pipeline.frames import Cropped, FaceCrop
+from pipeline.geometry import CROP_SIZE
+from pipeline.inpaint import GROW_PX, Inpaint, generator_input, hole_of
+from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
+
+
+def masked(*, low: int = 150, number: int = 1) -> FaceCrop:
+    image = np.random.default_rng(number).integers(0, 256, (480, 640, 3), np.uint8)
+    track = track_of(upright(x=50, y=50), number)
+    crop, crop_from_frame = align(frame_of(image), track)
+    mask = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    mask[low:200, 60:200] = 1.0
+    return FaceCrop(track=track, image=crop, mask=mask, crop_from_frame=crop_from_frame)
+
+
+def cropped(*crops: FaceCrop) -> Cropped:
+    frame = frame_of(np.zeros((480, 640, 3), np.uint8))
+    return Cropped(tracked=tracked(frame, *(crop.track for crop in crops)), crops=crops, left=())
+
+
+def echo(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    return {"face": np.asarray(feeds["crop_and_mask"])[:, :3]}
+
+
+def test_network_that_repeats_its_input_draws_the_crop_exactly() -> None:
+    crop = masked()
+    (result,) = Inpaint(MadeEngine(echo))(iter([cropped(crop)]))
+    assert np.array_equal(result.patches[0].image, crop.image)
+    assert result.patches[0].crop is crop
+
+
+def test_faces_of_a_frame_are_one_batch_in_order() -> None:
+    engine = MadeEngine(echo)
+    crops = [masked(number=n) for n in (1, 2, 3)]
+    (result,) = Inpaint(engine)(iter([cropped(*crops)]))
+    assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [3]
+    assert [patch.crop.track.id for patch in result.patches] == [1, 2, 3]
+
+
+def test_network_is_not_run_without_a_masked_face() -> None:
+    engine = MadeEngine(echo)
+    (result,) = Inpaint(engine)(iter([cropped()]))
+    assert result.patches == ()
+    assert engine.fed == []
+
+
+def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:
+    crop = masked()
+    hole = hole_of(crop.mask)
+    assert hole[crop.mask > 0.5].min() == 1.0
+    assert hole[150 - GROW_PX + 1, 128] == 1.0
+    assert hole[150 - GROW_PX - 2, 128] == 0.0
+    assert np.array_equal(generator_input(crop)[3], hole)
+
+
+def test_values_beyond_the_range_are_clipped() -> None:
+    def loud(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return {"face": np.full((len(feeds["crop_and_mask"]), 3, CROP_SIZE, CROP_SIZE), 1.5, np.float32)}
+
+    (result,) = Inpaint(MadeEngine(loud))(iter([cropped(masked())]))
+    assert (result.patches[0].image == 255).all()

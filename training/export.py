@@ -1,0 +1,145 @@
+"""Checkpoint to ONNX and manifest: `python -m training.export RUN FOLDER`.
+
+Nothing is written unless the exported network gives the eager one's picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from engine.interface import read_interface
+from engine.models import Manifest
+from engine.select import load
+from engine.spec import Network, Precision
+from pipeline.errors import CheckpointError
+from pipeline.geometry import CROP_SIZE
+from training.generator import Generator
+from training.segmenter import Segmenter
+from training.train import TrainConfig, restore
+
+OPSET = 18
+TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
+DATA = "CelebA (22,000 photos of its train partition) and FFHQ (700), masks drawn by training.masks"
+TOLERANCE = 2e-3
+"""The largest difference of an output between the exported network in float32 and the eager one."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """How a network meets the outside."""
+
+    build: type[nn.Module]
+    input_name: str
+    input_shape: tuple[int, int, int]
+    output_name: str
+
+
+PORTS = {
+    "generator": Port(Generator, "crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face"),
+    "segmenter": Port(Segmenter, "crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask"),
+}
+
+
+def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
+    """The network with a free batch size, weights in float32."""
+    out = io.BytesIO()
+    torch.onnx.export(
+        network,
+        (torch.zeros(2, *port.input_shape),),
+        out,
+        input_names=[port.input_name],
+        output_names=[port.output_name],
+        dynamic_axes={port.input_name: {0: "batch"}, port.output_name: {0: "batch"}},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    return onnx.load_from_string(out.getvalue())
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with its large weights stored in float16 behind a Cast: half the bytes, float32 all the same."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+def difference(network: nn.Module, exported: Network, port: Port) -> float:
+    """The largest difference of an output between both, over batches of 1 and 3 of smooth noise."""
+    worst = 0.0
+    engine = load(exported, engine="onnxruntime", precision=Precision.F32)
+    for batch in (1, 3):
+        small = torch.randn(batch, port.input_shape[0], 16, 16, generator=torch.Generator().manual_seed(batch))
+        feed = nn.functional.interpolate(small, port.input_shape[1:], mode="bicubic").clamp(-1, 1)
+        feed[:, 3:] = (feed[:, 3:] > 0).float()
+        with torch.no_grad():
+            eager = network(feed).numpy()
+        given = engine.run({port.input_name: feed.numpy()})[port.output_name]
+        worst = max(worst, float(np.abs(eager - given).max()))
+    engine.close()
+    return worst
+
+
+def export(run: Path, folder: Path) -> Manifest:
+    """Write the averaged weights of the run's checkpoint as `<network>.onnx` and `<network>.json`.
+
+    Raises `CheckpointError` when the exported network does not give the eager one's picture.
+    """
+    state = restore(run / "checkpoint.pt")
+    name = TrainConfig(**state["config"]).network
+    port = PORTS[name]
+    network = port.build()
+    network.load_state_dict(state["smooth"])
+    network.eval()
+    exported = Network.of(name, halve(to_onnx(network, port)).SerializeToString())
+    worst = difference(network, exported, port)
+    if worst > TOLERANCE:
+        raise CheckpointError(
+            f"the exported {name} differs from the eager one by {worst:.2g}, more than {TOLERANCE:.2g}"
+        )
+    interface = read_interface(exported)
+    manifest = Manifest(
+        name=name,
+        sha256=exported.sha256,
+        inputs=interface.inputs,
+        outputs=interface.outputs,
+        data=DATA,
+        steps=state["step"],
+        scores={key: round(value, 4) for key, value in state["scores"].items()},
+        terms=TERMS,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.onnx").write_bytes(exported.onnx)
+    (folder / f"{name}.json").write_text(manifest.dumps())
+    return manifest
+
+
+def main() -> None:
+    """Read the flags and export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    flags = parser.parse_args()
+    print(export(flags.run, flags.folder).dumps())  # noqa: T201 (the command's answer)
+
+
+if __name__ == "__main__":
+    main()
