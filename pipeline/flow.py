@@ -1,0 +1,151 @@
+"""How a face moved from one frame to the next, by optical flow on its upper half.
+
+Eyes, brows and forehead are seen whatever hides the rest, and they move as one piece: a few dozen corners there are
+followed (Lucas and Kanade 1981, in Bouguet's pyramid), forth and back, and a similarity transform is fitted to those
+that come back to where they began.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine, similarity
+from pipeline.luma import read_luma
+
+if TYPE_CHECKING:
+    import av
+
+Points: TypeAlias = NDArray[np.float64]
+"""(n, 2) in frame pixels."""
+
+SHORT_SIDE_PX = 480
+"""The picture that flow looks at has at most this many pixels on its shorter side: more cost time and gain nothing."""
+WINDOW, LEVELS = (17, 17), 3
+MOST_CORNERS, FEWEST_CORNERS = 40, 8
+COMES_BACK_PX = 0.7
+"""In the small picture: a corner followed forth and back may end this far from where it began."""
+MOVES_ALONG_PX = 1.5
+"""In the small picture: a corner that the fitted motion misses by more does not count."""
+LARGEST_STEP = 1.3
+"""A face grows or shrinks at most this much from one frame to the next."""
+MARGIN = 0.75
+"""How far a face may move from one frame to the next, as a part of the width of what is followed."""
+UPPER_FACE = np.array([[0.27, 0.20], [0.73, 0.20], [0.73, 0.46], [0.27, 0.46]]) * CROP_SIZE
+"""Corners of the region followed, in the canonical crop: from the hairline to below the eyes, temple to temple."""
+PATCH_WIDTH, PATCH_HEIGHT = 32, 18
+ALL_LANDMARKS = np.array([1.0, 1.0, 0.5, 0.5, 0.5])
+
+
+@dataclass(frozen=True)
+class FlowPicture:
+    """A frame made small for following."""
+
+    luma: NDArray[np.uint8]
+    shrink: int
+    """Frame pixels a pixel, across and down."""
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame) -> FlowPicture:
+        """Raises `SourceError` for an unknown pixel format."""
+        shrink = max(-(-min(picture.width, picture.height) // SHORT_SIDE_PX), 1)
+        return cls(read_luma(picture, shrink=shrink), shrink)
+
+    def small(self, points: Points) -> NDArray[np.float32]:
+        """(n, 2) float32 in the small picture from frame pixels."""
+        return ((points + 0.5) / self.shrink - 0.5).astype(np.float32)
+
+    def full(self, points: NDArray[np.generic]) -> Points:
+        """Frame pixels from (n, 2) in the small picture."""
+        return (points.astype(np.float64) + 0.5) * self.shrink - 0.5
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a face moved."""
+
+    after_from_before: Affine
+    corners: Points
+    """Where the corners that moved along are now."""
+
+
+def upper_face(landmarks: Points) -> Points:
+    """(4, 2) frame pixels: the quadrilateral that is followed. Raises `ValueError` when landmarks fall together."""
+    return similarity(CANONICAL_LANDMARKS, landmarks, ALL_LANDMARKS).apply(UPPER_FACE)
+
+
+def pick_corners(picture: FlowPicture, landmarks: Points) -> Points:
+    """Corners of the upper face that can be followed; none when it is outside the picture."""
+    region = picture.small(upper_face(landmarks))
+    height, width = picture.luma.shape
+    left, top = np.clip(np.floor(region.min(axis=0)).astype(int), 0, (width, height))
+    right, bottom = np.clip(np.ceil(region.max(axis=0)).astype(int) + 1, 0, (width, height))
+    if min(right - left, bottom - top) < WINDOW[0] // 4:
+        return np.empty((0, 2))
+    window = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillConvexPoly(window, np.round(region - [left, top]).astype(np.int32), 255)
+    apart = max(float(np.linalg.norm(region[1] - region[0])) / 12, 2.0)
+    found = cv2.goodFeaturesToTrack(picture.luma[top:bottom, left:right], MOST_CORNERS, 0.01, apart, mask=window)
+    return np.empty((0, 2)) if found is None else picture.full(found.reshape(-1, 2) + np.array([left, top]))
+
+
+def follow(before: FlowPicture, after: FlowPicture, corners: Points) -> Motion | None:
+    """How the face with these `corners` moved; None when they can't be followed as one piece."""
+    if len(corners) < FEWEST_CORNERS:
+        return None
+    start = before.small(corners)
+    left, top, right, bottom = _around(start, before.luma.shape)
+    first, second = before.luma[top:bottom, left:right], after.luma[top:bottom, left:right]
+    origin = np.array([left, top], np.float32)
+    there, found = _followed(first, second, start - origin)
+    back, found_back = _followed(second, first, there)
+    there, back = there + origin, back + origin
+    good = found & found_back & (np.linalg.norm(back - start, axis=1) < COMES_BACK_PX)
+    if good.sum() < FEWEST_CORNERS:
+        return None
+    matrix, along = cv2.estimateAffinePartial2D(
+        start[good], there[good], method=cv2.RANSAC, ransacReprojThreshold=MOVES_ALONG_PX
+    )
+    if matrix is None or along.sum() < max(FEWEST_CORNERS, good.sum() / 2):
+        return None
+    small_motion = Affine(matrix)
+    if not 1 / LARGEST_STEP < small_motion.scale < LARGEST_STEP:
+        return None
+    small_from_full = Affine(np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]) / before.shrink - [[0, 0, 0.5], [0, 0, 0.5]])
+    after_from_before = small_from_full.inverse().after(small_motion).after(small_from_full)
+    return Motion(after_from_before, after.full(there[good][along.ravel() == 1]))
+
+
+def _followed(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(n, 2) where `points` of the first picture are in the second, and (n,) whether they were found."""
+    there = np.empty_like(points)
+    _, found, _ = cv2.calcOpticalFlowPyrLK(first, second, points, there, winSize=WINDOW, maxLevel=LEVELS)
+    return there, np.asarray(found).ravel() == 1
+
+
+def _around(points: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the part of the picture in which `points` can be after one frame."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = max(MARGIN * float((high - low).max()), 2.0 * WINDOW[0])
+    left, top = np.floor(np.clip(low - margin, 0, [shape[1] - 1, shape[0] - 1])).astype(int).tolist()
+    right, bottom = np.ceil(np.clip(high + margin, 1, [shape[1], shape[0]])).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def patch(picture: FlowPicture, landmarks: Points) -> NDArray[np.float32]:
+    """What the upper face looks like: upright, small, mean 0 and length 1, whatever the exposure.
+
+    The product of two patches, summed, is their correlation.
+    """
+    corners = picture.small(upper_face(landmarks)[:3])
+    target = np.array([[0, 0], [PATCH_WIDTH - 1, 0], [PATCH_WIDTH - 1, PATCH_HEIGHT - 1]], np.float32)
+    matrix = cv2.getAffineTransform(corners, target)
+    values = cv2.warpAffine(picture.luma, matrix, (PATCH_WIDTH, PATCH_HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+    centred = np.asarray(values, np.float32) - np.float32(values.mean())
+    return centred / np.float32(max(float(np.linalg.norm(centred)), 1.0))
