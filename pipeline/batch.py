@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.containers import CONTAINERS
 from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.stills import FORMATS, is_still
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,9 +19,6 @@ _VIDEO = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .og
 
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """What is taken for a video when a directory is searched."""
-
-STILL_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
-"""What is a picture, by its name. Anything else is opened as video."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Job:
     @property
     def still(self) -> bool:
         """Whether it is a picture rather than a video."""
-        return self.source.suffix.lower() in STILL_SUFFIXES
+        return is_still(self.source)
 
 
 def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
@@ -58,7 +57,7 @@ def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
 def _expanded(given: str) -> Iterator[Path]:
     path = Path(given)
     if path.is_dir():
-        media = VIDEO_SUFFIXES | STILL_SUFFIXES
+        media = VIDEO_SUFFIXES | set(FORMATS)
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in media and file.is_file())
         if not files:
             raise SourceError(f"{given} holds no video and no picture (looked for {', '.join(sorted(media))})")
@@ -75,10 +74,8 @@ def _expanded(given: str) -> Iterator[Path]:
 
 def _named_like(source: Path) -> str:
     """The input's name, as Matroska where we can't write the input's own container."""
-    from pipeline.containers import CONTAINERS
-
-    suffix = source.suffix.lower()
-    return source.name if suffix in CONTAINERS or suffix in STILL_SUFFIXES else f"{source.stem}.mkv"
+    kept = is_still(source) or source.suffix.lower() in CONTAINERS
+    return source.name if kept else f"{source.stem}.mkv"
 
 
 def _make_directory(target: Path, files: int) -> None:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.rules import Choice, Modules, Rule, Switch, Text, Time, Whole, setting
+from pipeline.rules import Choice, Modules, Rule, Share, Switch, Text, Time, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,14 +57,17 @@ class OutputConfig:
     codec: str = setting(
         "auto",
         Choice(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
-        "video codec; auto takes the container's usual one (H.264, in WebM VP9); ffv1 loses nothing",
+        "video codec; auto is the container's usual one, ffv1 loses nothing",
     )
     quality: int | None = setting(
         None,
         Whole(0, 63),
-        "lower is better and larger, in the codec's own scale (H.264, HEVC: to 51); left out: looks like the input",
+        "of video: lower is better and larger, in the codec's own scale (H.264, HEVC: to 51); left out: like the input",
     )
-    preset: str | None = setting(None, Choice(PRESETS), "speed against size, for every codec that has a choice")
+    picture_quality: int | None = setting(
+        None, Whole(1, 100), "of pictures that are not lossless: 100 is best; left out: as a JPEG input was, or 95"
+    )
+    preset: str | None = setting(None, Choice(PRESETS), "speed against size")
     hardware_encoder: str | None = setting(
         None, Text(), "encode on this hardware, such as nvenc, qsv or videotoolbox; `barefaced doctor` lists them"
     )
@@ -78,9 +81,19 @@ class FacesConfig:
 
     detector: str = setting("retinaface", Modules("pipeline/detectors"), "what finds faces")
     detect_every: int = setting(
-        5,
+        4,
         Whole(1, 120),
         "look for faces in every n-th frame, follow them between; raise it and new faces show later",
+    )
+    detect_size: int = setting(
+        640,
+        Whole(64, 4096),
+        "longer side, in pixels, of what the detector looks at; raise it and smaller faces are found, at a price",
+    )
+    detect_threshold: Fraction = setting(
+        Fraction(1, 2),
+        Share(),
+        "score from which it is a face; lower it and more faces are found, and more doubt",
     )
 
 
@@ -89,7 +102,9 @@ class EngineConfig:
     """What runs the networks."""
 
     engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
-    device: str = setting("cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "where; never replaced in silence")
+    device: str = setting(
+        "cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "cpu, cuda or cuda:1; never replaced in silence"
+    )
     precision: str = setting(
         "auto", Choice(("auto", "f32", "bf16", "fp16", "int8")), "in what numbers; auto: the fastest the device has"
     )
@@ -101,7 +116,7 @@ class ReportConfig:
     """What is said about a run."""
 
     stats: bool = setting(default=False, rule=Switch(), meaning="print where the time went, stage by stage")
-    report: str | None = setting(None, Text(), "write a JSON report to this file; - is standard output")
+    report: str | None = setting(None, Text(metavar="FILE"), "write a JSON report to this file; - is standard output")
 
 
 @dataclass(frozen=True)

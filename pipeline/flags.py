@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.config import settings
@@ -62,7 +63,8 @@ def _parser(setting: Setting) -> Callable[[str], object]:
 
 
 def _help(setting: Setting) -> str:
-    default = f" (default: {setting.default})" if setting.default not in (None, False) else ""
+    shown = float(setting.default) if isinstance(setting.default, Fraction) else setting.default
+    default = f" (default: {shown})" if shown not in (None, False) else ""
     words = getattr(setting.rule, "words", ())
-    choices = f": {', '.join(words)}" if words and setting.rule.metavar == "NAME" else ""
+    choices = f": {', '.join(words)}" if words else ""
     return (setting.meaning + choices + default).replace("%", "%%")

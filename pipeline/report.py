@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SinkError
@@ -12,7 +14,6 @@ from pipeline.frames import Inpainted, Left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pipeline.worker import StageStats
 
@@ -63,7 +64,10 @@ class Report:
     """Network name to the SHA-256 of its file."""
     tally: Tally
     stages: Sequence[StageStats] = ()
+    missing: Sequence[str] = ()
+    """What of the input is not in the output or is damaged there, in sentences."""
     warnings: Sequence[str] = ()
+    """What was changed without loss, in sentences."""
     error: str | None = None
     """Why the run failed, if it did."""
     interrupted: bool = False
@@ -73,6 +77,14 @@ class Report:
     def fps(self) -> float:
         """Frames written in a second of wall time, opening and closing included."""
         return self.frames_out / self.wall_seconds if self.wall_seconds > 0 else 0.0
+
+    @property
+    def summary(self) -> str:
+        """The counts in a sentence, for a person."""
+        left = sum(self.tally.left.values()) - self.tally.left[Left.BARE]
+        drawn = f"{self.tally.masked_faces} masked faces drawn in {self.tally.frames_with_mask} frames"
+        kept = f", {left} left masked or in doubt" if left else ""
+        return f"{self.frames_out} frames at {self.fps:.1f} fps, {drawn}{kept}."
 
     def as_json(self) -> dict[str, object]:
         """The report as JSON holds it."""
@@ -97,6 +109,7 @@ class Report:
             "stages": {stage.name: _stage_as_json(stage) for stage in self.stages},
             "engine": self.engine,
             "networks": dict(self.networks),
+            "missing": list(self.missing),
             "warnings": list(self.warnings),
             "note": INVENTED,
         }
@@ -120,12 +133,16 @@ def joined(reports: Sequence[Report]) -> dict[str, object]:
     return {"complete": all(report.complete for report in reports), "files": [each.as_json() for each in reports]}
 
 
-def write(reports: Sequence[Report], path: Path) -> None:
-    """Write `joined(reports)` to `path`. Raises `SinkError`."""
+def write_json(value: object, path: str) -> None:
+    """Write `value` as JSON to the file `path`, or to standard output for `-`. Raises `SinkError`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     try:
-        path.write_text(json.dumps(joined(reports), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if path == "-":
+            sys.stdout.write(text)
+        else:
+            Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SinkError(f"the report can't be written to {path}: {error.strerror or error}") from error
+        raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def stage_table(stages: Sequence[StageStats]) -> str:

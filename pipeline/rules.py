@@ -86,18 +86,33 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A number from 0 to 1, both included, exact."""
+
+    allowed: str = "a number from 0 to 1"
+    metavar: str = "X"
+
+    def from_text(self, key: str, text: str) -> Fraction:
+        if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
+            raise _refused(key, text, self.allowed)
+        return self.from_toml(key, Decimal(text))
+
+    def from_toml(self, key: str, value: object) -> Fraction:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= 1:
+            raise _refused(key, value, self.allowed)
+        return Fraction(value)
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of a few words."""
 
     words: tuple[str, ...]
+    metavar: str = "NAME"
 
     @property
     def allowed(self) -> str:
         return "one of " + ", ".join(self.words)
-
-    @property
-    def metavar(self) -> str:
-        return "{" + ",".join(self.words) + "}"
 
     def from_text(self, key: str, text: str) -> str:
         return self.from_toml(key, text)

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 FRAME_RATE = 30
 """Frames in a second."""
+
+BT709 = 1
+"""FFmpeg's number for the primaries and the transfer function of ITU-R BT.709."""
 
 SAMPLE_RATE = 48_000
 """Samples of sound in a second."""
@@ -57,18 +62,10 @@ def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE 
     Sides must be even, as 4:2:0 asks for. Longer than `motion.CYCLE_SECONDS` and the motion repeats.
     """
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "16", "preset": "veryfast"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        video.color_range, video.colorspace = ColorRange.MPEG, Colorspace.ITU709
-        video.color_primaries = video.color_trc = 1  # BT.709
+        video = video_stream(container, width=width, height=height, crf=16)
         sound = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for index, image in enumerate(draw_frames(width=width, height=height, frames=frames)):
-            picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU709,
-                src_color_range=ColorRange.JPEG,
-                dst_color_range=ColorRange.MPEG,
-            )
+            picture = encodable(image)
             picture.pts, picture.time_base = index, Fraction(1, FRAME_RATE)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
@@ -76,3 +73,23 @@ def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE 
         samples.sample_rate, samples.pts, samples.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
         container.mux(sound.encode(samples))
         container.mux(sound.encode(None))
+
+
+def video_stream(container: OutputContainer, *, width: int, height: int, crf: int) -> VideoStream:
+    """An H.264 stream for what `encodable` gives."""
+    stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": str(crf), "preset": "veryfast"})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    context = stream.codec_context
+    context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
+    context.color_primaries = context.color_trc = BT709
+    return stream
+
+
+def encodable(image: NDArray[np.uint8]) -> av.VideoFrame:
+    """(height, width, 3) uint8 RGB as 4:2:0 video in BT.709, limited range."""
+    return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+    )

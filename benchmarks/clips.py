@@ -1,0 +1,125 @@
+"""The clip that is measured, and the proof that a run really took the mask off in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+import numpy as np
+
+from pipeline.demo.clip import FRAME_RATE, write_clip
+from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
+from pipeline.demo.portrait import mask_alpha
+from pipeline.errors import BarefacedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SIZES = ("640x480", "854x480", "1280x720")
+CYCLE_FRAMES = FRAME_RATE * CYCLE_SECONDS
+
+CHANGED_LEVELS = 12.0
+"""A mask counts as gone from a frame when what was mask differs by more than this on average, in steps of 8 bits."""
+
+GONE_SHARE = 0.98
+"""Part of the looked-at frames in which the mask must be gone."""
+
+KEPT_LEVELS = 3.0
+"""The rest of the picture may differ by this much on average: what encoding twice does."""
+
+
+class BenchmarkError(BarefacedError):
+    """A measured run did not do its work; its time means nothing."""
+
+
+def parsed(size: str) -> tuple[int, int]:
+    """Width and height of a size such as `640x480`."""
+    width, height = size.split("x")
+    return int(width), int(height)
+
+
+def make_clip(folder: Path, size: str, frames: int) -> Path:
+    """The demonstration's clip of `frames` frames; beyond one cycle its packets are repeated, without sound."""
+    width, height = parsed(size)
+    path = folder / f"{size}-{frames}.mp4"
+    if frames <= CYCLE_FRAMES:
+        write_clip(path, width=width, height=height, frames=frames)
+    else:
+        cycle = folder / f"{size}-cycle.mp4"
+        write_clip(cycle, width=width, height=height)
+        _repeat(cycle, path, frames)
+    return path
+
+
+def _repeat(cycle: Path, target: Path, frames: int) -> None:
+    with av.open(str(cycle)) as source, av.open(str(target), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.dts is not None]
+        if stream.time_base is None:
+            raise BenchmarkError(f"{cycle} has no time base")
+        turn = round(CYCLE_SECONDS / stream.time_base)
+        for index in range(-(-frames // CYCLE_FRAMES) * CYCLE_FRAMES):
+            original = packets[index % CYCLE_FRAMES]
+            packet = av.Packet(bytes(original))
+            shift = index // CYCLE_FRAMES * turn
+            packet.pts, packet.dts = (original.pts or 0) + shift, (original.dts or 0) + shift
+            packet.time_base, packet.is_keyframe, packet.stream = stream.time_base, original.is_keyframe, copy
+            output.mux(packet)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was seen in a run's output."""
+
+    frames: int
+    gone_share: float
+    """Part of the looked-at frames in which the mask is gone."""
+    kept_levels: float
+    """Mean difference outside the mask, in steps of 8 bits."""
+
+
+def verify(before: Path, after: Path, size: str, *, every: int = 10) -> Verified:
+    """Look at every so many frames of both. Raises `BenchmarkError` unless frames, times, mask and rest are right."""
+    width, height = parsed(size)
+    gone, kept, frames = [], [], 0
+    for old, new in _pairs(before, after):
+        if frames % every == 0:
+            place = frame_from_portrait(Fraction(frames, FRAME_RATE), width=width, height=height)
+            mask = warped((mask_alpha() * 255).astype(np.uint8), place, width=width, height=height)
+            inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 250
+            outside = ~(cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=height // 12) > 0)
+            difference = np.abs(_rgb(old) - _rgb(new)).mean(axis=2)
+            gone.append(float(difference[inside].mean()) > CHANGED_LEVELS)
+            kept.append(float(difference[outside].mean()))
+        frames += 1
+    seen = Verified(frames, float(np.mean(gone)), float(np.mean(kept)))
+    if seen.gone_share < GONE_SHARE:
+        raise BenchmarkError(f"{after}: the mask is gone from {seen.gone_share:.0%} of the frames only")
+    if seen.kept_levels > KEPT_LEVELS:
+        raise BenchmarkError(f"{after}: outside the mask the picture differs by {seen.kept_levels:.1f} levels")
+    return seen
+
+
+def _pairs(before: Path, after: Path) -> Iterator[tuple[av.VideoFrame, av.VideoFrame]]:
+    """The frames of both films side by side. Raises `BenchmarkError` when their number or a time differs."""
+    with av.open(str(before)) as old, av.open(str(after)) as new:
+        others = new.decode(video=0)
+        for frame in old.decode(video=0):
+            other = next(others, None)
+            if other is None or other.time != frame.time:
+                seen = "missing" if other is None else f"shown at {other.time} s"
+                raise BenchmarkError(f"{after}: the frame of {frame.time} s is {seen}")
+            yield frame, other
+        if next(others, None) is not None:
+            raise BenchmarkError(f"{after} has more frames than {before}")
+
+
+def _rgb(frame: av.VideoFrame) -> NDArray[np.float32]:
+    return frame.to_ndarray(format="rgb24").astype(np.float32)

@@ -1,0 +1,230 @@
+"""Config to pipeline: the one place where parts are chosen and joined."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from engine import models, select
+from engine.spec import Device, Precision
+from pipeline.blend import Blend
+from pipeline.decode import FileSource
+from pipeline.detect import Detect
+from pipeline.detectors import detector_file
+from pipeline.encode import FileSink
+from pipeline.encoders import Codec
+from pipeline.frames import Track, Tracked
+from pipeline.inpaint import Inpaint
+from pipeline.mark import Mark
+from pipeline.report import Tally
+from pipeline.runner import Pipeline
+from pipeline.segment import Segment
+from pipeline.smooth import Smooth
+from pipeline.stills import StillSink, StillSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from engine.spec import Engine, Network
+    from pipeline.batch import Job
+    from pipeline.config import Config, EngineConfig
+    from pipeline.detectors import Detector
+    from pipeline.frames import Detected, Frame
+    from pipeline.worker import Stage
+
+First = TypeVar("First")
+Middle = TypeVar("Middle")
+Last = TypeVar("Last")
+
+
+VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", "hardware-encoder")
+"""Settings that mean nothing for a picture."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a run, compiled; shared by all its inputs, which are processed one after the other."""
+
+    detector: Detector
+    segmenter: Engine
+    generator: Engine
+    hashes: Mapping[str, str]
+    """Network name to the SHA-256 of its file."""
+    description: str
+    """What runs them, such as `openvino 2026.4.1 cpu bf16`; several are joined by commas."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was read and written."""
+
+    frames_in: int
+    frames_out: int
+    bad_packets: int
+    complete: bool
+    """Whether all that the input holds, between start and end, was read without damage and written."""
+    missing: tuple[str, ...]
+    """What of the input is not in the output or is damaged there, in sentences."""
+    warnings: tuple[str, ...]
+    """What was changed without loss, in sentences."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video to be processed: the parts that are asked afterwards, and the pipeline that joins them."""
+
+    source: FileSource
+    sink: FileSink
+    tally: Tally
+    pipeline: Pipeline[Frame]
+
+    def expected_frames(self) -> int | None:
+        """How many frames will come, as far as the file says. Raises `SourceError` when it can't be opened."""
+        info, source = self.source.info, self.source
+        if source.start is None and source.end is None and info.frames:
+            return info.frames
+        ends = [time for time in (info.duration, source.end) if time is not None]
+        return max(0, round((min(ends) - (source.start or 0)) / info.frame_seconds)) if ends else None
+
+    def account(self) -> Account:
+        """What was read and written so far."""
+        came, went = self.source.outcome, self.sink.outcome
+        return Account(
+            frames_in=came.frames,
+            frames_out=went.frames,
+            bad_packets=came.bad_packets,
+            complete=came.complete and not went.problems,
+            missing=(*came.problems, *went.problems),
+            warnings=(*came.warnings, *went.warnings),
+        )
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture to be processed: as `Film`, with the one frame that a picture is."""
+
+    sink: StillSink
+    tally: Tally
+    pipeline: Pipeline[Frame]
+    idle: tuple[str, ...]
+    """Settings that were given and mean nothing for a picture."""
+
+    def expected_frames(self) -> int:
+        """One."""
+        return 1
+
+    def account(self) -> Account:
+        """What was read and written so far."""
+        went = self.sink.outcome
+        idle = (f"{', '.join(self.idle)}: without effect on a picture",) if self.idle else ()
+        return Account(
+            frames_in=went.frames,
+            frames_out=went.frames,
+            bad_packets=0,
+            complete=went.frames == 1,
+            missing=(),
+            warnings=(*went.warnings, *idle),
+        )
+
+
+@contextmanager
+def networks(config: Config) -> Iterator[Networks]:
+    """The networks that `config` asks for, compiled, and closed at the end.
+
+    Raises `ConfigError` for an unknown detector or engine, `CheckpointError` when a network's file is not here or is
+    not the one known, and `EngineError` when it can't be compiled or what was asked for can't run here.
+    """
+    file = detector_file(config.faces.detector)
+    files = (file.network(), models.shipped("segmenter"), models.shipped("generator"))
+    with ExitStack() as stack:
+        engines = [_compiled(network, config.engine, stack) for network in files]
+        finder, segmenter, generator = engines
+        yield Networks(
+            detector=file.detector(
+                finder, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold)
+            ),
+            segmenter=segmenter,
+            generator=generator,
+            hashes={network.name: network.sha256 for network in files},
+            description=", ".join(dict.fromkeys(engine.description for engine in engines)),
+        )
+
+
+def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engine:
+    kind, _, index = config.device.partition(":")
+    engine = select.load(
+        network,
+        engine=config.engine,
+        device=Device(kind, int(index or 0)),
+        precision=Precision(config.precision),
+        threads=config.threads,
+    )
+    stack.callback(engine.close)
+    return engine
+
+
+def video(job: Job, config: Config, parts: Networks) -> Film:
+    """The pipeline from one video file to another. Nothing is opened yet."""
+    source = FileSource(
+        job.source, start=config.input.start, end=config.input.end, hardware=config.input.hardware_decoder
+    )
+    sink = FileSink(
+        source,
+        job.target,
+        codec=Codec(config.output.codec),
+        quality=config.output.quality,
+        preset=config.output.preset,
+        hardware=config.output.hardware_encoder,
+        overwrite=config.output.overwrite,
+    )
+    tally = Tally()
+    return Film(
+        source,
+        sink,
+        tally,
+        faces(Pipeline.from_source("decode", source), config, parts, tally, follow=TrackFaces()).then("encode", sink),
+    )
+
+
+def still(job: Job, config: Config, parts: Networks) -> Photo:
+    """The pipeline from one picture file to another. Nothing is opened yet."""
+    source = StillSource(job.source)
+    sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
+    tally = Tally()
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=each_its_own)
+    values = {**vars(config.input), **vars(config.output)}
+    idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
+    return Photo(sink, tally, bare.then("encode", sink), idle)
+
+
+def faces(
+    frames: Pipeline[Frame],
+    config: Config,
+    parts: Networks,
+    tally: Tally,
+    *,
+    follow: Stage[Detected, Tracked],
+) -> Pipeline[Frame]:
+    """`frames` with their masks taken off: the same frames, at the same times, in the same order."""
+    blended = (
+        frames.then("detect", Detect(parts.detector, every=config.faces.detect_every))
+        .then("track", follow)
+        .then("segment", Segment(parts.segmenter))
+        .then("inpaint", _joined(Inpaint(parts.generator), tally))
+        .then("smooth", Smooth())
+        .then("blend", Blend())
+    )
+    return blended.then("mark", Mark()) if config.output.mark else blended
+
+
+def each_its_own(items: Iterator[Detected]) -> Iterator[Tracked]:
+    """Stage for pictures: every detection is a track, since no later frame can confirm it."""
+    for item in items:
+        found = enumerate(item.detections or (), start=1)
+        yield Tracked(item, tuple(Track(number, face, age=0, unseen=0) for number, face in found))
+
+
+def _joined(first: Stage[First, Middle], second: Stage[Middle, Last]) -> Stage[First, Last]:
+    """Two stages as one, in one thread."""
+    return lambda items: second(first(items))

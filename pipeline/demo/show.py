@@ -1,0 +1,68 @@
+"""The demonstration: draw the clip, run it, and leave films and a picture that show what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import assemble
+from pipeline.batch import Job
+from pipeline.config import build
+from pipeline.demo.clip import write_clip
+from pipeline.demo.compare import write_before_after, write_side_by_side
+from pipeline.errors import SinkError
+from pipeline.process import process
+from pipeline.report import INVENTED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.process import Watcher
+    from pipeline.report import Report
+
+WIDTH, HEIGHT = 1280, 720
+"""Of the demonstration's clip, in pixels."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the demonstration left behind."""
+
+    folder: Path
+    report: Report
+
+    @property
+    def text(self) -> str:
+        """Where it is and what to look at, for a person."""
+        return f"""\
+{self.report.summary}
+
+{self.folder}/input.mp4          the portrait of an astronaut (NASA, public domain), wearing a drawn mask
+{self.folder}/output.mp4         the same clip without the mask: watch the rim, the steadiness, the sound in step
+{self.folder}/side-by-side.mp4   both at once
+{self.folder}/before-after.png   three moments; the third row is the real portrait, never shown to the networks
+
+The face in the output is invented. Compare it with the real one: it is somebody else's mouth and chin.
+{INVENTED}"""
+
+
+def show(folder: Path, *, watcher: Watcher) -> Shown:
+    """Leave input.mp4, output.mp4, side-by-side.mp4 and before-after.png in `folder`, which is made where needed.
+
+    Files of an earlier demonstration are replaced. Raises `SinkError`, and whatever the run raises.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the directory {folder} can't be made: {error.strerror or error}") from error
+    job = Job(folder / "input.mp4", folder / "output.mp4")
+    config = build({"overwrite": True})
+    with assemble.networks(config) as networks:
+        write_clip(job.source, width=WIDTH, height=HEIGHT)
+        ended = process(job, config, networks, watcher=watcher)
+    if ended.error is not None:
+        raise ended.error
+    if not ended.report.interrupted:
+        write_side_by_side(job.source, job.target, folder / "side-by-side.mp4")
+        write_before_after(job.source, job.target, folder / "before-after.png")
+    return Shown(folder, ended.report)

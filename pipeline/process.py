@@ -1,0 +1,104 @@
+"""One input from beginning to end: check, run, watch, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline import assemble
+from pipeline.channel import Cancelled
+from pipeline.report import Report, Tally
+
+if TYPE_CHECKING:
+    from pipeline.assemble import Networks
+    from pipeline.batch import Job
+    from pipeline.config import Config
+    from pipeline.frames import Frame
+    from pipeline.interrupt import Stoppable
+
+
+class Watcher(Protocol):
+    """Is told how a run gets on."""
+
+    def began(self, job: Job, run: Stoppable, frames: int | None) -> None:
+        """The run has started; `frames` is how many are expected, None when nobody knows."""
+        ...
+
+    def wrote(self, frame: Frame) -> None:
+        """A frame went to the encoder."""
+        ...
+
+    def ended(self) -> None:
+        """The run is over, well or not. Also called when it never began."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an input ended: the report, and the error that ended it."""
+
+    report: Report
+    error: BaseException | None
+
+
+def process(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
+    """Take the masks off in one video or picture. Raises nothing: what went wrong is in what it returns."""
+    began = perf_counter()
+    work = assemble.still(job, config, networks) if job.still else assemble.video(job, config, networks)
+    run = work.pipeline.run()
+    error: BaseException | None = None
+    try:
+        work.sink.check()
+        with run:
+            watcher.began(job, run, work.expected_frames())
+            for frame in run:
+                watcher.wrote(frame)
+    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
+        error = raised
+    finally:
+        watcher.ended()
+    account = work.account()
+    report = Report(
+        input=str(job.source),
+        output=str(job.target) if error is None else None,
+        complete=error is None and account.complete,
+        frames_in=account.frames_in,
+        frames_out=account.frames_out if error is None else 0,
+        bad_packets=account.bad_packets,
+        wall_seconds=perf_counter() - began,
+        engine=networks.description,
+        networks=networks.hashes,
+        tally=work.tally,
+        stages=run.stats(),
+        missing=account.missing,
+        warnings=account.warnings,
+        error=described(error) if error else None,
+        interrupted=run.stopped or isinstance(error, KeyboardInterrupt | Cancelled),
+    )
+    return Ended(report, error)
+
+
+def failed(job: Job, error: BaseException) -> Ended:
+    """How an input ended that was never begun."""
+    report = Report(
+        input=str(job.source),
+        output=None,
+        complete=False,
+        frames_in=0,
+        frames_out=0,
+        bad_packets=0,
+        wall_seconds=0.0,
+        engine="",
+        networks={},
+        tally=Tally(),
+        error=described(error),
+    )
+    return Ended(report, error)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    if isinstance(error, KeyboardInterrupt | Cancelled):
+        return "interrupted; the output was not finished and is not there"
+    return " ".join((str(error) or type(error).__name__).split())
