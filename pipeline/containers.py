@@ -38,11 +38,10 @@ CONTAINERS = {
     ".ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
     ".m2ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
     ".mts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
-    ".nut": Container("nut", (Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1, Codec.FFV1), before_zero=True),
 }
 """By suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
 
-SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts", ".nut")
+SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts")
 """In the order in which another container is recommended."""
 
 TRANSPORT_STREAM_CODECS = frozenset(

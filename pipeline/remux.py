@@ -92,6 +92,7 @@ class Remux:
         for stream in source.streams:
             if stream.index not in self.targets and not clock_is_arbitrary(source):
                 stream.discard = av.stream.Discard.all
+        self.delay_travels = source.format.name.startswith("matroska") and self.container.muxer in ("matroska", "webm")
         self.waiting: Packet | None = None
         self.last_dts: dict[int, int] = {}
         self.repaired = 0
@@ -116,7 +117,7 @@ class Remux:
             try:
                 for packet in self.steady(source, streams):
                     failures = 0
-                    if packet.size and packet.stream.index in self.targets:
+                    if packet.stream.index in self.targets and not is_filler(packet):
                         yield packet
             except av.error.FFmpegError as error:
                 failures += 1
@@ -165,8 +166,11 @@ class Remux:
         if self.container.before_zero:
             # What a decoder needs to warm up for the first sample that is heard.
             return not span.trimmed or start + 2 * length > 0
-        # Matroska stores how much of Opus to skip, so its first packet may begin before 0; AAC's priming is left out.
-        return not span.trimmed and name_of(packet.stream) in ("opus", "libopus") and start + length > 0
+        name = name_of(packet.stream)
+        if span.trimmed:
+            return self.delay_travels and name == "aac" and start + length >= 0
+        # Matroska stores how much to skip, but only where FFmpeg knew it: from Matroska, and for Opus.
+        return self.delay_travels or (name in ("opus", "libopus") and start + length > 0)
 
     def repair(self, packet: Packet) -> None:
         """Make the decoding time known, larger than the last one and not after the time of showing."""
@@ -181,6 +185,11 @@ class Remux:
         packet.dts = self.last_dts[index] = dts
         if packet.pts is None or packet.pts < dts:
             packet.pts = dts
+
+
+def is_filler(packet: Packet) -> bool:
+    """True for a packet that holds nothing: the end of a stream, or MP4's empty text between subtitles."""
+    return packet.size == 0 or (packet.size == 2 and name_of(packet.stream) == "mov_text")
 
 
 def clip_subtitle(packet: Packet, span: Span) -> None:
