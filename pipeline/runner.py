@@ -159,7 +159,8 @@ class Run(Generic[Out]):
         except BaseException:
             self.cancel()
             raise
-        raise self._end() or outcome
+        error = self._end()
+        raise outcome if error is None else error
 
     def stop(self) -> None:
         """End the source after the item that it is reading; what is in flight drains, so the output is finalised.

@@ -238,12 +238,11 @@ class Worker:
             self._failed = True
             if isinstance(error, Cancelled) and self._intake.called_off:
                 return
-            raised = error
             if isinstance(error, StopIteration):  # it would end the caller's loop as if all were well; see PEP 479
-                raised = RuntimeError("a stage raised StopIteration")
-                raised.__cause__ = error
-            self._on_error(self._name, raised)
-            raised.add_note(f"in stage {self._name!r}, {_describe(self._intake.taken)}")
+                stop, error = error, RuntimeError("a stage raised StopIteration")
+                error.__cause__ = stop
+            self._on_error(self._name, error)
+            error.add_note(f"in stage {self._name!r}, {_describe(self._intake.taken)}")
 
 
 def close(stream: object) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -13,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.channel import Cancelled, Channel, WaitClock
+from tests.pipeline.chains import LONG_ENOUGH_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.usefixtures("no_thread_left")]
-
-LONG_ENOUGH_SECONDS = 0.01
 
 
 @contextmanager
@@ -30,11 +28,6 @@ def thread(work: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         worker.join()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.001)
 
 
 @settings(deadline=None)
