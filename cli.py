@@ -86,9 +86,10 @@ class _Version(argparse.Action):
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            parser.exit(0, f"barefaced {version('barefaced')}\n")
+            print(f"barefaced {version('barefaced')}")
         except PackageNotFoundError:
-            parser.exit(0, "barefaced, not installed (make setup installs it)\n")
+            print("barefaced, not installed (make setup installs it)")
+        parser.exit(0)
 
 
 def _add(

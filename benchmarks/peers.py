@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import venv
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -23,7 +22,7 @@ from platformdirs import user_cache_path
 from benchmarks import machine
 from benchmarks.clips import BenchmarkError, make_clip, verify
 from benchmarks.pipeline import child_environment
-from pipeline.config import build
+from pipeline.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +65,7 @@ def measure(*, repeats: int, say: Callable[[str], None]) -> dict[str, object]:
         "bench": "peers",
         "method": METHOD,
         "machine": machine.described(),
-        "settings": asdict(build()),
+        "settings": as_json(build()),
         "size": SIZE,
         "frames": FRAMES,
         "fps": round(fps, 2),

@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine
 from benchmarks.clips import CYCLE_FRAMES, SIZES, BenchmarkError, make_clip, verify
-from pipeline.config import build
+from pipeline.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> dict[str, object]:
         "bench": "pipeline",
         "method": METHOD,
         "machine": machine.described(),
-        "settings": asdict(build(plan.settings)),
+        "settings": as_json(build(plan.settings)),
         "frames": plan.frames,
         "repeats": plan.repeats,
         "sizes": sizes,

@@ -22,6 +22,7 @@ from pipeline.runner import Pipeline
 from pipeline.segment import Segment
 from pipeline.smooth import Smooth
 from pipeline.stills import StillSink, StillSource
+from pipeline.track import TrackFaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,12 +180,8 @@ def video(job: Job, config: Config, parts: Networks) -> Film:
         overwrite=config.output.overwrite,
     )
     tally = Tally()
-    return Film(
-        source,
-        sink,
-        tally,
-        faces(Pipeline.from_source("decode", source), config, parts, tally, follow=TrackFaces()).then("encode", sink),
-    )
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=TrackFaces())
+    return Film(source, sink, tally, bare.then("encode", sink))
 
 
 def still(job: Job, config: Config, parts: Networks) -> Photo:

@@ -135,6 +135,14 @@ class Config:
             raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
 
 
+def as_json(config: Config) -> dict[str, object]:
+    """Every setting's value by key, as JSON holds it; times are seconds."""
+    values = {key: value for group in _sections() for key, value in vars(getattr(config, group)).items()}
+    return {
+        key.replace("_", "-"): float(value) if isinstance(value, Fraction) else value for key, value in values.items()
+    }
+
+
 def settings() -> tuple[Setting, ...]:
     """Every setting of `Config`, group by group, in the order in which they stand."""
     return tuple(_settings())

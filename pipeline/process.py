@@ -22,7 +22,7 @@ class Watcher(Protocol):
     """Is told how a run gets on."""
 
     def began(self, job: Job, run: Stoppable, frames: int | None) -> None:
-        """The run has started; `frames` is how many are expected, None when nobody knows."""
+        """The run is about to start; `frames` is how many are expected, None when nobody knows."""
         ...
 
     def wrote(self, frame: Frame) -> None:
@@ -50,8 +50,8 @@ def process(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -
     error: BaseException | None = None
     try:
         work.sink.check()
+        watcher.began(job, run, work.expected_frames())
         with run:
-            watcher.began(job, run, work.expected_frames())
             for frame in run:
                 watcher.wrote(frame)
     except BaseException as raised:  # it ends in the report and is raised again by whoever reads that

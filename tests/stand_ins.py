@@ -1,0 +1,89 @@
+"""Networks whose answers are known, in the place of the real ones: for tests of all that stands around them.
+
+The detector knows where the demonstration's clip has its face, the segmenter takes blue for a mask, and the generator
+draws a flat colour that occurs nowhere else.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.pending import Done
+from pipeline.assemble import Networks
+from pipeline.demo.motion import frame_from_portrait
+from pipeline.demo.portrait import LANDMARKS
+from pipeline.frames import Detection
+from pipeline.geometry import Box, Landmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from engine.spec import Array, TensorSpec
+    from pipeline.config import Config
+    from pipeline.frames import Frame
+
+DRAWN = np.array([0.6, -0.8, -0.6], np.float32)
+"""What the generator paints, RGB in [-1, 1]: a red that is nowhere in the portrait's face."""
+
+
+def found_in_clip(frame: Frame) -> tuple[Detection, ...]:
+    """The face of the demonstration's clip, as its motion says."""
+    place = frame_from_portrait(frame.time, width=frame.width, height=frame.height)
+    points = place.apply(LANDMARKS).astype(np.float32)
+    left, top = points.min(axis=0) - 0.8 * np.ptp(points, axis=0)
+    right, bottom = points.max(axis=0) + 0.8 * np.ptp(points, axis=0)
+    return (Detection(Box(float(left), float(top), float(right), float(bottom)), Landmarks(points), 0.99),)
+
+
+@dataclass
+class StandInEngine:
+    """An engine that computes its one output with a function."""
+
+    name: str
+    outputs_of: Callable[[Array], Array]
+    description: str = "stand-in"
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    closed: bool = field(default=False, init=False)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        (feed,) = feeds.values()
+        return {self.name: self.outputs_of(feed)}
+
+    def submit(self, feeds: Mapping[str, Array]) -> Done:
+        return Done(self.run(feeds))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def blue_is_mask(crops: Array) -> Array:
+    """(N, 1, 128, 128) from (N, 3, 128, 128): 1 where blue exceeds red."""
+    images = np.asarray(crops, np.float32)
+    return (images[:, 2:3] - images[:, :1] > 0.15).astype(np.float32)
+
+
+def flat_colour(crops: Array) -> Array:
+    """(N, 3, 256, 256) of `DRAWN`."""
+    return np.broadcast_to(DRAWN[None, :, None, None], (len(crops), 3, 256, 256)).astype(np.float32)
+
+
+def stand_in_networks(detector: Callable[[Frame], tuple[Detection, ...]] = found_in_clip) -> Networks:
+    """Networks for `assemble`, none of them real."""
+    return Networks(
+        detector=detector,
+        segmenter=StandInEngine("mask", blue_is_mask),
+        generator=StandInEngine("face", flat_colour),
+        hashes={"detector": "0", "segmenter": "1", "generator": "2"},
+        description="stand-in",
+    )
+
+
+@contextmanager
+def as_if_loaded(_config: Config) -> Iterator[Networks]:
+    """What `assemble.networks` does, without networks."""
+    yield stand_in_networks()

@@ -1,0 +1,124 @@
+"""The imports of the architecture point one way; this walks them and holds the arrows."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("pipeline", "engine", "training", "benchmarks")
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "manager"}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
+}
+LEADERS = {"cli", "pipeline.process", "pipeline.demo.show", "benchmarks.child"}
+"""Who may import `pipeline.assemble`: those that begin a run."""
+
+
+@cache
+def imported(path: Path, *, at_import: bool = False) -> frozenset[str]:
+    """What a module imports, full names; with `at_import` only what importing it loads."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(
+                f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in MODULES else node.module
+                for alias in node.names
+            )
+        for child in ast.iter_child_nodes(node):
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            if not (at_import and (deferred or typing_only)):
+                visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return frozenset(found)
+
+
+def imports_of(prefix: str) -> dict[str, frozenset[str]]:
+    chosen = {name: imported(path) for name, path in MODULES.items() if name == prefix or name.startswith(prefix + ".")}
+    assert chosen, f"there is no module {prefix}"
+    return chosen
+
+
+def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def test_the_walk_sees_an_import_inside_a_function() -> None:
+    assert "pipeline.assemble" in imported(MODULES["cli"])
+    assert "pipeline.assemble" not in imported(MODULES["cli"], at_import=True)
+
+
+@pytest.mark.parametrize("package", ["pipeline", "engine"])
+def test_running_needs_no_training_and_no_command_line(package: str) -> None:
+    for name, imports in imports_of(package).items():
+        assert not [each for each in imports if within(each, ("training", "cli", "benchmarks"))], name
+
+
+def test_only_the_torch_backends_import_torch_outside_training() -> None:
+    for package in ("pipeline", "engine", "benchmarks", "cli"):
+        for name, imports in imports_of(package).items():
+            if not name.startswith(("engine.backends.torch", "pipeline.detectors.retinaface_resnet50")):
+                assert not [each for each in imports if within(each, ("torch", "torchvision"))], name
+
+
+def test_an_engine_knows_nothing_of_faces_or_video() -> None:
+    for name, imports in imports_of("engine").items():
+        assert {each for each in imports if within(each, ("pipeline",))} <= {"pipeline.errors"}, name
+        assert not [each for each in imports if within(each, ("av", "cv2", "PIL"))], name
+
+
+@pytest.mark.parametrize("name", ["pipeline.channel", "pipeline.runner", "pipeline.worker"])
+def test_the_runner_knows_nothing_of_video(name: str) -> None:
+    for each in imported(MODULES[name]):
+        assert each.split(".")[0] in sys.stdlib_module_names or each in ("pipeline.channel", "pipeline.worker"), each
+
+
+def test_only_those_that_begin_a_run_import_assemble() -> None:
+    users = {name for name, path in MODULES.items() if "pipeline.assemble" in imported(path)}
+    assert users <= LEADERS
+
+
+def test_stages_know_neither_config_nor_the_commands() -> None:
+    above = ("pipeline.config", "pipeline.flags", "pipeline.manual", "pipeline.process", "pipeline.batch")
+    beside = {*above, "pipeline.assemble", "pipeline.demo", "pipeline.doctor", "pipeline.report", "pipeline.progress"}
+    for name in ("decode", "detect", "track", "segment", "inpaint", "smooth", "blend", "mark", "encode", "stills"):
+        seen, waiting = set(), {f"pipeline.{name}"}
+        while waiting:
+            module = waiting.pop()
+            seen.add(module)
+            waiting |= {each for each in imported(MODULES[module]) if each in MODULES} - seen
+        assert not [each for each in seen if within(each, beside)], name
+
+
+def test_training_takes_from_the_pipeline_no_stage_threads_or_files() -> None:
+    taken = {each for imports in imports_of("training").values() for each in imports if within(each, ("pipeline",))}
+    assert not taken & {
+        "pipeline.assemble",
+        "pipeline.runner",
+        "pipeline.decode",
+        "pipeline.encode",
+        "pipeline.process",
+    }
+
+
+def test_no_two_modules_import_each_other() -> None:
+    needs = {name: imported(path, at_import=True) & set(MODULES) for name, path in MODULES.items()}
+    free: set[str] = set()
+    while loose := {name for name, needed in needs.items() if name not in free and needed - {name} <= free}:
+        free |= loose
+    assert not set(needs) - free, "these need each other"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    for name in MODULES:
+        assert name.rpartition(".")[2] not in FORBIDDEN_NAMES, name

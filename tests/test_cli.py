@@ -1,0 +1,403 @@
+"""The commands: what they say, what they leave, how they exit. The networks are stand-ins whose answers are known."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+from benchmarks.clips import verify
+from pipeline import assemble, interrupt
+from pipeline.demo.clip import draw_frames, write_clip
+from pipeline.errors import CheckpointError
+from pipeline.interrupt import Interrupts
+from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from pipeline.assemble import Networks
+    from pipeline.config import Config
+    from pipeline.frames import Detection, Frame
+
+ROOT = Path(__file__).parent.parent
+FRAMES = 24
+COMMANDS = ("run", "demo", "doctor", "engines", "bench")
+FAST = ("--preset", "ultrafast")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "talk.mp4"
+    write_clip(path, width=320, height=240, frames=FRAMES)
+    return path
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+
+
+@pytest.fixture(autouse=True)
+def signals_are_put_back() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    yield
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def use_detector(monkeypatch: pytest.MonkeyPatch, detector: object) -> None:
+    @contextlib.contextmanager
+    def networks(_config: Config) -> Iterator[Networks]:
+        yield stand_in_networks(detector)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assemble, "networks", networks)
+
+
+def frames_in(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    done = python(
+        "import sys, contextlib, io, cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as said:\n"
+        f"    try: cli.main([*{arguments!r}, '--help'])\n"
+        "    except SystemExit as end: assert end.code == 0, end.code\n"
+        "heavy = {'torch', 'cv2', 'av', 'numpy', 'openvino', 'onnxruntime', 'PIL', 'tqdm'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert 'usage' in said.getvalue()"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["demo"]])
+def test_help_says_that_what_is_drawn_is_invented(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--help"])
+    assert "INVENTED" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"\n    {command} " in shown for command in COMMANDS)
+
+
+# --- wrong usage ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["remove"],
+        ["run"],
+        ["run", "a.mp4"],
+        ["run", "a.mp4", "-o", "b.mp4", "--quality", "best"],
+        ["run", "a.mp4", "-o", "b.mp4", "--codec", "divx"],
+        ["run", "a.mp4", "-o", "b.mp4", "--start", "1:99"],
+        ["run", "a.mp4", "-o", "b.mp4", "--over"],
+        ["bench", "moon"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_points_to_the_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "--help` shows what is allowed" in capsys.readouterr().err
+
+
+# --- run: what it does ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_run_takes_the_mask_off_and_reports(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, report = tmp_path / "bare.mp4", tmp_path / "report.json"
+    assert cli.main(["run", str(clip), "-o", str(target), "--report", str(report), *FAST]) == 0
+    seen = verify(clip, target, "320x240", every=4)
+    assert seen.frames == FRAMES
+    told = json.loads(report.read_text())
+    assert told["frames_in"] == told["frames_out"] == FRAMES
+    assert told["faces"] == told["masked_faces"] == told["frames_with_mask"] == FRAMES
+    assert (told["bare_faces"], told["faces_left"], told["bad_packets"]) == (0, {}, 0)
+    assert (told["complete"], told["interrupted"], told["error"]) == (True, False, None)
+    assert told["engine"] == "stand-in"
+    assert told["networks"] == {"detector": "0", "segmenter": "1", "generator": "2"}
+    assert list(told["stages"]) == ["decode", "detect", "track", "segment", "inpaint", "smooth", "blend", "encode"]
+    assert all({"busy", "starved", "blocked"} <= set(stage) for stage in told["stages"].values())
+    assert told["wall_seconds"] > 0
+    assert told["fps"] == pytest.approx(FRAMES / told["wall_seconds"], rel=0.05)
+    assert "invented" in told["note"]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"{FRAMES} masked faces drawn in {FRAMES} frames" in said.err
+    assert "invented" in said.err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_report_on_standard_output_is_all_that_is_there(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--report", "-", "--stats", *FAST]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["frames_out"] == FRAMES
+    assert "starved s" in said.err
+    assert "blend" in said.err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_quiet_says_nothing(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "-q", *FAST]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_part_is_cut_out_by_time(clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "part.mp4"
+    assert cli.main(["run", str(clip), "-o", str(target), "--start", "0.2", "--end", "0:00.5", *FAST]) == 0
+    with av.open(str(target)) as container:
+        times = [frame.pts * frame.time_base for frame in container.decode(video=0)]
+    assert times == [Fraction(index, 30) for index in range(9)]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_settings_come_from_a_file_and_flags_win(clip: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "mine.toml"
+    settings.write_text('codec = "ffv1"\nreport = "-"\nend = 0.2\n')
+    target, report = tmp_path / "b.mkv", tmp_path / "r.json"
+    assert cli.main(["run", str(clip), "-o", str(target), "--config", str(settings), "--report", str(report)]) == 0
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].codec_context.name == "ffv1"
+    assert json.loads(report.read_text())["frames_out"] == 6
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_mark_is_drawn_when_asked_for(clip: Path, tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain.mkv", tmp_path / "marked.mkv"
+    part = ["--codec", "ffv1", "--end", "0.1"]
+    assert cli.main(["run", str(clip), "-o", str(plain), *part]) == 0
+    assert cli.main(["run", str(clip), "-o", str(marked), "--mark", *part]) == 0
+    with av.open(str(plain)) as one, av.open(str(marked)) as other:
+        without, with_mark = (next(each.decode(video=0)).to_ndarray(format="rgb24") for each in (one, other))
+    assert (without != with_mark).any()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_picture_goes_in_and_out(tmp_path: Path) -> None:
+    source, target = tmp_path / "photo.png", tmp_path / "bare.png"
+    (image,) = draw_frames(width=320, height=240, frames=1)
+    Image.fromarray(image).save(source)
+    assert cli.main(["run", str(source), "-o", str(target), "--report", f"{tmp_path}/r.json", "--codec", "av1"]) == 0
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert (told["frames_out"], told["masked_faces"], told["complete"]) == (1, 1, True)
+    assert told["warnings"] == ["codec: without effect on a picture"]
+    with Image.open(target) as bare:
+        changed = (np.asarray(bare) != image).any(axis=2)
+    assert 0.02 < changed.mean() < 0.5
+
+
+@pytest.mark.usefixtures("loaded")
+def test_several_inputs_go_into_a_directory_and_a_bad_one_stops_nobody(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, out = tmp_path / "bad.mp4", tmp_path / "out"
+    bad.write_bytes(b"no video at all")
+    (image,) = draw_frames(width=320, height=240, frames=1)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    report = tmp_path / "r.json"
+    asked = ["run", str(bad), str(clip), f"{tmp_path}/*.png", "-o", str(out), "--report", str(report), *FAST]
+    assert cli.main(asked) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["photo.png", "talk.mp4"]
+    told = json.loads(report.read_text())
+    assert told["complete"] is False
+    assert [each["output"] is None for each in told["files"]] == [True, False, False]
+    assert "bad.mp4" in told["files"][0]["error"]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("barefaced: ")]
+    assert [line for line in errors if not line.startswith("barefaced: note: ")] == errors[:1]
+
+
+# --- run: how it fails ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("loaded")
+def test_an_error_of_ours_is_one_line_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "r.json"
+    assert cli.main(["run", str(tmp_path / "no.mp4"), "-o", str(tmp_path / "b.mp4"), "--report", str(report)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("barefaced: ")
+    assert said.count("\n") == 1
+    assert "no.mp4" in said
+    told = json.loads(report.read_text())
+    assert (told["complete"], told["output"], told["frames_out"]) == (False, None, 0)
+    assert told["error"] in said
+
+
+@pytest.mark.usefixtures("loaded")
+def test_an_output_that_exists_is_left_alone_until_asked(clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "b.mp4"
+    target.write_bytes(b"mine")
+    asked = ["run", str(clip), "-o", str(target), "--end", "0.1", *FAST]
+    assert cli.main(asked) == 1
+    assert target.read_bytes() == b"mine"
+    assert cli.main([*asked, "--overwrite"]) == 0
+    assert frames_in(target) == 3
+
+
+@pytest.mark.usefixtures("loaded")
+def test_with_traceback_an_error_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"no\.mp4"):
+        cli.main(["run", str(tmp_path / "no.mp4"), "-o", str(tmp_path / "b.mp4"), "--traceback"])
+
+
+def test_a_wrong_config_file_is_an_error_of_ours(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "mine.toml"
+    settings.write_text("qualty = 20\n")
+    assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--config", str(settings)]) == 1
+    assert "did you mean 'quality'" in capsys.readouterr().err
+
+
+def test_networks_that_are_not_there_are_reported_for_every_input(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextlib.contextmanager
+    def none_here(_config: Config) -> Iterator[Networks]:
+        raise CheckpointError("generator.onnx is not here: reinstall barefaced")
+        yield
+
+    monkeypatch.setattr(assemble, "networks", none_here)
+    report = tmp_path / "r.json"
+    assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--report", str(report)]) == 1
+    assert json.loads(report.read_text())["error"] == "generator.onnx is not here: reinstall barefaced"
+    assert "generator.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_cut_off_input_is_exit_code_3_and_says_what_is_missing(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = tmp_path / "whole.ts"
+    assert cli.main(["run", str(clip), "-o", str(whole), "-q", *FAST]) == 0
+    cut, report = tmp_path / "cut.mp4", tmp_path / "r.json"
+    fast_start = tmp_path / "fast.mp4"
+    with av.open(str(clip)) as source, av.open(str(fast_start), "w", options={"movflags": "faststart"}) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    cut.write_bytes(fast_start.read_bytes()[: int(fast_start.stat().st_size * 0.6)])
+    target = tmp_path / "b.mp4"
+    assert cli.main(["run", str(cut), "-o", str(target), "--report", str(report), *FAST]) == 3
+    told = json.loads(report.read_text())
+    assert told["complete"] is False
+    assert 0 < told["frames_out"] < FRAMES
+    assert told["frames_out"] == frames_in(target)
+    assert told["missing"]
+    assert "is incomplete" in capsys.readouterr().err
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("times", "leaves"), [(1, True), (2, False)])
+def test_ctrl_c_once_finishes_the_file_and_twice_leaves_none(
+    times: int, leaves: bool, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noticed = threading.Semaphore(0)
+
+    def pressed(frame: Frame) -> tuple[Detection, ...]:
+        if frame.index == 4:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+                assert noticed.acquire(timeout=30)
+        return found_in_clip(frame)
+
+    class Noticing(Interrupts):
+        def _interrupt(self, number: int, frame: FrameType | None) -> None:
+            noticed.release()
+            super()._interrupt(number, frame)
+
+    monkeypatch.setattr(interrupt, "Interrupts", Noticing)
+    use_detector(monkeypatch, pressed)
+    target, report = tmp_path / "b.mp4", tmp_path / "r.json"
+    asked = ["run", str(clip), "-o", str(target), "--report", str(report), "--detect-every", "1", *FAST]
+    assert cli.main(asked) == 130
+    told = json.loads(report.read_text())
+    assert (told["interrupted"], told["complete"]) == (True, False)
+    assert target.exists() is leaves
+    assert {path.name for path in tmp_path.iterdir()} <= {"b.mp4", "r.json"}
+    if leaves:
+        assert 4 <= frames_in(target) == told["frames_out"] < FRAMES
+
+
+def test_ctrl_c_ends_a_batch(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(frame: Frame) -> tuple[Detection, ...]:
+        if frame.index == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found_in_clip(frame)
+
+    use_detector(monkeypatch, pressed)
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    assert cli.main(["run", str(clip), str(other), "-o", str(out), "--detect-every", "1", "-q", *FAST]) == 130
+    assert [path.name for path in out.iterdir()] == ["talk.mp4"]
+
+
+# --- the other commands -----------------------------------------------------------------------------------------------
+
+
+def test_doctor_exits_with_1_when_something_needed_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline import doctor
+
+    found = [doctor.Finding("a", doctor.State.WORKS, "fine"), doctor.Finding("b", doctor.State.ABSENT, "get it so")]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(found))
+    assert cli.main(["doctor"]) == 0
+    found.append(doctor.Finding("c", doctor.State.BROKEN, "gone: do this"))
+    assert cli.main(["doctor"]) == 1
+    assert "gone: do this" in capsys.readouterr().out
+
+
+def test_engines_lists_them_and_what_auto_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["engines", "--json", str(tmp_path / "e.json")]) == 0
+    told = json.loads((tmp_path / "e.json").read_text())
+    working = {each["name"] for each in told["engines"] if each["works"]}
+    assert {"identity", told["auto"]} <= working
+    assert f"auto takes {told['auto']}" in capsys.readouterr().out
+
+
+def test_the_module_can_be_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "--version"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout[:9]) == (0, "barefaced")
