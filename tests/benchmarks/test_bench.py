@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import av
@@ -14,17 +12,16 @@ import pytest
 
 from benchmarks import child, clips, machine, peers, pipeline
 from benchmarks.clips import BenchmarkError, make_clip, verify
-from pipeline import assemble
 from pipeline.batch import Job
 from pipeline.config import build
-from tests.stand_ins import as_if_loaded, stand_in_networks
+from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 Measured: TypeAlias = dict[str, object]
 
-ROOT = Path(__file__).parent.parent.parent
 SIZE = "320x240"
 SETTINGS = {"preset": "ultrafast", "overwrite": True}
 
@@ -125,17 +122,3 @@ def test_machine_is_described() -> None:
 def test_a_peer_that_fails_is_quoted() -> None:
     with pytest.raises(BenchmarkError, match="failed: no such luck"):
         peers.timed([sys.executable, "-c", "import sys; sys.exit('no such luck')"])
-
-
-def test_importing_the_bench_installs_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import benchmarks.peers, benchmarks.child, sys; assert 'torch' not in sys.modules"],
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.returncode == 0
-
-
-def test_stand_ins_are_what_assemble_gives() -> None:
-    with as_if_loaded(build()) as networks:
-        assert isinstance(networks, assemble.Networks)

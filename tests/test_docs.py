@@ -1,0 +1,66 @@
+"""The documents say what the program does: settings, report, commands, links."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.report import Report, Tally
+from pipeline.rules import Modules, Switch
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+CLAIMS = re.compile(r"\b(recover|reveal|restor|reconstruct|unmask)\w*", re.IGNORECASE)
+"""Words that suggest that what was hidden is seen."""
+DENIED = ("not", "never", "nothing", "no ")
+
+
+def settings_table() -> str:
+    """The table of docs/settings.md, made from the settings."""
+    lines = ["| flag and TOML key | what it may be | default | what it means |", "|---|---|---|---|"]
+    for setting in config.settings():
+        rule, key = setting.rule, setting.key
+        flag = f"`--{key}`, `--no-{key}`" if isinstance(rule, Switch) else f"`--{key}`"
+        allowed = f"{rule.first or ''} or a file of `{rule.folder}/`" if isinstance(rule, Modules) else rule.allowed
+        lines.append(f"| {flag} | {allowed.removeprefix(' or ')} | {_shown(setting.default)} | {setting.meaning} |")
+    return "\n".join(lines)
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{float(default):g}" if isinstance(default, Fraction) else str(default)
+
+
+def test_the_settings_page_has_every_setting_as_it_is() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert settings_table() in page, f"docs/settings.md needs this table:\n{settings_table()}"
+
+
+def test_the_report_page_has_every_key() -> None:
+    report = Report("in", "out", True, 0, 0, 0, 1.0, "engine", {}, Tally())  # noqa: FBT003 - fields in order
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    table = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("|"))
+    for key in report.as_json():
+        assert f"`{key}`" in table, key
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_wording_suggests_that_a_hidden_face_was_seen(page: Path) -> None:
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    for sentence in re.split(r"(?<=[.!?:|])\s", text):
+        if CLAIMS.search(sentence):
+            assert any(word in sentence.lower() for word in DENIED), sentence
