@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.planes import moves_exactly, plain, traits
+from pipeline.planes import loses_nothing, plain, traits
 from pipeline.probe import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def choose(
     name = kind.software if hardware is None else hardware_encoder(codec, hardware)
     formats = encoder_formats(name)
     pixel_format, reason = nearest_format(info, formats, codec)
-    exact = plain(pixel_format) == plain(info.pixel_format) or moves_exactly(info.pixel_format, pixel_format)
     warnings = [reason] if reason else []
-    if not exact and not reason:
+    if not loses_nothing(info.pixel_format, pixel_format) and not reason:
         warnings.append(f"{name} does not take {info.pixel_format}; the video is converted to {pixel_format}")
     chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
     options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
@@ -153,19 +152,20 @@ def closest(wanted: str, formats: list[str]) -> str:
 
     def cost(name: str) -> tuple[int | bool, ...]:
         want = traits(name)
-        # RGB that has to become YUV becomes 4:2:0: the rest of H.264 and VP9 plays in few places.
-        coarse = 2 if have.rgb and not want.rgb else have.coarse_x
-        coarse_y = 2 if have.rgb and not want.rgb else have.coarse_y
+        # RGB and grey that have to become YUV become 4:2:0: the rest of H.264 and VP9 plays in few places.
+        free = have.rgb != want.rgb or have.grey != want.grey
+        coarse_x, coarse_y = (2, 2) if free else (have.coarse_x, have.coarse_y)
         return (
             plain(name) != plain(wanted),
-            not moves_exactly(wanted, name),
+            not loses_nothing(wanted, name),
             have.rgb != want.rgb,
             want.grey and not have.grey,
             max(0, have.depth - want.depth),
-            max(0, want.coarse_x - coarse) + max(0, want.coarse_y - coarse_y),
+            have.grey and not want.grey,
+            max(0, want.coarse_x - coarse_x) + max(0, want.coarse_y - coarse_y),
             have.alpha and not want.alpha,
             want.depth,
-            max(0, coarse - want.coarse_x) + max(0, coarse_y - want.coarse_y),
+            max(0, coarse_x - want.coarse_x) + max(0, coarse_y - want.coarse_y),
             want.alpha,
             not name.startswith(("yuv", "gbrp", "gray")),
             name.startswith("yuvj"),

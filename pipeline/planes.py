@@ -120,6 +120,14 @@ def moves_exactly(source: str, target: str) -> bool:
     return not want.grey and finer_or_same and planar(target) and have.coarse_x <= 2
 
 
+def loses_nothing(source: str, target: str) -> bool:
+    """True when a picture in format `target` can hold all that one in `source` says, to the bit."""
+    if plain(source) == plain(target) or moves_exactly(source, target):
+        return True
+    have, want = traits(source), traits(target)
+    return have.rgb and want.rgb and have.depth == want.depth and have.alpha <= want.alpha
+
+
 def planar(name: str) -> bool:
     """True for YUV with a plane for each component."""
     return plain(name).startswith("yuv") and "p" in name

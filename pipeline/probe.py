@@ -157,12 +157,12 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
         container = av.open(str(path), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise SourceError(f"{path} is not a media file or is damaged: {explain_invalid(path)}") from error
-    except av.error.PermissionError as error:
-        raise SourceError(f"{path} can't be read: permission denied") from error
-    except av.error.FFmpegError as error:
-        raise SourceError(f"{path} can't be opened: {error.strerror}") from error
-    except RuntimeError as error:
-        raise SourceError(f"{path} can't be decoded by hardware {hardware!r}: {error}; leave it to software") from error
+    except (av.error.FFmpegError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if hardware is not None:
+            cure = "leave the hardware decoder out to decode on the CPU"
+            raise SourceError(f"{path} can't be decoded by {hardware} here ({reason}); {cure}") from error
+        raise SourceError(f"{path} can't be opened: {reason}") from error
     with container:
         yield container
 

@@ -27,6 +27,9 @@ BAD_PACKETS_IN_A_ROW = 300
 READ_FAILURES_IN_A_ROW = 20
 """How often reading on may fail without a packet in between before the file counts as ended."""
 
+SEEKABLE = ("mov", "matroska", "mpegts", "mpeg", "flv", "avi", "asf", "ogg", "mxf", "nut", "gif")
+"""Containers that know where a time is; FFmpeg only guesses in bare streams."""
+
 SUSPICIOUS_GAP_SECONDS = Fraction(1, 5)
 """A pause between pictures that may be a part of the file that was skipped; looked into, not an error in itself."""
 
@@ -181,6 +184,8 @@ class Reading:
 
 def seek(container: InputContainer, stream: av.VideoStream, start: Fraction, *, tick: Fraction) -> None:
     """Go to a keyframe at or before `start`; where the format can't find one, stay at the beginning."""
+    if not container.format.name.startswith(SEEKABLE):
+        return
     for earlier in (0, 10, 60):
         target = int((start - earlier) / tick)
         try:

@@ -168,7 +168,7 @@ class Clip:
         return frame
 
 
-def picture(number: int, width: int, height: int, flash: bool = False) -> NDArray[np.uint8]:  # noqa: FBT001, FBT002
+def picture(number: int, width: int, height: int, flash: bool) -> NDArray[np.uint8]:
     """(height, width, 3) uint8 RGB: a gradient that moves, a square that wanders, the number as blocks on top."""
     y, x = np.mgrid[0:height, 0:width]
     image = np.stack([(x + 3 * number) % 256, (y * 2 + number) % 256, (x + y) // 2 % 256], axis=-1).astype(np.uint8)

@@ -1,8 +1,9 @@
-"""The truths of the job, on whole files: what comes out is what went in, at the same times, with everything beside it."""
+"""The truths of the job on whole files: what comes out is what went in, at the same times, with all beside it."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -126,7 +127,7 @@ def test_transport_stream_starts_at_zero_in_other_containers(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("rotation", "flipped"), [(90, False), (180, False), (270, False), (90, True), (0, True)])
-def test_rotated_clips_come_out_upright(rotation: int, flipped: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_rotated_clips_come_out_upright(rotation: int, flipped: bool, tmp_path: Path) -> None:
     lying = Clip(frames=4, width=256, height=192, codec="ffv1", options={}, pixel_format="yuv444p")
     source = lying.but(codec="libx264", options={"qp": "0", "preset": "ultrafast"}, rotation=rotation, flipped=flipped)
     source.write(tmp_path / "in.mp4")
@@ -313,7 +314,7 @@ def test_bit_errors_are_survived_and_reported(suffix: str, target: str, tmp_path
     assert reading.outcome.bad_packets > 0
     written = times_of(tmp_path / f"out{target}")
     assert len(written) == reading.outcome.frames > 20
-    assert all(b > a for a, b in zip(written, written[1:], strict=False))
+    assert all(b > a for a, b in pairwise(written))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov"])
