@@ -61,6 +61,8 @@ class Samples:
 
     components: tuple[Component, ...]
     """Luma, blue difference, red difference; or red, green, blue; or luma alone. Transparency is left out."""
+    rgb: bool
+    """True when the components are red, green and blue."""
     rgb_from_samples: NDArray[np.float32]
     """(3, n + 1) float32: RGB in [0, 255] from the n sample values and a 1."""
     samples_from_rgb: NDArray[np.float32]
@@ -153,6 +155,7 @@ def samples_of(picture: av.VideoFrame, *, writable: bool = False) -> Samples:
     level = ((1 << format_.bits) - 1) / 255 if wide else (1 << format_.bits) * 219 / (256 * 255)
     return Samples(
         components=components,
+        rgb=format_.rgb,
         rgb_from_samples=rgb_from_samples,
         samples_from_rgb=samples_from_rgb,
         level=level * (1 << format_.unused_bits),

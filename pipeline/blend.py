@@ -1,0 +1,117 @@
+"""Painting what the networks drew into the frame, so that neither a seam nor a soft patch shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.colour import FIELD_SIZE, correction, shrunk
+from pipeline.geometry import CROP_SIZE
+from pipeline.grain import SkinDetail
+from pipeline.hole import find_hole
+from pipeline.paste import Copier, write
+from pipeline.place import place_of
+from pipeline.samples import Samples, samples_of
+from pipeline.skin import map_skin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from pipeline.frames import Frame, Inpainted, Patch
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Paints every patch of a frame into a private copy of it; a frame without patches goes through as it is.
+
+    Pixels that neither the grown mask nor its feather reaches stay as the decoder made them, bit for bit.
+    """
+
+    grow_px: float = 4.0
+    """How far beyond the mask to paint, in pixels of the crop. Raise it when a rim of the mask's colour stays; each
+    pixel more replaces a pixel of the real face."""
+    grow_frame_px: float = 1.5
+    """The same in pixels of the frame, added: chroma and compression carry the mask's colour that far, however small
+    the face is."""
+    feather_px: float = 8.0
+    """Over how many pixels of the crop the drawn face fades into the real one. Raise it for a softer passage; too wide,
+    and two versions of a wrinkle show through each other."""
+    colour_limit: float = 48.0
+    """How many of 255 steps of brightness the drawn colours may be moved to meet the real ones; 0 leaves them alone.
+    Raise it for hard light; too high, and a bright thing beside the mask tints the cheek."""
+    detail: float = 1.0
+    """How much of the missing fine detail is filled in. At 0 a close-up has a soft patch; above 1 it has a gritty
+    one."""
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
+        """Raises `SourceError` for a picture in a format that can't be painted on."""
+        copier = Copier()
+        details: dict[int, SkinDetail] = {}
+        for item in items:
+            alive = {track.id for track in item.cropped.tracked.tracks}
+            details = {track: detail for track, detail in details.items() if track in alive}
+            if not item.patches:
+                yield item.frame
+                continue
+            source = samples_of(item.frame.planes)
+            picture = copier.copy(item.frame.planes)
+            target = samples_of(picture, writable=True)
+            for patch in item.patches:
+                track = patch.crop.track.id
+                self._paint(patch, source, target, details.setdefault(track, SkinDetail(track)))
+            yield replace(item.frame, planes=picture)
+
+    def _paint(self, patch: Patch, source: Samples, target: Samples, detail: SkinDetail) -> None:
+        frame_from_crop = patch.crop.crop_from_frame.inverse()
+        grow_px = self.grow_px + self.grow_frame_px / frame_from_crop.scale
+        hole = find_hole(patch.crop.mask, grow_px=grow_px, feather_px=self.feather_px)
+        box = hole.box
+        if box is None:
+            return
+        real, small = shrunk(patch.crop.image), shrunk(patch.image)
+        field = np.zeros_like(small)
+        if self.colour_limit > 0:
+            field = correction(real, small, hole, limit=self.colour_limit)
+        skin = map_skin(real, small + field, hole)
+        drawn = _drawn_samples(patch, field, box, target)
+        missing: NDArray[np.float32] | None = None
+        for index, component in enumerate(target.components):
+            component_from_crop = component.grid.component_from_frame.after(frame_from_crop)
+            place = place_of(box, component, component_from_crop)
+            if place is None:
+                return
+            values = place.resampled(drawn[..., index])
+            alpha = place.alpha(hole)
+            if index == 0 and self.detail > 0:
+                missing = detail.missing_from(
+                    values,
+                    left=place.left,
+                    top=place.top,
+                    luma=source.components[0].samples,
+                    luma_from_crop=component_from_crop,
+                    skin=skin,
+                )
+            below = place.samples.astype(np.float32)
+            mixed = below + alpha * (values - below)
+            if missing is not None and (index == 0 or target.rgb):
+                # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
+                mixed += self.detail * np.sqrt(alpha * (2 - alpha)) * missing
+            write(place.samples, mixed, alpha, target)
+
+
+def _drawn_samples(
+    patch: Patch, field: NDArray[np.float32], box: tuple[int, int, int, int], target: Samples
+) -> NDArray[np.float32]:
+    """(h, w, n) float32: what was drawn inside `box` of the crop, in the frame's colours, as sample values."""
+    left, top, right, bottom = box
+    ratio = CROP_SIZE // FIELD_SIZE
+    part = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
+    drawn = patch.image[top:bottom, left:right].astype(np.float32)
+    drawn += cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    samples = cv2.transform(drawn, target.samples_from_rgb).astype(np.float32, copy=False)
+    return samples if samples.ndim == 3 else samples[..., None]

@@ -1,0 +1,78 @@
+"""Where a drawn face replaces the frame: the mask grown past its soiled edge and feathered, in crop coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import CROP_SIZE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HOLE_SIZE = 128
+"""Side of the arrays here; the mask is no finer, since the segmenter looks at that many pixels."""
+
+_SURE, _NOISE = 0.5, 0.15
+"""From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What to paint of one crop."""
+
+    alpha: NDArray[np.float32]
+    """(128, 128) float32 in [0, 1]: 1 over the mask and its edge, falling to 0 over the feather, exactly 0 beyond."""
+    covered: NDArray[np.uint8]
+    """(128, 128) uint8: how much of each pixel is mask, 255 all of it; not grown."""
+    grown: NDArray[np.uint8]
+    """(128, 128) uint8: the same with its soiled edge; where it is 0 the frame's own pixels can be trusted."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """left, top, right, bottom of what `alpha` covers in the crop, half-open, multiples of 4; None for nothing."""
+        columns, rows = np.flatnonzero(self.alpha.max(axis=0)), np.flatnonzero(self.alpha.max(axis=1))
+        if columns.size == 0:
+            return None
+        ratio = CROP_SIZE // HOLE_SIZE
+        low = int(columns[0]) * ratio, int(rows[0]) * ratio
+        high = (int(columns[-1]) + 1) * ratio, (int(rows[-1]) + 1) * ratio
+        left, top = (max(side // 4 * 4 - 4, 0) for side in low)
+        right, bottom = (min(side // -4 * -4 + 4, CROP_SIZE) for side in high)
+        return left, top, right, bottom
+
+
+def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float) -> Hole:
+    """The hole of a crop's `mask` (S, S) in [0, 1]. `grow_px` and `feather_px` are in pixels of the crop.
+
+    The feather lies outside the grown mask, so that no masked pixel shines through, and ends before the crop's border.
+    """
+    scale = HOLE_SIZE / mask.shape[0]
+    small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)
+    # uint8 stops at both ends and makes the growing ten times as fast.
+    covered = cv2.convertScaleAbs(np.maximum(small - _NOISE, 0), alpha=255 / (_SURE - _NOISE)).astype(
+        np.uint8, copy=False
+    )
+    grow, feather = max(1, round(grow_px * scale)), max(1, round(feather_px * scale))
+    grown = cv2.dilate(covered, _disc(grow))
+    wide = cv2.dilate(covered, _disc(grow + feather))
+    wide[:feather], wide[-feather:], wide[:, :feather], wide[:, -feather:] = 0, 0, 0, 0
+    soft = cv2.GaussianBlur(wide, (2 * feather + 1, 2 * feather + 1), feather / 2)
+    alpha = soft.astype(np.float32) * np.float32(1 / 255)
+    return Hole(alpha, covered, grown.astype(np.uint8, copy=False))
+
+
+def grown(mask: NDArray[np.float32], *, px: float) -> NDArray[np.float32]:
+    """`mask` (S, S) in [0, 1] reaching `px` pixels further, in place of the mask for a network that draws its hole."""
+    size = mask.shape[0]
+    small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)
+    wide = cv2.dilate(small, _disc(round(px * HOLE_SIZE / size)))
+    return cv2.resize(wide, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    size = 2 * radius + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.uint8, copy=False)

@@ -1,0 +1,137 @@
+"""Finding plain skin, and measuring the fine detail of what is visible of it and of what was drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.bands import block_energies
+from pipeline.colour import FIELD_SIZE
+from pipeline.geometry import CROP_SIZE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.geometry import Affine
+    from pipeline.hole import Hole
+    from pipeline.samples import Values
+
+BLOCK = 16
+"""Side of the blocks that are measured, in pixels of the crop."""
+
+_ZONE = (56, 40, 200, 216)
+"""left, top, right, bottom of the crop where skin is looked for."""
+
+_CALM = 30
+"""Percentile of the blocks' energies that stands for skin: wrinkles, glasses and stray hair are in the upper ones."""
+
+_FEWEST = 4
+"""With fewer blocks nothing is said about the skin."""
+
+_LUMA_REACH, _CHROMA_REACH = 40.0, 10.0
+"""How far from the face's median a colour is still skin, in 8-bit steps."""
+
+_OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
+"""Luma and two colour differences from RGB."""
+
+
+@dataclass(frozen=True)
+class SkinMap:
+    """How much each part of a crop looks like the skin of the drawn face."""
+
+    visible: NDArray[np.float32]
+    """(64, 64) float32 in [0, 1], of the frame, 0 under the mask."""
+    drawn: NDArray[np.float32]
+    """(64, 64) float32 in [0, 1], of what was drawn."""
+    painted: NDArray[np.uint8]
+    """(64, 64) 1 where nothing but the drawn face will be seen."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the frame's luma and the blocks in it that count."""
+
+    values: Values
+    """(h, w) float32 sample values."""
+    left: int
+    top: int
+    """Where `values` lies in the luma."""
+    centres: NDArray[np.float64]
+    """(m, 2) x and y of the blocks' centres in `values`."""
+    block_px: float
+    """Side of a block in samples."""
+
+    def energies(self, octaves: int) -> NDArray[np.float64]:
+        """(octaves, m) mean squares of the blocks."""
+        return block_energies(self.values, self.centres, octaves=octaves, block_px=self.block_px)
+
+
+def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:
+    """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
+    size = (FIELD_SIZE, FIELD_SIZE)
+    covered = cv2.resize(hole.covered, size, interpolation=cv2.INTER_AREA)
+    soiled = cv2.resize(hole.grown, size, interpolation=cv2.INTER_AREA)
+    painted = (cv2.resize(hole.alpha, size, interpolation=cv2.INTER_AREA) > 0.99).astype(np.uint8)
+    inside = covered > 250
+    if not inside.any():
+        nothing = np.zeros(size, np.float32)
+        return SkinMap(nothing, nothing, painted)
+    middle = np.median(drawn[inside], axis=0) @ _OPPONENT.T
+    return SkinMap(_likeness(real, middle) * (soiled == 0), _likeness(drawn, middle), painted)
+
+
+def calm(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(octaves,) the mean squares of plain skin, from those of blocks (octaves, m), most of which are skin."""
+    return np.asarray(np.percentile(energies, _CALM, axis=1), np.float64)
+
+
+def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
+    """The plain skin that the mask leaves visible, cut out of the whole `luma`; None when that is too little."""
+    region = _region(luma, 0, 0, luma_from_crop, _blocks(skin.visible))
+    if region is None:
+        return None
+    rows, columns = luma.shape
+    low = np.maximum(np.floor(region.centres.min(axis=0) - region.block_px), 0).astype(int)
+    high = np.minimum(np.ceil(region.centres.max(axis=0) + region.block_px) + 1, (columns, rows)).astype(int)
+    values = luma[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    return Region(values, int(low[0]), int(low[1]), region.centres - low, region.block_px)
+
+
+def drawn_skin(drawn: NDArray[np.float32], left: int, top: int, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
+    """The plain skin of what was drawn, which lies at (left, top) of the luma; None when that is too little."""
+    return _region(drawn, left, top, luma_from_crop, _blocks(skin.drawn * skin.painted))
+
+
+def _likeness(image: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
+    apart = (cv2.transform(image, _OPPONENT) - middle) / (_LUMA_REACH, _CHROMA_REACH, _CHROMA_REACH)
+    return np.asarray(np.exp(-0.5 * np.sum(apart * apart, axis=2)), np.float32)
+
+
+def _blocks(likeness: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(m, 2) crop positions, half a block apart, around which a whole block looks like skin."""
+    ratio = CROP_SIZE // FIELD_SIZE
+    reach = BLOCK // ratio + 1
+    whole = cv2.erode(likeness, np.ones((reach, reach), np.uint8)) > 0.5
+    left, top, right, bottom = _ZONE
+    steps = np.mgrid[top + BLOCK // 2 : bottom : BLOCK // 2, left + BLOCK // 2 : right : BLOCK // 2]
+    places = steps.reshape(2, -1)[::-1].T
+    small = places // ratio
+    return np.asarray(places[whole[small[:, 1], small[:, 0]]], np.float64)
+
+
+def _region(values: Values, left: int, top: int, luma_from_crop: Affine, places: NDArray[np.float64]) -> Region | None:
+    """`values`, which lies at (left, top), with the blocks around `places` of the crop that are wholly inside it."""
+    if len(places) < _FEWEST:
+        return None
+    block_px = BLOCK * luma_from_crop.scale
+    centres = luma_from_crop.apply(places) - (left, top)
+    rows, columns = values.shape
+    inside = np.all(
+        (centres >= block_px / 2) & (centres <= (columns - 1 - block_px / 2, rows - 1 - block_px / 2)), axis=1
+    )
+    if np.count_nonzero(inside) < _FEWEST:
+        return None
+    return Region(values, left, top, centres[inside], block_px)
