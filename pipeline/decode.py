@@ -71,7 +71,8 @@ class FileSource:
                 reading.compare_end(end)
         outcome.ended = True
         if outcome.bad_packets:
-            outcome.problem(f"{outcome.bad_packets} damaged packets: pictures are missing or show damage")
+            packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"
+            outcome.problem(f"{packets} damaged: pictures are missing or show damage")
         if outcome.frames == 0:
             raise DecodeError(f"{self.path}: {self.nothing()}")
 

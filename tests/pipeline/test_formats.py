@@ -8,6 +8,7 @@ from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation
 
 from pipeline.formats import BECOMES, NATIVE, working_format
+from pipeline.pixels import read_rgb
 from pipeline.planes import arrays, traits
 from tests.pipeline.test_rotate import noise
 
@@ -20,6 +21,13 @@ def test_every_named_format_exists(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NATIVE))
 def test_native_formats_flow_as_they_are(name: str) -> None:
     assert working_format(name) == name
+
+
+@pytest.mark.parametrize("name", sorted(NATIVE))
+def test_native_formats_can_be_looked_at(name: str) -> None:
+    image = read_rgb(noise(name, 16, 16), left=2, top=4, right=10, bottom=12)
+    assert image.shape == (8, 8, 3)
+    assert image.dtype == np.uint8
 
 
 @pytest.mark.parametrize("name", sorted(BECOMES))
