@@ -25,10 +25,15 @@ Points: TypeAlias = NDArray[np.float64]
 
 SHORT_SIDE_PX = 480
 """The picture that flow looks at has at most this many pixels on its shorter side: more cost time and gain nothing."""
-WINDOW, LEVELS = (17, 17), 3
-MOST_CORNERS, FEWEST_CORNERS = 40, 8
+WINDOW, LEVELS = (15, 15), 3
+STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
+"""Of Newton's method, at each size of the pyramid, and the shift in pixels that ends it."""
+MOST_CORNERS, FEWEST_CORNERS = 32, 8
 COMES_BACK_PX = 0.7
 """In the small picture: a corner followed forth and back may end this far from where it began."""
+AGREES_PX = 0.25
+"""In the small picture: a corner that the fitted motion misses by as much weighs a quarter of one that it hits."""
+REFITS = 5
 MOVES_ALONG_PX = 1.5
 """In the small picture: a corner that the fitted motion misses by more does not count."""
 LARGEST_STEP = 1.3
@@ -107,17 +112,27 @@ def follow(before: FlowPicture, after: FlowPicture, corners: Points) -> Motion |
     good = found & found_back & (np.linalg.norm(back - start, axis=1) < COMES_BACK_PX)
     if good.sum() < FEWEST_CORNERS:
         return None
-    matrix, along = cv2.estimateAffinePartial2D(
-        start[good], there[good], method=cv2.RANSAC, ransacReprojThreshold=MOVES_ALONG_PX
-    )
-    if matrix is None or along.sum() < max(FEWEST_CORNERS, good.sum() / 2):
+    motion, along = fit_motion(before.full(start[good]), before.full(there[good]), scale_px=float(before.shrink))
+    if along.sum() < max(FEWEST_CORNERS, len(along) / 2) or not 1 / LARGEST_STEP < motion.scale < LARGEST_STEP:
         return None
-    small_motion = Affine(matrix)
-    if not 1 / LARGEST_STEP < small_motion.scale < LARGEST_STEP:
-        return None
-    small_from_full = Affine(np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]) / before.shrink - [[0, 0, 0.5], [0, 0, 0.5]])
-    after_from_before = small_from_full.inverse().after(small_motion).after(small_from_full)
-    return Motion(after_from_before, after.full(there[good][along.ravel() == 1]))
+    return Motion(motion, after.full(there[good][along]))
+
+
+def fit_motion(before: Points, after: Points, *, scale_px: float) -> tuple[Affine, NDArray[np.bool_]]:
+    """The similarity transform that most points (n, 2) agree on, and (n,) which of them do.
+
+    Least squares, again and again, in which a point counts the less the farther it was off the time before (weights of
+    Geman and McClure). Unlike a choice of inliers at random, a little more noise changes the result only a little.
+    """
+    moves = after - before
+    errors = np.linalg.norm(moves - np.median(moves, axis=0), axis=1)
+    scale = max(AGREES_PX * scale_px, float(np.median(errors)))
+    motion = Affine(np.eye(2, 3))
+    for _ in range(REFITS):
+        motion = similarity(before, after, 1 / (1 + (errors / scale) ** 2) ** 2)
+        errors = np.linalg.norm(motion.apply(before) - after, axis=1)
+        scale = max(AGREES_PX * scale_px, scale / 2)
+    return motion, errors < MOVES_ALONG_PX * scale_px
 
 
 def _followed(
@@ -125,7 +140,9 @@ def _followed(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(n, 2) where `points` of the first picture are in the second, and (n,) whether they were found."""
     there = np.empty_like(points)
-    _, found, _ = cv2.calcOpticalFlowPyrLK(first, second, points, there, winSize=WINDOW, maxLevel=LEVELS)
+    _, found, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, points, there, winSize=WINDOW, maxLevel=LEVELS, criteria=STEPS
+    )
     return there, np.asarray(found).ravel() == 1
 
 

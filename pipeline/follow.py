@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.flow import FlowPicture, Points
 
 # All noises are standard deviations in distances between the eyes.
-DETECTION_NOISE = 0.03
+DETECTION_NOISE = 0.02
 """Of a detector's landmarks. Raise it and a still head is stiller, and an error of flow lives longer."""
 FLOW_NOISE = 0.002
 """Of flow, in one frame."""

@@ -21,7 +21,7 @@ SAME_FACE_DISTANCE = 1.0
 """A detection is a known face's when their landmarks are at most this many distances between the eyes apart."""
 SAME_FACE_GROWTH = 1.5
 """What is added to that for each second in which nobody saw the face."""
-SURE = 0.8
+SURE = 0.9
 """Score from which one detection is enough to begin a track."""
 OFTEN = 3
 """A face of a lower score begins a track when it was detected so many times, missed at most once between."""
