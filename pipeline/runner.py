@@ -100,6 +100,9 @@ class Run(Generic[Out]):
     block is left no thread outlives it, and an error that the loop has not raised is raised there, or noted on the
     exception that is passing.
 
+    The threads are no daemons: a program does not exit while a block is open, so a generator that holds one and may be
+    dropped half way is closed, as by `contextlib.closing`.
+
     `KeyboardInterrupt` in the loop cancels as well. To finalise what is in flight instead, call `stop` from a handler
     of SIGINT, and let the second SIGINT raise.
     """
