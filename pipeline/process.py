@@ -101,4 +101,6 @@ def described(error: BaseException) -> str:
     """An error in one line."""
     if isinstance(error, KeyboardInterrupt | Cancelled):
         return "interrupted; the output was not finished and is not there"
+    if isinstance(error, SystemExit):
+        return "the program was told to end; the output was not finished and is not there"
     return " ".join((str(error) or type(error).__name__).split())

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.demo.clip import encodable, video_stream
 from pipeline.demo.motion import frame_from_portrait, warped
-from pipeline.demo.portrait import portrait
+from pipeline.demo.portrait import FACE_CENTRE, portrait
 from pipeline.errors import SourceError
 
 if TYPE_CHECKING:
@@ -61,10 +61,19 @@ def write_before_after(before: Path, after: Path, target: Path) -> None:
     columns = []
     for masked, bare, time in zip(_moments(before), _moments(after), MOMENTS, strict=True):
         height, width = masked.shape[:2]
-        truth = warped(portrait(), frame_from_portrait(time, width=width, height=height), width=width, height=height)
-        rows = (labelled(masked, BEFORE), labelled(bare, AFTER), labelled(truth, TRUTH))
-        columns.append(np.concatenate([_halved(row) for row in rows]))
+        place = frame_from_portrait(time, width=width, height=height)
+        truth = warped(portrait(), place, width=width, height=height)
+        middle = float(place.apply(FACE_CENTRE)[0])
+        rows = ((masked, BEFORE), (bare, AFTER), (truth, TRUTH))
+        columns.append(np.concatenate([_halved(labelled(_square(image, middle), text)) for image, text in rows]))
     Image.fromarray(np.concatenate(columns, axis=1)).save(target, optimize=True)
+
+
+def _square(image: NDArray[np.uint8], middle: float) -> NDArray[np.uint8]:
+    """As wide a part of `image` as it is high, about the column `middle` as far as the picture reaches."""
+    height, width = image.shape[:2]
+    left = min(max(0, round(middle - height / 2)), max(0, width - height))
+    return image[:, left : left + height]
 
 
 def _moments(path: Path) -> Iterator[NDArray[np.uint8]]:

@@ -52,7 +52,7 @@ def test_it_leaves_films_and_a_picture_and_says_that_the_face_is_invented(
     left, right = frames[5][:, :320], frames[5][:, 320:]
     assert np.abs(left - right).mean() > 1
     with Image.open(folder / "before-after.png") as picture:
-        assert picture.size == (320, 360)
+        assert picture.size == (240, 360)
 
 
 def test_a_shorter_output_is_not_shown_as_whole(tmp_path: Path) -> None:
