@@ -85,13 +85,13 @@ class _Program:
     idle: list[openvino.InferRequest] = field(default_factory=list)
 
     def start(self, feeds: Mapping[str, Array], outputs: tuple[TensorSpec, ...]) -> _Running:
-        import openvino
-
         request = self.idle.pop() if self.idle else self.compiled.create_infer_request()
         for name, array in feeds.items():
-            # Shared, not copied; but a Tensor refuses memory that it may not write to, though it only reads an input.
-            shared = array if array.flags.writeable else array.copy()
-            request.set_tensor(name, openvino.Tensor(shared, shared_memory=True))
+            tensor = request.get_tensor(name)
+            if tuple(tensor.shape) != array.shape:
+                tensor.shape = array.shape
+            # Copied: a request does not keep alive the memory that it shares, and a caller may write to its own.
+            tensor.data[...] = array
         request.start_async()
         return _Running(self, request, outputs)
 
