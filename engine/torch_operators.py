@@ -1,0 +1,195 @@
+"""What ONNX operators mean, said in PyTorch: those that our networks use.
+
+A function takes the node's inputs (None for one that is left out) and its attributes, and gives its one output. Numbers
+that describe shapes are tensors too, as in ONNX. https://onnx.ai/onnx/operators is the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.errors import EngineError
+
+Attributes: TypeAlias = Mapping[str, Any]  # what the package onnx gives: numbers, strings and lists of them
+Operator: TypeAlias = Callable[[list[Any], Attributes], Tensor]
+
+TYPES = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64}
+"""TensorProto.DataType."""
+
+
+def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data, weight, bias = (*inputs, None)[:3]
+    axes = data.ndim - 2
+    convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}.get(axes)
+    if convolve is None or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        raise EngineError("engine torch: Conv is known for up to three dimensions, with pads that are written out")
+    return convolve(
+        _padded(data, attributes.get("pads", [0] * 2 * axes)),
+        weight,
+        bias,
+        stride=attributes.get("strides", [1] * axes),
+        dilation=attributes.get("dilations", [1] * axes),
+        groups=attributes.get("group", 1),
+    )
+
+
+def _max_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
+    if attributes.get("ceil_mode", 0) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        raise EngineError("engine torch: MaxPool is known with pads that are written out and sizes rounded down")
+    picture = _padded(inputs[0], attributes.get("pads", [0, 0, 0, 0]), value=-torch.inf)
+    return functional.max_pool2d(picture, attributes["kernel_shape"], attributes.get("strides", 1))
+
+
+def _padded(data: Tensor, pads: list[int], *, value: float = 0.0, mode: str = "constant") -> Tensor:
+    """ONNX counts all axes' begins, then all their ends; PyTorch goes axis by axis, the last one first."""
+    half = len(pads) // 2
+    sides = [size for axis in reversed(range(half)) for size in (pads[axis], pads[axis + half])]
+    if mode == "constant":
+        return functional.pad(data, sides, value=value) if any(sides) else data
+    if any(sides[4:]):
+        raise EngineError("engine torch: Pad mirrors or repeats the last two axes only")
+    return functional.pad(data, sides[:4], mode=mode)
+
+
+def _pad(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data, pads, value = (*inputs, None)[:3]
+    mode = {b"constant": "constant", b"reflect": "reflect", b"edge": "replicate"}[attributes.get("mode", b"constant")]
+    return _padded(data, pads.tolist(), value=0.0 if value is None else float(value), mode=mode)
+
+
+def _resize(inputs: list[Any], attributes: Attributes) -> Tensor:
+    picture, _, scales, sizes = (*inputs, None, None, None)[:4]
+    if sizes is None or not len(sizes):
+        sizes = torch.floor(torch.tensor(picture.shape) * scales).to(torch.int64)
+    how = attributes.get("mode", b"nearest"), attributes.get("coordinate_transformation_mode", b"half_pixel")
+    height, width = (int(size) for size in sizes[2:])
+    if how == (b"nearest", b"asymmetric") and attributes.get("nearest_mode") == b"floor":
+        return functional.interpolate(picture, (height, width), mode="nearest")
+    if how in ((b"linear", b"half_pixel"), (b"linear", b"pytorch_half_pixel")):
+        return functional.interpolate(picture, (height, width), mode="bilinear")
+    if how == (b"linear", b"align_corners"):
+        return functional.interpolate(picture, (height, width), mode="bilinear", align_corners=True)
+    raise EngineError(f"engine torch: Resize is not known as {how}")
+
+
+def _slice(inputs: list[Any], _: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    starts, ends, axes, steps = (*inputs[1:], None, None)[:4]
+    for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        axis = place if axes is None else int(axes[place])
+        step = 1 if steps is None else int(steps[place])
+        where = range(data.shape[axis])[start:end:step]
+        data = data.index_select(axis, torch.tensor(list(where), dtype=torch.int64))
+    return data
+
+
+def _reshape(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    sizes = inputs[1].tolist()
+    if not attributes.get("allowzero", 0):
+        sizes = [data.shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
+    return data.reshape(sizes)
+
+
+def _depth_to_space(inputs: list[Any], attributes: Attributes) -> Tensor:
+    size = attributes["blocksize"]
+    if attributes.get("mode", b"DCR") == b"CRD":
+        return functional.pixel_shuffle(inputs[0], size)
+    data: Tensor = inputs[0]
+    count, channels, height, width = data.shape
+    blocks = data.reshape(count, size, size, channels // size**2, height, width)
+    return blocks.permute(0, 3, 4, 1, 5, 2).reshape(count, channels // size**2, height * size, width * size)
+
+
+def _space_to_depth(inputs: list[Any], attributes: Attributes) -> Tensor:
+    size = attributes["blocksize"]
+    data: Tensor = inputs[0]
+    count, channels, height, width = data.shape
+    blocks = data.reshape(count, channels, height // size, size, width // size, size)
+    return blocks.permute(0, 3, 5, 1, 2, 4).reshape(count, channels * size**2, height // size, width // size)
+
+
+def _gather(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    indices: Tensor = inputs[1]
+    axis = attributes.get("axis", 0) % data.ndim
+    chosen = data.index_select(axis, indices.reshape(-1) % data.shape[axis])
+    return chosen.reshape(data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
+
+
+def _axes(inputs: list[Any], attributes: Attributes) -> list[int]:
+    """Axes came as an attribute before opset 13, as an input since."""
+    return list(attributes["axes"]) if "axes" in attributes else inputs[1].tolist()
+
+
+def _unsqueeze(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    axes = _axes(inputs, attributes)
+    for axis in sorted(axis % (data.ndim + len(axes)) for axis in axes):
+        data = data.unsqueeze(axis)
+    return data
+
+
+def _squeeze(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    if len(inputs) == 1 and "axes" not in attributes:
+        return data.squeeze()
+    return data.squeeze(tuple(_axes(inputs, attributes)))
+
+
+def _clip(inputs: list[Any], attributes: Attributes) -> Tensor:
+    low, high = (*inputs[1:], None, None)[:2]
+    low = attributes.get("min") if low is None else low  # an attribute before opset 11
+    high = attributes.get("max") if high is None else high
+    clamped: Tensor = inputs[0].clamp(low, high)
+    return clamped
+
+
+def _batch_normalization(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data, scale, bias, mean, variance = inputs
+    return functional.batch_norm(data, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
+
+
+def _reduce_mean(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    return data.mean(_axes(inputs, attributes), keepdim=bool(attributes.get("keepdims", 1)))
+
+
+OPERATORS: dict[str, Operator] = {
+    "Add": lambda inputs, _: inputs[0] + inputs[1],
+    "BatchNormalization": _batch_normalization,
+    "Cast": lambda inputs, attributes: inputs[0].to(TYPES[attributes["to"]]),
+    "Clip": _clip,
+    "Concat": lambda inputs, attributes: torch.cat(inputs, attributes["axis"]),
+    "Conv": _conv,
+    "DepthToSpace": _depth_to_space,
+    "Div": lambda inputs, _: inputs[0] / inputs[1] if inputs[0].is_floating_point() else inputs[0] // inputs[1],
+    "Gather": _gather,
+    "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
+    "Identity": lambda inputs, _: inputs[0],
+    "LeakyRelu": lambda inputs, attributes: functional.leaky_relu(inputs[0], attributes.get("alpha", 0.01)),
+    "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
+    "MaxPool": _max_pool,
+    "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Pad": _pad,
+    "ReduceMean": _reduce_mean,
+    "Relu": lambda inputs, _: inputs[0].relu(),
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Shape": lambda inputs, _: torch.tensor(inputs[0].shape),
+    "Sigmoid": lambda inputs, _: inputs[0].sigmoid(),
+    "Slice": _slice,
+    "Softmax": lambda inputs, attributes: inputs[0].softmax(attributes.get("axis", -1)),
+    "SpaceToDepth": _space_to_depth,
+    "Squeeze": _squeeze,
+    "Sub": lambda inputs, _: inputs[0] - inputs[1],
+    "Tanh": lambda inputs, _: inputs[0].tanh(),
+    "Transpose": lambda inputs, attributes: inputs[0].permute(attributes["perm"]),
+    "Unsqueeze": _unsqueeze,
+}
+"""ONNX's name of an operator: what it computes."""
