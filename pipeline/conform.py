@@ -16,6 +16,7 @@ import av
 from av.filter import Graph
 from av.video.reformatter import Interpolation
 
+from pipeline.convert import ONE_THREAD
 from pipeline.planes import copy_tags, moment
 from pipeline.rotate import turn_frame
 
@@ -70,6 +71,7 @@ def named(shape: tuple[int, int, str]) -> str:
 def graph_for(picture: Picture, *filters: tuple[str, str]) -> Graph:
     """A chain of libavfilter filters for pictures like this one."""
     graph = Graph()
+    graph.threads = ONE_THREAD
     source = graph.add_buffer(
         width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
     )
@@ -115,7 +117,7 @@ def working(picture: Picture, info: SourceInfo, warn: Warn) -> Picture:
         return picture
     warn(f"pictures come as {info.stored_format}; they are processed as {target}")
     # Without interpolation: a coarser grid of chroma is copied into the finer one, not smoothed.
-    converted = picture.reformat(format=target, interpolation=Interpolation.POINT)
+    converted = picture.reformat(format=target, interpolation=Interpolation.POINT, threads=ONE_THREAD)
     copy_tags(picture, converted)
     return converted
 

@@ -283,7 +283,7 @@ def times_of(path: Path) -> list[Fraction]:
 def images_of(path: Path) -> list[NDArray[np.uint8]]:
     """Every picture of a file as (height, width, 3) uint8 RGB, as stored."""
     with av.open(str(path)) as source:
-        return [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+        return [frame.to_ndarray(format="rgb24", threads=1) for frame in source.decode(video=0)]
 
 
 def sound_of(path: Path, track: int = 0) -> tuple[Fraction, NDArray[np.float32]]:
