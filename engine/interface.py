@@ -67,6 +67,8 @@ def read_interface(network: Network) -> Interface:
 def _tensor(value_info: Value) -> TensorSpec:
     tensor = _only(_only(value_info, VALUE_TYPE), TYPE_TENSOR)
     fields = dict(_fields(tensor))
+    if TENSOR_SHAPE not in fields:
+        raise ValueError("an input or output has no shape")
     shape = tuple(
         _dimension(dimension) for number, dimension in _fields(fields[TENSOR_SHAPE]) if number == SHAPE_DIMENSION
     )

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from engine import models
+from engine.interface import read_interface
+from engine.models import Manifest
+from engine.spec import Network, TensorSpec
+from pipeline.errors import CheckpointError
+from tests.engine import networks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(folder: Path, network: Network, **changes: object) -> None:
+    """`network` as we ship one, its manifest with some changes."""
+    interface = read_interface(network)
+    manifest = Manifest(
+        name="detector",
+        sha256=network.sha256,
+        inputs=interface.inputs,
+        outputs=interface.outputs,
+        data="WIDER FACE",
+        steps=100,
+        scores={"recall": 0.9},
+        terms="MIT",
+    )
+    told = json.loads(manifest.dumps()) | changes
+    (folder / "detector.json").write_text(json.dumps({key: value for key, value in told.items() if value is not ...}))
+    (folder / "detector.onnx").write_bytes(network.onnx)
+
+
+def test_a_manifest_comes_back_as_it_was_written() -> None:
+    spec = TensorSpec("crop", (None, 3, 128, 128), np.dtype(np.float32))
+    manifest = Manifest("segmenter", "ab", (spec,), (spec,), "CelebA", 3000, {"iou": 0.97}, "research")
+    assert Manifest.loads(manifest.dumps()) == manifest
+
+
+def test_a_network_comes_with_its_manifest(tmp_path: Path) -> None:
+    network = networks.detector()
+    write(tmp_path, network)
+    assert models.names(tmp_path) == ("detector",)
+    assert models.shipped("detector", tmp_path) == Network("detector", network.onnx, network.sha256)
+    assert models.manifest("detector", tmp_path).steps == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sha256": "0" * 64}, "its manifest says 0000"),
+        ({"name": "other"}, "is the manifest of other"),
+        ({"inputs": []}, "other inputs or outputs than its manifest says"),
+        ({"steps": ...}, "not a network's manifest"),
+        ({"surprise": 1}, "not a network's manifest"),
+    ],
+)
+def test_what_does_not_belong_together_is_told(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    write(tmp_path, networks.detector(), **changes)
+    with pytest.raises(CheckpointError, match=message):
+        models.shipped("detector", tmp_path)
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    network = networks.detector()
+    write(tmp_path, network)
+    damaged = bytearray(network.onnx)
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "detector.onnx").write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="reinstall barefaced"):
+        models.shipped("detector", tmp_path)
+
+
+def test_an_absent_network_is_told_with_those_there_are(tmp_path: Path) -> None:
+    write(tmp_path, networks.detector())
+    with pytest.raises(CheckpointError, match=r"generator.json is not among the networks here \(there are: detector\)"):
+        models.shipped("generator", tmp_path)
+
+
+@pytest.mark.parametrize("name", models.names() or [None])
+def test_every_network_that_we_ship_is_what_its_manifest_says(name: str | None) -> None:
+    if name is None:
+        pytest.skip("no networks are shipped yet")
+    assert models.shipped(name).sha256 == models.manifest(name).sha256
