@@ -20,6 +20,7 @@ from PIL import Image
 
 import cli
 from benchmarks.clips import verify
+from engine import select
 from pipeline import assemble, interrupt
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
@@ -388,7 +389,10 @@ def test_doctor_exits_with_1_when_something_needed_is_not_there(
     assert "gone: do this" in capsys.readouterr().out
 
 
-def test_engines_lists_them_and_what_auto_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_engines_lists_them_and_what_auto_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(select, "names", lambda: ("identity", "openvino"))  # importing torch takes its time
     assert cli.main(["engines", "--json", str(tmp_path / "e.json")]) == 0
     told = json.loads((tmp_path / "e.json").read_text())
     working = {each["name"] for each in told["engines"] if each["works"]}
