@@ -40,7 +40,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise SinkError(f"the directory {path.parent} does not exist; create it first")
     if path.exists() and not overwrite:
-        raise SinkError(f"{path} exists; ask to overwrite it or choose another name")
+        raise SinkError(f"{path} exists; --overwrite replaces it, another name keeps it")
 
 
 def publish(aside: Path, path: Path, *, overwrite: bool) -> None:
