@@ -21,7 +21,7 @@ from pipeline.planes import copy_tags, moment
 from pipeline.rotate import turn_frame
 
 if TYPE_CHECKING:
-    from pipeline.probe import SourceInfo
+    from pipeline.info import SourceInfo
 
 Picture = av.VideoFrame
 Warn = Callable[[str], None]

@@ -11,7 +11,7 @@ from pipeline.planes import copy_tags, move, moves_exactly, plain, traits
 if TYPE_CHECKING:
     import av
 
-    from pipeline.probe import Colour
+    from pipeline.info import Colour
 
 SWSCALE_MATRIX = {
     1: Colorspace.ITU709,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.probe import SourceInfo
+    from pipeline.info import SourceInfo
 
 TRANSPORT_PACKET = 188
 """Bytes."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from pipeline.conform import conform
 from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
+from pipeline.opening import opened
 from pipeline.planes import moment
-from pipeline.probe import SourceInfo, opened, probe
+from pipeline.probe import probe
 from pipeline.reading import Outcome, Reading
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import av
+
+    from pipeline.info import SourceInfo
 
 
 @dataclass(frozen=True)

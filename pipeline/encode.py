@@ -12,8 +12,9 @@ from pipeline.aside import written_aside
 from pipeline.containers import codec_for, container_for
 from pipeline.encoders import Codec, choose
 from pipeline.errors import SinkError
-from pipeline.probe import opened
-from pipeline.remux import select
+from pipeline.opening import opened
+from pipeline.remux import is_cover, select
+from pipeline.tags import file_tags, unusual_in_mp4
 from pipeline.writer import Writer, Written, muxer_options, translated
 
 if TYPE_CHECKING:
@@ -71,9 +72,13 @@ class FileSink:
         with opened(info.path) as container:
             selection = select(container, info.video_index, self.path, codec)
             kind = container_for(self.path)
-            options = muxer_options(kind, info.time_base, container.metadata)
+            # MP4 has no room for a cover in the table that takes any tag.
+            free_keys = bool(unusual_in_mp4(file_tags(container.metadata, kind))) and not any(
+                map(is_cover, selection.copied)
+            )
+            options = muxer_options(kind, info.time_base, free_keys=free_keys)
             with translated(self.path):
-                output = av.open(str(aside), "w", format=kind.muxer, container_options=options)
+                output = av.open(str(aside.absolute()), "w", format=kind.muxer, container_options=options)
             try:
                 yield Writer(
                     self.source,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import ConfigError, SinkError
+from pipeline.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 from pipeline.planes import loses_nothing, plain, traits
-from pipeline.probe import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 if TYPE_CHECKING:
     from fractions import Fraction

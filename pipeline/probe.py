@@ -1,10 +1,9 @@
-"""What a video file holds: opened, its first picture looked at, every foreign error translated."""
+"""What a video file holds: its header read and its first picture looked at."""
 
 from __future__ import annotations
 
 import contextlib
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
@@ -13,223 +12,23 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from pipeline.errors import SourceError
 from pipeline.formats import working_format
+from pipeline.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
+from pipeline.opening import clock_is_arbitrary, opened, video_stream
 from pipeline.rotate import Turn, turn_from_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from av.buffer import Buffer
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-UNSPECIFIED = 2
-"""FFmpeg's number for an unspecified matrix, set of primaries or transfer; an unspecified range is 0."""
-
-TS_DISCONT = 0x200
-"""FFmpeg's AVFMT_TS_DISCONT."""
-
 FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
 
 DECLARE_DURATION = ("mov", "matroska", "flv", "asf", "avi", "nut", "ogg", "mpegts", "mxf")
 """Containers whose duration is written in them or measured at their end."""
-
-
-@dataclass(frozen=True)
-class Colour:
-    """How numbers in a picture become light, in FFmpeg's (and ISO 23091-2's) numbers."""
-
-    matrix: int = UNSPECIFIED
-    range: int = 0
-    """0 unspecified, 1 limited, 2 full."""
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-
-    @property
-    def hdr(self) -> bool:
-        """True for PQ (16) and HLG (18)."""
-        return self.transfer in (16, 18)
-
-
-@dataclass(frozen=True)
-class MasteringDisplay:
-    """The display that HDR video was graded on (SMPTE ST 2086)."""
-
-    primaries: tuple[tuple[Fraction, Fraction], ...]
-    """Red, green, blue as CIE 1931 x, y; empty when not given."""
-    white: tuple[Fraction, Fraction] | None
-    luminance: tuple[Fraction, Fraction] | None
-    """Darkest and brightest in candela a square metre."""
-
-
-@dataclass(frozen=True)
-class ContentLight:
-    """The brightest pixel and the brightest frame's average, in candela a square metre (CTA-861.3)."""
-
-    maximum: int
-    average: int
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """One stream of the file."""
-
-    index: int
-    kind: str
-    """`video`, `audio`, `subtitle`, `data` or `attachment`."""
-    codec: str
-    """Such as `aac`; `unknown` when FFmpeg has no decoder for it."""
-    language: str | None
-    title: str | None
-
-    def __str__(self) -> str:
-        named = f" {self.language}" if self.language else ""
-        return f"stream {self.index} ({self.kind}, {self.codec}{named})"
-
-
-@dataclass(frozen=True)
-class SourceInfo:
-    """A video file as the pipeline sees it: upright, in the pixel format that flows downstream."""
-
-    path: Path
-    container: str
-    """FFmpeg's name, such as `mov,mp4,m4a,3gp,3g2,mj2`."""
-    video_index: int
-    """Which stream is processed."""
-    codec: str
-    width: int
-    height: int
-    pixel_aspect: Fraction
-    average_rate: Fraction | None
-    """Frames a second; None when the file does not say."""
-    base_rate: Fraction | None
-    """The lowest rate at which all times of constant-rate video lie."""
-    time_base: Fraction
-    origin: Fraction
-    """Seconds: where the file's clock starts. Not 0 only where the clock is arbitrary, as in MPEG-TS."""
-    frames: int | None
-    """How many pictures the file declares; None when it does not say."""
-    video_until: Fraction | None
-    """When the video ends as the file declares, in seconds as the input counts."""
-    until: Fraction | None
-    """When the last of all streams ends as the file declares; None where FFmpeg would only guess."""
-    stored_format: str
-    """The decoder's pixel format."""
-    working_format: str
-    """The decoder's own wherever it can be blended in, otherwise the nearest; before it is turned upright."""
-    pixel_format: str
-    """What flows downstream: `working_format`, or what holds it turned upright."""
-    colour: Colour
-    turn: Turn
-    """What was applied so that the picture is upright."""
-    tilt: tuple[int, ...] | None
-    """A display matrix that is no right angle: not applied, passed on to the output as it is."""
-    interlaced: bool
-    mastering_display: MasteringDisplay | None
-    content_light: ContentLight | None
-    streams: tuple[StreamInfo, ...]
-
-    @property
-    def duration(self) -> Fraction | None:
-        """Of the video in seconds, as the file declares; None when it does not say."""
-        end = self.video_until if self.video_until is not None else self.until
-        return None if end is None else end - self.origin
-
-    @property
-    def frame_seconds(self) -> Fraction:
-        """How long a frame lasts on average; a guess of 1/25 where nothing is declared."""
-        rate = self.average_rate or self.base_rate
-        return 1 / rate if rate else Fraction(1, 25)
-
-    def __repr__(self) -> str:
-        return f"SourceInfo({self.path.name}, {self.width}x{self.height}, {self.codec}, {self.pixel_format})"
-
-
-@contextlib.contextmanager
-def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContainer]:
-    """The container of `path`, closed at the end.
-
-    Raises `SourceError` that says why it can't be opened and what to do.
-    """
-    check_is_file(path)
-    try:
-        container = av.open(str(path), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
-        raise SourceError(f"{path} is not a media file or is damaged: {explain_invalid(path)}") from error
-    except (av.error.FFmpegError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        if hardware is not None:
-            cure = "leave the hardware decoder out to decode on the CPU"
-            raise SourceError(f"{path} can't be decoded by {hardware} here ({reason}); {cure}") from error
-        raise SourceError(f"{path} can't be opened: {reason}") from error
-    with container:
-        yield container
-
-
-def check_is_file(path: Path) -> None:
-    """Raise `SourceError` unless `path` is a file with something in it."""
-    try:
-        if path.is_dir():
-            raise SourceError(f"{path} is a directory; name a file in it")
-        if not path.exists():
-            raise SourceError(f"{path} does not exist")
-        if not path.is_file():
-            raise SourceError(f"{path} is not a regular file; save the stream to a file first, it is read twice")
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path} is empty")
-    except PermissionError as error:
-        raise SourceError(f"{path} can't be read: permission denied") from error
-
-
-def hardware_decoder(name: str | None) -> av.codec.hwaccel.HWAccel | None:
-    """FFmpeg's accelerator of that name, which never becomes software in silence; None for None."""
-    if name is None:
-        return None
-    known = av.codec.hwaccel.hwdevices_available()
-    if name not in known:
-        raise SourceError(f"no hardware decoder is called {name!r} here; there are: {', '.join(known) or 'none'}")
-    return av.codec.hwaccel.HWAccel(device_type=name, allow_software_fallback=False)
-
-
-def explain_invalid(path: Path) -> str:
-    """Why FFmpeg can't make sense of the file, for a person."""
-    boxes = top_level_boxes(path)
-    if boxes and "ftyp" in boxes and "moov" not in boxes:
-        return "it is an MP4 without its index (moov), as when a recording was cut off; a repair tool may rebuild it"
-    return "no known container format was found in it"
-
-
-def top_level_boxes(path: Path) -> list[str]:
-    """Names of the outer boxes of an MP4 file, as far as they can be read; empty for other files."""
-    names: list[str] = []
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        position = 0
-        while position + 8 <= size and len(names) < 100:
-            file.seek(position)
-            header = file.read(16)
-            length, name = struct.unpack(">I4s", header[:8])
-            if length == 1 and len(header) == 16:
-                length = struct.unpack(">Q", header[8:])[0]
-            if not name.isalnum():
-                break
-            names.append(name.decode("ascii", "replace"))
-            if length < 8:
-                break
-            position += length
-    return names
-
-
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to process: the first video that is not a cover picture. Raises `SourceError` when there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
-            return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-    raise SourceError(f"{path} has no video stream (it holds: {kinds})")
 
 
 def probe(path: Path, *, hardware: str | None = None) -> SourceInfo:
@@ -295,11 +94,6 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     """Kind, codec and names of a stream."""
     codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
     return StreamInfo(stream.index, stream.type, codec or "unknown", stream.language, stream.metadata.get("title"))
-
-
-def clock_is_arbitrary(container: InputContainer) -> bool:
-    """True for formats whose clock starts anywhere and may restart in the middle, such as MPEG-TS."""
-    return bool(int(container.format.flags) & TS_DISCONT)
 
 
 def origin(container: InputContainer) -> Fraction:

@@ -10,14 +10,14 @@ import av
 
 from pipeline.clock import unbroken
 from pipeline.damage import broken_matroska, missing_end
-from pipeline.probe import clock_is_arbitrary
+from pipeline.opening import clock_is_arbitrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
 
-    from pipeline.probe import SourceInfo
+    from pipeline.info import SourceInfo
 
     Packet = av.Packet[Any]
 

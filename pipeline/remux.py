@@ -5,6 +5,7 @@ The input is opened a second time for this, so that nothing but pictures has to 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import av
 
 from pipeline.clock import unbroken
 from pipeline.containers import container_for, holds, name_of, refuse
-from pipeline.probe import clock_is_arbitrary
+from pipeline.opening import clock_is_arbitrary
 from pipeline.tags import stream_tags
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pipeline.encoders import Codec
 
     Packet = av.Packet[Any]
+
+BEFORE_START_SECONDS = 30
+"""How long before the start of a cut a subtitle may have begun and still be shown in it."""
 
 READ_FAILURES_IN_A_ROW = 20
 """How often reading on may fail without a packet in between before the file counts as ended."""
@@ -88,7 +92,10 @@ class Remux:
     def __init__(self, source: InputContainer, output: OutputContainer, selection: Selection, path: Path) -> None:
         self.output = output
         self.container = container_for(path)
-        self.targets = {stream.index: self.target(stream) for stream in selection.copied}
+        covers = [stream for stream in selection.copied if is_cover(stream) and self.container.muxer == "matroska"]
+        for stream in covers:
+            attach_cover(output, stream)
+        self.targets = {stream.index: self.target(stream) for stream in selection.copied if stream not in covers}
         for stream in source.streams:
             if stream.index not in self.targets and not clock_is_arbitrary(source):
                 stream.discard = av.stream.Discard.all
@@ -98,6 +105,7 @@ class Remux:
         self.repaired = 0
         """Packets whose decoding time did not grow; it was moved up by the least that is needed."""
         self.problems: list[str] = []
+        self.source = source
         self.packets = self.demuxed(source)
 
     def target(self, stream: Stream) -> Stream:
@@ -130,6 +138,14 @@ class Remux:
         """What the demuxer gives; where the clock may restart, all streams, so that it is mended as for the video."""
         return unbroken(source.demux()) if clock_is_arbitrary(source) else source.demux(streams)
 
+    def skip_to(self, time: Fraction) -> None:
+        """Don't read what lies well before `time`, which will be left out anyway."""
+        early = time - BEFORE_START_SECONDS
+        if early > 0 and not clock_is_arbitrary(self.source):
+            # Where a format can't seek, everything is read from the beginning.
+            with contextlib.suppress(av.error.FFmpegError):
+                self.source.seek(int(early * av.time_base))
+
     def copy_until(self, time: Fraction | None, span: Span) -> None:
         """Copy what begins before `time`, in seconds as the input counts; None copies all that is left."""
         while (packet := self.waiting or next(self.packets, None)) is not None:
@@ -144,7 +160,7 @@ class Remux:
     def copy(self, packet: Packet, span: Span) -> None:
         """Shift one packet to the output's clock and mux it, unless it lies before the output begins."""
         target = self.targets[packet.stream.index]
-        if packet.stream.disposition & av.stream.Disposition.attached_pic:
+        if is_cover(packet.stream):
             packet.pts = packet.dts = 0
         else:
             shift = round(span.zero / tick_of(packet))
@@ -185,6 +201,22 @@ class Remux:
         packet.dts = self.last_dts[index] = dts
         if packet.pts is None or packet.pts < dts:
             packet.pts = dts
+
+
+def is_cover(stream: Stream) -> bool:
+    """True for the picture that a player shows beside the file, which FFmpeg takes for a video of one frame."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def attach_cover(output: OutputContainer, stream: Stream) -> None:
+    """Write a cover as Matroska has it: an attached file."""
+    kind = "png" if name_of(stream) == "png" else "jpeg"
+    name = stream.metadata.get("filename", "cover.png" if kind == "png" else "cover.jpg")
+    with av.open(str(stream.container.name), metadata_errors="replace") as source:
+        for packet in source.demux(source.streams[stream.index]):
+            if packet.size:
+                output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
+                return
 
 
 def is_filler(packet: Packet) -> bool:

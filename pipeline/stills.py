@@ -19,8 +19,8 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugi
 from pipeline.aside import check_target, written_aside
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
+from pipeline.opening import check_is_file
 from pipeline.planes import arrays
-from pipeline.probe import check_is_file
 from pipeline.reading import Outcome
 from pipeline.writer import Written
 

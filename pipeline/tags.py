@@ -60,7 +60,7 @@ QUICKTIME_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "
 
 def file_tags(source: dict[str, str], container: Container) -> dict[str, str]:
     """The input's own tags, and the sentence that the faces are invented."""
-    kept = {key: value for key, value in source.items() if key.lower() not in STORAGE}
+    kept = {key: value for key, value in source.items() if key.lower() not in STORAGE and key != SYNTHETIC_KEY}
     comment = next((key for key in kept if key.lower() == "comment"), "comment")
     before = kept.get(comment, "")
     if SYNTHETIC not in before:
@@ -81,6 +81,6 @@ def stream_tags(source: dict[str, str], container: Container) -> dict[str, str]:
     return kept
 
 
-def need_any_key(tags: dict[str, str]) -> bool:
-    """True when a tag has no usual place in MP4, such as a phone's make and model: all go to its table of free keys."""
-    return any(key.lower() not in USUAL_IN_MP4 for key in tags)
+def unusual_in_mp4(tags: dict[str, str]) -> list[str]:
+    """The tags that MP4 holds only in its table of free keys, such as a phone's make and model."""
+    return [key for key in tags if key.lower() not in USUAL_IN_MP4]

@@ -17,8 +17,8 @@ from pipeline.containers import Container, container_for
 from pipeline.convert import converted
 from pipeline.encoders import Encoding, threads
 from pipeline.errors import SinkError
-from pipeline.remux import Remux, Selection, Span, chapters
-from pipeline.tags import file_tags, need_any_key, stream_tags
+from pipeline.remux import Remux, Selection, Span, chapters, is_cover
+from pipeline.tags import file_tags, stream_tags, unusual_in_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,11 @@ class Writer:
         outcome.clear()
         outcome.encoder = f"{encoding.encoder} {encoding.pixel_format}"
         outcome.warnings += encoding.warnings
+        lost = unusual_in_mp4(file_tags(container.metadata, self.kind))
+        if lost and self.kind.muxer in ("mp4", "mov") and any(is_cover(stream) for stream in selection.copied):
+            outcome.warnings.append(
+                f"{path.suffix} can't hold the tags {', '.join(lost)} beside a cover; they are left out"
+            )
         for stream in selection.left:
             outcome.warnings.append(f"{path.suffix} can't hold stream {stream.index} (data); it is left out")
 
@@ -122,6 +127,8 @@ class Writer:
         with translated(self.path):
             self.output.start_encoding()
         self.span = span
+        if span.trimmed:
+            self.remux.skip_to(span.zero)
         return span
 
     def write(self, frame: Frame) -> None:
@@ -155,11 +162,11 @@ class Writer:
         self.outcome.repaired = self.remux.repaired
 
 
-def muxer_options(container: Container, time_base: Fraction, tags: dict[str, str]) -> dict[str, str]:
+def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool) -> dict[str, str]:
     """How the container is written: MP4 with its index in front, its clock fine enough for the first picture's time."""
     if container.muxer not in ("mp4", "mov"):
         return {}
-    flags = "faststart+use_metadata_tags" if need_any_key(file_tags(tags, container)) else "faststart"
+    flags = "faststart+use_metadata_tags" if free_keys else "faststart"
     timescale = math.lcm(1000, time_base.denominator)
     return {"movflags": flags} | ({"movie_timescale": str(timescale)} if timescale <= LARGEST_TIMESCALE else {})
 

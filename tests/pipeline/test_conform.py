@@ -12,12 +12,14 @@ import pytest
 
 from pipeline.conform import conform
 from pipeline.planes import arrays
-from pipeline.probe import SourceInfo, probe
+from pipeline.probe import probe
 from tests.pipeline.clips import Clip
 from tests.pipeline.test_rotate import noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pipeline.info import SourceInfo
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.convert import converted
+from pipeline.info import Colour
 from pipeline.planes import arrays
-from pipeline.probe import Colour
 from tests.pipeline.test_rotate import noise
 
 BT709 = Colour(matrix=1, range=1, primaries=1, transfer=1)

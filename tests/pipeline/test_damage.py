@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.damage import broken_matroska, missing_end
-from pipeline.probe import SourceInfo, probe
+from pipeline.probe import probe
 from tests.pipeline.clips import Clip, Sound, cut
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.info import SourceInfo
 
 CLIP = Clip(frames=60, sounds=(Sound(),))
 

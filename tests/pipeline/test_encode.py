@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from pipeline.decode import FileSource
@@ -259,3 +260,83 @@ def test_video_times_do_not_move_for_the_priming_of_sound(sound: str, source_suf
     list(FileSink(source, target)(iter(source)))
     assert times_of(target) == times_of(path)
     assert abs(sound_of(target)[0] - sound_of(path)[0]) < Fraction(1, 200)
+
+
+def test_names_that_look_like_addresses_are_files(
+    beeping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("12:30 café %03d.mp4").write_bytes(beeping.read_bytes())
+    source = FileSource(Path("12:30 café %03d.mp4"))
+    list(FileSink(source, Path("http:out.mp4"))(iter(source)))
+    assert times_of(tmp_path / "http:out.mp4") == times_of(beeping)
+
+
+def with_cover(source: Path, target: Path, cover: bytes) -> Path:
+    """The file with a JPEG that players show beside it."""
+    with av.open(str(source)) as opened, av.open(str(target), "w") as output:
+        targets = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in opened.streams}
+        picture = output.add_stream("mjpeg", rate=1, width=16, height=16)
+        picture.pix_fmt = "yuvj420p"
+        picture.disposition = av.stream.Disposition.attached_pic
+        packet = av.Packet(cover)
+        packet.stream, packet.time_base, packet.pts, packet.dts = picture, Fraction(1), 0, 0
+        output.mux(packet)
+        for each in opened.demux():
+            if each.size:
+                each.stream = targets[each.stream.index]
+                output.mux(each)
+    return target
+
+
+def test_cover_pictures_stay_covers(beeping: Path, tmp_path: Path) -> None:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 16, 16, "yuvj420p", Fraction(1)
+    cover = b"".join(
+        bytes(packet) for frame in (av.VideoFrame(16, 16, "yuvj420p"), None) for packet in encoder.encode(frame)
+    )
+    before = with_cover(beeping, tmp_path / "in.mp4", cover)
+    for name in ("out.mp4", "out.mkv", "again.mkv", "again.mp4"):
+        source = FileSource(before, end=Fraction(1, 3))
+        list(FileSink(source, tmp_path / name)(iter(source)))
+        with av.open(str(tmp_path / name)) as opened:
+            (found,) = (each for each in opened.streams.video if each.disposition & av.stream.Disposition.attached_pic)
+            assert next(bytes(packet) for packet in opened.demux(found) if packet.size) == cover
+            assert len(opened.streams.video) == 2
+        before = tmp_path / name
+
+
+def test_second_video_is_copied_as_it_is(beeping: Path, tmp_path: Path) -> None:
+    with av.open(str(beeping)) as opened, av.open(str(tmp_path / "in.mp4"), "w") as output:
+        first, second = (output.add_stream_from_template(opened.streams.video[0], opaque=True) for _ in range(2))
+        for packet in opened.demux(video=0):
+            if packet.size:
+                twin = av.Packet(bytes(packet))
+                twin.time_base, twin.pts, twin.dts = packet.time_base, packet.pts, packet.dts
+                twin.duration, twin.is_keyframe = packet.duration, packet.is_keyframe
+                for each, stream in ((packet, first), (twin, second)):
+                    each.stream = stream
+                    output.mux(each)
+    source = FileSource(tmp_path / "in.mp4")
+    list(FileSink(source, tmp_path / "out.mp4")(iter(source)))
+
+    def packets_of_second(path: Path) -> list[tuple[Fraction, bytes]]:
+        with av.open(str(path)) as opened:
+            found = opened.demux(opened.streams.video[1])
+            return [(packet.pts * packet.time_base, bytes(packet)) for packet in found if packet.size]
+
+    assert packets_of_second(tmp_path / "out.mp4") == packets_of_second(tmp_path / "in.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_cut_far_into_a_long_file_has_its_sound(suffix: str, tmp_path: Path) -> None:
+    clip = Clip(frames=500, rate=Fraction(10), width=192, height=32, sounds=(Sound(),))
+    path = clip.write(tmp_path / f"in{suffix}")
+    source = FileSource(path, start=Fraction(45), end=Fraction(47))
+    list(FileSink(source, tmp_path / "out.mp4")(iter(source)))
+    assert times_of(tmp_path / "out.mp4") == [Fraction(i, 10) for i in range(20)]
+    start, sound = sound_of(tmp_path / "out.mp4")
+    loud = np.abs(sound)[: SAMPLE_RATE * 3 // 2] > 0.1
+    onsets = [float(start) + at / SAMPLE_RATE for at in np.flatnonzero(loud[1:] & ~loud[:-1])]
+    assert min(onsets) < 0.05
+    assert min(abs(onset - 1) for onset in onsets) < 0.05

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.encoders import KINDS, PRESETS, Codec, choose, closest, encoder_formats
 from pipeline.errors import ConfigError, SinkError
-from pipeline.probe import Colour, ContentLight, MasteringDisplay, SourceInfo, probe
+from pipeline.info import Colour, ContentLight, MasteringDisplay, SourceInfo
+from pipeline.probe import probe
 from tests.pipeline.clips import Clip
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.probe import Colour, probe
+from pipeline.info import Colour
+from pipeline.probe import probe
 from tests.pipeline.clips import Clip, Sound, variable_rate
 
 if TYPE_CHECKING:

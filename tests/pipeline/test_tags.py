@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.containers import CONTAINERS
-from pipeline.tags import SYNTHETIC, file_tags, need_any_key, stream_tags
+from pipeline.tags import SYNTHETIC, file_tags, stream_tags, unusual_in_mp4
 
 MP4, MKV, MOV = CONTAINERS[".mp4"], CONTAINERS[".mkv"], CONTAINERS[".mov"]
 
@@ -44,5 +44,9 @@ def test_quicktime_gets_the_language_codes_that_it_knows(language: str, stored: 
 
 
 def test_only_unusual_tags_need_the_table_of_free_keys() -> None:
-    assert not need_any_key(file_tags({"title": "a", "creation_time": "b"}, MP4))
-    assert need_any_key({"com.apple.quicktime.make": "a"})
+    assert unusual_in_mp4(file_tags({"title": "a", "creation_time": "b"}, MP4)) == []
+    assert unusual_in_mp4({"title": "a", "com.apple.quicktime.make": "b"}) == ["com.apple.quicktime.make"]
+
+
+def test_our_own_tag_does_not_follow_into_containers_that_lack_it() -> None:
+    assert set(file_tags(file_tags({}, MKV), MP4)) == {"comment"}

@@ -1,0 +1,112 @@
+"""A media file opened, every foreign error translated into why and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+TS_DISCONT = 0x200
+"""FFmpeg's AVFMT_TS_DISCONT."""
+
+
+@contextlib.contextmanager
+def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContainer]:
+    """The container of `path`, closed at the end.
+
+    Raises `SourceError` that says why it can't be opened and what to do.
+    """
+    check_is_file(path)
+    try:
+        container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        raise SourceError(f"{path} is not a media file or is damaged: {explain_invalid(path)}") from error
+    except (av.error.FFmpegError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if hardware is not None:
+            cure = "leave the hardware decoder out to decode on the CPU"
+            raise SourceError(f"{path} can't be decoded by {hardware} here ({reason}); {cure}") from error
+        raise SourceError(f"{path} can't be opened: {reason}") from error
+    with container:
+        yield container
+
+
+def check_is_file(path: Path) -> None:
+    """Raise `SourceError` unless `path` is a file with something in it."""
+    try:
+        if path.is_dir():
+            raise SourceError(f"{path} is a directory; name a file in it")
+        if not path.exists():
+            raise SourceError(f"{path} does not exist")
+        if not path.is_file():
+            raise SourceError(f"{path} is not a regular file; save the stream to a file first, it is read twice")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty")
+    except PermissionError as error:
+        raise SourceError(f"{path} can't be read: permission denied") from error
+
+
+def hardware_decoder(name: str | None) -> av.codec.hwaccel.HWAccel | None:
+    """FFmpeg's accelerator of that name, which never becomes software in silence; None for None."""
+    if name is None:
+        return None
+    known = av.codec.hwaccel.hwdevices_available()
+    if name not in known:
+        raise SourceError(f"no hardware decoder is called {name!r} here; there are: {', '.join(known) or 'none'}")
+    return av.codec.hwaccel.HWAccel(device_type=name, allow_software_fallback=False)
+
+
+def explain_invalid(path: Path) -> str:
+    """Why FFmpeg can't make sense of the file, for a person."""
+    boxes = top_level_boxes(path)
+    if boxes and "ftyp" in boxes and "moov" not in boxes:
+        return "it is an MP4 without its index (moov), as when a recording was cut off; a repair tool may rebuild it"
+    return "no known container format was found in it"
+
+
+def top_level_boxes(path: Path) -> list[str]:
+    """Names of the outer boxes of an MP4 file, as far as they can be read; empty for other files."""
+    names: list[str] = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        position = 0
+        while position + 8 <= size and len(names) < 100:
+            file.seek(position)
+            header = file.read(16)
+            length, name = struct.unpack(">I4s", header[:8])
+            if length == 1 and len(header) == 16:
+                length = struct.unpack(">Q", header[8:])[0]
+            if not name.isalnum():
+                break
+            names.append(name.decode("ascii", "replace"))
+            if length < 8:
+                break
+            position += length
+    return names
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream to process: the first video that is not a cover picture. Raises `SourceError` when there is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+    raise SourceError(f"{path} has no video stream (it holds: {kinds})")
+
+
+def clock_is_arbitrary(container: InputContainer) -> bool:
+    """True for formats whose clock starts anywhere and may restart in the middle, such as MPEG-TS."""
+    return bool(int(container.format.flags) & TS_DISCONT)
