@@ -56,8 +56,8 @@ KINDS = {
     Codec.FFV1: Kind("ffv1", None, 0),
 }
 
-HARDWARE = ("nvenc", "qsv", "amf", "vaapi", "videotoolbox", "v4l2m2m")
-"""What FFmpeg calls its hardware encoders: `h264_nvenc` and so on."""
+HARDWARE = ("nvenc", "qsv", "amf")
+"""What FFmpeg calls the hardware encoders that take pictures from memory and hold a constant quality."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def encoder_formats(name: str) -> list[str]:
         raise SinkError(
             f"this build of FFmpeg has no encoder {name}; install PyAV from PyPI or choose another"
         ) from error
-    return [each.name for each in codec.video_formats or ()]
+    # What has no components is memory of a device, which our pictures are not in.
+    return [each.name for each in codec.video_formats or () if each.components]
 
 
 def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[str, str | None]:
@@ -213,16 +214,8 @@ def hardware_settings(name: str, *, quality: int | None, rank: int) -> dict[str,
         }
     if name.endswith("_qsv"):
         return {"global_quality": str(quality), "preset": PRESETS[max(rank, 2)]}
-    if name.endswith("_amf"):
-        return {
-            "rc": "cqp",
-            "qp_i": str(quality),
-            "qp_p": str(quality),
-            "quality": ("speed", "balanced", "quality")[rank // 3],
-        }
-    if name.endswith("_vaapi"):
-        return {"rc_mode": "CQP", "qp": str(quality)}
-    return {}
+    effort = ("speed", "balanced", "quality")[rank // 3]
+    return {"rc": "cqp", "qp_i": str(quality), "qp_p": str(quality), "quality": effort}
 
 
 def hdr_parameters(name: str, display: MasteringDisplay | None, light: ContentLight | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import pytest
 
 from pipeline.encoders import KINDS, PRESETS, Codec, choose, closest, encoder_formats
@@ -129,3 +130,14 @@ def test_hdr_values_are_written_as_each_encoder_reads_them(info: SourceInfo) -> 
     assert chosen(hdr, Codec.H264).options["x264-params"] == f"mastering-display={values}:cll=1000,400"
     assert "content-light=1000,400" in chosen(hdr, Codec.AV1).options["svtav1-params"]
     assert any("mastering display" in warning for warning in chosen(hdr, Codec.VP9).warnings)
+
+
+@pytest.mark.parametrize("hardware", ["nvenc", "qsv"])
+@pytest.mark.parametrize("pixel_format", ["yuvj422p", "gray", "yuv420p12le", "gbrp10le"])
+def test_hardware_encoders_get_a_format_of_theirs(hardware: str, pixel_format: str, info: SourceInfo) -> None:
+    if f"h264_{hardware}" not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no h264_{hardware}")
+    other = replace(info, pixel_format=pixel_format)
+    encoding = choose(other, Codec.H264, quality=21, preset="fast", hardware=hardware)
+    assert encoding.pixel_format in encoder_formats(f"h264_{hardware}")
+    assert "21" in encoding.options.values()
