@@ -247,8 +247,12 @@ def _demo(options: argparse.Namespace) -> int:
     from pipeline.interrupt import Interrupts
     from pipeline.progress import Progress
 
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(f"{text} ...", file=sys.stderr, flush=True)
+
     with Interrupts() as interrupts:
-        shown = show(options.output, watcher=Progress(interrupts, quiet=options.quiet > 0))
+        shown = show(options.output, watcher=Progress(interrupts, quiet=options.quiet > 0), say=say)
     print(shown.text)
     return INTERRUPTED if shown.report.interrupted else 0
 

@@ -15,6 +15,7 @@ from pipeline.process import process
 from pipeline.report import INVENTED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.process import Watcher
@@ -46,10 +47,11 @@ The face in the output is invented. Compare it with the real one: it is somebody
 {INVENTED}"""
 
 
-def show(folder: Path, *, watcher: Watcher) -> Shown:
+def show(folder: Path, *, watcher: Watcher, say: Callable[[str], None]) -> Shown:
     """Leave input.mp4, output.mp4, side-by-side.mp4 and before-after.png in `folder`, which is made where needed.
 
-    Files of an earlier demonstration are replaced. Raises `SinkError`, and whatever the run raises.
+    Files of an earlier demonstration are replaced; `say` is told what happens next. Raises `SinkError`,
+    and whatever the run raises.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,12 +59,16 @@ def show(folder: Path, *, watcher: Watcher) -> Shown:
         raise SinkError(f"the directory {folder} can't be made: {error.strerror or error}") from error
     job = Job(folder / "input.mp4", folder / "output.mp4")
     config = build({"overwrite": True})
+    say("loading the networks")
     with assemble.networks(config) as networks:
+        say(f"drawing the clip, {WIDTH}x{HEIGHT}")
         write_clip(job.source, width=WIDTH, height=HEIGHT)
+        say("taking the mask off")
         ended = process(job, config, networks, watcher=watcher)
     if ended.error is not None:
         raise ended.error
     if not ended.report.interrupted:
+        say("putting both beside each other")
         write_side_by_side(job.source, job.target, folder / "side-by-side.mp4")
         write_before_after(job.source, job.target, folder / "before-after.png")
     return Shown(folder, ended.report)
