@@ -46,25 +46,28 @@ def normalised(bands: Bands) -> Bands:
     return [np.asarray(band / max(float(np.sqrt(np.mean(band * band))), 1e-6), np.float32) for band in bands]
 
 
-def response(bands: Bands) -> NDArray[np.float64]:
-    """(n, n): the mean square that `split` finds in band i when band j alone is merged with a gain of 1.
+def interplay(bands: Bands) -> NDArray[np.float64]:
+    """(n, n, n), symmetric in the last two: merged with gains g, octave i is found with the mean square g @ K[i] @ g.
 
-    The octaves overlap a little, so that energy given to one is found in its neighbours too.
+    The octaves overlap a little, and those of one picture go together where they do.
     """
-    columns = []
-    for index in range(len(bands)):
-        gains = np.zeros(len(bands), np.float32)
-        gains[index] = 1
-        columns.append([float(np.mean(band * band)) for band in split(merge(bands, gains), len(bands))])
-    return np.array(columns).T
+    count = len(bands)
+    parts = []
+    for index in range(count):
+        alone = np.zeros(count, np.float32)
+        alone[index] = 1
+        parts.append(split(merge(bands, alone), count))
+    products = [[[float(np.mean(one[i] * other[i])) for other in parts] for one in parts] for i in range(count)]
+    return np.array(products)
 
 
-def gains_for(wanted: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Gains that bring the mean squares `wanted` (n,), none negative, through a `response` matrix (n, n)."""
-    energy = wanted.copy()
-    for _ in range(20):  # multiplicative updates keep them positive; twenty bring them within a few per cent
-        energy *= wanted / np.maximum(matrix @ energy, 1e-9)
-    return np.sqrt(np.maximum(energy, 0)).astype(np.float32)
+def gains_for(wanted: NDArray[np.float64], interplay: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(n,) gains with which octaves of known `interplay` are found with the mean squares `wanted`, none negative."""
+    gains = np.sqrt(wanted)
+    for _ in range(30):  # multiplying keeps them positive; thirty rounds bring them within a few per cent
+        found = np.einsum("j,ijk,k->i", gains, interplay, gains)
+        gains = gains * (wanted / np.maximum(found, 1e-9)) ** 0.25
+    return gains.astype(np.float32)
 
 
 def block_energies(

@@ -32,13 +32,13 @@ class Blend:
     Pixels that neither the grown mask nor its feather reaches stay as the decoder made them, bit for bit.
     """
 
-    grow_px: float = 4.0
+    grow_px: float = 2.5
     """How far beyond the mask to paint, in pixels of the crop. Raise it when a rim of the mask's colour stays; each
     pixel more replaces a pixel of the real face."""
-    grow_frame_px: float = 1.5
+    grow_frame_px: float = 1.0
     """The same in pixels of the frame, added: chroma and compression carry the mask's colour that far, however small
     the face is."""
-    feather_px: float = 8.0
+    feather_px: float = 5.0
     """Over how many pixels of the crop the drawn face fades into the real one. Raise it for a softer passage; too wide,
     and two versions of a wrinkle show through each other."""
     colour_limit: float = 48.0

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.bands import Bands, block_energies, gains_for, merge, response
+from pipeline.bands import Bands, block_energies, gains_for, interplay, merge
 from pipeline.colour import FIELD_SIZE
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.skin import Region, SkinMap, calm, drawn_skin, visible_skin
+from pipeline.skin import BLOCK, CALM, Region, SkinMap, drawn_skin, visible_skin
 from pipeline.texture import noise, noise_piece, quilt
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _KEPT_BY_INTERPOLATION = np.array([0.55, 0.85, 0.95, 1.0, 1.0, 1.0])
 """What is left of each octave's energy when texture is resampled between its samples, averaged over all shifts."""
 
 
+_CHANCE = 0.8
 _RATIO = CROP_SIZE / FIELD_SIZE
 _CROP_FROM_MAP = Affine(np.array([[_RATIO, 0, (_RATIO - 1) / 2], [0, _RATIO, (_RATIO - 1) / 2]]))
 
@@ -66,7 +67,11 @@ class SkinDetail:
         self._before: tuple[Region, Affine] | None = None
         self._texture: Bands = []
         self._canvas_from_crop = Affine(np.eye(2, 3))
-        self._merged: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._interplay = np.zeros((0, 0, 0))
+        self._still_gains = np.zeros(0, np.float32)
+        self._still = np.zeros((0, 0), np.float32)
+        """The texture with its gains."""
+        self._grain_gains = np.zeros(0, np.float32)
 
     def missing_from(
         self, drawn: NDArray[np.float32], *, left: int, top: int, luma: Values, luma_from_crop: Affine, skin: SkinMap
@@ -77,8 +82,8 @@ class SkinDetail:
         """
         scale = luma_from_crop.scale
         if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
-            self._scale, self._octaves = scale, int(np.clip(2 + round(np.log2(scale)), 1, _MOST_OCTAVES))
-            self._frames, self._skin, self._grain_share, self._texture, self._merged = 0, None, None, [], None
+            self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
+            self._frames, self._skin, self._grain_share, self._texture = 0, None, None, []
         if self._frames % _EVERY == 0 or self._skin is None:
             painted = drawn_skin(drawn, left, top, luma_from_crop, skin)
             self._measure(visible_skin(luma, luma_from_crop, skin), painted, luma_from_crop)
@@ -87,11 +92,10 @@ class SkinDetail:
         self._frames += 1
         if self._skin is None:
             return None
-        still, grain = self._gains(self._skin)
         height, width = drawn.shape
         noise_seed = self._seed * 1_000_003 + self._frames
-        moving = noise_piece(self._octaves, grain, width=width, height=height, seed=noise_seed)
-        texture = self._texture_at(left, top, width, height, luma_from_crop, still)
+        moving = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=noise_seed)
+        texture = self._texture_at(left, top, width, height, luma_from_crop)
         here_from_map = luma_from_crop.after(_CROP_FROM_MAP).matrix.copy()
         here_from_map[:, 2] -= left, top
         where = cv2.warpAffine(skin.drawn, here_from_map, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -102,7 +106,7 @@ class SkinDetail:
         if skin is None or painted is None:
             return
         energies = skin.energies(self._octaves)
-        found, drawn = calm(energies), calm(painted.energies(self._octaves))
+        found, drawn = skin.calm(energies), painted.calm(painted.energies(self._octaves))
         if self._skin is None:
             self._skin, self._drawn = found, drawn
         else:
@@ -117,6 +121,9 @@ class SkinDetail:
             size = round((right - left) * scale), round((bottom - top) * scale)
             random = np.random.default_rng(self._seed)
             self._texture = quilt(skin, energies, width=size[0], height=size[1], random=random)
+            self._interplay = interplay([band[: 256 >> j, : 256 >> j] for j, band in enumerate(self._texture)])
+            self._still_gains = np.full(self._octaves, -1, np.float32)
+        self._update_gains(self._skin)
 
     def _compare(self, luma: Values, luma_from_crop: Affine) -> None:
         """Learn from the same skin one frame later how much of its detail is grain."""
@@ -132,7 +139,7 @@ class SkinDetail:
         now = luma[top : top + height, left : left + width].astype(np.float32)
         change = (now - skin.values) * np.float32(np.sqrt(0.5))
         energies = block_energies(change, skin.centres, octaves=self._octaves, block_px=skin.block_px)
-        share = np.clip(calm(energies) / np.maximum(self._skin, 1e-6), 0, 1)
+        share = np.clip(skin.calm(energies) / np.maximum(self._skin, 1e-6), 0, 1)
         if self._grain_share is None:
             self._grain_share = share
         # A face that moves seems to have more grain than it has: believe a lower share at once and a higher one slowly.
@@ -140,30 +147,43 @@ class SkinDetail:
             self._grain_share = self._grain_share + np.where(share < self._grain_share, 0.5, 0.1) * (
                 share - self._grain_share
             )
+        self._update_gains(self._skin)
 
-    def _gains(self, skin: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(octaves,) gains of the texture and of the grain."""
+    def _update_gains(self, skin: NDArray[np.float64]) -> None:
         share = np.full(self._octaves, 0.5) if self._grain_share is None else self._grain_share
         lacking = np.maximum(skin - self._drawn, 0)
         grain = np.minimum(lacking, share * skin)
         still = (lacking - grain) / _KEPT_BY_INTERPOLATION[: self._octaves]
-        matrix = _response(self._octaves)
-        return gains_for(still, matrix), gains_for(grain, matrix)
+        # Both measures stand for calm blocks; what is added has the mean that goes with them.
+        calm_share = _calm_share(self._octaves, round(BLOCK * self._scale))
+        self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
+        gains = gains_for(still / calm_share, self._interplay)
+        if np.abs(gains - self._still_gains).max() > 0.03 * float(gains.max()):
+            self._still_gains, self._still = gains, merge(self._texture, gains)
 
-    def _texture_at(
-        self, left: int, top: int, width: int, height: int, luma_from_crop: Affine, gains: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """(height, width): the texture with `gains`, laid over the face at (left, top) of the luma."""
-        if self._merged is None or np.abs(gains - self._merged[0]).max() > 0.03 * max(float(gains.max()), 1e-6):
-            self._merged = gains, merge(self._texture, gains)
+    def _texture_at(self, left: int, top: int, width: int, height: int, luma_from_crop: Affine) -> NDArray[np.float32]:
+        """(height, width): the texture laid over the face, at (left, top) of the luma."""
         luma_from_canvas = luma_from_crop.after(self._canvas_from_crop.inverse()).matrix.copy()
         luma_from_canvas[:, 2] -= left, top
         placed = cv2.warpAffine(
-            self._merged[1], luma_from_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            self._still, luma_from_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
         )
         return placed.astype(np.float32, copy=False)
 
 
+@lru_cache(maxsize=64)
+def _calm_share(octaves: int, block_px: int) -> NDArray[np.float64]:
+    """(octaves,) what blocks of plain noise that count as calm have of its mean square."""
+    flat = np.ones(octaves, np.float32)
+    plain = noise_piece(octaves, flat, width=512, height=512, seed=0)
+    places = np.arange(block_px / 2, 512 - block_px / 2, max(block_px / 3, 2))
+    centres = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+    energies = block_energies(plain, centres, octaves=octaves, block_px=block_px)
+    shares = np.percentile(energies, CALM, axis=1) / np.maximum(energies.mean(axis=1), 1e-6)
+    # Coarse octaves of real skin are calm where there are no folds, not by chance: there the whole share is too much.
+    return np.asarray(np.maximum(shares, _CHANCE), np.float64)
+
+
 @lru_cache(maxsize=_MOST_OCTAVES)
-def _response(octaves: int) -> NDArray[np.float64]:
-    return response(noise(octaves))
+def _noise_interplay(octaves: int) -> NDArray[np.float64]:
+    return interplay(noise(octaves))

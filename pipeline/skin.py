@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from pipeline.hole import Hole
     from pipeline.samples import Values
 
-BLOCK = 16
+BLOCK = 12
 """Side of the blocks that are measured, in pixels of the crop."""
 
 _ZONE = (56, 40, 200, 216)
 """left, top, right, bottom of the crop where skin is looked for."""
 
-_CALM = 30
-"""Percentile of the blocks' energies that stands for skin: wrinkles, glasses and stray hair are in the upper ones."""
+CALM = 8.0
+"""Percentile of the blocks' energies that stands for plain skin: whatever else shows, from wrinkles to glasses and
+stray hair, adds to it."""
 
 _FEWEST = 4
-"""With fewer blocks nothing is said about the skin."""
+"""With fewer blocks nothing is said."""
 
 _LUMA_REACH, _CHROMA_REACH = 40.0, 10.0
 """How far from the face's median a colour is still skin, in 8-bit steps."""
@@ -46,6 +47,8 @@ class SkinMap:
     """(64, 64) float32 in [0, 1], of the frame, 0 under the mask."""
     drawn: NDArray[np.float32]
     """(64, 64) float32 in [0, 1], of what was drawn."""
+    trusted: NDArray[np.float32]
+    """(64, 64) 1 where the frame shows no mask, 0 elsewhere."""
     painted: NDArray[np.uint8]
     """(64, 64) 1 where nothing but the drawn face will be seen."""
 
@@ -68,6 +71,10 @@ class Region:
         """(octaves, m) mean squares of the blocks."""
         return block_energies(self.values, self.centres, octaves=octaves, block_px=self.block_px)
 
+    def calm(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(octaves,) what stands for plain skin among the mean squares of the blocks (octaves, m)."""
+        return np.asarray(np.percentile(energies, CALM, axis=1), np.float64)
+
 
 def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:
     """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
@@ -78,19 +85,21 @@ def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) 
     inside = covered > 250
     if not inside.any():
         nothing = np.zeros(size, np.float32)
-        return SkinMap(nothing, nothing, painted)
+        return SkinMap(nothing, nothing, nothing, painted)
     middle = np.median(drawn[inside], axis=0) @ _OPPONENT.T
-    return SkinMap(_likeness(real, middle) * (soiled == 0), _likeness(drawn, middle), painted)
-
-
-def calm(energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(octaves,) the mean squares of plain skin, from those of blocks (octaves, m), most of which are skin."""
-    return np.asarray(np.percentile(energies, _CALM, axis=1), np.float64)
+    trusted = (soiled == 0).astype(np.float32)
+    return SkinMap(_likeness(real, middle) * trusted, _likeness(drawn, middle), trusted, painted)
 
 
 def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
-    """The plain skin that the mask leaves visible, cut out of the whole `luma`; None when that is too little."""
+    """The plain skin that the mask leaves visible, cut out of the whole `luma`.
+
+    Where hair, glasses or a hood leave none, the calmest of what is visible has at least the grain of the picture. None
+    when nothing is visible.
+    """
     region = _region(luma, 0, 0, luma_from_crop, _blocks(skin.visible))
+    if region is None:
+        region = _region(luma, 0, 0, luma_from_crop, _blocks(skin.trusted))
     if region is None:
         return None
     rows, columns = luma.shape
@@ -111,18 +120,24 @@ def _likeness(image: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArra
 
 
 def _blocks(likeness: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(m, 2) crop positions, half a block apart, around which a whole block looks like skin."""
+    """(m, 2) crop positions, a third of a block apart, around which a whole block looks like skin."""
     ratio = CROP_SIZE // FIELD_SIZE
-    reach = BLOCK // ratio + 1
-    whole = cv2.erode(likeness, np.ones((reach, reach), np.uint8)) > 0.5
+    reach = BLOCK // ratio
+    whole = cv2.erode(likeness, np.ones((reach, reach), np.uint8)) > 0.4
     left, top, right, bottom = _ZONE
-    steps = np.mgrid[top + BLOCK // 2 : bottom : BLOCK // 2, left + BLOCK // 2 : right : BLOCK // 2]
+    steps = np.mgrid[top:bottom:ratio, left:right:ratio]
     places = steps.reshape(2, -1)[::-1].T
     small = places // ratio
     return np.asarray(places[whole[small[:, 1], small[:, 0]]], np.float64)
 
 
-def _region(values: Values, left: int, top: int, luma_from_crop: Affine, places: NDArray[np.float64]) -> Region | None:
+def _region(
+    values: Values,
+    left: int,
+    top: int,
+    luma_from_crop: Affine,
+    places: NDArray[np.float64],
+) -> Region | None:
     """`values`, which lies at (left, top), with the blocks around `places` of the crop that are wholly inside it."""
     if len(places) < _FEWEST:
         return None

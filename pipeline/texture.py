@@ -59,8 +59,8 @@ def quilt(
     detail = merge(bands, np.ones(len(bands), np.float32))
     total = energies.sum(axis=0)
     order = np.argsort(total)
-    chosen = region.centres[order[: max(len(order) // 2, 1)]]
-    limit = _OUTLIER * float(np.sqrt(np.percentile(total, 30)))
+    chosen = region.centres[order[: max(len(order) // 4, 1)]]
+    limit = _OUTLIER * float(np.sqrt(np.percentile(total, 12)))
     detail = np.clip(detail, -limit, limit)
     side = max(8, round(region.block_px) // 2 * 2)
     side = min(side, min(detail.shape) // 2 * 2)
