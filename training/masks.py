@@ -330,7 +330,8 @@ def draw(
     alpha = cv2.GaussianBlur(alpha, (0, 0), soft)
     paint = cv2.GaussianBlur(np.clip(paint, 0, 255).astype(np.float32), (0, 0), soft * 0.8)
     shadow = cv2.GaussianBlur(cover, (0, 0), size * rng.uniform(0.008, 0.03))
-    shadow = np.roll(shadow, round(size * rng.uniform(0, 0.015)), axis=0) * rng.uniform(0, 0.45)
+    fall = round(size * rng.uniform(0, 0.015))
+    shadow = np.pad(shadow, ((fall, 0), (0, 0)))[:size] * rng.uniform(0, 0.45)
     scene = image * (1 - shadow * (1 - alpha))[..., None]
     picture = scene * (1 - alpha[..., None]) + paint * alpha[..., None]
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), alpha
