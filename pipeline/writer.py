@@ -8,13 +8,14 @@ import math
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 from av.video.frame import PictureType
 
 from pipeline.containers import Container, container_for
 from pipeline.convert import converted
+from pipeline.decoding_order import DecodingOrder
 from pipeline.encoders import Encoding, threads
 from pipeline.errors import SinkError
 from pipeline.remux import Remux, Selection, Span, chapters, is_cover
@@ -74,6 +75,7 @@ class Writer:
         with translated(path):
             self.stream = self.add_video()
             self.remux = Remux(container, output, selection, path)
+        self.order = DecodingOrder(max(1, round(self.info.frame_seconds / self.info.time_base)))
         outcome.clear()
         outcome.encoder = f"{encoding.encoder} {encoding.pixel_format}"
         outcome.warnings += encoding.warnings
@@ -143,9 +145,16 @@ class Writer:
         picture.pts = round((frame.time - span.zero) / info.time_base)
         picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
         with translated(self.path):
-            self.output.mux(self.stream.encode(picture))
+            self.order.feed(picture.pts)
+            self.mux(self.stream.encode(picture))
             self.remux.copy_until(frame.time, span)
         self.outcome.frames += 1
+
+    def mux(self, packets: list[av.Packet[Any]]) -> None:
+        """Write encoded pictures."""
+        for packet in packets:
+            self.order.mend(packet)
+            self.output.mux(packet)
 
     def finish(self) -> None:
         """Encode what the encoder still holds, copy the other streams to their end, and close the file."""
@@ -155,7 +164,7 @@ class Writer:
         # A run that was stopped has sound only as far as it has pictures.
         span = self.span if came.ended else Span(self.span.zero, trimmed=self.span.trimmed, cut=came.end_time)
         with translated(self.path):
-            self.output.mux(self.stream.encode(None))
+            self.mux(self.stream.encode(None))
             self.remux.copy_until(None, span)
             self.output.close()
         self.outcome.problems += self.remux.problems
