@@ -43,6 +43,10 @@ VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", 
 """Settings that mean nothing for a picture."""
 
 
+MOST_HELD_BACK = 16
+"""Frames that the tracker may hold back."""
+
+
 @dataclass(frozen=True)
 class Networks:
     """The networks of a run, compiled; shared by all its inputs, which are processed one after the other."""
@@ -180,7 +184,9 @@ def video(job: Job, config: Config, parts: Networks) -> Film:
         overwrite=config.output.overwrite,
     )
     tally = Tally()
-    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=TrackFaces())
+    # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
+    follow = TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=follow)
     return Film(source, sink, tally, bare.then("encode", sink))
 
 

@@ -46,7 +46,7 @@ class InputConfig:
     )
     end: Fraction | None = setting(None, Time(), "end before this time, counted in the same way; sound is cut with it")
     hardware_decoder: str | None = setting(
-        None, Text(), "decode on this hardware, such as cuda, qsv or videotoolbox; `barefaced doctor` lists them"
+        None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
     )
 
 
@@ -69,10 +69,10 @@ class OutputConfig:
     )
     preset: str | None = setting(None, Choice(PRESETS), "speed against size")
     hardware_encoder: str | None = setting(
-        None, Text(), "encode on this hardware, such as nvenc, qsv or videotoolbox; `barefaced doctor` lists them"
+        None, Choice(("nvenc", "qsv", "amf")), "encode on this hardware: NVIDIA's, Intel's or AMD's"
     )
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
-    mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark: AI-generated face")
+    mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ def test_what_config_lists_is_what_there_is() -> None:
     words = {setting.key: getattr(setting.rule, "words", ()) for setting in config.settings()}
     assert words["codec"] == tuple(encoders.Codec)
     assert words["preset"] == encoders.PRESETS
+    assert words["hardware-encoder"] == encoders.HARDWARE
     assert words["precision"] == tuple(Precision)
     assert words["engine"] == ("auto", *select.names())
     assert words["detector"] == detectors.names()
