@@ -4,17 +4,22 @@ A network draws each frame on its own, and noise that nobody sees makes what it 
 calms it, but must not drag behind a face that moves. So the average follows at its own pace where the crop stays as it
 was, and at once where the crop has really changed: a turn of the head, an expression, another light. The crop tells,
 not the drawing: only the crop is real.
+
+A tracker's jitter moves the crop over a face that is still. So each crop is first laid over the average, and the patch
+goes on in the average's own steadier coordinates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
 
 from pipeline.colour import FIELD_SIZE, shrunk
+from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.register import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +34,15 @@ cv2.ellipse(_FACE, (FIELD_SIZE // 2, FIELD_SIZE // 2), (17, 22), 0, 0, 360, 255,
 
 _QUIETEST, _LOUDEST = 0.4, 2.5
 """Between which mean changes, in 8-bit steps, the noise of a still crop is looked for."""
+
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+
+_FARTHEST, _NEAREST = 1.0, 0.01
+"""In 64ths of the crop's side. A crop that lies further from the average begins a new one: it is another pose. A nearer
+one is not worth the moving."""
+
+_MARGIN_PX = 24
+"""How far around the mask the drawing is averaged: as far as any blending reaches."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,10 @@ class Smooth:
     """Stage: the patches of each face calmed over time. A new track begins afresh, and so does every track after a
     cut."""
 
-    pace: float = 0.15
+    pace: float = 0.12
     """How much of each new drawing enters the average while the face is still, in (0, 1]. Lower it for a calmer face,
     which then also takes longer to gain from a better view; at 1 nothing is smoothed."""
-    alert: float = 2.0
+    alert: float = 2.5
     """How many times its usual noise a crop has to change for its drawing to be taken at once. Lower it and slow
     movement is followed more closely, but noise is let through; raise it and the mouth drags behind a slow turn."""
     jump_levels: float = 24.0
@@ -76,27 +90,40 @@ class Smooth:
             patches = []
             for patch in item.patches:
                 track = patch.crop.track.id
-                averages[track] = self._joined(averages.get(track), patch)
-                patches.append(_from_average(averages[track], patch))
+                averages[track], settled = self._joined(averages.get(track), patch)
+                patches.append(settled)
             yield replace(item, patches=tuple(patches)) if patches else item
 
-    def _joined(self, average: _Average | None, patch: Patch) -> _Average:
-        crop, small, mask = shrunk(patch.crop.image), shrunk(patch.image), patch.crop.mask
-        drawn = patch.image.astype(np.float32)
-        if average is None:
-            return _Average(drawn, mask, small, crop, _QUIETEST)
+    def _joined(self, average: _Average | None, patch: Patch) -> tuple[_Average, Patch]:
+        """The average with `patch` in it, and what is to be painted instead of `patch`."""
+        crop, small = shrunk(patch.crop.image), shrunk(patch.image)
+        small_from_average = None if average is None else _nearby(average, crop)
+        if average is None or small_from_average is None:
+            return _Average(patch.image.astype(np.float32), patch.crop.mask, small, crop, _QUIETEST), patch
+        settled = patch
+        if _farthest(small_from_average) > _NEAREST:
+            settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
+            crop, small = (_warped(values, small_from_average.matrix, crop.shape[:2]) for values in (crop, small))
         pace, noise = self._pace(average, crop, small)
-        size = (mask.shape[1], mask.shape[0])
-        fine = cv2.resize(pace, size, interpolation=cv2.INTER_LINEAR)
-        moved = cv2.multiply(cv2.subtract(drawn, average.drawn), cv2.merge([fine, fine, fine]))
+        mask = settled.crop.mask
+        fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         shrinking = average.mask + np.maximum(fine, self.release) * (mask - average.mask)
-        return _Average(
-            drawn=cv2.add(average.drawn, moved).astype(np.float32, copy=False),
-            mask=np.maximum(mask, shrinking).astype(np.float32, copy=False),
+        mask = np.maximum(mask, shrinking).astype(np.float32, copy=False)
+        drawn = settled.image.astype(np.float32)
+        left, top, right, bottom = _around(mask)
+        part = np.s_[top:bottom, left:right]
+        before, share = average.drawn[part], fine[part]
+        drawn[part] = cv2.add(before, cv2.multiply(cv2.subtract(drawn[part], before), cv2.merge([share, share, share])))
+        joined = _Average(
+            drawn=drawn,
+            mask=mask,
             small=average.small + pace[..., None] * (small - average.small),
             crop=average.crop + pace[..., None] * (crop - average.crop),
             noise=noise,
         )
+        image = settled.image.copy()
+        image[part] = cv2.convertScaleAbs(drawn[part])
+        return joined, replace(settled, crop=replace(settled.crop, mask=mask), image=image)
 
     def _pace(
         self, average: _Average, crop: NDArray[np.float32], drawn: NDArray[np.float32]
@@ -119,6 +146,52 @@ def _rise(times: NDArray[np.generic] | float) -> NDArray[np.float32]:
     return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
-def _from_average(average: _Average, patch: Patch) -> Patch:
-    image = cv2.convertScaleAbs(average.drawn).astype(np.uint8, copy=False)
-    return replace(patch, crop=replace(patch.crop, mask=average.mask), image=image)
+def _nearby(average: _Average, crop: NDArray[np.float32]) -> Affine | None:
+    """How `crop` (64, 64, 3) lies over the average's crop, `small_from_average`; None when it is too far away."""
+    lumas = (cv2.blur(cv2.transform(image, _LUMA), (3, 3)) for image in (crop, average.crop))
+    moved, fixed = (luma.astype(np.float32, copy=False) for luma in lumas)
+    small_from_average = register(moved, fixed, _FACE.astype(np.float32) / np.float32(255))
+    return small_from_average if _farthest(small_from_average) <= _FARTHEST else None
+
+
+def _farthest(small_from_average: Affine) -> float:
+    """How far the corners of a face are moved, at most."""
+    corners = np.array([[20.0, 15.0], [44.0, 15.0], [20.0, 50.0], [44.0, 50.0]])
+    return float(np.hypot(*(small_from_average.apply(corners) - corners).T).max())
+
+
+def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
+    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
+    ratio = CROP_SIZE / FIELD_SIZE
+    crop_from_small = Affine(np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]]))
+    crop_from_average = crop_from_small.after(small_from_average).after(crop_from_small.inverse())
+    left, top, right, bottom = box
+    matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
+    image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
+    for values, flags in ((image, cv2.INTER_CUBIC), (crop_image, cv2.INTER_LINEAR), (mask, cv2.INTER_LINEAR)):
+        values[top:bottom, left:right] = _warped(values, matrix, (bottom - top, right - left), flags)
+    crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
+    crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)
+    return replace(patch, crop=crop, image=image)
+
+
+def _warped(
+    values: NDArray[np.integer[Any] | np.floating[Any]],
+    source_from_target: NDArray[np.float64],
+    shape: tuple[int, int],
+    flags: int = cv2.INTER_LINEAR,
+) -> NDArray[np.float32]:
+    height, width = shape
+    flags |= cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(values, source_from_target, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cast("NDArray[np.float32]", warped)
+
+
+def _around(mask: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of what `mask` covers, with a margin."""
+    columns, rows = np.flatnonzero(mask.max(axis=0) > 0.05), np.flatnonzero(mask.max(axis=1) > 0.05)
+    if columns.size == 0:
+        return 0, 0, CROP_SIZE, CROP_SIZE
+    left, top = (max(int(places[0]) - _MARGIN_PX, 0) for places in (columns, rows))
+    right, bottom = (min(int(places[-1]) + 1 + _MARGIN_PX, CROP_SIZE) for places in (columns, rows))
+    return left, top, right, bottom

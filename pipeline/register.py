@@ -1,0 +1,63 @@
+"""How one small picture lies over another: the similarity that a tracker's jitter leaves between two crops of a face.
+
+Lucas and Kanade, An Iterative Image Registration Technique, 1981, for a similarity, with weights against what moves
+otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import Affine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ROUNDS = 2
+_OTHERWISE = 6.0
+"""A pixel that is this many 8-bit steps off counts half: a blink or a word moves it, not the camera."""
+
+_STEADY = 30.0
+"""Added to the equations' diagonal, so that a picture without edges stays where it is."""
+
+
+def register(moved: NDArray[np.float32], fixed: NDArray[np.float32], where: NDArray[np.float32]) -> Affine:
+    """`moved_from_fixed` in pixels of both, (h, w) float32 luma: `moved` sampled there looks like `fixed`.
+
+    `where` (h, w) in [0, 1] says which pixels count. Shifts of about a pixel are found, larger ones in part.
+    """
+    height, width = fixed.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    across, down = (cv2.Sobel(fixed, cv2.CV_32F, *order, ksize=3, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    radius = np.float32(width / 4)  # turn and growth in the same unit as the shifts, about a pixel at this radius
+    slopes = np.stack([across, down, (across * x + down * y) / radius, (down * x - across * y) / radius]).reshape(4, -1)
+    shift_x, shift_y, growth, turn = 0.0, 0.0, 0.0, 0.0
+    matrix = np.eye(2, 3)
+    for _ in range(_ROUNDS):
+        seen = cv2.warpAffine(
+            moved,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        rest = (fixed - seen).reshape(-1)
+        off = rest / _OTHERWISE
+        weighted = slopes * (where.reshape(-1) / (1 + off * off))
+        step = np.linalg.solve(weighted @ slopes.T + _STEADY * np.eye(4, dtype=np.float32), weighted @ rest)
+        shift_x, shift_y = shift_x + float(step[0]), shift_y + float(step[1])
+        growth, turn = growth + float(step[2]) / float(radius), turn + float(step[3]) / float(radius)
+        matrix = _about_middle(1 + growth, turn, shift_x, shift_y, width, height)
+    return Affine(matrix)
+
+
+def _about_middle(
+    stretch: float, turn: float, shift_x: float, shift_y: float, width: int, height: int
+) -> NDArray[np.float64]:
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    linear = np.array([[stretch, -turn], [turn, stretch]])
+    return np.column_stack([linear, middle + np.array([shift_x, shift_y]) - linear @ middle])
