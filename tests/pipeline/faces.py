@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.pending import Done
-from engine.spec import Array, TensorSpec
 from pipeline.frames import Detected, Detection, Frame, Track, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, Box, Landmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Array, TensorSpec
 
 
 def frame_of(image: NDArray[np.uint8], index: int = 0) -> Frame:

@@ -1,10 +1,10 @@
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from pipeline.geometry import (
     CANONICAL_LANDMARKS,
@@ -16,6 +16,9 @@ from pipeline.geometry import (
     face_crop,
     similarity,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 numbers = st.floats(-500, 500)
 angles = st.floats(-np.pi, np.pi)
