@@ -77,6 +77,10 @@ def _resize(inputs: list[Any], attributes: Attributes) -> Tensor:
     raise EngineError(f"engine torch: Resize is not known as {how}")
 
 
+def _shape(inputs: list[Any], attributes: Attributes) -> Tensor:
+    return torch.tensor(inputs[0].shape[attributes.get("start", 0) : attributes.get("end")])
+
+
 def _slice(inputs: list[Any], _: Attributes) -> Tensor:
     data: Tensor = inputs[0]
     starts, ends, axes, steps = (*inputs[1:], None, None)[:4]
@@ -181,7 +185,7 @@ OPERATORS: dict[str, Operator] = {
     "Relu": lambda inputs, _: inputs[0].relu(),
     "Reshape": _reshape,
     "Resize": _resize,
-    "Shape": lambda inputs, _: torch.tensor(inputs[0].shape),
+    "Shape": _shape,
     "Sigmoid": lambda inputs, _: inputs[0].sigmoid(),
     "Slice": _slice,
     "Softmax": lambda inputs, attributes: inputs[0].softmax(attributes.get("axis", -1)),

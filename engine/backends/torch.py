@@ -139,7 +139,7 @@ class TorchEngine:
                 computed = _compute(self._graph, values)
             except EngineError:
                 raise
-            except RuntimeError as error:  # PyTorch's word for every failure
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:  # a graph that does not add up
                 raise EngineError(f"engine {NAME} can't run {self._name}: {str(error)[:300]}") from error
         return {spec.name: computed[spec.name].cpu().numpy() for spec in self.outputs}
 

@@ -84,7 +84,7 @@ CASES: dict[str, tuple[list[tuple[str, list[str], dict[str, Any]]], dict[str, An
     ),
     "shape arithmetic": (
         [
-            ("Shape", ["x"], {}),
+            ("Shape", ["x"], {"start": 1, "end": -1}),
             ("Gather", ["", "i"], {}),
             ("Cast", [""], {"to": 1}),
             ("Div", ["", "d"], {}),
