@@ -26,6 +26,9 @@ SAME_SHOT = 0.55
 """Correlation from which two frames are one shot. Raise it and fast zooms count as cuts; lower it and a cut between
 two similar pictures is missed. Neighbouring frames of recordings stay above 0.8, even of a hand-held one; two
 random photographs of people are below it in 97 of 100 cases."""
+FLASH, SAME_SHOT_IN_A_FLASH = 60.0, 0.35
+"""When the mean brightness jumps by so much, less correlation is asked for: a flash drives colours to white one by one,
+which bends what is left, and few cuts jump as far."""
 CLEARLY_SAME_SHOT = 0.9
 """Correlation from which no shift is looked for."""
 DARKEST, BRIGHTEST = 18.0, 232.0
@@ -49,11 +52,12 @@ class CutFinder:
         if self._last is None:
             self._last = thumbnail
             return True
-        alike = likeness(self._last, thumbnail)
+        before, alike = self._last, likeness(self._last, thumbnail)
         if alike is None:
             return False
         self._last = thumbnail
-        return alike < SAME_SHOT
+        flash = abs(float(thumbnail.mean()) - float(before.mean())) > FLASH
+        return alike < (SAME_SHOT_IN_A_FLASH if flash else SAME_SHOT)
 
 
 def likeness(one: Thumbnail, other: Thumbnail) -> float | None:
