@@ -15,8 +15,11 @@ A message names the cause and the cure. Foreign errors are translated at the bou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
 
 
 class BarefacedError(Exception):

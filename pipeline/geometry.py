@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 CROP_SIZE = 256
 """Side of the canonical crop in pixels."""
@@ -20,8 +23,8 @@ CANONICAL_LANDMARKS = (
 )
 """(5, 2) crop pixels: where eyes, nose tip and mouth corners of an upright frontal face lie.
 
-The eyes are a quarter of the crop apart and a third of the way down, so that the chin and a neck's length below it, where
-scarves and gaiters end, are inside. Proportions are the mean of faces that the detector found in portraits.
+The eyes are a quarter of the crop apart and a third of the way down, so that the chin and a neck's length below it,
+where scarves and gaiters end, are inside. Proportions are the mean of faces that the detector found in portraits.
 """
 
 LANDMARK_WEIGHTS = np.array([1.0, 1.0, 0.25, 0.15, 0.15])
