@@ -65,7 +65,7 @@ def gains_for(wanted: NDArray[np.float64], interplay: NDArray[np.float64]) -> ND
     """(n,) gains with which octaves of known `interplay` are found with the mean squares `wanted`, none negative."""
     gains = np.sqrt(wanted)
     for _ in range(30):  # multiplying keeps them positive; thirty rounds bring them within a few per cent
-        found = np.einsum("j,ijk,k->i", gains, interplay, gains)
+        found = interplay @ gains @ gains
         gains = gains * (wanted / np.maximum(found, 1e-9)) ** 0.25
     return gains.astype(np.float32)
 

@@ -13,8 +13,8 @@ from pipeline.geometry import CROP_SIZE
 from pipeline.grain import SkinDetail
 from pipeline.hole import find_hole
 from pipeline.paste import Copier, write
-from pipeline.place import place_of
-from pipeline.samples import Samples, samples_of
+from pipeline.place import Place, place_of
+from pipeline.samples import Grid, Samples, samples_of
 from pipeline.skin import map_skin
 
 if TYPE_CHECKING:
@@ -80,13 +80,16 @@ class Blend:
         skin = map_skin(real, small + field, hole)
         drawn = _drawn_samples(patch, field, box, target)
         missing: NDArray[np.float32] | None = None
+        places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
         for index, component in enumerate(target.components):
             component_from_crop = component.grid.component_from_frame.after(frame_from_crop)
-            place = place_of(box, component, component_from_crop)
-            if place is None:
-                return
+            if component.grid not in places:
+                found = place_of(box, component, component_from_crop)
+                if found is None:
+                    return
+                places[component.grid] = found, found.alpha(hole)
+            place, alpha = places[component.grid]
             values = place.resampled(drawn[..., index])
-            alpha = place.alpha(hole)
             if index == 0 and self.detail > 0:
                 missing = detail.missing_from(
                     values,
@@ -96,12 +99,17 @@ class Blend:
                     luma_from_crop=component_from_crop,
                     skin=skin,
                 )
-            below = place.samples.astype(np.float32)
-            mixed = below + alpha * (values - below)
+                if missing is not None:
+                    # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
+                    missing *= self.detail * np.sqrt(alpha * (2 - alpha))
+            samples = component.samples[place.part]
+            below = samples.astype(np.float32)
+            values -= below
+            values *= alpha
+            values += below
             if missing is not None and (index == 0 or target.rgb):
-                # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
-                mixed += self.detail * np.sqrt(alpha * (2 - alpha)) * missing
-            write(place.samples, mixed, alpha, target)
+                values += missing
+            write(samples, values, alpha, target)
 
 
 def _drawn_samples(

@@ -28,7 +28,14 @@ _GAINS = (0.6, 1.6)
 
 def shrunk(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A crop (S, S, 3) at the correction's resolution: (64, 64, 3) float32."""
-    return cv2.resize(image, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    half = cv2.resize(image, (2 * FIELD_SIZE, 2 * FIELD_SIZE), interpolation=cv2.INTER_AREA)  # halving is fast
+    return cv2.resize(half, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def largest(image: Values) -> NDArray[np.float32]:
+    """(h, w): the largest of the three channels of `image` (h, w, 3), all at least 0."""
+    first, second, third = cv2.split(image)
+    return cv2.max(cv2.max(first, second), third).astype(np.float32, copy=False)
 
 
 def correction(
@@ -49,29 +56,29 @@ def correction(
         return np.zeros_like(drawn)
     level, weight = _level(real, drawn, rim)
     field = level + _stretched(real - drawn - level, weight)
-    return np.asarray(limit * np.tanh(field / limit), np.float32)
+    return np.asarray(limit * np.tanh(field * (1 / limit)), np.float32)
 
 
 def _level(
     real: NDArray[np.float32], drawn: NDArray[np.float32], rim: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What a gain and an offset for each channel add to `drawn`, (64, 64, 3), and how far the rim agrees, (64, 64)."""
-    places = rim > 0
-    wanted, given = real[places], drawn[places]  # (n, 3)
-    level = np.median(wanted - given, axis=0) + np.zeros_like(drawn)
-    weight = rim
+    places = np.flatnonzero(rim)
+    wanted, given = real.reshape(-1, 3)[places], drawn.reshape(-1, 3)[places]  # (n, 3)
+    gain, offset = np.ones(3, np.float32), np.median(wanted - given, axis=0)
     for _ in range(2):
-        strangeness = np.abs(wanted - given - level[places]).max(axis=1) / _STRANGE
+        off = np.abs(wanted - gain * given - offset)
+        strangeness = np.maximum(np.maximum(off[:, 0], off[:, 1]), off[:, 2]) / np.float32(_STRANGE)
         share = 1 / (1 + strangeness * strangeness)
         share /= share.sum()
         wanted_mean, given_mean = share @ wanted, share @ given
-        spread = share @ (given - given_mean) ** 2
-        together = share @ ((given - given_mean) * (wanted - wanted_mean))
-        gain = np.clip((together + _CONTRAST**2) / (spread + _CONTRAST**2), *_GAINS)
-        level = ((gain - 1) * drawn + (wanted_mean - gain * given_mean)).astype(np.float32)
-    strangeness = np.abs(real - drawn - level).max(axis=2) / _STRANGE
-    weight = rim / (1 + strangeness * strangeness)
-    return level, weight
+        from_mean = given - given_mean
+        spread, together = share @ (from_mean * from_mean), share @ (from_mean * (wanted - wanted_mean))
+        gain = np.clip((together + _CONTRAST**2) / (spread + _CONTRAST**2), *_GAINS).astype(np.float32)
+        offset = wanted_mean - gain * given_mean
+    level = drawn * (gain - 1) + offset.astype(np.float32)
+    strangeness = largest(cv2.absdiff(real - drawn, level)) / np.float32(_STRANGE)
+    return level, rim / (1 + strangeness * strangeness)
 
 
 def _stretched(values: Values, weight: Values) -> Values:
@@ -79,15 +86,17 @@ def _stretched(values: Values, weight: Values) -> Values:
 
     Gortler and others, The Lumigraph, 1996, section 4.
     """
-    levels: list[tuple[Values, Values]] = [(values * weight[..., None], weight)]
-    while levels[-1][1].shape[0] > 2:
-        sums, total = levels[-1]
-        levels.append((cv2.pyrDown(sums), cv2.pyrDown(total)))
-    sums, total = levels[-1]
-    surface: Values = sums / np.maximum(total, 1e-6)[..., None]
-    for sums, total in reversed(levels[:-1]):
-        known = np.minimum(2 * total, 1)[..., None]
-        own = sums / np.maximum(total, 1e-6)[..., None]
-        surface = cv2.pyrUp(surface)
-        surface = surface + known * (own - surface)
+    levels = [cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])]
+    while levels[-1].shape[0] > 2:
+        levels.append(cv2.pyrDown(levels[-1]))
+    surface: Values = np.zeros((1, 1, 3), np.float32)
+    for level in reversed(levels):
+        total = level[..., 3:]
+        own = level[..., :3] / np.maximum(total, np.float32(1e-6))
+        known = np.minimum(2 * total, 1)
+        surface = own if level is levels[-1] else _between(cv2.pyrUp(surface), own, known)
     return cv2.GaussianBlur(surface, (5, 5), 1.0)
+
+
+def _between(first: Values, second: Values, share: Values) -> Values:
+    return first + share * (second - first)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pipeline.samples import Values
 
-_EVERY = 6
+_EVERY = 12
 """Frames from one measurement to the next. Lower it and a change of focus or light is met sooner, for more work."""
 
 _MOST_OCTAVES = 6
@@ -45,7 +45,12 @@ _KEPT_BY_INTERPOLATION = np.array([0.55, 0.85, 0.95, 1.0, 1.0, 1.0])
 """What is left of each octave's energy when texture is resampled between its samples, averaged over all shifts."""
 
 
+_UNSEEN = 0.1
+"""A change of gain of this share of the largest is not worth merging the texture anew."""
+
 _CHANCE = 0.8
+"""The least of plain noise's mean square that its calm blocks are taken to have."""
+
 _RATIO = CROP_SIZE / FIELD_SIZE
 _CROP_FROM_MAP = Affine(np.array([[_RATIO, 0, (_RATIO - 1) / 2], [0, _RATIO, (_RATIO - 1) / 2]]))
 
@@ -96,10 +101,9 @@ class SkinDetail:
         noise_seed = self._seed * 1_000_003 + self._frames
         moving = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=noise_seed)
         texture = self._texture_at(left, top, width, height, luma_from_crop)
-        here_from_map = luma_from_crop.after(_CROP_FROM_MAP).matrix.copy()
-        here_from_map[:, 2] -= left, top
-        where = cv2.warpAffine(skin.drawn, here_from_map, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        return cv2.add(cv2.multiply(texture, where), moving).astype(np.float32, copy=False)
+        texture *= _skin_at(left, top, width, height, luma_from_crop, skin)
+        texture += moving
+        return texture
 
     def _measure(self, skin: Region | None, painted: Region | None, luma_from_crop: Affine) -> None:
         """Take the energies of this frame in; the first time, quilt the texture too."""
@@ -158,7 +162,7 @@ class SkinDetail:
         calm_share = _calm_share(self._octaves, round(BLOCK * self._scale))
         self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
         gains = gains_for(still / calm_share, self._interplay)
-        if np.abs(gains - self._still_gains).max() > 0.03 * float(gains.max()):
+        if np.abs(gains - self._still_gains).max() > _UNSEEN * float(gains.max()):
             self._still_gains, self._still = gains, merge(self._texture, gains)
 
     def _texture_at(self, left: int, top: int, width: int, height: int, luma_from_crop: Affine) -> NDArray[np.float32]:
@@ -169,6 +173,18 @@ class SkinDetail:
             self._still, luma_from_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
         )
         return placed.astype(np.float32, copy=False)
+
+
+def _skin_at(
+    left: int, top: int, width: int, height: int, luma_from_crop: Affine, skin: SkinMap
+) -> NDArray[np.float32]:
+    """(height, width) how much each sample looks like skin; so smooth that a quarter of them are worked out."""
+    quarter_from_luma = Affine(np.array([[0.25, 0, -0.25 * left - 0.375], [0, 0.25, -0.25 * top - 0.375]]))
+    matrix = quarter_from_luma.after(luma_from_crop).after(_CROP_FROM_MAP).matrix
+    size = (-(-width // 4), -(-height // 4))
+    quarter = cv2.warpAffine(skin.drawn, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    whole = cv2.resize(quarter, (4 * size[0], 4 * size[1]), interpolation=cv2.INTER_LINEAR)
+    return whole[:height, :width].astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=64)

@@ -40,8 +40,8 @@ class Hole:
         ratio = CROP_SIZE // HOLE_SIZE
         low = int(columns[0]) * ratio, int(rows[0]) * ratio
         high = (int(columns[-1]) + 1) * ratio, (int(rows[-1]) + 1) * ratio
-        left, top = (max(side // 4 * 4 - 4, 0) for side in low)
-        right, bottom = (min(side // -4 * -4 + 4, CROP_SIZE) for side in high)
+        left, top = (max((side - ratio) // 4 * 4, 0) for side in low)
+        right, bottom = (min((side + ratio) // -4 * -4, CROP_SIZE) for side in high)
         return left, top, right, bottom
 
 
@@ -56,11 +56,11 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float) -
     covered = cv2.convertScaleAbs(np.maximum(small - _NOISE, 0), alpha=255 / (_SURE - _NOISE)).astype(
         np.uint8, copy=False
     )
-    grow, feather = max(1, round(grow_px * scale)), max(1, round(feather_px * scale))
+    grow, half = max(1, round(grow_px * scale)), max(1, round(feather_px * scale / 2))
     grown = cv2.dilate(covered, _disc(grow))
-    wide = cv2.dilate(covered, _disc(grow + feather))
-    wide[:feather], wide[-feather:], wide[:, :feather], wide[:, -feather:] = 0, 0, 0, 0
-    soft = cv2.GaussianBlur(wide, (2 * feather + 1, 2 * feather + 1), feather / 2)
+    wide = cv2.dilate(grown, _disc(half))
+    wide[:half], wide[-half:], wide[:, :half], wide[:, -half:] = 0, 0, 0, 0
+    soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)
     alpha = soft.astype(np.float32) * np.float32(1 / 255)
     return Hole(alpha, covered, grown.astype(np.uint8, copy=False))
 

@@ -82,11 +82,15 @@ def mix(target: Values, values: Values, alpha: NDArray[np.float32], samples: Sam
 
 
 def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: Samples) -> None:
-    """Write `values` (h, w) float32 to the samples `target` (h, w) where `alpha` is above 0, rounded and in range."""
-    if samples.step > 1:
-        values = np.rint(values / samples.step) * samples.step
-    rounded = np.clip(np.rint(values), 0, samples.peak).astype(target.dtype)
-    np.copyto(target, rounded, where=alpha > 0)
+    """Write `values` (h, w) float32 to the samples `target` (h, w) where `alpha` is above 0, rounded and in range.
+
+    Where `alpha` is 0 the values must be those of `target`.
+    """
+    if samples.step == 1 and target.dtype == np.uint8:
+        target[...] = cv2.convertScaleAbs(np.maximum(values, 0))  # rounds and stops at 255
+        return
+    rounded = np.clip(np.rint(values / samples.step) * samples.step, 0, samples.peak).astype(target.dtype)
+    np.copyto(target, rounded, where=alpha > 0)  # the bits below the step stay too
 
 
 def _pass_through(picture: av.VideoFrame, time_base: Fraction) -> Graph:

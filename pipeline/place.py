@@ -15,9 +15,9 @@ from pipeline.hole import HOLE_SIZE, Hole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.samples import Component, Values
+    from pipeline.samples import Component
 
-_FINEST = 4
+_FINEST = 3
 """How many times finer than the crop a patch is made before it is turned; from there on straight lines will do."""
 
 
@@ -25,15 +25,20 @@ _FINEST = 4
 class Place:
     """The samples that a box of the crop covers."""
 
-    samples: Values
-    """(h, w) view of the component's samples."""
     left: int
     top: int
-    """Where `samples` begins in the component."""
+    right: int
+    bottom: int
+    """Which of the component's samples, half-open."""
     here_from_crop: Affine
-    """Positions in `samples` from positions in the crop."""
+    """Positions among these samples from positions in the crop."""
     box: tuple[int, int, int, int]
     """left, top, right, bottom of the crop, half-open."""
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """These samples among all of the component's."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def resampled(self, drawn: NDArray[np.float32]) -> NDArray[np.float32]:
         """`drawn` (bottom - top, right - left), the crop's values inside the box, on the samples: (h, w) float32.
@@ -68,7 +73,7 @@ class Place:
         self, values: NDArray[np.float32], crop_from_values: Affine, flags: int, border: int
     ) -> NDArray[np.float32]:
         matrix = self.here_from_crop.after(crop_from_values).matrix
-        height, width = self.samples.shape
+        width, height = self.right - self.left, self.bottom - self.top
         warped = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=border)
         return warped.astype(np.float32, copy=False)
 
@@ -87,5 +92,4 @@ def place_of(box: tuple[int, int, int, int], component: Component, component_fro
     if first_x >= end_x or first_y >= end_y:
         return None
     shift = Affine(np.array([[1.0, 0.0, -first_x], [0.0, 1.0, -first_y]]))
-    samples = component.samples[first_y:end_y, first_x:end_x]
-    return Place(samples, first_x, first_y, shift.after(component_from_crop), box)
+    return Place(first_x, first_y, end_x, end_y, shift.after(component_from_crop), box)

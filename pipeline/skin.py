@@ -32,6 +32,9 @@ stray hair, adds to it."""
 _FEWEST = 4
 """With fewer blocks nothing is said."""
 
+_REACH_PX = 160
+"""How far from a place a large face is measured."""
+
 _LUMA_REACH, _CHROMA_REACH = 40.0, 10.0
 """How far from the face's median a colour is still skin, in 8-bit steps."""
 
@@ -43,14 +46,25 @@ _OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419
 class SkinMap:
     """How much each part of a crop looks like the skin of the drawn face."""
 
-    visible: NDArray[np.float32]
-    """(64, 64) float32 in [0, 1], of the frame, 0 under the mask."""
+    real: NDArray[np.float32]
+    """(64, 64, 3) float32 RGB: the crop."""
+    middle: NDArray[np.float32]
+    """(3,) the skin's median, as luma and two colour differences."""
     drawn: NDArray[np.float32]
-    """(64, 64) float32 in [0, 1], of what was drawn."""
-    trusted: NDArray[np.float32]
-    """(64, 64) 1 where the frame shows no mask, 0 elsewhere."""
-    painted: NDArray[np.uint8]
-    """(64, 64) 1 where nothing but the drawn face will be seen."""
+    """(64, 64) float32 in [0, 1]: how much what was drawn looks like skin."""
+    hole: Hole
+
+    def visible(self) -> NDArray[np.float32]:
+        """(64, 64) float32 in [0, 1]: how much the frame looks like skin, 0 under the mask."""
+        return np.asarray(_likeness(self.real, self.middle) * self.trusted(), np.float32)
+
+    def trusted(self) -> NDArray[np.float32]:
+        """(64, 64) 1 where the frame shows no mask, 0 elsewhere."""
+        return np.asarray(_field(self.hole.grown) == 0, np.float32)
+
+    def painted(self) -> NDArray[np.float32]:
+        """(64, 64) `drawn` where nothing but the drawn face will be seen, 0 elsewhere."""
+        return np.asarray(self.drawn * (_field(self.hole.alpha) > 0.99), np.float32)
 
 
 @dataclass(frozen=True)
@@ -78,17 +92,10 @@ class Region:
 
 def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:
     """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
-    size = (FIELD_SIZE, FIELD_SIZE)
-    covered = cv2.resize(hole.covered, size, interpolation=cv2.INTER_AREA)
-    soiled = cv2.resize(hole.grown, size, interpolation=cv2.INTER_AREA)
-    painted = (cv2.resize(hole.alpha, size, interpolation=cv2.INTER_AREA) > 0.99).astype(np.uint8)
-    inside = covered > 250
-    if not inside.any():
-        nothing = np.zeros(size, np.float32)
-        return SkinMap(nothing, nothing, nothing, painted)
-    middle = np.median(drawn[inside], axis=0) @ _OPPONENT.T
-    trusted = (soiled == 0).astype(np.float32)
-    return SkinMap(_likeness(real, middle) * trusted, _likeness(drawn, middle), trusted, painted)
+    inside = _field(hole.covered) > 250
+    colours = drawn[inside] if inside.any() else drawn.reshape(-1, 3)
+    middle = np.median(colours, axis=0) @ _OPPONENT.T
+    return SkinMap(real, middle, _likeness(drawn, middle), hole)
 
 
 def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
@@ -97,26 +104,27 @@ def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region 
     Where hair, glasses or a hood leave none, the calmest of what is visible has at least the grain of the picture. None
     when nothing is visible.
     """
-    region = _region(luma, 0, 0, luma_from_crop, _blocks(skin.visible))
-    if region is None:
-        region = _region(luma, 0, 0, luma_from_crop, _blocks(skin.trusted))
-    if region is None:
-        return None
-    rows, columns = luma.shape
-    low = np.maximum(np.floor(region.centres.min(axis=0) - region.block_px), 0).astype(int)
-    high = np.minimum(np.ceil(region.centres.max(axis=0) + region.block_px) + 1, (columns, rows)).astype(int)
-    values = luma[low[1] : high[1], low[0] : high[0]].astype(np.float32)
-    return Region(values, int(low[0]), int(low[1]), region.centres - low, region.block_px)
+    for blocks in (_blocks(skin.visible()), _blocks(skin.trusted())):
+        region = _region(luma, 0, 0, luma_from_crop, blocks)
+        if region is not None:
+            return region
+    return None
 
 
 def drawn_skin(drawn: NDArray[np.float32], left: int, top: int, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
     """The plain skin of what was drawn, which lies at (left, top) of the luma; None when that is too little."""
-    return _region(drawn, left, top, luma_from_crop, _blocks(skin.drawn * skin.painted))
+    return _region(drawn, left, top, luma_from_crop, _blocks(skin.painted()))
 
 
 def _likeness(image: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
-    apart = (cv2.transform(image, _OPPONENT) - middle) / (_LUMA_REACH, _CHROMA_REACH, _CHROMA_REACH)
-    return np.asarray(np.exp(-0.5 * np.sum(apart * apart, axis=2)), np.float32)
+    to_reach = _OPPONENT / np.array([[_LUMA_REACH], [_CHROMA_REACH], [_CHROMA_REACH]], np.float32)
+    shift = -middle / np.array([_LUMA_REACH, _CHROMA_REACH, _CHROMA_REACH], np.float32)
+    luma, blue, red = cv2.split(cv2.transform(image, np.column_stack([to_reach, shift])))
+    return np.asarray(np.exp(-0.5 * (luma * luma + blue * blue + red * red)), np.float32)
+
+
+def _field(values: Values) -> Values:
+    return cv2.resize(values, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _blocks(likeness: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -147,6 +155,20 @@ def _region(
     inside = np.all(
         (centres >= block_px / 2) & (centres <= (columns - 1 - block_px / 2, rows - 1 - block_px / 2)), axis=1
     )
-    if np.count_nonzero(inside) < _FEWEST:
+    centres = _together(centres[inside])
+    if len(centres) < _FEWEST:
         return None
-    return Region(values, left, top, centres[inside], block_px)
+    low = np.maximum(np.floor(centres.min(axis=0) - block_px), 0).astype(int)
+    high = np.minimum(np.ceil(centres.max(axis=0) + block_px) + 1, (columns, rows)).astype(int)
+    part = values[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    return Region(part, left + int(low[0]), top + int(low[1]), centres - low, block_px)
+
+
+def _together(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Those of `centres` (m, 2) that lie around the one with the most others near it: enough of a large face."""
+    if len(centres) == 0 or np.ptp(centres, axis=0).max() <= 2 * _REACH_PX:
+        return centres
+    some = centres[:: max(len(centres) // 40, 1)]
+    near = np.all(np.abs(some[:, None] - centres) <= _REACH_PX, axis=2)
+    chosen: NDArray[np.float64] = centres[near[near.sum(axis=1).argmax()]]
+    return chosen

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
-from pipeline.colour import FIELD_SIZE, shrunk
+from pipeline.colour import FIELD_SIZE, largest, shrunk
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.register import register
 
@@ -41,7 +41,7 @@ _FARTHEST, _NEAREST = 1.0, 0.01
 """In 64ths of the crop's side. A crop that lies further from the average begins a new one: it is another pose. A nearer
 one is not worth the moving."""
 
-_MARGIN_PX = 24
+_MARGIN_PX = 16
 """How far around the mask the drawing is averaged: as far as any blending reaches."""
 
 
@@ -129,13 +129,13 @@ class Smooth:
         self, average: _Average, crop: NDArray[np.float32], drawn: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float]:
         """(64, 64) in [pace, 1]: how much of the new drawing to take where; and the crop's noise."""
-        change = cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))).max(axis=2)
+        change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))
         overall = float(cv2.mean(change, mask=_FACE)[0])
         settling = 0.2 if overall < average.noise else 0.02
         noise = float(np.clip(average.noise + settling * (overall - average.noise), _QUIETEST, _LOUDEST))
         everywhere = _rise(overall / (self.alert * noise))
         nearby = cv2.blur(change, (9, 9)) / (3 * self.alert * noise)
-        jump = cv2.absdiff(cv2.blur(drawn, (3, 3)), cv2.blur(average.small, (3, 3))).max(axis=2) / self.jump_levels
+        jump = largest(cv2.absdiff(cv2.blur(drawn, (3, 3)), cv2.blur(average.small, (3, 3)))) / self.jump_levels
         reason = cv2.blur(np.maximum(np.maximum(_rise(nearby), _rise(jump)), everywhere), (5, 5))
         return np.asarray(self.pace + (1 - self.pace) * reason, np.float32), noise
 
@@ -167,9 +167,12 @@ def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, i
     crop_from_average = crop_from_small.after(small_from_average).after(crop_from_small.inverse())
     left, top, right, bottom = box
     matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
+    part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
     image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
-    for values, flags in ((image, cv2.INTER_CUBIC), (crop_image, cv2.INTER_LINEAR), (mask, cv2.INTER_LINEAR)):
-        values[top:bottom, left:right] = _warped(values, matrix, (bottom - top, right - left), flags)
+    crop_image[part] = _warped(crop_image, matrix, shape)
+    mask[part] = _warped(mask, matrix, shape)
+    drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
+    image[part] = cv2.convertScaleAbs(np.maximum(drawn, 0))
     crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
     crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)
     return replace(patch, crop=crop, image=image)
