@@ -66,7 +66,7 @@ def test_landmarks_are_in_frame_pixels_whatever_the_frame(detector: Detector, wi
     (face,) = detector(frame_of(image))
     expected = LANDMARKS + [x, y]  # noqa: RUF005 - a sum
     away = np.linalg.norm(face.landmarks.points - expected, axis=1) / eye_distance()
-    assert away[:2].max() < 0.08
+    assert away[:2].max() < 0.12
     assert away.max() < 0.25
 
 
@@ -76,7 +76,7 @@ def test_pixels_that_are_not_square_are_made_square(detector: Detector) -> None:
     (face,) = detector(frame)
     expected = (LANDMARKS + 0.5) * [0.5, 1.0] - 0.5
     away = np.linalg.norm((face.landmarks.points - expected) * [2, 1], axis=1) / eye_distance()
-    assert away[:2].max() < 0.08
+    assert away[:2].max() < 0.12
     assert away.max() < 0.25
 
 
