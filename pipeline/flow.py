@@ -8,6 +8,7 @@ that come back to where they began.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -25,15 +26,17 @@ Points: TypeAlias = NDArray[np.float64]
 
 SHORT_SIDE_PX = 480
 """The picture that flow looks at has at most this many pixels on its shorter side: more cost time and gain nothing."""
+LARGEST_PX = 80
+"""What is followed of a face is at most this wide; that of a larger one is followed in a picture of half the size."""
 WINDOW, LEVELS = (15, 15), 3
-STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
+STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 0.02)
 """Of Newton's method, at each size of the pyramid, and the shift in pixels that ends it."""
-MOST_CORNERS, FEWEST_CORNERS = 32, 8
+MOST_CORNERS, FEWEST_CORNERS = 24, 8
 COMES_BACK_PX = 0.7
 """In the small picture: a corner followed forth and back may end this far from where it began."""
 AGREES_PX = 0.25
 """In the small picture: a corner that the fitted motion misses by as much weighs a quarter of one that it hits."""
-REFITS = 5
+REFITS = 4
 MOVES_ALONG_PX = 1.5
 """In the small picture: a corner that the fitted motion misses by more does not count."""
 LARGEST_STEP = 1.3
@@ -43,6 +46,7 @@ MARGIN = 0.75
 UPPER_FACE = np.array([[0.27, 0.20], [0.73, 0.20], [0.73, 0.46], [0.27, 0.46]]) * CROP_SIZE
 """Corners of the region followed, in the canonical crop: from the hairline to below the eyes, temple to temple."""
 PATCH_WIDTH, PATCH_HEIGHT = 32, 18
+COMPLEX = np.array([1, 1j])
 ALL_LANDMARKS = np.array([1.0, 1.0, 0.5, 0.5, 0.5])
 
 
@@ -59,6 +63,14 @@ class FlowPicture:
         """Raises `SourceError` for an unknown pixel format."""
         shrink = max(-(-min(picture.width, picture.height) // SHORT_SIDE_PX), 1)
         return cls(read_luma(picture, shrink=shrink), shrink)
+
+    @cached_property
+    def halved(self) -> FlowPicture:
+        """Half as large across and down."""
+        height, width = self.luma.shape
+        even = self.luma[: height // 2 * 2, : width // 2 * 2]
+        half = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        return FlowPicture(half.astype(np.uint8, copy=False), self.shrink * 2)
 
     def small(self, points: Points) -> NDArray[np.float32]:
         """(n, 2) float32 in the small picture from frame pixels."""
@@ -79,7 +91,7 @@ class Motion:
 
 
 def upper_face(landmarks: Points) -> Points:
-    """(4, 2) frame pixels: the quadrilateral that is followed. Raises `ValueError` when landmarks fall together."""
+    """(4, 2) frame pixels: the quadrilateral that is followed."""
     return similarity(CANONICAL_LANDMARKS, landmarks, ALL_LANDMARKS).apply(UPPER_FACE)
 
 
@@ -100,8 +112,11 @@ def pick_corners(picture: FlowPicture, landmarks: Points) -> Points:
 
 def follow(before: FlowPicture, after: FlowPicture, corners: Points) -> Motion | None:
     """How the face with these `corners` moved; None when they can't be followed as one piece."""
-    if len(corners) < FEWEST_CORNERS:
+    if len(corners) < FEWEST_CORNERS or np.ptp(corners, axis=0).max() < before.shrink:
         return None
+    extent = float(np.ptp(corners, axis=0).max()) / before.shrink
+    while extent > LARGEST_PX:
+        before, after, extent = before.halved, after.halved, extent / 2
     start = before.small(corners)
     left, top, right, bottom = _around(start, before.luma.shape)
     first, second = before.luma[top:bottom, left:right], after.luma[top:bottom, left:right]
@@ -124,15 +139,18 @@ def fit_motion(before: Points, after: Points, *, scale_px: float) -> tuple[Affin
     Least squares, again and again, in which a point counts the less the farther it was off the time before (weights of
     Geman and McClure). Unlike a choice of inliers at random, a little more noise changes the result only a little.
     """
-    moves = after - before
-    errors = np.linalg.norm(moves - np.median(moves, axis=0), axis=1)
+    source, target = before @ COMPLEX, after @ COMPLEX  # a similarity of the plane is a product and a sum of these
+    moves = target - source
+    errors = np.abs(moves - complex(np.median(moves.real), np.median(moves.imag)))
     scale = max(AGREES_PX * scale_px, float(np.median(errors)))
-    motion = Affine(np.eye(2, 3))
     for _ in range(REFITS):
-        motion = similarity(before, after, 1 / (1 + (errors / scale) ** 2) ** 2)
-        errors = np.linalg.norm(motion.apply(before) - after, axis=1)
+        weights = 1 / (1 + (errors / scale) ** 2) ** 2
+        share = weights / weights.sum()
+        from_middle, to_middle = source - share @ source, target - share @ target
+        spread = max(float(share @ np.abs(from_middle) ** 2), 1e-9)
+        errors = np.abs(to_middle - (share * to_middle) @ from_middle.conj() / spread * from_middle)
         scale = max(AGREES_PX * scale_px, scale / 2)
-    return motion, errors < MOVES_ALONG_PX * scale_px
+    return similarity(before, after, weights), errors < MOVES_ALONG_PX * scale_px
 
 
 def _followed(

@@ -71,7 +71,7 @@ class FollowedFace:
 
     @classmethod
     def seen(cls, detection: Detection, picture: FlowPicture) -> FollowedFace:
-        """A face that was just found. Raises `ValueError` when its landmarks fall together."""
+        """A face that was just found."""
         landmarks = detection.landmarks.points.astype(np.float64)
         return cls(
             landmarks=landmarks,

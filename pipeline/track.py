@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 SAME_FACE_DISTANCE = 1.0
 """A detection is a known face's when their landmarks are at most this many distances between the eyes apart."""
 SAME_FACE_GROWTH = 1.5
-"""What is added to that for each second in which nobody saw the face."""
+"""What is added to that for each second in which the detector missed the face."""
+LOST_GROWTH = 8.0
+"""And for each second in which flow lost it, too: it moves fast then."""
+FARTHEST = 2.5
+"""But a detection farther away is somebody else's."""
 SURE = 0.9
 """Score from which one detection is enough to begin a track."""
 OFTEN = 3
@@ -80,6 +84,13 @@ class _Person:
     """None until it is believed to be a face."""
     age: int = 0
     """Tracks reported so far, counting those that were held back."""
+
+    @property
+    def reach(self) -> float:
+        """How far away, in distances between the eyes, a detection may be this person's."""
+        lost_seconds = 0.0 if self.hidden else self.face.coasting_seconds
+        grown = SAME_FACE_GROWTH * self.unseen_seconds + LOST_GROWTH * lost_seconds
+        return min(SAME_FACE_DISTANCE + grown, FARTHEST)
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,7 @@ class _Crowd:
 
     def _meet(self, detections: Sequence[Detection], picture: FlowPicture) -> list[_Person]:
         """Tell everybody where they were seen; gives the detections that are nobody known."""
-        limits = [SAME_FACE_DISTANCE + SAME_FACE_GROWTH * person.unseen_seconds for person in self.people]
+        limits = [person.reach for person in self.people]
         detection_of = associate([person.face for person in self.people], detections, limits=limits)
         for row, person in enumerate(self.people):
             if row in detection_of:
