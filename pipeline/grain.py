@@ -41,9 +41,9 @@ _CANVAS = (24, 64, 232, 256)
 _RESCALED = 1.4
 """When the face has grown or shrunk by this factor in the frame, its texture is quilted anew."""
 
-_KEPT_BY_INTERPOLATION = np.array([0.55, 0.85, 0.95, 1.0, 1.0, 1.0])
-"""What is left of each octave's energy when texture is resampled between its samples, averaged over all shifts."""
 
+_SURE_SKIN = 1.6
+"""What looks like skin by this factor less than certain gets its whole texture."""
 
 _UNSEEN = 0.1
 """A change of gain of this share of the largest is not worth merging the texture anew."""
@@ -157,7 +157,7 @@ class SkinDetail:
         share = np.full(self._octaves, 0.5) if self._grain_share is None else self._grain_share
         lacking = np.maximum(skin - self._drawn, 0)
         grain = np.minimum(lacking, share * skin)
-        still = (lacking - grain) / _KEPT_BY_INTERPOLATION[: self._octaves]
+        still = lacking - grain
         # Both measures stand for calm blocks; what is added has the mean that goes with them.
         calm_share = _calm_share(self._octaves, round(BLOCK * self._scale))
         self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
@@ -169,8 +169,10 @@ class SkinDetail:
         """(height, width): the texture laid over the face, at (left, top) of the luma."""
         luma_from_canvas = luma_from_crop.after(self._canvas_from_crop.inverse()).matrix.copy()
         luma_from_canvas[:, 2] -= left, top
+        # Interpolation would take half of the finest octave away, more or less as the face moves; the nearest takes
+        # none.
         placed = cv2.warpAffine(
-            self._still, luma_from_canvas, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            self._still, luma_from_canvas, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
         )
         return placed.astype(np.float32, copy=False)
 
@@ -182,7 +184,8 @@ def _skin_at(
     quarter_from_luma = Affine(np.array([[0.25, 0, -0.25 * left - 0.375], [0, 0.25, -0.25 * top - 0.375]]))
     matrix = quarter_from_luma.after(luma_from_crop).after(_CROP_FROM_MAP).matrix
     size = (-(-width // 4), -(-height // 4))
-    quarter = cv2.warpAffine(skin.drawn, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    likely = np.minimum(_SURE_SKIN * skin.drawn, 1)
+    quarter = cv2.warpAffine(likely, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     whole = cv2.resize(quarter, (4 * size[0], 4 * size[1]), interpolation=cv2.INTER_LINEAR)
     return whole[:height, :width].astype(np.float32, copy=False)
 

@@ -167,7 +167,7 @@ def crop_from(scale: float, degrees: float, at: tuple[float, float], size: int) 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "nv12", "rgb24", "yuyv422", "yuvj420p", "yuv411p"])
 @pytest.mark.parametrize(("scale", "degrees"), [(0.5, 0), (1.0, 25), (1.4, -10), (3.0, 40), (6.0, 5)])
 def test_a_crop_is_what_the_transform_cuts_out(name: str, scale: float, degrees: float) -> None:
-    image = cv2.GaussianBlur(soft_image(288, 384), (0, 0), 3 + 2 * scale).astype(np.uint8)
+    image = cv2.GaussianBlur(soft_image(288, 384), (0, 0), 5 + 2 * scale).astype(np.uint8)
     crop_from_frame = crop_from(scale, degrees, (190.0, 140.0), 32)
     crop = read_crop(sited_picture_of(image, name), crop_from_frame, size=32)
     eightfold = Affine(np.array([[8.0, 0, 3.5], [0, 8.0, 3.5]])).after(crop_from_frame)
