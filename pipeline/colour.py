@@ -65,7 +65,7 @@ def _level(
     """What a gain and an offset for each channel add to `drawn`, (64, 64, 3), and how far the rim agrees, (64, 64)."""
     places = np.flatnonzero(rim)
     wanted, given = real.reshape(-1, 3)[places], drawn.reshape(-1, 3)[places]  # (n, 3)
-    gain, offset = np.ones(3, np.float32), np.median(wanted - given, axis=0)
+    gain, offset = np.ones(3, np.float32), np.sort(wanted - given, axis=0)[len(places) // 2]
     for _ in range(2):
         off = np.abs(wanted - gain * given - offset)
         strangeness = np.maximum(np.maximum(off[:, 0], off[:, 1]), off[:, 2]) / np.float32(_STRANGE)
@@ -86,7 +86,8 @@ def _stretched(values: Values, weight: Values) -> Values:
 
     Gortler and others, The Lumigraph, 1996, section 4.
     """
-    levels = [cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])]
+    both = cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])
+    levels = [cv2.pyrDown(both)]  # the surface is smooth: half the resolution holds it
     while levels[-1].shape[0] > 2:
         levels.append(cv2.pyrDown(levels[-1]))
     surface: Values = np.zeros((1, 1, 3), np.float32)
@@ -95,7 +96,7 @@ def _stretched(values: Values, weight: Values) -> Values:
         own = level[..., :3] / np.maximum(total, np.float32(1e-6))
         known = np.minimum(2 * total, 1)
         surface = own if level is levels[-1] else _between(cv2.pyrUp(surface), own, known)
-    return cv2.GaussianBlur(surface, (5, 5), 1.0)
+    return cv2.pyrUp(surface)
 
 
 def _between(first: Values, second: Values, share: Values) -> Values:

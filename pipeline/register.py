@@ -6,6 +6,7 @@ otherwise.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -30,8 +31,7 @@ def register(moved: NDArray[np.float32], fixed: NDArray[np.float32], where: NDAr
     `where` (h, w) in [0, 1] says which pixels count. Shifts of about a pixel are found, larger ones in part.
     """
     height, width = fixed.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    x, y = _from_middle(height, width)
     across, down = (cv2.Sobel(fixed, cv2.CV_32F, *order, ksize=3, scale=1 / 8) for order in ((1, 0), (0, 1)))
     radius = np.float32(width / 4)  # turn and growth in the same unit as the shifts, about a pixel at this radius
     slopes = np.stack([across, down, (across * x + down * y) / radius, (down * x - across * y) / radius]).reshape(4, -1)
@@ -53,6 +53,12 @@ def register(moved: NDArray[np.float32], fixed: NDArray[np.float32], where: NDAr
         growth, turn = growth + float(step[2]) / float(radius), turn + float(step[3]) / float(radius)
         matrix = _about_middle(1 + growth, turn, shift_x, shift_y, width, height)
     return Affine(matrix)
+
+
+@lru_cache(maxsize=2)
+def _from_middle(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return x - np.float32((width - 1) / 2), y - np.float32((height - 1) / 2)
 
 
 def _about_middle(

@@ -94,7 +94,7 @@ def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) 
     """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
     inside = _field(hole.covered) > 250
     colours = drawn[inside] if inside.any() else drawn.reshape(-1, 3)
-    middle = np.median(colours, axis=0) @ _OPPONENT.T
+    middle = np.sort(colours, axis=0)[len(colours) // 2] @ _OPPONENT.T
     return SkinMap(real, middle, _likeness(drawn, middle), hole)
 
 

@@ -192,9 +192,8 @@ def _warped(
 
 def _around(mask: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """left, top, right, bottom of what `mask` covers, with a margin."""
-    columns, rows = np.flatnonzero(mask.max(axis=0) > 0.05), np.flatnonzero(mask.max(axis=1) > 0.05)
-    if columns.size == 0:
+    left, top, width, height = cv2.boundingRect((mask > 0.05).astype(np.uint8))
+    if width == 0:
         return 0, 0, CROP_SIZE, CROP_SIZE
-    left, top = (max(int(places[0]) - _MARGIN_PX, 0) for places in (columns, rows))
-    right, bottom = (min(int(places[-1]) + 1 + _MARGIN_PX, CROP_SIZE) for places in (columns, rows))
-    return left, top, right, bottom
+    right, bottom = min(left + width + _MARGIN_PX, CROP_SIZE), min(top + height + _MARGIN_PX, CROP_SIZE)
+    return max(left - _MARGIN_PX, 0), max(top - _MARGIN_PX, 0), right, bottom
