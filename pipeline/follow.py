@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.flow import FlowPicture, Points
 
 # All noises are standard deviations in distances between the eyes.
-DETECTION_NOISE = 0.02
+DETECTION_NOISE = 0.03
 """Of a detector's landmarks. Raise it and a still head is stiller, and an error of flow lives longer."""
 FLOW_NOISE = 0.002
 """Of flow, in one frame."""
@@ -33,8 +33,8 @@ FLOW_NOISE_OF_MOTION = 0.03
 """Of flow, as a part of the distance moved: fast motion blurs, and a turning head is not rigid in the picture."""
 COASTING_NOISE = 0.1
 """Of carrying on at the last known velocity, in one frame."""
-SURPRISE = 3.0
-"""A detection this many standard deviations away says that the filter is surer than it should be."""
+SURPRISE = 0.15
+"""A detection so many distances between the eyes away says that the filter is surer than it should be."""
 STILL_THE_FACE = 0.5
 """Correlation with the face last seen, below which what flow followed is something in front of it."""
 SURELY_THE_FACE = 0.9
@@ -115,9 +115,9 @@ class FollowedFace:
     def correct(self, detection: Detection, picture: FlowPicture) -> None:
         """Take in what a detector saw in the present frame."""
         seen = detection.landmarks.points.astype(np.float64)
-        surprise = self.distance(detection) ** 2
-        if surprise > SURPRISE**2 * (self.variance + DETECTION_NOISE**2):
-            self.variance += surprise
+        surprise = self.distance(detection)
+        if surprise > SURPRISE:
+            self.variance += surprise**2
         gain = self.variance / (self.variance + DETECTION_NOISE**2)
         self.variance *= 1 - gain
         self.landmarks = self.landmarks + gain * (seen - self.landmarks)

@@ -32,7 +32,7 @@ OFTEN = 3
 LOST_SECONDS = 0.25
 """A face that was neither detected nor followed for longer is not reported, though still waited for."""
 OVERLAP = 0.2
-"""Intersection over union from which one face may hide another."""
+"""Intersection over union from which two faces are at the same place."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,6 @@ class _Person:
     unseen: int = 0
     """Frames since then."""
     unseen_seconds: float = 0.0
-    hidden: bool = False
-    """Behind somebody else, as far as one can tell."""
-    alone: FollowedFace | None = None
-    """The face as it would be had it gone on as it did when nobody was near."""
     id: int | None = None
     """None until it is believed to be a face."""
     age: int = 0
@@ -88,8 +84,7 @@ class _Person:
     @property
     def reach(self) -> float:
         """How far away, in distances between the eyes, a detection may be this person's."""
-        lost_seconds = 0.0 if self.hidden else self.face.coasting_seconds
-        grown = SAME_FACE_GROWTH * self.unseen_seconds + LOST_GROWTH * lost_seconds
+        grown = SAME_FACE_GROWTH * self.unseen_seconds + LOST_GROWTH * self.face.coasting_seconds
         return min(SAME_FACE_DISTANCE + grown, FARTHEST)
 
 
@@ -158,27 +153,9 @@ class _Crowd:
     def _advance(self, picture: FlowPicture, *, seconds: float) -> None:
         assert self.before is not None  # noqa: S101 - the caller looked
         for person in self.people:
-            if person.hidden:
-                person.face.coast(seconds=seconds)
-            else:
-                person.face.advance(self.before[1], picture, seconds=seconds)
+            person.face.advance(self.before[1], picture, seconds=seconds)
             person.unseen += 1
             person.unseen_seconds += seconds
-        for person in self.people:
-            if not person.hidden:
-                self._remember(person, seconds=seconds)
-
-    def _remember(self, person: _Person, *, seconds: float) -> None:
-        """Keep how somebody moved before others came near: near them, flow may take one for the other."""
-        if person.alone is None or not self._neighbours(person):
-            person.alone = replace(person.face)
-        else:
-            person.alone.coast(seconds=seconds)
-
-    def _neighbours(self, person: _Person) -> list[_Person]:
-        box = person.face.detection.box
-        others = (other for other in self.people if other is not person)
-        return [other for other in others if other.face.detection.box.iou(box) > OVERLAP]
 
     def _meet(self, detections: Sequence[Detection], picture: FlowPicture) -> list[_Person]:
         """Tell everybody where they were seen; gives the detections that are nobody known."""
@@ -190,13 +167,8 @@ class _Crowd:
                 person.hits += 1
                 person.misses = person.unseen = 0
                 person.unseen_seconds = 0.0
-                person.hidden = False
             else:
                 person.misses += 1
-        for person in self.people:
-            if person.unseen and any(not other.unseen for other in self._neighbours(person)):
-                person.hidden = True
-                person.face = replace(person.alone or person.face)
         others = [detections[column] for column in range(len(detections)) if column not in detection_of.values()]
         return [_Person(FollowedFace.seen(other, picture)) for other in others]
 

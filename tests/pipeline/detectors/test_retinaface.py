@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -144,6 +145,18 @@ def test_a_box_comes_back_as_it_was_coded() -> None:
     edges = [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in faces]
     np.testing.assert_allclose(edges, [TINY, LARGE], atol=0.01)
     assert [face.score for face in faces] == pytest.approx([0.99, 0.95])
+
+
+def test_the_network_is_fed_blue_green_red_less_the_mean_and_filled_up_with_it() -> None:
+    engine = answers({})
+    rgb = np.broadcast_to(np.array([200, 100, 50], np.uint8), (50, 90, 3))
+    red_frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    retinaface.detector(engine, size=640, threshold=0.5)(replace(frame_of(rgb), planes=red_frame))
+    blob = engine.fed[0]["input"]
+    assert blob.shape == (1, 3, 64, 96)
+    assert blob[0, :, 25, 45].tolist() == [50 - 104, 100 - 117, 200 - 127]
+    assert not blob[0, :, 50:].any()
+    assert not blob[0, :, :, 90:].any()
 
 
 def test_there_are_two_anchors_for_every_cell_of_three_grids() -> None:
