@@ -42,6 +42,9 @@ _RESCALED = 1.4
 """When the face has grown or shrunk by this factor in the frame, its texture is quilted anew."""
 
 
+_SMALLEST = 0.2
+"""Samples for each pixel of the crop below which a face is a dozen samples wide and has no detail to speak of."""
+
 _SURE_SKIN = 1.6
 """What looks like skin by this factor less than certain gets its whole texture."""
 
@@ -83,9 +86,12 @@ class SkinDetail:
     ) -> NDArray[np.float32] | None:
         """What to add to `drawn` (h, w), which lies at (left, top) of `luma`, in sample values: (h, w) float32.
 
-        `luma` is the frame's, as the decoder gave it. None while too little skin is visible to know.
+        `luma` is the frame's, as the decoder gave it. None while too little skin is visible to know, and for tiny
+        faces.
         """
         scale = luma_from_crop.scale
+        if scale < _SMALLEST:
+            return None
         if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
             self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
             self._frames, self._skin, self._grain_share, self._texture = 0, None, None, []

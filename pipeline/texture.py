@@ -67,12 +67,12 @@ def quilt(
     wave = np.sin(np.pi * (np.arange(side) + 0.5) / side).astype(np.float32)
     window = np.outer(wave, wave)
     canvas = np.zeros((height + side, width + side), np.float32)
-    corner_limit = np.array([detail.shape[1] - side, detail.shape[0] - side])
-    for y in range(0, height + 1, side // 2):
-        for x in range(0, width + 1, side // 2):
-            place = chosen[random.integers(len(chosen))] - side / 2 + random.uniform(-side / 8, side / 8, 2)
-            left, top = np.clip(np.rint(place), 0, corner_limit).astype(int)
-            block = detail[top : top + side, left : left + side]
-            block = block[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
-            canvas[y : y + side, x : x + side] += window * block
+    places = [(x, y) for y in range(0, height + 1, side // 2) for x in range(0, width + 1, side // 2)]
+    sources = chosen[random.integers(len(chosen), size=len(places))] - side / 2
+    sources += random.uniform(-side / 8, side / 8, sources.shape)
+    corners = np.clip(np.rint(sources), 0, (detail.shape[1] - side, detail.shape[0] - side)).astype(int).tolist()
+    turns = random.choice((-1, 1), size=(len(places), 2)).tolist()
+    for (x, y), (left, top), (down, across) in zip(places, corners, turns, strict=True):
+        block = detail[top : top + side, left : left + side]
+        canvas[y : y + side, x : x + side] += window * block[::down, ::across]
     return normalised(split(canvas[side // 2 : side // 2 + height, side // 2 : side // 2 + width], len(energies)))

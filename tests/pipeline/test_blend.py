@@ -113,6 +113,13 @@ def test_any_size_and_any_turn_of_the_head(eyes_px: float, degrees: float) -> No
     assert psnr_in_hole(scene, painted(scene, Blend(detail=0))) > (29 if eyes_px < 20 else 36)
 
 
+@pytest.mark.parametrize("eyes_px", [4.0, 9.0, 13.5, 20.0])
+def test_tiny_faces_with_detail(eyes_px: float) -> None:
+    scene = replace(SMALL, eyes_px=eyes_px)
+    frames = list(Blend()(iter([with_patch(scene, index=index, spoil=soft) for index in range(3)])))
+    assert psnr_in_hole(scene, frames[-1].planes, index=2) > 22
+
+
 def test_a_colour_cast_is_met() -> None:
     assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0), cast)) > CAST_DB
     assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0, colour_limit=0), cast)) < 28
