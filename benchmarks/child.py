@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING
 from pipeline import assemble
 from pipeline.batch import Job
 from pipeline.config import Config, build
-from pipeline.decode import FileSource
-from pipeline.encode import FileSink
-from pipeline.encoders import Codec
 from pipeline.process import process
 from pipeline.runner import Pipeline
 
@@ -33,15 +30,7 @@ SAMPLE_EVERY = 250
 def ceiling(job: Job, config: Config) -> dict[str, object]:
     """Decode and encode alone, with the same source, sink, codec and preset as a whole run."""
     began = perf_counter()
-    source = FileSource(job.source)
-    sink = FileSink(
-        source,
-        job.target,
-        codec=Codec(config.output.codec),
-        quality=config.output.quality,
-        preset=config.output.preset,
-        overwrite=True,
-    )
+    source, sink = assemble.ends(job, config)
     sink.check()
     with Pipeline.from_source("decode", source).then("encode", sink).run() as run:
         frames = sum(1 for _ in run)

@@ -169,8 +169,8 @@ def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engin
     return engine
 
 
-def video(job: Job, config: Config, parts: Networks) -> Film:
-    """The pipeline from one video file to another. Nothing is opened yet."""
+def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
+    """What reads and what writes a video, as every run of it does, and a benchmark's that does nothing between."""
     source = FileSource(
         job.source, start=config.input.start, end=config.input.end, hardware=config.input.hardware_decoder
     )
@@ -183,6 +183,12 @@ def video(job: Job, config: Config, parts: Networks) -> Film:
         hardware=config.output.hardware_encoder,
         overwrite=config.output.overwrite,
     )
+    return source, sink
+
+
+def video(job: Job, config: Config, parts: Networks) -> Film:
+    """The pipeline from one video file to another. Nothing is opened yet."""
+    source, sink = ends(job, config)
     tally = Tally()
     # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
     follow = TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))

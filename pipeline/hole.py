@@ -65,14 +65,6 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float) -
     return Hole(alpha, covered, grown.astype(np.uint8, copy=False))
 
 
-def grown(mask: NDArray[np.float32], *, px: float) -> NDArray[np.float32]:
-    """`mask` (S, S) in [0, 1] reaching `px` pixels further, in place of the mask for a network that draws its hole."""
-    size = mask.shape[0]
-    small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)
-    wide = cv2.dilate(small, _disc(round(px * HOLE_SIZE / size)))
-    return cv2.resize(wide, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
-
-
 def _disc(radius: int) -> NDArray[np.uint8]:
     size = 2 * radius + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.uint8, copy=False)

@@ -12,7 +12,6 @@ from pipeline.blend import Blend
 from pipeline.errors import SourceError
 from pipeline.frames import Inpainted, Patch
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.hole import grown
 from pipeline.pixels import read_rgb
 from pipeline.samples import samples_of
 from tests.pipeline.masked_scenes import Scene, with_patch
@@ -55,6 +54,13 @@ def cast(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def soft(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     small = cv2.resize(crop, (112, 112), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+def grown(mask: NDArray[np.float32], *, px: float) -> NDArray[np.float32]:
+    """`mask` (S, S) in [0, 1] reaching `px` pixels further."""
+    size = 2 * int(np.ceil(px)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.dilate(mask, disc), np.float32)
 
 
 def reached(item: Inpainted, blend: Blend) -> NDArray[np.bool_]:

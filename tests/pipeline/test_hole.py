@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.geometry import CROP_SIZE
-from pipeline.hole import HOLE_SIZE, find_hole, grown
+from pipeline.hole import HOLE_SIZE, find_hole
 
 
 def square_mask(left: int = 96, top: int = 120, right: int = 160, bottom: int = 200) -> np.ndarray:
@@ -65,11 +65,3 @@ def test_the_box_holds_all_that_is_painted(grow: int) -> None:
     outside = hole.alpha.copy()
     outside[top // 2 : bottom // 2, left // 2 : right // 2] = 0
     assert not outside.any()
-
-
-def test_grown_reaches_as_far_as_asked() -> None:
-    wide = grown(square_mask(), px=10)
-    assert wide[160, 96 - 8] == 1
-    assert wide[160, 96 - 14] == 0
-    assert wide.dtype == np.float32
-    assert find_hole(wide, grow_px=1, feather_px=2).alpha.shape == (HOLE_SIZE, HOLE_SIZE)
