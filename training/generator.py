@@ -29,7 +29,11 @@ class GeneratorConfig:
 
 
 class ChannelSpatialAttention(nn.Module):
-    """Attention over channels, rows and columns at once: the features as one volume through a single 3x3x3 filter."""
+    """Attention over channels, rows and columns at once: the features as one volume through a single 3x3x3 filter.
+
+    The filter is run as three depthwise convolutions over neighbouring channels, which gives the same sums: runtimes
+    have no fast path for a 3-D convolution of one channel, and four of them took half of the generator's time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,8 +42,17 @@ class ChannelSpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        attention = torch.sigmoid(self.filter(x.unsqueeze(1))).squeeze(1)
-        return x + self.gain * x * attention
+        return x + self.gain * x * torch.sigmoid(self.filtered(x))
+
+    def filtered(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same: `filter` over the volume (C, H, W)."""
+        channels = x.shape[1]
+        nearby = functional.pad(x, (0, 0, 0, 0, 1, 1))  # (B, C + 2, H, W)
+        slices = self.filter.weight[0, 0].unbind()
+        return self.filter.bias + sum(
+            functional.conv2d(nearby[:, k : k + channels], kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
+            for k, kernel in enumerate(slices)
+        )
 
 
 class McsamBlock(nn.Module):

@@ -5,7 +5,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 from torch import nn
 
 from training.discriminator import PatchDiscriminator
-from training.generator import Generator, multiply_adds
+from training.generator import ChannelSpatialAttention, Generator, multiply_adds
 from training.segmenter import Segmenter
 
 
@@ -46,6 +46,14 @@ def test_what_is_under_the_mask_does_not_reach_the_generator() -> None:
         assert not torch.allclose(drawn, network(seen), atol=1e-3)
     assert drawn.shape == (1, 3, 256, 256)
     assert drawn.abs().max() <= 1
+
+
+def test_attention_is_one_filter_over_channels_rows_and_columns() -> None:
+    attention = shaken(ChannelSpatialAttention())
+    features = torch.randn(2, 12, 9, 7, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        volume = attention.filter(features.unsqueeze(1)).squeeze(1)
+        assert torch.allclose(attention.filtered(features), volume, atol=1e-5)
 
 
 def test_every_weight_of_the_generator_is_used() -> None:
