@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.geometry import CROP_SIZE
-from pipeline.hole import HOLE_SIZE, find_hole
+from pipeline.hole import find_hole
 
 
 def square_mask(left: int = 96, top: int = 120, right: int = 160, bottom: int = 200) -> np.ndarray:
