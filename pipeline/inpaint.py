@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.align import network_colours
 from pipeline.frames import Inpainted, Patch
+from pipeline.geometry import CROP_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +33,10 @@ def hole_of(mask: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def generator_input(crop: FaceCrop) -> NDArray[np.float32]:
     """(4, S, S): RGB in [-1, 1] and the hole in [0, 1]."""
-    colours = crop.image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1.0
-    return np.concatenate([colours, hole_of(crop.mask)[None]])
+    feed = np.empty((4, CROP_SIZE, CROP_SIZE), np.float32)
+    feed[:3] = network_colours([crop.image])[0]
+    feed[3] = hole_of(crop.mask)
+    return feed
 
 
 @dataclass(frozen=True)
