@@ -11,8 +11,6 @@ from pipeline.geometry import CROP_SIZE, face_crop
 from pipeline.pixels import read_crop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Track
@@ -28,14 +26,11 @@ def align(frame: Frame, track: Track) -> tuple[NDArray[np.uint8], Affine]:
     return read_crop(frame.planes, crop_from_frame, size=CROP_SIZE), crop_from_frame
 
 
-def network_colours(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """(N, 3, S, S) float32 in [-1, 1], as our networks take pictures, of N crops (S, S, 3) uint8, at least one."""
-    values = np.empty((len(images), 3, *images[0].shape[:2]), np.float32)
-    for image, planes in zip(images, values, strict=True):
-        for channel, plane in zip(cv2.split(image), planes, strict=True):  # a transposed copy takes ten times as long
-            np.multiply(channel, np.float32(1 / 127.5), out=plane)
-    values -= 1.0
-    return values
+def write_colours(image: NDArray[np.uint8], planes: NDArray[np.float32]) -> None:
+    """Write a crop (S, S, 3) uint8 as our networks take pictures: `planes` (3, S, S) float32 in [-1, 1]."""
+    for channel, plane in zip(cv2.split(image), planes, strict=True):  # a transposed copy takes ten times as long
+        np.multiply(channel, np.float32(1 / 127.5), out=plane)
+        plane -= 1.0
 
 
 def turned_away(track: Track) -> float:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.align import network_colours
+from pipeline.align import write_colours
 from pipeline.frames import Inpainted, Patch
 from pipeline.geometry import CROP_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,11 +31,12 @@ def hole_of(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.blur(cv2.dilate(likely, disc).astype(np.float32), (3, 3)), np.float32)
 
 
-def generator_input(crop: FaceCrop) -> NDArray[np.float32]:
-    """(4, S, S): RGB in [-1, 1] and the hole in [0, 1]."""
-    feed = np.empty((4, CROP_SIZE, CROP_SIZE), np.float32)
-    feed[:3] = network_colours([crop.image])[0]
-    feed[3] = hole_of(crop.mask)
+def generator_input(crops: Sequence[FaceCrop]) -> NDArray[np.float32]:
+    """(N, 4, S, S): RGB in [-1, 1] and the hole in [0, 1] of N crops."""
+    feed = np.empty((len(crops), 4, CROP_SIZE, CROP_SIZE), np.float32)
+    for crop, planes in zip(crops, feed, strict=True):
+        write_colours(crop.image, planes[:3])
+        planes[3] = hole_of(crop.mask)
     return feed
 
 
@@ -51,8 +52,7 @@ class Inpaint:
             if not cropped.crops:
                 yield Inpainted(cropped=cropped, patches=())
                 continue
-            feed = np.stack([generator_input(crop) for crop in cropped.crops])
-            faces = self.engine.run({"crop_and_mask": feed})["face"]
+            faces = self.engine.run({"crop_and_mask": generator_input(cropped.crops)})["face"]
             images = (
                 np.clip(np.rint((np.asarray(faces, np.float32) + 1.0) * 127.5), 0, 255)
                 .astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.align import align, network_colours, turned_away
+from pipeline.align import align, write_colours, turned_away
 from pipeline.frames import Cropped, FaceCrop, Left, Tracked
 from pipeline.geometry import CROP_SIZE
 
@@ -86,7 +86,8 @@ class Segment:
         if not images:
             return np.zeros((0, CROP_SIZE, CROP_SIZE), np.float32)
         size = (INPUT_SIZE, INPUT_SIZE)
-        small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False) for image in images]
-        feed = network_colours(small)
+        feed = np.empty((len(images), 3, *size), np.float32)
+        for image, planes in zip(images, feed, strict=True):
+            write_colours(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), planes)
         masks = self.engine.run({"crop": feed})["mask"]
         return np.stack([cv2.resize(mask[0], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR) for mask in masks])
