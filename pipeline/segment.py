@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.align import align, write_colours, turned_away
+from pipeline.align import align, turned_away, write_colours
 from pipeline.frames import Cropped, FaceCrop, Left, Tracked
 from pipeline.geometry import CROP_SIZE
 
