@@ -157,11 +157,10 @@ def networks(config: Config) -> Iterator[Networks]:
 
 
 def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engine:
-    kind, _, index = config.device.partition(":")
     engine = select.load(
         network,
         engine=config.engine,
-        device=Device(kind, int(index or 0)),
+        device=Device.named(config.device),
         precision=Precision(config.precision),
         threads=config.threads,
     )

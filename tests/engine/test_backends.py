@@ -30,6 +30,7 @@ def load(name: str, network: Network, precision: Precision = Precision.AUTO, *, 
     reason = select.backend(name).missing()
     if reason is not None:
         pytest.skip(reason)
+    device = device or Device.named(select.backend(name).offer().devices[0].split()[0])
     try:
         return select.load(network, engine=name, device=device, precision=precision, threads=1)
     except BackendMissing as error:

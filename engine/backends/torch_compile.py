@@ -1,0 +1,57 @@
+"""PyTorch through `torch.compile`: the reference's graph, fused and compiled for the CPU or for CUDA.
+
+The first run of each picture size compiles, which takes seconds to minutes, and needs a C++ compiler (CPU) or Triton
+(CUDA). The batch stays open from the second batch size on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from engine.backends import torch as reference
+from engine.interface import read_interface
+from engine.recast import recast
+
+if TYPE_CHECKING:
+    from engine.spec import Device, Network, Offer, Precision
+
+NAME = "torch_compile"
+COMPILERS = ("g++", "c++", "clang++", "cl")
+
+
+def missing() -> str | None:
+    """Why `torch.compile` can't run here, or None."""
+    return reference.missing()
+
+
+def offer() -> Offer:
+    """Version, devices and precisions."""
+    return reference.offer()
+
+
+def load(network: Network, *, device: Device, precision: Precision, threads: int) -> reference.TorchEngine:
+    """Make `network` ready to be compiled at its first run.
+
+    Raises `BackendMissing` as the reference does, and where the compiler for `device` is absent; `EngineError` when the
+    file is broken or has an operator that is not known here.
+    """
+    reason = missing() or _no_compiler(device)
+    chosen = reference.prepare(NAME, reason, network, device, precision)
+    interface = read_interface(network)
+    import torch
+
+    from engine.torch_graph import read_graph
+
+    graph = read_graph(recast(network, chosen), interface, device)
+    # One program for every batch would be slower for the batch of one, which nearly every frame needs.
+    compiled = torch.compile(graph, dynamic=None)
+    return reference.TorchEngine(network, interface, device, compiled, name=NAME, precision=chosen, threads=threads)
+
+
+def _no_compiler(device: Device) -> str | None:
+    if device.kind == "cpu" and not any(shutil.which(name) for name in COMPILERS):
+        cure = "install Visual Studio's build tools" if sys.platform == "win32" else "apt install g++"
+        return f"needs a C++ compiler: {cure}"
+    return None
