@@ -331,13 +331,16 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.detectors import DEFAULT, detector_file
     from pipeline.report import write_json
 
-    given = options.compute_capability
+    given, precision = options.compute_capability, Precision(options.precision)
+    ours = [models.shipped(name, precision=precision) for name in models.names()]
+    # The detector is not ours and has no version in int8; a run uses it with auto then.
+    finder = [] if precision is Precision.INT8 else [detector_file(DEFAULT).network()]
     built = []
     for each in ahead.build_all(
         options.engine,
-        [detector_file(DEFAULT).network(), *(models.shipped(name) for name in models.names())],
+        [*finder, *ours],
         options.output,
-        precision=Precision(options.precision),
+        precision=precision,
         capabilities=ahead.capabilities_of(given) if given else (),
         time_limit_seconds=options.time_limit,
     ):

@@ -141,9 +141,14 @@ def networks(config: Config) -> Iterator[Networks]:
     not the one known, and `EngineError` when it can't be compiled or what was asked for can't run here.
     """
     file = detector_file(config.faces.detector)
-    files = (file.network(), models.shipped("segmenter"), models.shipped("generator"))
+    precision = Precision(config.engine.precision)
+    # The detector is not ours and has no version in int8.
+    of_detector = Precision.AUTO if precision is Precision.INT8 else precision
+    ours = [models.shipped(name, precision=precision) for name in ("segmenter", "generator")]
+    files = (file.network(), *ours)
     with ExitStack() as stack:
-        engines = [_compiled(network, config.engine, stack) for network in files]
+        engines = [_compiled(files[0], config.engine, of_detector, stack)]
+        engines += [_compiled(network, config.engine, precision, stack) for network in ours]
         finder, segmenter, generator = engines
         yield Networks(
             detector=file.detector(
@@ -156,12 +161,12 @@ def networks(config: Config) -> Iterator[Networks]:
         )
 
 
-def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engine:
+def _compiled(network: Network, config: EngineConfig, precision: Precision, stack: ExitStack) -> Engine:
     engine = select.load(
         network,
         engine=config.engine,
         device=Device.named(config.device),
-        precision=Precision(config.precision),
+        precision=precision,
         threads=config.threads,
     )
     stack.callback(engine.close)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from engine.spec import Device, Network, Offer, Precision
 
 NAME = "torch_compile"
-COMPILERS = ("g++", "c++", "clang++", "cl")
+COMPILER = "inductor"
+"""What `torch.compile` hands the graphs to that it captured."""
+CXX = ("g++", "c++", "clang++", "cl")
 
 
 def missing() -> str | None:
@@ -46,12 +48,12 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
     graph = read_graph(recast(network, chosen), interface, device)
     # One program for every batch would be slower for the batch of one, which nearly every frame needs.
-    compiled = torch.compile(graph, dynamic=None)
+    compiled = torch.compile(graph, dynamic=None, backend=COMPILER)
     return reference.TorchEngine(network, interface, device, compiled, name=NAME, precision=chosen, threads=threads)
 
 
 def _no_compiler(device: Device) -> str | None:
-    if device.kind == "cpu" and not any(shutil.which(name) for name in COMPILERS):
+    if device.kind == "cpu" and not any(shutil.which(name) for name in CXX):
         cure = "install Visual Studio's build tools" if sys.platform == "win32" else "apt install g++"
         return f"needs a C++ compiler: {cure}"
     return None

@@ -25,6 +25,15 @@ TOLERANCES = {Precision.F32: 1e-4, Precision.FP16: 5e-3, Precision.BF16: 3e-2}
 """How far an output in [0, 1] may be from the reference's: bfloat16 keeps 8 bits of a number, float16 keeps 11."""
 
 
+@pytest.fixture(autouse=True)
+def captured_graphs_are_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.compile` takes minutes for all that is asked here; that it captures the graphs is seen without."""
+    if os.environ.get("BAREFACED_TEST_COMPILER") != "1":
+        from engine.backends import torch_compile
+
+        monkeypatch.setattr(torch_compile, "COMPILER", "eager")
+
+
 def load(name: str, network: Network, precision: Precision = Precision.AUTO, *, device: Device | None = None) -> Engine:
     """The network on one backend; skips with its reason where it can't run here."""
     reason = select.backend(name).missing()
