@@ -149,25 +149,33 @@ def _rows(plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: float 
             feeds = {engine.inputs[0].name: faces.feed(name, batch)}
             psnr = verify(variant, name, engine.run(feeds), feeds, faces.holes[:batch])
             times = _times(engine, feeds, plan.seconds)
-            shapes = {key: value.shape for key, value in feeds.items()}
-            work = multiply_adds(_network(name, Precision.F32) or network, shapes)
-            median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
-            gflops = 2e-6 * work / median
+            work = multiply_adds(
+                _network(name, Precision.F32) or network, {key: value.shape for key, value in feeds.items()}
+            )
             yield {
                 "network": name,
                 **_told(variant),
                 "description": engine.description,
                 "batch": batch,
-                "runs": len(times),
-                "median_ms": round(median, 3),
-                "p95_ms": round(p95, 3),
-                "p99_ms": round(p99, 3),
-                "median_ms_per_face": round(median / batch, 3),
                 "psnr_db": round(psnr, 1),
-                "gmacs": round(work / 1e9, 3),
-                "gflops": round(gflops, 1),
-                "ceiling_share": ceiling and round(gflops / ceiling, 3),
+                **_figures(times, batch, work, ceiling),
             }
+
+
+def _figures(times: list[float], batch: int, work: int, ceiling: float | None) -> dict[str, object]:
+    """What the milliseconds of runs of `batch` faces and `work` multiply-adds come to."""
+    median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
+    gflops = 2e-6 * work / median
+    return {
+        "runs": len(times),
+        "median_ms": round(median, 3),
+        "p95_ms": round(p95, 3),
+        "p99_ms": round(p99, 3),
+        "median_ms_per_face": round(median / batch, 3),
+        "gmacs": round(work / 1e9, 3),
+        "gflops": round(gflops, 1),
+        "ceiling_share": ceiling and round(gflops / ceiling, 3),
+    }
 
 
 def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mapping[str, Array], holes: Array) -> float:

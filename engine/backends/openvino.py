@@ -213,7 +213,7 @@ class OpenVinoEngine:
         return program
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> _Program:
-        """From the cache, which takes a fifth of the time, or compiled and kept."""
+        """From the cache, which takes a fraction of the time, or compiled and kept."""
         if self._core is None:
             raise EngineError(f"engine {NAME} of {self._network.name} is closed")
         cache, label = Cache.default(), self._label(self._core, shapes)
