@@ -1,7 +1,7 @@
 """PyTorch through `torch.compile`: the reference's graph, fused and compiled for the CPU or for CUDA.
 
-The first run of each picture size compiles, which takes seconds to minutes, and needs a C++ compiler (CPU) or Triton
-(CUDA). The batch stays open from the second batch size on.
+The first run compiles, for every batch at once, which takes seconds to minutes and needs a C++ compiler (CPU) or
+Triton (CUDA); a network whose picture size is open is compiled for each size that it meets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from engine.recast import recast
 
 if TYPE_CHECKING:
     from engine.spec import Device, Network, Offer, Precision
+    from engine.torch_programs import Feeds, Function
 
 NAME = "torch_compile"
 COMPILER = "inductor"
@@ -45,11 +46,16 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     import torch
 
     from engine.torch_graph import read_graph
+    from engine.torch_programs import Programs
+
+    def compiled(program: torch.export.ExportedProgram, _feeds: Feeds, open_batch: bool) -> Function:  # noqa: FBT001
+        # Whole or not at all: a graph in pieces would run in part as the reference does, and nobody would know.
+        function: Function = torch.compile(program.module(), dynamic=open_batch, fullgraph=True, backend=COMPILER)
+        return function
 
     graph = read_graph(recast(network, chosen), interface, device)
-    # One program for every batch would be slower for the batch of one, which nearly every frame needs.
-    compiled = torch.compile(graph, dynamic=None, backend=COMPILER)
-    return reference.TorchEngine(network, interface, device, compiled, name=NAME, precision=chosen, threads=threads)
+    programs = Programs(graph, interface, compiler=compiled)
+    return reference.TorchEngine(network, interface, device, programs, name=NAME, precision=chosen, threads=threads)
 
 
 def _no_compiler(device: Device) -> str | None:
