@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,8 @@ def matrix_product(precision: Precision) -> tuple[Network, dict[str, Array], int
     weights = draw.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
     if precision is Precision.INT8:
         constants = [
-            _tensor("step", FLOAT, np.float32(1 / 127)),
-            _tensor("zero", INT8, np.int8(0)),
+            _tensor("step", FLOAT, np.array(1 / 127, np.float32)),
+            _tensor("zero", INT8, np.array(0, np.int8)),
             _tensor("w", INT8, np.round(weights * 127).astype(np.int8)),
         ]
         nodes = [
@@ -91,9 +90,8 @@ def _node(operator: str, inputs: Sequence[str], output: str) -> bytes:
 
 
 def _tensor(name: str, kind: int, values: Array) -> bytes:
-    raw = struct.pack("<f", values) if values.ndim == 0 and kind == FLOAT else values.tobytes()
     sizes = b"".join(_field(1, size) for size in values.shape)
-    return sizes + _field(2, kind) + _field(8, name.encode()) + _field(9, raw)
+    return sizes + _field(2, kind) + _field(8, name.encode()) + _field(9, values.tobytes())
 
 
 def _matrix(name: str) -> bytes:

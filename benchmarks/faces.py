@@ -13,8 +13,7 @@ from pipeline.align import write_colours
 from pipeline.demo.clip import FRAME_RATE, draw_frames
 from pipeline.demo.motion import frame_from_portrait, warped
 from pipeline.demo.portrait import LANDMARKS, mask_alpha
-from pipeline.frames import Landmarks
-from pipeline.geometry import CROP_SIZE, face_crop
+from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
 from pipeline.inpaint import hole_of
 from pipeline.segment import INPUT_SIZE
 
@@ -60,7 +59,7 @@ def moments(count: int) -> Faces:
         crop_from_frame = face_crop(Landmarks(place.apply(LANDMARKS).astype(np.float32))).matrix
         size = (CROP_SIZE, CROP_SIZE)
         crop = cv2.warpAffine(drawn[index], crop_from_frame, size, borderMode=cv2.BORDER_REFLECT_101)
-        mask = cv2.warpAffine(alpha, crop_from_frame, size).astype(np.float32) / 255
+        mask = cv2.warpAffine(alpha, crop_from_frame, size).astype(np.float32) / np.float32(255)
         frames.append(drawn[index].transpose(2, 0, 1)[::-1].astype(np.float32) - 120)
         small.append(_colours(cv2.resize(crop, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)))
         crops.append(np.concatenate([_colours(crop), hole_of(mask)[None]]))

@@ -75,7 +75,8 @@ def compile_plan(
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(definition, logger)
     if not parser.parse(recast(network, precision).onnx):
-        refused = "; ".join(parser.get_error(place).desc() for place in range(parser.num_errors))
+        errors = [parser.get_error(place) for place in range(parser.num_errors)]
+        refused = "; ".join(f"{error.node_operator()} {error.node_name()}: {error.desc()}" for error in errors)
         raise EngineError(f"{trt.__name__} can't read {network.name}: {refused[:400]}")
     _check_definition(trt, definition, network)
     config = builder.create_builder_config()

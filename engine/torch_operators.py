@@ -197,10 +197,11 @@ def _quantize(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def _dequantize(inputs: list[Any], attributes: Attributes) -> Tensor:
-    data, scale, zero = (*inputs, None)[:3]
+    values, scale, zero = (*inputs, None)[:3]
+    data = torch.as_tensor(values).to(scale.device)  # a bias in whole numbers looks like one that describes sizes
     axis = attributes.get("axis", 1) % max(data.ndim, 1)
     moved: Tensor = data.to(scale.dtype)
-    moved = moved if zero is None else moved - _along(zero.to(scale.dtype), data, axis)
+    moved = moved if zero is None else moved - _along(torch.as_tensor(zero).to(scale), data, axis)
     return moved * _along(scale, data, axis)
 
 
