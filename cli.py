@@ -332,9 +332,10 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.report import write_json
 
     given, precision = options.compute_capability, Precision(options.precision)
-    ours = [models.shipped(name, precision=precision) for name in models.names()]
-    # The detector is not ours and has no version in int8; a run uses it with auto then.
-    finder = [] if precision is Precision.INT8 else [detector_file(DEFAULT).network()]
+    names, finder = models.names(), [detector_file(DEFAULT).network()]
+    if precision is Precision.INT8:  # those that have no version in int8 are run in auto's precision, and built for it
+        names, finder = tuple(filter(models.has_int8, names)) or names, []
+    ours = [models.shipped(name, precision=precision) for name in names]
     built = []
     for each in ahead.build_all(
         options.engine,

@@ -142,13 +142,14 @@ def networks(config: Config) -> Iterator[Networks]:
     """
     file = detector_file(config.faces.detector)
     precision = Precision(config.engine.precision)
+    names = ("segmenter", "generator")
+    kinds = [_precision_of(name, precision, names) for name in names]
     # The detector is not ours and has no version in int8.
-    of_detector = Precision.AUTO if precision is Precision.INT8 else precision
-    ours = [models.shipped(name, precision=precision) for name in ("segmenter", "generator")]
+    kinds.insert(0, Precision.AUTO if precision is Precision.INT8 else precision)
+    ours = [models.shipped(name, precision=kind) for name, kind in zip(names, kinds[1:], strict=True)]
     files = (file.network(), *ours)
     with ExitStack() as stack:
-        engines = [_compiled(files[0], config.engine, of_detector, stack)]
-        engines += [_compiled(network, config.engine, precision, stack) for network in ours]
+        engines = [_compiled(network, config.engine, kind, stack) for network, kind in zip(files, kinds, strict=True)]
         finder, segmenter, generator = engines
         yield Networks(
             detector=file.detector(
@@ -159,6 +160,13 @@ def networks(config: Config) -> Iterator[Networks]:
             hashes={network.name: network.sha256 for network in files},
             description=", ".join(dict.fromkeys(engine.description for engine in engines)),
         )
+
+
+def _precision_of(name: str, asked: Precision, names: tuple[str, ...]) -> Precision:
+    """What a network of ours is loaded in: int8 where it has such a version, and auto where only others have one."""
+    if asked is not Precision.INT8 or models.has_int8(name) or not any(map(models.has_int8, names)):
+        return asked
+    return Precision.AUTO
 
 
 def _compiled(network: Network, config: EngineConfig, precision: Precision, stack: ExitStack) -> Engine:

@@ -112,7 +112,7 @@ class EngineConfig:
     precision: str = setting(
         "auto",
         Choice(PRECISIONS),
-        "in what numbers; auto: the fastest the device has; int8: segmenter and generator, the detector as with auto",
+        "in what numbers; auto: the fastest the device has; int8: for networks that have such a version",
     )
     threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
 

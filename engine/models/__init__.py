@@ -95,11 +95,16 @@ def shipped(name: str, folder: Traversable = PACKAGE, *, precision: Precision = 
     if precision is not Precision.INT8:
         return _checked(name, folder)
     version = name + INT8
-    if not folder.joinpath(f"{version}.json").is_file():
+    if not has_int8(name, folder):
         raise CheckpointError(f"{name} has no int8 version here: {MAKE_INT8}, or use another precision")
     if manifest(version, folder).quantised_from != manifest(name, folder).sha256:
         raise CheckpointError(f"{version}.onnx was made of another {name}.onnx: {MAKE_INT8}")
     return replace(_checked(version, folder), name=name)
+
+
+def has_int8(name: str, folder: Traversable = PACKAGE) -> bool:
+    """Whether there is an int8 version of the network called `name`."""
+    return folder.joinpath(f"{name}{INT8}.json").is_file()
 
 
 def _checked(name: str, folder: Traversable) -> Network:

@@ -95,6 +95,7 @@ def test_an_int8_version_goes_under_the_networks_own_name(tmp_path: Path) -> Non
     told |= {"name": "detector.int8", "quantised_from": network.sha256}
     (tmp_path / "detector.int8.json").write_text(json.dumps(told))
     (tmp_path / "detector.int8.onnx").write_bytes(network.onnx)
+    assert models.has_int8("detector", tmp_path)
     assert models.names(tmp_path) == ("detector",)
     assert models.shipped("detector", tmp_path, precision=Precision.INT8).name == "detector"
     assert models.manifest("detector.int8", tmp_path).quantised_from == network.sha256
