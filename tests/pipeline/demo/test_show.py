@@ -75,4 +75,4 @@ def test_a_label_changes_its_corner_alone() -> None:
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="can't be made"):
-        show.show(tmp_path / "file" / "demo", watcher=None, say=print)  # type: ignore[arg-type]
+        show.show(tmp_path / "file" / "demo", settings={}, watcher=None, say=print)  # type: ignore[arg-type]
