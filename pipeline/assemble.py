@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
+
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.blend import Blend
@@ -216,11 +218,15 @@ def faces(
     follow: Stage[Detected, Tracked],
 ) -> Pipeline[Frame]:
     """`frames` with their masks taken off: the same frames, at the same times, in the same order."""
+    # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
+    cv2.setNumThreads(1)
+    segment, inpaint = Segment(parts.segmenter), Inpaint(parts.generator)
     blended = (
         frames.then("detect", Detect(parts.detector, every=config.faces.detect_every))
         .then("track", follow)
-        .then("segment", Segment(parts.segmenter))
-        .then("inpaint", _joined(Inpaint(parts.generator), tally))
+        .then("align", segment.ask)
+        .then("segment", _joined(segment.answer, inpaint.ask))
+        .then("inpaint", _joined(inpaint.answer, tally))
         .then("smooth", Smooth())
         .then("blend", Blend())
     )
