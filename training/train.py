@@ -1,4 +1,6 @@
-"""The training loop in full view: `python -m training.train generator|segmenter --crops DIR --run DIR`.
+"""The training loop in full view: `python -m training.train trunk|generator|segmenter --crops DIR --run DIR`.
+
+The generator is trained in two runs: its trunk alone on small crops, then the whole, warm from that.
 
 A run resumes from its last checkpoint when the folder has one. The log is JSON lines; sample sheets are PNGs beside it.
 """
@@ -21,10 +23,11 @@ from torch.nn import functional
 
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
+from pipeline.segment import INPUT_SIZE
 from training import losses
 from training.data import Faces, Masked, batches, draw_sample, read_textures
 from training.discriminator import PatchDiscriminator
-from training.generator import Generator
+from training.generator import Generator, Trunk
 from training.optimisers import OPTIMISERS
 from training.segmenter import Segmenter
 
@@ -34,7 +37,7 @@ class TrainConfig:
     """One run's settings."""
 
     network: str
-    """`generator` or `segmenter`."""
+    """`trunk` (the generator's), `generator` or `segmenter`."""
     crops: Path
     """Folder of stored crops: `train` and `val`, and `sharp` mixed in where present."""
     run: Path
@@ -79,6 +82,11 @@ def grown(hole: Tensor, pixels: int) -> Tensor:
 def picture(x: Tensor) -> Tensor:
     """uint8 to [-1, 1]."""
     return x.float() / 127.5 - 1
+
+
+def segmenter_sized(x: Tensor) -> Tensor:
+    """(B, C, S, S) at the size of the segmenter's input."""
+    return functional.avg_pool2d(x, x.shape[-1] // INPUT_SIZE)
 
 
 class GeneratorLoss:
@@ -158,8 +166,7 @@ class SegmenterLoss:
     ) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch and its term for the log; the same at every `part` of the run."""
         del part
-        crop = functional.avg_pool2d(picture(batch[0]), 2)
-        alpha = functional.avg_pool2d(batch[2].float() / 255, 2)
+        crop, alpha = segmenter_sized(picture(batch[0])), segmenter_sized(batch[2].float() / 255)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network.logits(crop)
         loss = losses.segmentation(logits.float(), alpha)
@@ -183,12 +190,12 @@ def validate(
     """Scores on the fixed samples, and a sheet of the first of them."""
     masked, truth, alpha = picture(samples[0]), picture(samples[1]), samples[2].float() / 255
     if config.network == "segmenter":
-        guess = torch.cat([network(functional.avg_pool2d(part, 2)) for part in masked.split(16)])
-        want = functional.avg_pool2d(alpha, 2) > 0.5
+        guess = torch.cat([network(segmenter_sized(part)) for part in masked.split(16)])
+        want = segmenter_sized(alpha) > 0.5
         found = guess > 0.5
         worn = want.flatten(1).any(1)
         iou = (found & want).sum((1, 2, 3)) / (found | want).sum((1, 2, 3)).clamp(min=1)
-        shown = functional.interpolate(guess, scale_factor=2) * 2 - 1
+        shown = functional.interpolate(guess, masked.shape[2:]) * 2 - 1
         write_sheet(config.run / f"sheet-{step:06d}.png", [masked, shown.expand(-1, 3, -1, -1)])
         return {
             "iou": iou[worn].mean().item(),
@@ -230,17 +237,20 @@ def restore(path: Path) -> dict[str, object]:
     return state
 
 
+NETWORKS: dict[str, type[nn.Module]] = {"trunk": Trunk, "generator": Generator, "segmenter": Segmenter}
+
+
 def train(config: TrainConfig) -> None:
     """Run to `config.steps`, resuming where the folder's checkpoint stands."""
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
-    network: nn.Module = Generator() if config.network == "generator" else Segmenter()
+    network = NETWORKS[config.network]()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # a sixth less time a step: the CPU's fast kernels want channels last
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    loss_of = GeneratorLoss(config) if config.network == "generator" else SegmenterLoss()
+    loss_of = SegmenterLoss() if config.network == "segmenter" else GeneratorLoss(config)
     smooth = copy.deepcopy(network).requires_grad_(requires_grad=False)
     optimiser = OPTIMISERS[config.optimiser](network, config.rate)
     checkpoint, step = config.run / "checkpoint.pt", 0
@@ -253,7 +263,9 @@ def train(config: TrainConfig) -> None:
         torch.set_rng_state(state["rng"])
         step = state["step"]
     elif config.warm is not None:
-        network.load_state_dict(restore(config.warm)["smooth"])
+        warm = restore(config.warm)
+        of_trunk = config.network == "generator" and warm["config"]["network"] == "trunk"
+        (network.trunk if of_trunk else network).load_state_dict(warm["smooth"])
         smooth.load_state_dict(network.state_dict())
     sets = [(Faces.read(config.crops, "train"), 0.9)]
     if (config.crops / "sharp.npz").exists():
@@ -310,7 +322,7 @@ def train(config: TrainConfig) -> None:
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=["generator", "segmenter"])
+    parser.add_argument("network", choices=list(NETWORKS))
     for name, kind in (("crops", Path), ("run", Path)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     for name, kind in (
