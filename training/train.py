@@ -30,6 +30,7 @@ from training.discriminator import PatchDiscriminator
 from training.generator import Generator, Trunk
 from training.optimisers import OPTIMISERS
 from training.segmenter import Segmenter
+from training.stored_weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class TrainConfig:
     perceptual: float = 0.15
     adversarial: float = 0.012
     warm: Path | None = None
-    """Network weights to start from when the run is new."""
+    """A checkpoint or an exported network to start from when the run is new."""
     samples: int = 96
     """Validation faces."""
     every: int = 500
@@ -237,6 +238,21 @@ def restore(path: Path) -> dict[str, object]:
     return state
 
 
+def begin_warm(network: nn.Module, path: Path) -> None:
+    """Give `network` the weights of a checkpoint, of a trunk's checkpoint, or of an exported network.
+
+    Raises `CheckpointError` when `path` is none of these or is of another network.
+    """
+    weights = read_weights(path) if path.suffix == ".onnx" else restore(path)["smooth"]
+    wanted = network.state_dict().keys()
+    if isinstance(network, Generator) and weights.keys() == network.trunk.state_dict().keys():
+        network.trunk.load_state_dict(weights)
+    elif missing := sorted(wanted - weights.keys()):
+        raise CheckpointError(f"{path} holds no {missing[0]}: it is of another network than {type(network).__name__}")
+    else:
+        network.load_state_dict({name: weights[name] for name in wanted})
+
+
 NETWORKS: dict[str, type[nn.Module]] = {"trunk": Trunk, "generator": Generator, "segmenter": Segmenter}
 
 
@@ -263,9 +279,7 @@ def train(config: TrainConfig) -> None:
         torch.set_rng_state(state["rng"])
         step = state["step"]
     elif config.warm is not None:
-        warm = restore(config.warm)
-        of_trunk = config.network == "generator" and warm["config"]["network"] == "trunk"
-        (network.trunk if of_trunk else network).load_state_dict(warm["smooth"])
+        begin_warm(network, config.warm)
         smooth.load_state_dict(network.state_dict())
     sets = [(Faces.read(config.crops, "train"), 0.9)]
     if (config.crops / "sharp.npz").exists():

@@ -75,6 +75,28 @@ def test_run_begins_warm_from_another_run(crops: Path) -> None:
     assert all(torch.equal(weights[name], warmed[name]) for name in weights)
 
 
+def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
+    train(config(crops, "generator", 1))
+    export(crops / "generator", crops / "models")
+    again = replace(config(crops, "generator", 1), run=crops / "again", rate=0.0)
+    train(replace(again, warm=crops / "models" / "generator.onnx"))
+    before, after = restore(crops / "generator" / "checkpoint.pt")["smooth"], restore(again.run / "checkpoint.pt")
+    for name, weight in before.items():
+        assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
+
+
+def test_weights_of_another_network_are_refused(crops: Path) -> None:
+    train(config(crops, "segmenter", 1))
+    other = replace(config(crops, "generator", 1), warm=crops / "segmenter" / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="another network than Generator"):
+        train(other)
+    for number, content in enumerate((b"", b"not a network")):
+        path = crops / f"{number}.onnx"
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{number}\.onnx"):
+            train(replace(other, warm=path))
+
+
 def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
     small = replace(config(crops, "trunk", 2), size=128)
     train(small)
