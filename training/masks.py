@@ -280,6 +280,16 @@ def folds(kind: Kind, u: Floats, v: Floats, rng: Rng) -> Floats:
     return np.asarray(light + rng.uniform(0, 0.05) * rng.standard_normal(u.shape), np.float32)
 
 
+def beyond_the_cheek(paint: Floats, mesh: Floats, rng: Rng) -> Floats:
+    """The paint (size, size, 3) where it stands beyond the face's outline: in another light, and its pale inside."""
+    outline_points = [mesh[i, :2] for i in (*RIGHT_JAW, *LEFT_JAW[-2::-1])]
+    face = np.zeros(paint.shape[:2], np.uint8)
+    cv2.fillPoly(face, [np.rint(np.array(outline_points) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    beyond = cv2.GaussianBlur(1 - face.astype(np.float32) / 255, (0, 0), 1.0)[..., None]
+    pale = paint + (rng.uniform(0.6, 1.0) - paint) * rng.uniform(0, 0.9)
+    return np.asarray(paint * (1 - beyond) + pale * rng.uniform(0.6, 1.7) * beyond, np.float32)
+
+
 def straps(cover: Floats, top: Floats, bottom: Floats, mesh: Floats, kind: Kind, rng: Rng) -> Floats:
     """(size, size) coverage of the straps from the mask's corners to the ears or round the head."""
     lines = np.zeros(cover.shape, np.uint8)
@@ -338,6 +348,8 @@ def draw(
     if kind is Kind.RESPIRATOR and rng.random() < 0.4:
         paint = valve(paint, u, v, rng)
     paint = paint * folds(kind, u, v, rng)[..., None]
+    if kind not in (Kind.GAITER, Kind.SCARF) and rng.random() < 0.6:
+        paint = beyond_the_cheek(paint, mesh, rng)
     band = straps(cover, top, bottom, mesh, kind, rng)
     strap_colour = (
         base_colour(Kind.RESPIRATOR, rng)
