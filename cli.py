@@ -13,7 +13,7 @@ from pipeline import flags, manual
 from pipeline.errors import BarefacedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pipeline.batch import Job
     from pipeline.config import Config
@@ -58,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_engines(commands)
     _add_bench(commands)
-    for command in commands.choices.values():
+    evaluations = _add_evaluate(commands)
+    for command in (*commands.choices.values(), *evaluations.choices.values()):
         _add_loudness(command)
     return parser
 
@@ -164,6 +165,49 @@ def _add_bench(commands: Commands) -> None:
     parser.add_argument(
         "--frames", type=int, default=180, metavar="N", help="length (default: 180; 10000 shows that memory stays flat)"
     )
+
+
+def _add_evaluate(commands: Commands) -> Commands:
+    parser = commands.add_parser("evaluate", help="how good the drawn faces are", description=manual.EVALUATE)
+    what = parser.add_subparsers(title="what is evaluated", metavar="WHAT", required=True)
+    generator = _add(
+        what,
+        "generator",
+        _evaluate_generator,
+        summary="drawn faces against the true ones, photo by photo",
+        description=manual.EVALUATE_GENERATOR,
+    )
+    photos = generator.add_mutually_exclusive_group(required=True)
+    photos.add_argument("--data", type=Path, metavar="DIR", help="photos of bare faces, on which masks are drawn")
+    photos.add_argument("--pairs", type=Path, metavar="DIR", help="truth/NAME.jpg, mask/NAME.png, paint/NAME.jpg")
+    generator.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    generator.add_argument("--limit", type=_at_least_one, metavar="N", help="only the first N photos")
+    generator.add_argument(
+        "--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them"
+    )
+    generator.add_argument(
+        "--fast", action="store_true", help="without perceptual distance and identity, which take most of the time"
+    )
+    generator.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    generator.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
+    )
+    _add_engine(generator)
+    return what
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    """The two settings of a run that an evaluation takes too."""
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="runs the networks (default: auto)")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads of each network; 0: its choice"
+    )
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def _set_up_logging(loudness: int) -> None:
@@ -300,6 +344,40 @@ def _bench(options: argparse.Namespace) -> int:
         measured = pipeline.measure(plan, say=say)
     if options.json:
         write_json(measured, options.json)
+    return 0
+
+
+def _evaluate_generator(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    learned = () if options.fast else ("torch", "stlpips_pytorch", "dlib", "face_recognition_models")
+    require("evaluate generator", "onnx", "skimage", *learned)
+    from tqdm import tqdm
+
+    from pipeline.report import write_json
+    from training import evaluate
+    from training.judge import Judge
+    from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
+    from training.product import product
+
+    def counted(numbers: Iterable[int]) -> Iterable[int]:
+        yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
+
+    photos: MaskedPhotos
+    if options.pairs is not None:
+        photos = FixedPairs.of(options.pairs, limit=options.limit)
+    else:
+        photos = DrawnPairs.of(options.data, seed=options.mask_seed, limit=options.limit)
+    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+        judge = Judge(parts, learned=not options.fast)
+        marks, fates = evaluate.score(photos, parts, judge, {}, counted=counted)
+        scores = evaluate.summary(marks, fates, parts)
+        if options.sheet:
+            evaluate.sheet(options.sheet, marks, photos, parts)
+    if options.json:
+        write_json(scores, options.json)
+    if options.json != "-":
+        print(evaluate.table(scores))
     return 0
 
 

@@ -63,3 +63,19 @@ Measures on this machine, with the demo's clip, one masked face, file to file.
   pipeline   frames per second at three sizes, beside decoding and encoding alone as the ceiling
   peers      the same clip through deface 1.5.0, which is installed in an environment of its own
 """
+
+EVALUATE = """\
+Compares what is drawn with what was hidden, where that is known. For those who train the networks:
+it needs `make setup EXTRAS=training`. How each figure comes about is in docs/evaluation.md.
+"""
+
+EVALUATE_GENERATOR = """\
+Takes the masks off in photos whose bare faces are known, by the product's own path (detect, align,
+draw, paste back), once with the true mask and once with the segmenter's, and compares with the truth
+at 256x256: SSIM, PSNR and grey L1 of the whole picture, PSNR and SSIM inside the hole, a learned
+perceptual distance, and a recogniser's cosine to the true face.
+
+  barefaced evaluate generator --pairs eval_pairs --json scores.json --sheet scores.png
+  barefaced evaluate generator --data photos --mask-seed 7        masks drawn by us, the five kinds in turn
+  barefaced evaluate generator --pairs eval_pairs --models runs/models --limit 40 --fast
+"""
