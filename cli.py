@@ -369,7 +369,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     else:
         photos = DrawnPairs.of(options.data, seed=options.mask_seed, limit=options.limit)
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
-        judge = Judge(parts, learned=not options.fast)
+        judge = Judge.of(parts, learned=not options.fast)
         marks, fates = evaluate.score(photos, parts, judge, {}, counted=counted)
         scores = evaluate.summary(marks, fates, parts)
         if options.sheet:

@@ -95,7 +95,8 @@ class DrawnPairs:
     @classmethod
     def of(cls, folder: Path, *, seed: int, limit: int | None = None) -> DrawnPairs:
         """The pictures of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in Image.registered_extensions())
+        pictures = Image.registered_extensions()
+        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in pictures)
         if not files:
             raise SourceError(f"{folder} holds no pictures: --data takes a folder of photos of bare faces")
         return cls(tuple(files[:limit]), seed)
