@@ -50,13 +50,14 @@ class Product:
 
     def segment(self, tracked: Tracked) -> Cropped:
         """The faces that the segmenter finds masked, with the masks that it finds."""
-        (cropped,) = Segment(self.segmenter)(iter([tracked]))
+        segment = Segment(self.segmenter)
+        (cropped,) = segment.answer(segment.ask(iter([tracked])))
         return cropped
 
     def draw(self, cropped: Cropped, generator: Engine | None = None) -> NDArray[np.uint8]:
         """The photo with its faces drawn by the generator, or by another one that takes and gives the same."""
-        inpainted = Inpaint(generator or self.generator)(iter([cropped]))
-        (frame,) = Blend()(Smooth()(inpainted))
+        inpaint = Inpaint(generator or self.generator)
+        (frame,) = Blend()(Smooth()(inpaint.answer(inpaint.ask(iter([cropped])))))
         return frame.image
 
 

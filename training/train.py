@@ -34,7 +34,7 @@ class TrainConfig:
     """One run's settings."""
 
     network: str
-    """`generator` or `segmenter`."""
+    """`generator`, `segmenter`, or `mcsam-paper`, which the generator is compared with."""
     crops: Path
     """Folder of stored crops: `train` and `val`, and `sharp` mixed in where present."""
     run: Path
