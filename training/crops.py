@@ -101,6 +101,15 @@ def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] 
     return np.asarray(crop, np.uint8), mesh
 
 
+def stored_crops(folder: Path) -> NDArray[np.uint8]:
+    """(N, side, side, 3) the training crops in `folder`, memory-mapped. Raises `CheckpointError` where there are none."""
+    try:
+        count = len(np.load(folder / "train.npz")["mesh"])
+        return np.asarray(np.load(folder / "train_crops.npy", mmap_mode="r")[:count])
+    except (OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no stored crops called train: training.crops writes them") from error
+
+
 def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -> int:
     """Write the crops of all `photos` to `folder` as `name`; how many had a face."""
     files = sorted(path for path in photos.iterdir() if path.is_file())

@@ -109,9 +109,11 @@ def score(
     return marks, fates
 
 
-def summary(marks: Sequence[Marks], fates: Counter[str], product: Product) -> dict[str, Any]:
+def summary(
+    marks: Sequence[Marks], fates: Counter[str], product: Product, baselines: Mapping[str, Engine]
+) -> dict[str, Any]:
     """The scores as JSON holds them: means over photos."""
-    others = [name for name in marks[0].scores if name not in (TRUE, PREDICTED)] if marks else []
+    made = {UNTOUCHED: "the mask stays on"} | {name: engine.description for name, engine in baselines.items()}
     kinds = sorted({each.kind for each in marks})
     return {
         "photos": len(marks),
@@ -121,7 +123,7 @@ def summary(marks: Sequence[Marks], fates: Counter[str], product: Product) -> di
         "engine": product.generator.description,
         **_means(marks),
         "per_type": {kind: _means([each for each in marks if each.kind == kind]) for kind in kinds},
-        "baselines": {name: means(marks, name) for name in others},
+        "baselines": {name: means(marks, name) | {"description": told} for name, told in made.items()},
     }
 
 

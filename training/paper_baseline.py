@@ -1,4 +1,4 @@
-"""The paper's generator at the cost of ours, trained by our loop for a given time: a baseline of `barefaced evaluate`."""
+"""The paper's generator at the cost of ours, trained by our loop for a given time, to be compared with."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, t
         network="mcsam-paper", paper_width=width_of(gmacs * 1e9), crops=crops, run=folder, threads=threads
     )
     config = replace(config, steps=planned_steps(config, seconds))
-    train(config)
-    state = restore(folder / "checkpoint.pt")
+    checkpoint = folder / "checkpoint.pt"
+    if not checkpoint.exists() or restore(checkpoint)["step"] < config.steps:
+        train(config)
+    state = restore(checkpoint)
     network = McsamPaper(config.paper_width)
     network.load_state_dict(state["smooth"])
     cost = multiply_adds(network, 1, 4, 256, 256) / 1e9

@@ -1,4 +1,4 @@
-"""The training loop in full view: `python -m training.train generator|segmenter --crops DIR --run DIR`.
+"""The training loop in full view: `python -m training.train generator|segmenter|mcsam-paper --crops DIR --run DIR`.
 
 A run resumes from its last checkpoint when the folder has one. The log is JSON lines; sample sheets are PNGs beside it.
 """
@@ -25,6 +25,7 @@ from training import losses
 from training.data import Faces, Masked, batches, draw_sample, read_textures
 from training.discriminator import PatchDiscriminator
 from training.generator import Generator
+from training.mcsam_paper import WIDTH, McsamPaper
 from training.optimisers import OPTIMISERS
 from training.segmenter import Segmenter
 
@@ -62,6 +63,8 @@ class TrainConfig:
     """Validation faces."""
     every: int = 500
     """Steps between checkpoints, validations and sheets."""
+    paper_width: int = WIDTH
+    """Channels of `mcsam-paper`'s first layer."""
 
 
 def hole_of(alpha: Tensor, *, grow: int) -> Tensor:
@@ -230,18 +233,25 @@ def restore(path: Path) -> dict[str, object]:
     return state
 
 
+def built(config: TrainConfig) -> nn.Module:
+    """The network of a run, untrained."""
+    if config.network == "mcsam-paper":
+        return McsamPaper(config.paper_width)
+    return Generator() if config.network == "generator" else Segmenter()
+
+
 def train(config: TrainConfig) -> None:
     """Run to `config.steps`, resuming where the folder's checkpoint stands."""
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
-    network: nn.Module = Generator() if config.network == "generator" else Segmenter()
+    network = built(config)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # a sixth less time a step: the CPU's fast kernels want channels last
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    loss_of = GeneratorLoss(config) if config.network == "generator" else SegmenterLoss()
-    smooth = copy.deepcopy(network).requires_grad_(requires_grad=False)
+    loss_of = SegmenterLoss() if config.network == "segmenter" else GeneratorLoss(config)
+    smooth = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
     optimiser = OPTIMISERS[config.optimiser](network, config.rate)
     checkpoint, step = config.run / "checkpoint.pt", 0
     if checkpoint.exists():
@@ -284,6 +294,8 @@ def train(config: TrainConfig) -> None:
             with torch.no_grad():
                 for ours, theirs in zip(smooth.parameters(), network.parameters(), strict=True):
                     ours.lerp_(theirs, 1 - keep)
+                for ours, theirs in zip(smooth.buffers(), network.buffers(), strict=True):
+                    ours.copy_(theirs)  # what a normalisation has counted is an average already
             if step % 50 == 0:
                 seconds = time.time() - started
                 line = {
@@ -310,7 +322,7 @@ def train(config: TrainConfig) -> None:
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=["generator", "segmenter"])
+    parser.add_argument("network", choices=["generator", "segmenter", "mcsam-paper"])
     for name, kind in (("crops", Path), ("run", Path)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     for name, kind in (
