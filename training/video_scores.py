@@ -35,11 +35,11 @@ MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam")
 MOMENTS = 10
 """Of a clip on a sheet."""
 
-LATEST = 6
-"""Frames by which a picture may come late and still be noticed."""
+EARLIEST, LATEST = -2, 6
+"""Between which delays, in frames, what is drawn is compared with what truly moved."""
 
-PLAIN = 1.03
-"""How many times as wrong the picture must be at the worst delay as at the best for a lag to be read off."""
+LEAST_ALIKE = 0.15
+"""Correlation of drawn and true movement from which a lag is read off: in a still face there is none to see."""
 
 RIM = (3, 9)
 """How far the rim of a hole reaches into it and beyond it, in crop pixels: blending happens there."""
@@ -56,14 +56,11 @@ class VideoScores:
     psnr: list[float] = field(default_factory=list)
     ssim: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    late: NDArray[np.float64] = field(default_factory=lambda: np.zeros(LATEST + 1))
-    """How wrong each frame is, were it meant for the one 0 to `LATEST` frames before."""
+    movement: _Movement = field(default_factory=lambda: _Movement())
     change: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Of the result and of the truth, from frame to frame on the still crop."""
     edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Of the result and of the truth, across the rim."""
-    before: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=LATEST + 1))
-    """The luma of the last bare frames, the newest first."""
     faces: dict[int, _Still] = field(default_factory=dict)
     """Each face in the last frame."""
 
@@ -71,16 +68,14 @@ class VideoScores:
         """Take in the next frame: what was worn, and what came out."""
         truth, drawn = (read_luma(frame.planes, shrink=1).astype(np.float32) for frame in (worn.bare, result))
         self.seconds.append(float(worn.bare.time))
-        self.before.appendleft(truth)
         hidden = worn.alpha > 0.5
+        self.movement.add(drawn, truth, hidden)
         if not hidden.any():
             self.faces = {}
             return
         self.frames += 1
         self.standing += result.planes is worn.masked.planes
         self._near(worn.bare.image, result.image, hidden)
-        if len(self.before) == LATEST + 1:
-            self.late += [float(((drawn - past)[hidden] ** 2).mean()) for past in self.before]
         faces = {number: _Still.of(drawn, truth, worn.alpha, place) for number, place in worn.places.items()}
         for number, face in faces.items():
             self.edges += face.edges()
@@ -111,16 +106,51 @@ class VideoScores:
         }
 
     def _lag_ms(self) -> float | None:
-        """By how much later truths would have to come to fit best; None where time makes no difference."""
-        if self.late.max() < PLAIN * self.late.min() or not self.late.any():
+        """By how much what is drawn moves later than the face; None where too little moves to tell."""
+        frames = self.movement.lag_frames()
+        return None if frames is None else _rounded(1000 * frames * float(np.median(np.diff(self.seconds))))
+
+
+@dataclass
+class _Movement:
+    """Changes from frame to frame inside the hole, in the frame: those drawn against true ones, earlier and later."""
+
+    last: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    drawn: deque[tuple[NDArray[np.float32], NDArray[np.bool_]]] = field(
+        default_factory=lambda: deque(maxlen=1 - EARLIEST)
+    )
+    """The last drawn changes, each with where it counts, the newest first."""
+    true: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=1 + LATEST - EARLIEST))
+    """The last true changes, the newest first."""
+    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + LATEST - EARLIEST, 3)))
+    """For each delay: drawn x true, drawn squared, true squared, summed."""
+
+    def add(self, drawn: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_]) -> None:
+        """Take in a frame's luma, (height, width) each, and where the mask was."""
+        now = tuple(np.asarray(cv2.GaussianBlur(layer, (0, 0), 2), np.float32) for layer in (drawn, truth))
+        if self.last is not None:
+            self.drawn.appendleft((now[0] - self.last[0], hidden))
+            self.true.appendleft(now[1] - self.last[1])
+        self.last = now[0], now[1]
+        if len(self.true) == self.true.maxlen:
+            ours, where = self.drawn[-1]
+            ours = ours[where]
+            for delay, change in enumerate(self.true):
+                theirs = change[where]
+                self.products[delay] += ours @ theirs, ours @ ours, theirs @ theirs
+
+    def lag_frames(self) -> float | None:
+        """The delay at which both are most alike; between frames by a parabola through the best and its neighbours."""
+        both, ours, theirs = self.products.T
+        alike = both / np.sqrt(np.maximum(ours * theirs, 1e-9))
+        best = int(alike.argmax())
+        if alike[best] < LEAST_ALIKE:
             return None
-        best = int(self.late.argmin())
-        if 0 < best < LATEST:  # the parabola through the best and its neighbours
-            earlier, there, later = self.late[best - 1 : best + 2]
-            offset = 0.5 * (earlier - later) / (earlier - 2 * there + later)
-        else:
-            offset = 0.0
-        return _rounded(1000 * (best + offset) * float(np.median(np.diff(self.seconds))))
+        offset = 0.0
+        if 0 < best < len(alike) - 1:
+            before, there, after = alike[best - 1 : best + 2]
+            offset = 0.5 * (before - after) / (before - 2 * there + after)
+        return EARLIEST + best + offset
 
 
 @dataclass(frozen=True)
