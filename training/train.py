@@ -1,4 +1,4 @@
-"""The training loop in full view: `python -m training.train trunk|generator|segmenter --crops DIR --run DIR`.
+"""The training loop in full view: `python -m training.train NETWORK --crops DIR --run DIR`.
 
 The generator is trained in two runs: its trunk alone on small crops, then the whole, warm from that.
 
@@ -14,6 +14,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -28,9 +29,13 @@ from training import losses
 from training.data import Faces, Masked, batches, draw_sample, read_textures
 from training.discriminator import PatchDiscriminator
 from training.generator import Generator, Trunk
+from training.mcsam_paper import WIDTH, McsamPaper
 from training.optimisers import OPTIMISERS
 from training.segmenter import Segmenter
 from training.stored_weights import read_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class TrainConfig:
     """One run's settings."""
 
     network: str
-    """`trunk` (the generator's), `generator` or `segmenter`."""
+    """`trunk` (the generator's), `generator`, `segmenter`, or `mcsam-paper`, which the generator is compared with."""
     crops: Path
     """Folder of stored crops: `train` and `val`, and `sharp` mixed in where present."""
     run: Path
@@ -66,6 +71,8 @@ class TrainConfig:
     """Validation faces."""
     every: int = 500
     """Steps between checkpoints, validations and sheets."""
+    paper_width: int = WIDTH
+    """Channels of `mcsam-paper`'s first layer."""
 
 
 def hole_of(alpha: Tensor, *, grow: int) -> Tensor:
@@ -253,7 +260,12 @@ def begin_warm(network: nn.Module, path: Path) -> None:
         network.load_state_dict({name: weights[name] for name in wanted})
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"trunk": Trunk, "generator": Generator, "segmenter": Segmenter}
+NETWORKS: dict[str, Callable[[TrainConfig], nn.Module]] = {
+    "trunk": lambda _: Trunk(),
+    "generator": lambda _: Generator(),
+    "segmenter": lambda _: Segmenter(),
+    "mcsam-paper": lambda config: McsamPaper(config.paper_width),
+}
 
 
 def train(config: TrainConfig) -> None:
@@ -262,12 +274,12 @@ def train(config: TrainConfig) -> None:
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
-    network = NETWORKS[config.network]()
+    network = NETWORKS[config.network](config)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # a sixth less time a step: the CPU's fast kernels want channels last
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     loss_of = SegmenterLoss() if config.network == "segmenter" else GeneratorLoss(config)
-    smooth = copy.deepcopy(network).requires_grad_(requires_grad=False)
+    smooth = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
     optimiser = OPTIMISERS[config.optimiser](network, config.rate)
     checkpoint, step = config.run / "checkpoint.pt", 0
     if checkpoint.exists():
@@ -310,6 +322,8 @@ def train(config: TrainConfig) -> None:
             with torch.no_grad():
                 for ours, theirs in zip(smooth.parameters(), network.parameters(), strict=True):
                     ours.lerp_(theirs, 1 - keep)
+                for ours, theirs in zip(smooth.buffers(), network.buffers(), strict=True):
+                    ours.copy_(theirs)  # what a normalisation has counted is an average already
             if step % 50 == 0:
                 seconds = time.time() - started
                 line = {
