@@ -90,7 +90,7 @@ def test_mask_follows_the_face_without_delay() -> None:
 
 def test_noise_of_the_mesh_hardly_shakes_the_mask() -> None:
     places = np.array([centre(each.alpha) for each in worn(film(count=12), mesh=KnownMesh(noise=2.0))])
-    assert np.abs(places - places.mean(0)).max() < 0.7
+    assert np.abs(places - places.mean(0)).max() < 1.0  # half of what the mesh shakes
 
 
 def test_where_the_mesh_is_lost_the_mask_goes_on_with_the_tracker() -> None:
