@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from pipeline import config as configuration
 from pipeline import flags, manual
 from pipeline.errors import BarefacedError, ConfigError
+from pipeline.rules import Choice, Text, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001 - it
 
 KINDS = ("surgical", "cloth", "respirator", "gaiter", "scarf")
 """Of masks that can be drawn."""
+CAPABILITIES = Text(r"[1-9][0-9]?\.[0-9](,[1-9][0-9]?\.[0-9])*", "numbers such as 8.6, with commas between")
 
 FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes besides 0: an error of ours, wrong usage, an input of which not all could be read, Ctrl-C."""
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_doctor(commands)
     _add_engines(commands)
+    _add_build(commands)
     _add_bench(commands)
     _add_mask(commands)
     evaluations = _add_evaluate(commands)
@@ -147,6 +150,7 @@ def _add_demo(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="where the results go (default: ./demo)"
     )
+    flags.add_flags(parser, groups=("engine",))
 
 
 def _add_doctor(commands: Commands) -> None:
@@ -164,9 +168,45 @@ def _add_engines(commands: Commands) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the list as JSON; - is standard output")
 
 
+def _add_build(commands: Commands) -> None:
+    parser = _add(
+        commands,
+        "build",
+        _build,
+        summary="compile the networks ahead of time",
+        description=manual.BUILD,
+        epilog=manual.BUILD_EXAMPLES,
+    )
+    parser.add_argument("--engine", required=True, metavar="NAME", help="what compiles: tensorrt or tensorrt_rtx")
+    parser.add_argument(
+        "--compute-capability",
+        type=flags.parser_of("compute-capability", CAPABILITIES),
+        metavar="N[,N]",
+        help="of the GPUs to compile for, such as 7.5,8.6 (default: the GPU here)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=flags.parser_of("precision", Choice(configuration.PRECISIONS)),
+        metavar="NAME",
+        default="auto",
+        help="in what numbers (default: auto, which is fp16)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="where the files go (default: where `barefaced run` looks)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=flags.parser_of("time-limit", Whole(1, 86400)),
+        default=900,
+        metavar="SECONDS",
+        help="for each network (default: 900)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write what was built as JSON; - is standard output")
+
+
 def _add_bench(commands: Commands) -> None:
     parser = _add(commands, "bench", _bench, summary="how fast it is on this machine", description=manual.BENCH)
-    parser.add_argument("what", choices=("pipeline", "peers"))
+    parser.add_argument("what", choices=("pipeline", "engines", "peers"))
     parser.add_argument("--json", metavar="FILE", help="write the measurements as JSON; - is standard output")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measured runs of each kind (default: 3)")
     parser.add_argument(
@@ -175,6 +215,7 @@ def _add_bench(commands: Commands) -> None:
     parser.add_argument(
         "--frames", type=int, default=180, metavar="N", help="length (default: 180; 10000 shows that memory stays flat)"
     )
+    flags.add_flags(parser, groups=("engine",))
 
 
 def _add_mask(commands: Commands) -> None:
@@ -188,7 +229,7 @@ def _add_mask(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
     parser.add_argument("--alpha", type=Path, metavar="FILE", help="keep the truth: where mask is, .mkv or .png")
-    flags.add_flags(parser, only=("input", "output", "faces", "engine"))
+    flags.add_flags(parser, groups=("input", "output", "faces", "engine"))
 
 
 def _add_evaluate(commands: Commands) -> Commands:
@@ -355,7 +396,8 @@ def _demo(options: argparse.Namespace) -> int:
             print(f"{text} ...", file=sys.stderr, flush=True)
 
     with Interrupts() as interrupts:
-        shown = show(options.output, watcher=Progress(interrupts, quiet=options.quiet > 0), say=say)
+        watcher = Progress(interrupts, quiet=options.quiet > 0)
+        shown = show(options.output, settings=flags.given(options), watcher=watcher, say=say)
     print(shown.text)
     return INTERRUPTED if shown.report.interrupted else 0
 
@@ -378,11 +420,38 @@ def _engines(options: argparse.Namespace) -> int:
     found = survey()
     if options.json != "-":
         for each in found.engines:
-            print(f"{'ok' if each.works else '--'}  {each.name:<14} {each.says}")
+            print(f"{'ok' if each.available else '--'}  {each.name:<14} {each.says}")
         print(f"auto takes {found.auto}" if found.auto else "auto finds none that works: barefaced doctor says more")
     if options.json:
         write_json(found.as_json(), options.json)
     return 0 if found.auto else FAILED
+
+
+def _build(options: argparse.Namespace) -> int:
+    from engine import ahead, models
+    from engine.spec import Precision
+    from pipeline.detectors import DEFAULT, detector_file
+    from pipeline.report import write_json
+
+    given, precision = options.compute_capability, Precision(options.precision)
+    ours = [models.shipped(name, precision=precision) for name in models.names()]
+    # The detector is not ours and has no version in int8; a run uses it with auto then.
+    finder = [] if precision is Precision.INT8 else [detector_file(DEFAULT).network()]
+    built = []
+    for each in ahead.build_all(
+        options.engine,
+        [*finder, *ours],
+        options.output,
+        precision=precision,
+        capabilities=ahead.capabilities_of(given) if given else (),
+        time_limit_seconds=options.time_limit,
+    ):
+        built.append(each)
+        if options.json != "-":
+            print(f"{each.network}: {each.file}, {each.bytes} bytes, for {', '.join(each.capabilities)}", flush=True)
+    if options.json:
+        write_json([each.as_json() for each in built], options.json)
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -391,15 +460,21 @@ def _bench(options: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    settings = flags.given(options)
     if options.what == "peers":
         from benchmarks import peers
 
         measured = peers.measure(repeats=options.repeats, say=say)
+    elif options.what == "engines":
+        from benchmarks import engines
+
+        measured = engines.measure(engines.Plan(settings=settings), say=say)
     else:
         from benchmarks import pipeline
         from benchmarks.clips import SIZES
 
-        plan = pipeline.Plan(repeats=options.repeats, frames=options.frames, sizes=options.size or SIZES)
+        sizes = options.size or SIZES
+        plan = pipeline.Plan(repeats=options.repeats, frames=options.frames, sizes=sizes, settings=settings)
         measured = pipeline.measure(plan, say=say)
     if options.json:
         write_json(measured, options.json)

@@ -1,7 +1,8 @@
 """Which backend runs a network: the one place that chooses.
 
 A file in `engine/backends/` is a backend and its name is the file's name. An explicit choice is that backend or an
-error. `auto` tries `PREFERRED` in order, says which it took, and keeps why it passed over the ones before.
+error. `auto` tries those of `PREFERRED` for the device in order, says which it took, and keeps why it passed over the
+ones before.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AUTO = "auto"
-PREFERRED = ("openvino", "onnxruntime")
-"""What `auto` tries, the fastest first (measured in docs/benchmarks.md). Other backends run when asked for by name."""
+PREFERRED: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("openvino", "onnxruntime"),
+    "cuda": ("tensorrt", "tensorrt_rtx", "onnxruntime"),
+}
+"""What `auto` tries on each kind of device, first the one that is taken to be the fastest: measured on the CPU
+(docs/benchmarks.md), not on GPUs. Other backends run when asked for by name."""
 
 logger = logging.getLogger("barefaced")
 
@@ -80,7 +85,7 @@ def select(
     """
     place = device or Device()
     passed_over: dict[str, str] = {}
-    for name in PREFERRED if engine == AUTO else (engine,):
+    for name in PREFERRED.get(place.kind, ()) if engine == AUTO else (engine,):
         try:
             loaded = backend(name).load(network, device=place, precision=precision, threads=threads)
         except BackendMissing as error:

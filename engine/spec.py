@@ -38,6 +38,12 @@ class Device:
     index: int = 0
     """Which one of its kind, from 0."""
 
+    @classmethod
+    def named(cls, name: str) -> Device:
+        """The device of a name such as `cpu`, `cuda` or `cuda:1`."""
+        kind, _, index = name.partition(":")
+        return cls(kind, int(index or 0))
+
     def __str__(self) -> str:
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
 
@@ -137,12 +143,34 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.name}, {len(self.onnx)} bytes, sha256 {self.sha256[:12]})"
 
+    def lacks_int8(self) -> str | None:
+        """Why it can't be computed in int8: it was not quantised. None when it was."""
+        if b"QuantizeLinear" in self.onnx:  # the operator's name, as the file holds it
+            return None
+        return f"precision int8 needs a network that was quantised for it, and {self.name} was not: see docs/install.md"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a backend has to offer here."""
+
+    version: str
+    """Of its runtime."""
+    devices: tuple[str, ...]
+    """Where it can run, such as `cpu` and `cuda:0 NVIDIA GeForce RTX 3060`."""
+    precisions: tuple[Precision, ...]
+    """What it computes in, `auto` aside, the one that `auto` means first; int8 takes a network quantised for it."""
+
 
 class Backend(Protocol):
     """What a module in `engine/backends/` defines."""
 
     def missing(self) -> str | None:
         """Why the backend can't run here and how to get it, or None. Imports nothing heavy."""
+        ...
+
+    def offer(self) -> Offer:
+        """What it has to offer here; asked only where `missing()` is None."""
         ...
 
     def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> Engine:

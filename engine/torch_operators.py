@@ -1,24 +1,38 @@
 """What ONNX operators mean, said in PyTorch: those that our networks use.
 
 A function takes the node's inputs (None for one that is left out) and its attributes, and gives its one output. Numbers
-that describe shapes are tensors too, as in ONNX. https://onnx.ai/onnx/operators is the source.
+that describe shapes are numpy arrays (`engine.torch_shapes`). https://onnx.ai/onnx/operators is the source.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from engine.torch_shapes import SHAPE_OPERATORS
 from pipeline.errors import EngineError
 
 Attributes: TypeAlias = Mapping[str, Any]  # what the package onnx gives: numbers, strings and lists of them
-Operator: TypeAlias = Callable[[list[Any], Attributes], Tensor]
+Operator: TypeAlias = Callable[[list[Any], Attributes], Tensor | NDArray[Any]]
 
-TYPES = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64}
+TYPES = {
+    1: torch.float32,
+    2: torch.uint8,
+    3: torch.int8,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+    10: torch.float16,
+    11: torch.float64,
+    16: torch.bfloat16,
+}
 """TensorProto.DataType."""
 
 
@@ -65,7 +79,7 @@ def _pad(inputs: list[Any], attributes: Attributes) -> Tensor:
 def _resize(inputs: list[Any], attributes: Attributes) -> Tensor:
     picture, _, scales, sizes = (*inputs, None, None, None)[:4]
     if sizes is None or not len(sizes):
-        sizes = torch.floor(torch.tensor(picture.shape) * scales).to(torch.int64)
+        sizes = [math.floor(size * scale) for size, scale in zip(picture.shape, scales.tolist(), strict=True)]
     how = attributes.get("mode", b"nearest"), attributes.get("coordinate_transformation_mode", b"half_pixel")
     height, width = (int(size) for size in sizes[2:])
     if how == (b"nearest", b"asymmetric") and attributes.get("nearest_mode") == b"floor":
@@ -77,8 +91,8 @@ def _resize(inputs: list[Any], attributes: Attributes) -> Tensor:
     raise EngineError(f"engine torch: Resize is not known as {how}")
 
 
-def _shape(inputs: list[Any], attributes: Attributes) -> Tensor:
-    return torch.tensor(inputs[0].shape[attributes.get("start", 0) : attributes.get("end")])
+def _shape(inputs: list[Any], attributes: Attributes) -> NDArray[np.int64]:
+    return np.array(inputs[0].shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
 
 
 def _slice(inputs: list[Any], _: Attributes) -> Tensor:
@@ -87,8 +101,11 @@ def _slice(inputs: list[Any], _: Attributes) -> Tensor:
     for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         axis = place if axes is None else int(axes[place])
         step = 1 if steps is None else int(steps[place])
-        where = range(data.shape[axis])[start:end:step]
-        data = data.index_select(axis, torch.tensor(list(where), dtype=torch.int64))
+        if step > 0:
+            data = data[(*[slice(None)] * (axis % data.ndim), slice(start, end, step))]
+        else:  # PyTorch has no slices that go backwards
+            where = torch.tensor(list(range(data.shape[axis])[start:end:step]), dtype=torch.int64)
+            data = data.index_select(axis, where.to(data.device))
     return data
 
 
@@ -120,7 +137,7 @@ def _space_to_depth(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 def _gather(inputs: list[Any], attributes: Attributes) -> Tensor:
     data: Tensor = inputs[0]
-    indices: Tensor = inputs[1]
+    indices = torch.as_tensor(inputs[1]).to(data.device)
     axis = attributes.get("axis", 0) % data.ndim
     chosen = data.index_select(axis, indices.reshape(-1) % data.shape[axis])
     return chosen.reshape(data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
@@ -164,6 +181,45 @@ def _reduce_mean(inputs: list[Any], attributes: Attributes) -> Tensor:
     return data.mean(_axes(inputs, attributes), keepdim=bool(attributes.get("keepdims", 1)))
 
 
+def _along(values: Tensor, data: Tensor, axis: int) -> Tensor:
+    """One number for all of `data`, or one for each place along `axis`, shaped so that it meets the right ones."""
+    return values if values.ndim == 0 else values.reshape([-1 if place == axis else 1 for place in range(data.ndim)])
+
+
+def _quantize(inputs: list[Any], attributes: Attributes) -> Tensor:
+    data, scale, zero = (*inputs, None)[:3]
+    axis = attributes.get("axis", 1) % max(data.ndim, 1)
+    kind = torch.uint8 if zero is None else zero.dtype
+    moved: Tensor = torch.round(data / _along(scale, data, axis))
+    moved = moved if zero is None else moved + _along(zero, data, axis)
+    limits = torch.iinfo(kind)
+    return moved.clamp(limits.min, limits.max).to(kind)
+
+
+def _dequantize(inputs: list[Any], attributes: Attributes) -> Tensor:
+    values, scale, zero = (*inputs, None)[:3]
+    data = torch.as_tensor(values).to(scale.device)  # a bias in whole numbers looks like one that describes sizes
+    axis = attributes.get("axis", 1) % max(data.ndim, 1)
+    moved: Tensor = data.to(scale.dtype)
+    moved = moved if zero is None else moved - _along(torch.as_tensor(zero).to(scale), data, axis)
+    return moved * _along(scale, data, axis)
+
+
+def compute(operator: str, inputs: list[Any], attributes: Attributes) -> Any:  # noqa: ANN401 - a tensor or numbers
+    """The output of one node; its inputs are tensors, numpy arrays for numbers of shapes, None for what is left out."""
+    numbers = [isinstance(value, np.ndarray) for value in inputs]
+    if operator in SHAPE_OPERATORS and any(numbers):
+        if all(numbers):
+            return SHAPE_OPERATORS[operator](inputs, attributes)
+        if operator in ARITHMETIC:
+            place = next(value.device for value in inputs if isinstance(value, Tensor))
+            inputs = [torch.as_tensor(value).to(place) for value in inputs]
+    return OPERATORS[operator](inputs, attributes)
+
+
+ARITHMETIC = ("Add", "Concat", "Div", "Mul", "Sub")
+"""Operators whose inputs are of one kind: numbers beside a tensor become one."""
+
 OPERATORS: dict[str, Operator] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "BatchNormalization": _batch_normalization,
@@ -172,6 +228,7 @@ OPERATORS: dict[str, Operator] = {
     "Concat": lambda inputs, attributes: torch.cat(inputs, attributes["axis"]),
     "Conv": _conv,
     "DepthToSpace": _depth_to_space,
+    "DequantizeLinear": _dequantize,
     "Div": lambda inputs, _: inputs[0] / inputs[1] if inputs[0].is_floating_point() else inputs[0] // inputs[1],
     "Gather": _gather,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
@@ -181,6 +238,7 @@ OPERATORS: dict[str, Operator] = {
     "MaxPool": _max_pool,
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
     "Pad": _pad,
+    "QuantizeLinear": _quantize,
     "ReduceMean": _reduce_mean,
     "Relu": lambda inputs, _: inputs[0].relu(),
     "Reshape": _reshape,

@@ -143,9 +143,12 @@ def networks(config: Config) -> Iterator[Networks]:
     not the one known, and `EngineError` when it can't be compiled or what was asked for can't run here.
     """
     file = detector_file(config.faces.detector)
-    files = (file.network(), models.shipped("segmenter"), models.shipped("generator"))
+    precision = Precision(config.engine.precision)
+    ours = [models.shipped(name, precision=precision) for name in ("segmenter", "generator")]
+    files = (file.network(), *ours)
     with ExitStack() as stack:
-        engines = [_compiled(network, config.engine, stack) for network in files]
+        engines = [_compiled(files[0], config.engine, _of_detector(precision), stack)]
+        engines += [_compiled(network, config.engine, precision, stack) for network in ours]
         found, segmenter, generator = engines
         yield Networks(
             detector=_detector(file, found, config),
@@ -161,20 +164,25 @@ def finder(config: Config) -> Iterator[Detector]:
     """The detector alone, compiled as `networks` compiles it, and closed at the end. Raises as `networks` does."""
     with ExitStack() as stack:
         file = detector_file(config.faces.detector)
-        yield _detector(file, _compiled(file.network(), config.engine, stack), config)
+        precision = _of_detector(Precision(config.engine.precision))
+        yield _detector(file, _compiled(file.network(), config.engine, precision, stack), config)
+
+
+def _of_detector(precision: Precision) -> Precision:
+    """The detector is not ours and has no version in int8."""
+    return Precision.AUTO if precision is Precision.INT8 else precision
 
 
 def _detector(file: DetectorFile, engine: Engine, config: Config) -> Detector:
     return file.detector(engine, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold))
 
 
-def _compiled(network: Network, config: EngineConfig, stack: ExitStack) -> Engine:
-    kind, _, index = config.device.partition(":")
+def _compiled(network: Network, config: EngineConfig, precision: Precision, stack: ExitStack) -> Engine:
     engine = select.load(
         network,
         engine=config.engine,
-        device=Device(kind, int(index or 0)),
-        precision=Precision(config.precision),
+        device=Device.named(config.device),
+        precision=precision,
         threads=config.threads,
     )
     stack.callback(engine.close)

@@ -26,6 +26,10 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 """Words for speed; a test holds them equal to those of `pipeline.encoders`, which is heavy to import."""
 
 
+PRECISIONS = ("auto", "f32", "bf16", "fp16", "int8")
+"""As `engine.spec.Precision` has them, which is heavy to import; a test holds both equal."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One thing that can be set: where it lives, what it means and what it may be."""
@@ -106,7 +110,9 @@ class EngineConfig:
         "cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "cpu, cuda or cuda:1; never replaced in silence"
     )
     precision: str = setting(
-        "auto", Choice(("auto", "f32", "bf16", "fp16", "int8")), "in what numbers; auto: the fastest the device has"
+        "auto",
+        Choice(PRECISIONS),
+        "in what numbers; auto: the fastest the device has; int8: segmenter and generator, the detector as with auto",
     )
     threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
 

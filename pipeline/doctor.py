@@ -143,7 +143,7 @@ def _engines() -> Iterator[Finding]:
     for name, reason in missing.items():
         version = _version(name)
         yield Finding(f"engine {name}", State.ABSENT if reason else State.WORKS, reason or version or "built in")
-    usable = [name for name in select.PREFERRED if missing.get(name) is None]
+    usable = [name for name in select.PREFERRED["cpu"] if missing.get(name) is None]
     state = State.WORKS if usable else State.BROKEN
     yield Finding("--engine auto", state, f"takes {usable[0]}" if usable else "finds none: pip install openvino")
 

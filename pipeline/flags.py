@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from pipeline.config import Setting
+    from pipeline.rules import Rule
 
 TITLES: Mapping[str, str] = {
     "input": "what is read",
@@ -25,13 +26,13 @@ TITLES: Mapping[str, str] = {
 """The group of settings to its heading in the help."""
 
 
-def add_flags(parser: argparse.ArgumentParser, *, only: Collection[str] = frozenset(TITLES)) -> None:
-    """A flag for every setting of the groups `only`. A flag that is not given leaves no trace in the namespace."""
-    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items() if group in only}
+def add_flags(parser: argparse.ArgumentParser, *, groups: Collection[str] = tuple(TITLES)) -> None:
+    """A flag for every setting of `groups`. A flag that is not given leaves no trace in the namespace."""
+    headings = {group: parser.add_argument_group(TITLES[group]) for group in groups}
     for setting in settings():
-        if setting.group not in groups:
+        if setting.group not in headings:
             continue
-        group = groups[setting.group]
+        group = headings[setting.group]
         flag = f"--{setting.key}"
         if isinstance(setting.rule, Switch):
             group.add_argument(
@@ -40,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser, *, only: Collection[str] = frozen
         else:
             group.add_argument(
                 flag,
-                type=_parser(setting),
+                type=parser_of(setting.key, setting.rule),
                 default=argparse.SUPPRESS,
                 metavar=setting.rule.metavar,
                 help=_help(setting),
@@ -54,10 +55,12 @@ def given(namespace: argparse.Namespace) -> dict[str, object]:
     return {key: flags[name] for key, name in names.items() if name in flags}
 
 
-def _parser(setting: Setting) -> Callable[[str], object]:
+def parser_of(key: str, rule: Rule) -> Callable[[str], object]:
+    """What argparse takes as a type, for a flag that is checked by `rule`."""
+
     def parse(text: str) -> object:
         try:
-            return setting.rule.from_text(setting.key, text)
+            return rule.from_text(key, text)
         except ConfigError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -13,6 +13,7 @@ examples:
   barefaced run talk.mp4 -o bare.mp4      a video in, a video out, sound and subtitles kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
   barefaced doctor                        what works on this machine, and how to get the rest
+  barefaced engines                       what can run the networks here, and in which precision
 
 `barefaced COMMAND --help` explains a command. Exit codes: 0 done, 1 an error, 2 wrong usage,
 3 done, but the input was damaged or cut off and not all of it is in the output, 130 Ctrl-C.
@@ -52,15 +53,32 @@ how to get it. Exit code 0 when `barefaced run` will work, 1 when something that
 """
 
 ENGINES = """\
-Lists what can run the networks (--engine NAME), loads the detector's network on each that is installed,
-and says which device and precision it came up with. `auto` takes the first that works; nothing else
-ever replaces what was asked for.
+Lists what can run the networks (--engine NAME), loads the detector's network on each that is here, and
+says its version, devices and precisions, or why it can't run and how to get it. `auto` takes the first
+that works on the device that was asked for; nothing else ever replaces what was asked for.
+"""
+
+BUILD = """\
+Compiles the networks ahead of time, so that the first run need not. TensorRT for RTX (--engine
+tensorrt_rtx) compiles on any machine, without a GPU, for one or several compute capabilities: look your
+GPU's up at https://developer.nvidia.com/cuda-gpus. TensorRT (--engine tensorrt) compiles for the GPU here.
+
+Each file tells for what it was compiled, and is refused where anything differs: network, version, GPU,
+precision, shapes. Put files from elsewhere where runs look for them: without -o that is where they go.
+"""
+
+BUILD_EXAMPLES = """\
+examples:
+  barefaced build --engine tensorrt_rtx                                    for the GPU of this machine
+  barefaced build --engine tensorrt_rtx --compute-capability 7.5,8.6,8.9,12.0 -o engines/
 """
 
 BENCH = """\
-Measures on this machine, with the demo's clip, one masked face, file to file.
+Measures on this machine, with the demo's clip: one masked face.
 
-  pipeline   frames per second at three sizes, beside decoding and encoding alone as the ceiling
+  pipeline   frames per second file to file at three sizes, beside decoding and encoding alone as the ceiling
+  engines    milliseconds a face and a batch of each network on each engine and precision that is here, beside
+             a matrix product as the ceiling; --engine and --precision measure only those
   peers      the same clip through deface 1.5.0, which is installed in an environment of its own
 """
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
-COMMANDS = ("run", "demo", "doctor", "engines", "bench")
+COMMANDS = ("run", "demo", "doctor", "engines", "build", "bench")
 FAST = ("--preset", "ultrafast")
 
 
@@ -123,6 +123,11 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
         ["run", "a.mp4", "-o", "b.mp4", "--start", "1:99"],
         ["run", "a.mp4", "-o", "b.mp4", "--over"],
         ["bench", "moon"],
+        ["bench", "engines", "--precision", "f64"],
+        ["demo", "--device", "gpu"],
+        ["build"],
+        ["build", "--engine", "tensorrt_rtx", "--compute-capability", "86"],
+        ["build", "--engine", "tensorrt_rtx", "--time-limit", "0"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_points_to_the_help(
@@ -392,12 +397,55 @@ def test_doctor_exits_with_1_when_something_needed_is_not_there(
 def test_engines_lists_them_and_what_auto_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(select, "names", lambda: ("identity", "openvino"))  # importing torch takes its time
+    monkeypatch.setattr(select, "names", lambda: ("identity", "openvino", "tensorrt"))  # importing torch takes its time
     assert cli.main(["engines", "--json", str(tmp_path / "e.json")]) == 0
-    told = json.loads((tmp_path / "e.json").read_text())
-    working = {each["name"] for each in told["engines"] if each["works"]}
-    assert {"identity", told["auto"]} <= working
-    assert f"auto takes {told['auto']}" in capsys.readouterr().out
+    told = {each["name"]: each for each in json.loads((tmp_path / "e.json").read_text())}
+    fields = ["name", "available", "reason", "version", "devices", "precisions"]
+    assert [list(each) for each in told.values()] == [fields] * 3
+    openvino = told["openvino"]
+    assert (openvino["available"], openvino["reason"], openvino["devices"]) == (True, None, ["cpu"])
+    assert "f32" in openvino["precisions"]
+    assert openvino["version"]
+    if not told["tensorrt"]["available"]:
+        assert told["tensorrt"]["reason"]
+        assert told["tensorrt"]["devices"] == told["tensorrt"]["precisions"] == []
+    assert "auto takes openvino" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["--engine", "tensorrt"], ["--engine", "tensorrt_rtx", "--device", "cuda"], ["--device", "cuda"]],
+    ids=" ".join,
+)
+def test_a_gpu_that_is_not_here_is_told_and_nothing_is_written(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if any(select.backend(name).missing() is None for name in select.PREFERRED["cuda"][:2]):
+        pytest.skip("a GPU is here")
+    source = tmp_path / "photo.png"
+    Image.new("RGB", (320, 240)).save(source)
+    assert cli.main(["run", str(source), "-o", str(tmp_path / "bare.png"), *asked]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "install" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_int8_without_an_int8_version_says_how_to_make_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from engine.models import PACKAGE
+
+    if PACKAGE.joinpath("generator.int8.json").is_file():
+        pytest.skip("the generator has an int8 version here")
+    source = tmp_path / "photo.png"
+    Image.new("RGB", (320, 240)).save(source)
+    assert cli.main(["run", str(source), "-o", str(tmp_path / "bare.png"), "--precision", "int8"]) == 1
+    assert "python -m training.quantise makes it" in capsys.readouterr().err
+    assert not (tmp_path / "bare.png").exists()
+
+
+def test_building_on_an_engine_that_cannot_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "--engine", "openvino"]) == 1
+    assert "does not compile ahead of time: use one of tensorrt, tensorrt_rtx" in capsys.readouterr().err
 
 
 def test_the_module_can_be_run() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.interface import Interface, read_interface
 from engine.pending import Done
-from engine.spec import Array, Device, Network, Precision, TensorSpec, checked_feeds
+from engine.spec import Array, Device, Network, Offer, Precision, TensorSpec, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ NAME = "identity"
 def missing() -> str | None:
     """None: it needs nothing."""
     return None
+
+
+def offer() -> Offer:
+    """Devices and precisions; it has no version of its own."""
+    return Offer("built in", ("cpu",), (Precision.F32,))
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> IdentityEngine:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.interface import Interface, read_interface
 from engine.pending import Working
-from engine.spec import Array, Device, Network, Precision, checked_feeds
+from engine.spec import Array, Device, Network, Offer, Precision, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:
@@ -27,22 +27,36 @@ def missing() -> str | None:
     return None
 
 
+def offer() -> Offer:
+    """Version, devices and precisions."""
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    devices = tuple(kind for kind, provider in PROVIDERS.items() if provider in there)
+    return Offer(onnxruntime.__version__, devices, (Precision.F32, Precision.INT8))
+
+
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OnnxRuntimeEngine:
     """Compile `network`.
 
     Raises `BackendMissing` when the device is not there or comes up as another one, and for any precision but
-    float32; `EngineError` when the network can't be compiled.
+    float32 and, for a network that was quantised, int8; `EngineError` when the network can't be compiled.
     """
     reason = missing()
-    if reason is None and precision not in (Precision.AUTO, Precision.F32):
+    if reason is None and precision is Precision.INT8:
+        reason = network.lacks_int8()
+    elif reason is None and precision not in (Precision.AUTO, Precision.F32):
         reason = f"computes in f32, not in {precision}; use precision auto or f32"
     if reason is not None:
         raise _missing(reason)
     interface = read_interface(network)
     session = _session(network, device, threads)
-    if session.get_providers()[0] != PROVIDERS[device.kind]:
-        raise _missing(f"was asked for {device} and came up as {session.get_providers()[0]}: see its messages above")
-    return OnnxRuntimeEngine(network, interface, session, device)
+    came_up = session.get_providers()[0]
+    if came_up != PROVIDERS[device.kind]:
+        cure = "its messages above say which library is missing; pip install 'onnxruntime-gpu[cuda,cudnn]' brings them"
+        raise _missing(f"was asked for {device} and came up as {came_up}: {cure}")
+    chosen = Precision.F32 if precision is Precision.AUTO else precision
+    return OnnxRuntimeEngine(network, interface, session, device, chosen)
 
 
 def _missing(reason: str) -> BackendMissing:
@@ -73,12 +87,18 @@ class OnnxRuntimeEngine:
     """A network in ONNX Runtime."""
 
     def __init__(
-        self, network: Network, interface: Interface, session: onnxruntime.InferenceSession, device: Device
+        self,
+        network: Network,
+        interface: Interface,
+        session: onnxruntime.InferenceSession,
+        device: Device,
+        precision: Precision,
     ) -> None:
         self.inputs = interface.inputs
         self.outputs = interface.outputs
         self._name = network.name
         self._device = device
+        self._precision = precision
         self._session: onnxruntime.InferenceSession | None = session
         self._worker: ThreadPoolExecutor | None = None
 
@@ -87,7 +107,7 @@ class OnnxRuntimeEngine:
         """Such as `onnxruntime 1.31.1 cpu f32`."""
         import onnxruntime
 
-        return f"{NAME} {onnxruntime.__version__} {self._device} {Precision.F32}"
+        return f"{NAME} {onnxruntime.__version__} {self._device} {self._precision}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import io
+import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.cache import Cache, Label, logger
 from engine.interface import read_interface
-from engine.spec import Array, Device, Network, Precision, TensorSpec, checked_feeds
+from engine.spec import Array, Device, Network, Offer, Precision, TensorSpec, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:
@@ -17,9 +21,10 @@ if TYPE_CHECKING:
     import openvino
 
 NAME = "openvino"
-CAPABILITIES = {Precision.F32: "FP32", Precision.BF16: "BF16", Precision.FP16: "FP16"}
+CAPABILITIES = {Precision.BF16: "BF16", Precision.F32: "FP32", Precision.FP16: "FP16", Precision.INT8: "INT8"}
 """Our word to OpenVINO's among OPTIMIZATION_CAPABILITIES: what the processor computes in hardware."""
 HINTS = {Precision.F32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16"}
+"""What a network computes in; in int8 it is what is left between the quantised operations."""
 MAX_PROGRAMS = 4
 """Compiled programs kept. A network whose picture size is open gets one for each size that it meets."""
 
@@ -29,6 +34,18 @@ def missing() -> str | None:
     if importlib.util.find_spec("openvino") is None:
         return "the package openvino is not installed: pip install openvino"
     return None
+
+
+def offer() -> Offer:
+    """Version, devices and precisions."""
+    import openvino
+
+    have = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return Offer(_version(), ("cpu",), tuple(ours for ours, theirs in CAPABILITIES.items() if theirs in have))
+
+
+def _version() -> str:
+    return importlib.metadata.version(NAME)
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OpenVinoEngine:
@@ -46,13 +63,13 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
         reason = f"runs on the cpu only, not on {device}"
         raise BackendMissing(f"engine {NAME} {reason}", reasons={NAME: reason})
     core = openvino.Core()
-    chosen = _precision(core, precision)
+    chosen = _precision(core, network, precision)
     interface = read_interface(network)
     settings = {
         # One picture after the other, as soon as possible: streams would trade latency for throughput.
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": HINTS[chosen],
+        "INFERENCE_PRECISION_HINT": HINTS[_between(core) if chosen is Precision.INT8 else chosen],
         # The other stages' threads need the same cores: a pinned worker would wait behind them.
         "ENABLE_CPU_PINNING": False,
     }
@@ -63,18 +80,23 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     return engine
 
 
-def _precision(core: openvino.Core, asked: Precision) -> Precision:
+def _precision(core: openvino.Core, network: Network, asked: Precision) -> Precision:
     """What to compute in. Raises `BackendMissing` when the processor has no such arithmetic."""
-    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if asked is Precision.AUTO:
-        return Precision.BF16 if CAPABILITIES[Precision.BF16] in have else Precision.F32
-    if asked not in CAPABILITIES:
-        reason = f"precision {asked} needs a network that was quantised for it"
-    elif CAPABILITIES[asked] not in have:
+        return Precision.INT8 if network.lacks_int8() is None else _between(core)
+    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    reason = network.lacks_int8() if asked is Precision.INT8 else None
+    if CAPABILITIES[asked] not in have:
         reason = f"this processor does not compute in {asked} (it has {', '.join(have)})"
-    else:
+    if reason is None:
         return asked
-    raise BackendMissing(f"engine {NAME}: {reason}; use precision auto or f32", reasons={NAME: reason})
+    raise BackendMissing(f"engine {NAME}: {reason}; or use precision auto or f32", reasons={NAME: reason})
+
+
+def _between(core: openvino.Core) -> Precision:
+    """The fastest of the floating-point precisions that keep a network's range."""
+    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return Precision.BF16 if CAPABILITIES[Precision.BF16] in have else Precision.F32
 
 
 @dataclass
@@ -146,9 +168,7 @@ class OpenVinoEngine:
     @property
     def description(self) -> str:
         """Such as `openvino 2026.4.1 cpu bf16`."""
-        import openvino
-
-        return f"{NAME} {openvino.__version__.split('-')[0].rsplit('.', 0)[0]} cpu {self._precision}"
+        return f"{NAME} {_version()} cpu {self._precision}"
 
     def prepare(self) -> None:
         """Compile for a batch of one now, when the network leaves no other size open. Raises `EngineError`."""
@@ -193,22 +213,52 @@ class OpenVinoEngine:
         return program
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> _Program:
-        import openvino
-
+        """From the cache, which takes a fraction of the time, or compiled and kept."""
         if self._core is None:
             raise EngineError(f"engine {NAME} of {self._network.name} is closed")
+        cache, label = Cache.default(), self._label(self._core, shapes)
+        kept = cache.find(label)
+        if kept is not None:
+            try:
+                return self._checked(self._core.import_model(io.BytesIO(kept), "CPU", self._settings))
+            except RuntimeError as error:
+                logger.info("the kept engine of %s is compiled anew: %s", self._network.name, _first_lines(error))
+        compiled = self._compile_anew(self._core, shapes)
+        program = self._checked(compiled)
+        cache.keep(label, compiled.export_model().getvalue())
+        return program
+
+    def _compile_anew(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel:
+        import openvino
+
         model = self._read()
         try:
             model.reshape(
                 {spec.name: openvino.PartialShape(list(shape)) for spec, shape in zip(self.inputs, shapes, strict=True)}
             )
-            compiled = self._core.compile_model(model, "CPU", self._settings)
+            return core.compile_model(model, "CPU", self._settings)
         except RuntimeError as error:
             raise EngineError(f"engine {NAME} can't compile {self._network.name}: {_first_lines(error)}") from error
+
+    def _checked(self, compiled: openvino.CompiledModel) -> _Program:
+        """Raise `EngineError` when it computes in other numbers than was asked for."""
         got = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if got != HINTS[self._precision]:
+        if got != self._settings["INFERENCE_PRECISION_HINT"]:
             raise EngineError(f"engine {NAME} came up in {got}, not in {self._precision}; use precision auto or f32")
         return _Program(compiled)
+
+    def _label(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> Label:
+        features = ", ".join(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        return Label(
+            network=self._network.name,
+            sha256=self._network.sha256,
+            backend=NAME,
+            version=_version(),
+            devices=(f"{core.get_property('CPU', 'FULL_DEVICE_NAME')}: {features}",),
+            precision=str(self._precision),
+            shapes=", ".join("x".join("*" if size < 0 else str(size) for size in shape) for shape in shapes),
+            settings=json.dumps(self._settings, sort_keys=True),
+        )
 
     def _read(self) -> openvino.Model:
         if self._core is None:

@@ -1,28 +1,28 @@
-"""PyTorch, operator by operator: the reference that the other backends are compared with.
+"""PyTorch, operator by operator: the reference that the other backends are compared with, on the CPU or with CUDA.
 
 The graph is read with the package `onnx`, and each node runs as the PyTorch function that means the same: slow and
-plain, in float32. Both packages come with the extra `training`.
+plain, in float32 unless another precision is asked for. Both packages come with the extra `training`.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from engine.interface import Interface, read_interface
 from engine.pending import Done
-from engine.spec import Array, Device, Network, Precision, checked_feeds
+from engine.recast import recast
+from engine.spec import Array, Device, Network, Offer, Precision, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping
 
-    import onnx
     import torch
 
 NAME = "torch"
+PRECISIONS = (Precision.F32, Precision.BF16, Precision.FP16, Precision.INT8)
 
 
 def missing() -> str | None:
@@ -31,91 +31,66 @@ def missing() -> str | None:
     return f"not installed: {' and '.join(absent)}; install barefaced[training]" if absent else None
 
 
+def offer() -> Offer:
+    """Version, devices and precisions."""
+    import torch
+
+    cards = tuple(f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count()))
+    return Offer(str(torch.__version__), ("cpu", *cards), PRECISIONS)
+
+
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> TorchEngine:
-    """Read the graph of `network`.
+    """Read the graph of `network`, in float32 for precision auto.
 
-    Raises `BackendMissing` where the packages or the device are absent and for any precision but float32,
-    `EngineError` when the file is broken or has an operator that is not known here.
+    Raises `BackendMissing` where the packages or the device are absent, and for int8 when the network was not quantised
+    for it; `EngineError` when the file is broken or has an operator that is not known here.
     """
-    reason = missing()
-    if reason is None and precision not in (Precision.AUTO, Precision.F32):
-        reason = f"computes in f32, not in {precision}; use precision auto or f32"
-    if reason is None:
-        reason = _device_missing(device)
-    if reason is not None:
-        raise BackendMissing(f"engine {NAME}: {reason}", reasons={NAME: reason})
+    chosen = prepare(NAME, missing(), network, device, precision)
     interface = read_interface(network)
-    return TorchEngine(network, interface, device, read_graph(network, device), threads)
+    from engine.torch_graph import read_graph
+
+    graph = read_graph(recast(network, chosen), interface, device)
+    return TorchEngine(network, interface, device, graph, name=NAME, precision=chosen, threads=threads)
 
 
-def _device_missing(device: Device) -> str | None:
-    import torch
+def prepare(name: str, reason: str | None, network: Network, device: Device, precision: Precision) -> Precision:
+    """What the backend called `name` will compute in. Raises `BackendMissing` for `reason`, and what is not there."""
+    if reason is None:
+        import torch
 
-    if device.kind == "cpu" or (device.kind == "cuda" and device.index < torch.cuda.device_count()):
-        return None
-    return f"this build of torch {torch.__version__} sees no {device}"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One operation of the graph."""
-
-    operator: str
-    inputs: tuple[str, ...]
-    """Names; an empty one is an input that is left out."""
-    output: str
-    attributes: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What is computed, in order, and from which constants."""
-
-    nodes: tuple[Node, ...]
-    constants: Mapping[str, torch.Tensor]
-
-
-def read_graph(network: Network, device: Device) -> Graph:
-    """Nodes and weights. Raises `EngineError` for a broken file and for operators that are not known here."""
-    import onnx
-    import torch
-
-    from engine.torch_operators import OPERATORS
-
-    try:
-        graph = onnx.load_from_string(network.onnx).graph
-    except Exception as error:  # protobuf's errors are not part of what onnx promises
-        raise EngineError(f"engine {NAME} can't read {network.name}: {error}") from error
-    nodes = [node for node in graph.node if node.op_type != "Constant"]
-    unknown = sorted({node.op_type for node in nodes} - OPERATORS.keys())
-    if unknown:
-        raise EngineError(f"engine {NAME} does not know the operators {', '.join(unknown)} of {network.name}")
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    tensors |= {node.output[0]: _attributes(node)["value"] for node in graph.node if node.op_type == "Constant"}
-    place = torch.device(str(device))
-    constants = {
-        name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).to(place) for name, tensor in tensors.items()
-    }
-    return Graph(
-        tuple(Node(node.op_type, tuple(node.input), node.output[0], _attributes(node)) for node in nodes), constants
-    )
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    import onnx
-
-    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if device.kind not in ("cpu", "cuda"):
+            reason = f"runs on cpu and cuda, not on {device}"
+        elif device.kind == "cuda" and device.index >= torch.cuda.device_count():
+            cure = "install torch from https://download.pytorch.org/whl/cu130 and NVIDIA's driver"
+            reason = f"torch {torch.__version__} sees no {device}: {cure}"
+        elif precision is Precision.INT8:
+            reason = network.lacks_int8()
+    if reason is not None:
+        raise BackendMissing(f"engine {name}: {reason}", reasons={name: reason})
+    return Precision.F32 if precision is Precision.AUTO else precision
 
 
 class TorchEngine:
     """A network in PyTorch."""
 
-    def __init__(self, network: Network, interface: Interface, device: Device, graph: Graph, threads: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        interface: Interface,
+        device: Device,
+        function: Callable[..., tuple[torch.Tensor, ...]],
+        *,
+        name: str,
+        precision: Precision,
+        threads: int,
+    ) -> None:
         self.inputs = interface.inputs
         self.outputs = interface.outputs
-        self._name = network.name
+        self._network = network.name
         self._device = device
-        self._graph: Graph | None = graph
+        self._function: Callable[..., tuple[torch.Tensor, ...]] | None = function
+        self._name = name
+        self._precision = precision
         self._threads = threads
 
     @property
@@ -123,25 +98,25 @@ class TorchEngine:
         """Such as `torch 2.13.0+cpu cpu f32`."""
         import torch
 
-        return f"{NAME} {torch.__version__} {self._device} {Precision.F32}"
+        return f"{self._name} {torch.__version__} {self._device} {self._precision}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
         import torch
 
-        if self._graph is None:
-            raise EngineError(f"engine {NAME} of {self._name} is closed")
+        if self._function is None:
+            raise EngineError(f"engine {self._name} of {self._network} is closed")
         arrays = checked_feeds(self.inputs, feeds)
         place = torch.device(str(self._device))
-        values = {name: torch.tensor(array, device=place) for name, array in arrays.items()}
+        tensors = [torch.tensor(array, device=place) for array in arrays.values()]
         with torch.inference_mode(), _threads(self._threads):
             try:
-                computed = _compute(self._graph, values)
+                computed = self._function(*tensors)
             except EngineError:
                 raise
             except (RuntimeError, ValueError, TypeError, IndexError) as error:  # a graph that does not add up
-                raise EngineError(f"engine {NAME} can't run {self._name}: {str(error)[:300]}") from error
-        return {spec.name: computed[spec.name].cpu().numpy() for spec in self.outputs}
+                raise EngineError(f"engine {self._name} can't run {self._network}: {str(error)[:300]}") from error
+        return {spec.name: value.cpu().numpy() for spec, value in zip(self.outputs, computed, strict=True)}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:
         """A run, done at once. Raises `ShapeError` and `EngineError`."""
@@ -149,33 +124,17 @@ class TorchEngine:
 
     def close(self) -> None:
         """Let go of the weights."""
-        self._graph = None
+        self._function = None
 
 
-def _compute(graph: Graph, feeds: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Every value of the graph by name."""
-    from engine.torch_operators import OPERATORS
-
-    values = {**graph.constants, **feeds}
-    for node in graph.nodes:
-        inputs = [values[name] if name else None for name in node.inputs]
-        values[node.output] = OPERATORS[node.operator](inputs, node.attributes)
-    return values
-
-
-def _threads(count: int) -> AbstractContextManager[None]:
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
     """PyTorch has one setting for all its work: changed for a run, and put back."""
-    from contextlib import contextmanager
-
     import torch
 
-    @contextmanager
-    def changed() -> Iterator[None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(count or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-    return changed()
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

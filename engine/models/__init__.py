@@ -1,26 +1,30 @@
 """The networks that we ship: `<name>.onnx` beside `<name>.json`, its manifest.
 
 Weights may be stored in float16 behind Cast nodes: half the bytes in the package, and float32 in and out all the same.
+A network may have a version in int8, `<name>.int8.onnx` beside `<name>.int8.json`, that `training.quantise` made of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.interface import Interface, read_interface
-from engine.spec import Network, TensorSpec
+from engine.spec import Network, Precision, TensorSpec
 from pipeline.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
+MAKE_INT8 = "python -m training.quantise makes it (docs/model-card.md)"
+INT8 = ".int8"
+"""What the name of a network's int8 version ends with."""
 PACKAGE = resources.files(__name__)
 
 
@@ -41,6 +45,8 @@ class Manifest:
     """On held-out faces, by the names that `barefaced evaluate` uses."""
     terms: str
     """Under which terms it may be used."""
+    quantised_from: str = ""
+    """SHA-256 of the network that this one is the int8 version of; empty where it is none."""
 
     def dumps(self) -> str:
         """As JSON; `inputs` and `outputs` are lists of name, shape (null is any size) and dtype."""
@@ -49,7 +55,7 @@ class Manifest:
             "outputs": [_told(spec) for spec in self.outputs],
             "scores": dict(self.scores),
         }
-        return json.dumps(told, indent=2) + "\n"
+        return json.dumps({key: value for key, value in told.items() if value != ""}, indent=2) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Manifest:
@@ -63,9 +69,13 @@ class Manifest:
 
 
 def names(folder: Traversable = PACKAGE) -> tuple[str, ...]:
-    """The networks in `folder`, in alphabetical order."""
+    """The networks in `folder`, in alphabetical order, versions in int8 left out."""
     files = [entry.name for entry in folder.iterdir()]
-    return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
+    return tuple(
+        sorted(
+            file.removesuffix(".json") for file in files if file.endswith(".json") and not file.endswith(INT8 + ".json")
+        )
+    )
 
 
 def manifest(name: str, folder: Traversable = PACKAGE) -> Manifest:
@@ -76,8 +86,23 @@ def manifest(name: str, folder: Traversable = PACKAGE) -> Manifest:
     return found
 
 
-def shipped(name: str, folder: Traversable = PACKAGE) -> Network:
-    """The network called `name`, checked. Raises `CheckpointError` when its file is not what its manifest says."""
+def shipped(name: str, folder: Traversable = PACKAGE, *, precision: Precision = Precision.AUTO) -> Network:
+    """The network called `name`, checked; for precision int8 its int8 version, under the same name.
+
+    Raises `CheckpointError` when its file is not what its manifest says, and when there is no int8 version or it was
+    made of another network.
+    """
+    if precision is not Precision.INT8:
+        return _checked(name, folder)
+    version = name + INT8
+    if not folder.joinpath(f"{version}.json").is_file():
+        raise CheckpointError(f"{name} has no int8 version here: {MAKE_INT8}, or use another precision")
+    if manifest(version, folder).quantised_from != manifest(name, folder).sha256:
+        raise CheckpointError(f"{version}.onnx was made of another {name}.onnx: {MAKE_INT8}")
+    return replace(_checked(version, folder), name=name)
+
+
+def _checked(name: str, folder: Traversable) -> Network:
     told, onnx = manifest(name, folder), _read(folder, f"{name}.onnx")
     sha256 = hashlib.sha256(onnx).hexdigest()
     if sha256 != told.sha256:

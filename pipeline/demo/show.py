@@ -15,7 +15,7 @@ from pipeline.process import process
 from pipeline.report import INVENTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.process import Watcher
@@ -47,18 +47,18 @@ The face in the output is invented. Compare it with the real one: it is somebody
 {INVENTED}"""
 
 
-def show(folder: Path, *, watcher: Watcher, say: Callable[[str], None]) -> Shown:
+def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say: Callable[[str], None]) -> Shown:
     """Leave input.mp4, output.mp4, side-by-side.mp4 and before-after.png in `folder`, which is made where needed.
 
-    Files of an earlier demonstration are replaced; `say` is told what happens next. Raises `SinkError`,
-    and whatever the run raises.
+    Files of an earlier demonstration are replaced; `settings` are those that are not the defaults, by key; `say` is
+    told what happens next. Raises `SinkError`, and whatever the run raises.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"the directory {folder} can't be made: {error.strerror or error}") from error
     job = Job(folder / "input.mp4", folder / "output.mp4")
-    config = build({"overwrite": True})
+    config = build(settings, {"overwrite": True})
     say("loading the networks")
     with assemble.networks(config) as networks:
         say(f"drawing the clip, {WIDTH}x{HEIGHT}")

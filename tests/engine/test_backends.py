@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 
 PICTURE = [name for name in select.names() if name != "identity"]
 """Backends that compute what the network says."""
+WITH_GPU = ("torch", "torch_compile", "tensorrt_rtx")
+"""Backends that the extras bring and that must run on a GPU where there is to be one."""
 TOLERANCES = {Precision.F32: 1e-4, Precision.FP16: 5e-3, Precision.BF16: 3e-2}
 """How far an output in [0, 1] may be from the reference's: bfloat16 keeps 8 bits of a number, float16 keeps 11."""
+
+
+@pytest.fixture(autouse=True)
+def captured_graphs_are_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.compile` takes minutes for all that is asked here; that it captures the graphs is seen without."""
+    if os.environ.get("BAREFACED_TEST_COMPILER") != "1":
+        from engine.backends import torch_compile
+
+        monkeypatch.setattr(torch_compile, "COMPILER", "eager")
 
 
 def load(name: str, network: Network, precision: Precision = Precision.AUTO, *, device: Device | None = None) -> Engine:
@@ -30,6 +41,7 @@ def load(name: str, network: Network, precision: Precision = Precision.AUTO, *, 
     reason = select.backend(name).missing()
     if reason is not None:
         pytest.skip(reason)
+    device = device or Device.named(select.backend(name).offer().devices[0].split()[0])
     try:
         return select.load(network, engine=name, device=device, precision=precision, threads=1)
     except BackendMissing as error:
@@ -160,13 +172,14 @@ def test_a_damaged_file_is_an_engine_error(name: str, damage: str) -> None:
 
 @pytest.mark.parametrize("name", select.names())
 def test_cuda_is_cuda_or_refused(name: str) -> None:
-    if select.backend(name).missing() is not None:
+    required = os.environ.get("BAREFACED_REQUIRE_GPU") == "1" and name in WITH_GPU
+    if select.backend(name).missing() is not None and not required:
         pytest.skip(str(select.backend(name).missing()))
     try:
         engine = select.load(networks.detector(), engine=name, device=Device("cuda"))
     except BackendMissing as error:
         assert list(error.reasons) == [name]
-        if os.environ.get("BAREFACED_REQUIRE_GPU") == "1" and name == "torch":
+        if required:
             raise
         return
     with closing(engine):

@@ -9,7 +9,7 @@ import pytest
 from engine import models
 from engine.interface import read_interface
 from engine.models import Manifest
-from engine.spec import Network, TensorSpec
+from engine.spec import Network, Precision, TensorSpec
 from pipeline.errors import CheckpointError
 from tests.engine import networks
 
@@ -86,3 +86,25 @@ def test_every_network_that_we_ship_is_what_its_manifest_says(name: str | None) 
     if name is None:
         pytest.skip("no networks are shipped yet")
     assert models.shipped(name).sha256 == models.manifest(name).sha256
+
+
+def test_an_int8_version_goes_under_the_networks_own_name(tmp_path: Path) -> None:
+    network = networks.detector()
+    write(tmp_path, network)
+    told = json.loads((tmp_path / "detector.json").read_text())
+    told |= {"name": "detector.int8", "quantised_from": network.sha256}
+    (tmp_path / "detector.int8.json").write_text(json.dumps(told))
+    (tmp_path / "detector.int8.onnx").write_bytes(network.onnx)
+    assert models.names(tmp_path) == ("detector",)
+    assert models.shipped("detector", tmp_path, precision=Precision.INT8).name == "detector"
+    assert models.manifest("detector.int8", tmp_path).quantised_from == network.sha256
+    told["quantised_from"] = "0" * 64
+    (tmp_path / "detector.int8.json").write_text(json.dumps(told))
+    with pytest.raises(CheckpointError, match=r"detector\.int8\.onnx was made of another detector\.onnx"):
+        models.shipped("detector", tmp_path, precision=Precision.INT8)
+
+
+def test_a_network_without_an_int8_version_says_how_to_make_it(tmp_path: Path) -> None:
+    write(tmp_path, networks.detector())
+    with pytest.raises(CheckpointError, match=r"detector has no int8 version here: python -m training\.quantise"):
+        models.shipped("detector", tmp_path, precision=Precision.INT8)

@@ -14,7 +14,8 @@ from tests.engine import networks
 
 
 def test_a_file_is_a_backend() -> None:
-    assert {"identity", "onnxruntime", "openvino", "torch"} <= set(select.names())
+    written = {"identity", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch", "torch_compile"}
+    assert {*written, "torch_tensorrt"} == set(select.names())
 
 
 def test_unknown_name_is_told_with_those_there_are() -> None:
@@ -46,7 +47,10 @@ def test_auto_keeps_why_it_passed_over_the_others(
 def test_auto_that_finds_nothing_gives_every_reason() -> None:
     with pytest.raises(BackendMissing, match="no engine can run retinaface on cpu in precision int8") as raised:
         select.load(networks.detector(), precision=Precision.INT8)
-    assert set(raised.value.reasons) == set(select.PREFERRED)
+    assert set(raised.value.reasons) == set(select.PREFERRED["cpu"])
+    with pytest.raises(BackendMissing, match="no engine can run retinaface on cuda:0 in precision auto") as raised:
+        select.load(networks.detector(), device=Device("cuda"))
+    assert set(raised.value.reasons) == set(select.PREFERRED["cuda"])
 
 
 def test_an_explicit_choice_never_becomes_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +64,7 @@ def test_an_explicit_choice_never_becomes_another(monkeypatch: pytest.MonkeyPatc
 def test_asking_what_is_missing_loads_no_runtime() -> None:
     program = (
         "import sys; from engine import select; select.missing();"
-        "print(*{'torch', 'onnx', 'onnxruntime', 'openvino', 'cv2'} & set(sys.modules))"
+        "print(*{'torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt_rtx', 'cv2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -1,0 +1,237 @@
+"""`barefaced bench engines`: milliseconds of each network on each engine and precision that is here.
+
+Outputs are compared with the reference before a time counts, and speed is set beside what the same engine reaches, in
+the same run and precision, in a matrix product.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.arithmetic import matrix_product, multiply_adds
+from benchmarks.clips import BenchmarkError
+from benchmarks.faces import Faces, moments
+from engine import models, select
+from engine.spec import Device, Network, Precision
+from pipeline.config import as_json, build
+from pipeline.detectors import DEFAULT, detector_file
+from pipeline.errors import BackendMissing, CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from engine.spec import Array, Engine
+    from pipeline.config import EngineConfig
+
+LEAST_PSNR_DB = {Precision.F32: 80.0, Precision.FP16: 50.0, Precision.BF16: 40.0, Precision.INT8: 39.0}
+"""Of each output against the reference's, by precision; of the generator inside the hole."""
+NO_NETWORK = ("identity",)
+"""Engines that compute nothing."""
+REFERENCES = ("torch", "onnxruntime")
+"""The reference is the first that is here, in float32 on the CPU."""
+WARM_UP_RUNS = 5
+LEAST_RUNS, MOST_RUNS = 20, 300
+
+METHOD = (
+    "Inputs are moments of the demo's clip: a photo in a drawn mask. Each network is loaded on each engine in each "
+    "precision, its output is compared with the reference's, then runs are timed one by one, inputs and outputs in the "
+    "program's memory. A matrix product of 1024 x 1024 by a constant of the same size, on the same engine in the same "
+    "precision, is the ceiling. GMACs are multiply-adds of convolutions and matrix products; one is two operations."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    batches: tuple[int, ...] = (1, 4)
+    """Faces in a run."""
+    seconds: float = 2.0
+    """How long each network, engine, precision and batch is run at most, once it has been run `LEAST_RUNS` times."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings other than the defaults, by key: an engine, a device or a precision leaves the others out."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An engine in a precision."""
+
+    engine: str
+    precision: Precision
+    device: Device
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.device} {self.precision}"
+
+    def load(self, network: Network) -> Engine:
+        """`network` on it."""
+        return select.load(
+            network, engine=self.engine, device=self.device, precision=self.precision, threads=self.threads
+        )
+
+
+def measure(plan: Plan, *, say: Callable[[str], None]) -> dict[str, object]:
+    """Measure and give the result as JSON holds it; `say` is told each figure when it is there.
+
+    Raises `BenchmarkError` when an output is not the reference's, `BackendMissing` when what was asked for is not here.
+    """
+    config = build(plan.settings)
+    faces = moments(max(plan.batches))
+    ceilings: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
+    for variant in _variants(config.engine):
+        ceiling = _ceiling(variant, plan)
+        ceilings.append({**_told(variant), "gflops": ceiling and round(ceiling, 1)})
+        for name in (DEFAULT, *models.names()):
+            for row in _rows(plan, variant, name, faces, ceiling):
+                rows.append(row)
+                say(_line(row))
+    if not rows:
+        raise BenchmarkError(f"nothing was measured: no engine computes in {config.engine.precision} here")
+    return {
+        "bench": "engines",
+        "method": METHOD,
+        "machine": machine.described(),
+        "settings": as_json(config),
+        "reference": _reference(),
+        "ceilings": ceilings,
+        "engines": rows,
+    }
+
+
+def _told(variant: Variant) -> dict[str, object]:
+    return {"engine": variant.engine, "device": str(variant.device), "precision": str(variant.precision)}
+
+
+def _variants(config: EngineConfig) -> Iterator[Variant]:
+    """What is to be measured. Raises `BackendMissing` when an engine that was asked for can't run here."""
+    names = select.names() if config.engine == select.AUTO else (config.engine,)
+    for name in names:
+        reason = select.backend(name).missing()
+        if reason is not None and config.engine != select.AUTO:
+            raise BackendMissing(f"engine {name}: {reason}", reasons={name: reason})
+        if reason is not None or name in NO_NETWORK:
+            continue
+        for precision in select.backend(name).offer().precisions:
+            if config.precision in (Precision.AUTO, precision):
+                yield Variant(name, precision, Device.named(config.device), config.threads)
+
+
+def _network(name: str, precision: Precision) -> Network | None:
+    """A network of ours, as it is needed for a precision; None where there is none."""
+    if name == DEFAULT:
+        return None if precision is Precision.INT8 else detector_file(DEFAULT).network()
+    try:
+        return models.shipped(name, precision=precision)
+    except CheckpointError:
+        if precision is Precision.INT8:
+            return None
+        raise
+
+
+def _rows(plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: float | None) -> Iterator[dict[str, object]]:
+    network = _network(name, variant.precision)
+    if network is None:
+        return
+    try:
+        engine = variant.load(network)
+    except BackendMissing:
+        return  # an engine that lacks this device or precision for this network
+    with closing(engine):
+        for batch in plan.batches:
+            feeds = {engine.inputs[0].name: faces.feed(name, batch)}
+            psnr = verify(variant, name, engine.run(feeds), feeds, faces.holes[:batch])
+            times = _times(engine, feeds, plan.seconds)
+            work = multiply_adds(
+                _network(name, Precision.F32) or network, {key: value.shape for key, value in feeds.items()}
+            )
+            yield {
+                "network": name,
+                **_told(variant),
+                "description": engine.description,
+                "batch": batch,
+                "psnr_db": round(psnr, 1),
+                **_figures(times, batch, work, ceiling),
+            }
+
+
+def _figures(times: list[float], batch: int, work: int, ceiling: float | None) -> dict[str, object]:
+    """What the milliseconds of runs of `batch` faces and `work` multiply-adds come to."""
+    median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
+    gflops = 2e-6 * work / median
+    return {
+        "runs": len(times),
+        "median_ms": round(median, 3),
+        "p95_ms": round(p95, 3),
+        "p99_ms": round(p99, 3),
+        "median_ms_per_face": round(median / batch, 3),
+        "gmacs": round(work / 1e9, 3),
+        "gflops": round(gflops, 1),
+        "ceiling_share": ceiling and round(gflops / ceiling, 3),
+    }
+
+
+def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mapping[str, Array], holes: Array) -> float:
+    """PSNR of the worst output against the reference. Raises `BenchmarkError` when it is too low for its precision."""
+    network = _network(name, Precision.F32)
+    if network is None:
+        raise BenchmarkError(f"there is no network {name} to compare with")
+    with closing(select.load(network, engine=_reference())) as reference:
+        expected = reference.run(feeds)
+    where = np.broadcast_to(holes[:, None], seen["face"].shape) if name == "generator" else ...
+    worst = min(psnr_db(seen[key][where], expected[key][where]) for key in expected)
+    if worst < LEAST_PSNR_DB[variant.precision] - (0 if name == "generator" else 10):
+        raise BenchmarkError(f"{variant}: {name} is {worst:.1f} dB from the reference: its times mean nothing")
+    return worst
+
+
+def psnr_db(seen: Array, expected: Array) -> float:
+    """Peak signal-to-noise ratio; the peak is how far apart the expected values lie. At most 200."""
+    first, second = np.asarray(seen, np.float64), np.asarray(expected, np.float64)
+    error = float(np.mean((first - second) ** 2))
+    span = float(np.ptp(second)) or 1.0
+    return min(200.0, 10 * float(np.log10(span**2 / max(error, 1e-30))))
+
+
+def _reference() -> str:
+    return next(name for name in REFERENCES if select.backend(name).missing() is None)
+
+
+def _ceiling(variant: Variant, plan: Plan) -> float | None:
+    """GFLOP/s of the matrix product; None where the engine lacks the precision for it."""
+    network, feeds, work = matrix_product(variant.precision)
+    try:
+        engine = variant.load(network)
+    except BackendMissing:
+        return None
+    with closing(engine):
+        return 2e-6 * work / float(np.median(_times(engine, feeds, plan.seconds)))
+
+
+def _times(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[float]:
+    """Milliseconds of each run."""
+    for _ in range(WARM_UP_RUNS):
+        engine.run(feeds)
+    times: list[float] = []
+    while len(times) < MOST_RUNS and (len(times) < LEAST_RUNS or sum(times) < 1000 * seconds):
+        began = perf_counter()
+        engine.run(feeds)
+        times.append(1000 * (perf_counter() - began))
+    return times
+
+
+def _line(row: Mapping[str, object]) -> str:
+    share = row["ceiling_share"]
+    of_ceiling = f", {share:.0%} of the ceiling" if isinstance(share, float) else ""
+    return (
+        f"{row['network']:<10} {row['engine']:<13} {row['precision']:<5} batch {row['batch']}: "
+        f"{row['median_ms']:8.2f} ms, p95 {row['p95_ms']:.2f}, p99 {row['p99_ms']:.2f}, "
+        f"{row['median_ms_per_face']:.2f} a face, {row['psnr_db']} dB, {row['gflops']} GFLOP/s{of_ceiling}"
+    )

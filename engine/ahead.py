@@ -1,0 +1,97 @@
+"""Engines compiled ahead of time, for this machine or for others, as files."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from engine import cache
+from engine.select import names
+from pipeline.errors import ConfigError, SinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from engine.cache import Label
+    from engine.spec import Network, Precision
+
+COMPILERS = ("tensorrt", "tensorrt_rtx")
+"""Backends whose file defines `build`."""
+
+
+class Compiler(Protocol):
+    """What such a file defines."""
+
+    def build(
+        self, network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
+    ) -> tuple[Label, bytes]:
+        """Compile for compute capabilities such as "86", with none for the GPU that is here.
+
+        Raises `BackendMissing` where that can't be done, `EngineError` when compiling fails.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine file that was written."""
+
+    network: str
+    capabilities: tuple[str, ...]
+    """Those that it runs on, such as `8.6`; the GPU's name and architecture where it belongs to one model."""
+    file: str
+    bytes: int
+
+    def as_json(self) -> dict[str, object]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def compiler(name: str) -> Compiler:
+    """The backend called `name`. Raises `ConfigError` when it does not compile ahead of time, or is none."""
+    if name not in COMPILERS:
+        why = "does not compile ahead of time" if name in names() else "is unknown"
+        raise ConfigError(f"engine {name!r} {why}: use one of {', '.join(COMPILERS)}")
+    return cast("Compiler", importlib.import_module(f"engine.backends.{name}"))
+
+
+def capabilities_of(text: str) -> tuple[str, ...]:
+    """("75", "120") from `7.5,12.0`; the command line has checked that it is like this."""
+    return tuple(dict.fromkeys(part.replace(".", "") for part in text.split(",")))
+
+
+def build_all(
+    name: str,
+    networks: Iterable[Network],
+    folder: Path | None,
+    *,
+    precision: Precision,
+    capabilities: tuple[str, ...],
+    time_limit_seconds: float,
+) -> Iterator[Built]:
+    """Compile each network on the backend called `name`; each file comes as soon as it is there.
+
+    They go to `folder`, or, where it is None, to where runs look for them. Raises `ConfigError` for another backend,
+    `BackendMissing`, `EngineError`, and `SinkError` when a file can't be written.
+    """
+    chosen = compiler(name)
+    target = folder or cache.default_folder()
+    for network in networks:
+        label, compiled = chosen.build(
+            network, precision=precision, capabilities=capabilities, time_limit_seconds=time_limit_seconds
+        )
+        path = target / label.file_name
+        try:
+            cache.write(path, label, compiled)
+        except OSError as error:
+            raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
+        yield Built(network.name, tuple(map(_dotted, label.devices)), str(path), path.stat().st_size)
+
+
+def _dotted(device: str) -> str:
+    """`8.6` from `sm86`; anything else as it is."""
+    matched = re.fullmatch(r"sm([0-9]+)([0-9])", device)
+    return f"{matched[1]}.{matched[2]}" if matched else device

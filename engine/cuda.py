@@ -1,0 +1,212 @@
+"""The part of CUDA's driver that running an engine needs, by ctypes: devices, memory, streams and graphs.
+
+The library comes with NVIDIA's driver, so nothing has to be installed for it. Source: the CUDA Driver API reference;
+functions whose name ends in `_v2` are those that today's headers mean by the plain name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pipeline.errors import EngineError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+CURE = "install NVIDIA's driver, version 580 or newer (https://www.nvidia.com/drivers), on a machine with an NVIDIA GPU"
+MAJOR, MINOR = 75, 76
+"""CUdevice_attribute: compute capability."""
+NON_BLOCKING = 1
+"""CU_STREAM_NON_BLOCKING: the stream does not wait for the default one."""
+THREAD_LOCAL_CAPTURE = 1
+"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do does not spoil a capture."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU."""
+
+    index: int
+    name: str
+    capability: tuple[int, int]
+
+    @property
+    def architecture(self) -> str:
+        """Such as `sm86`."""
+        return "sm{}{}".format(*self.capability)
+
+    def __str__(self) -> str:
+        return f"cuda:{self.index} {self.name}"
+
+
+def missing() -> str | None:
+    """Why no GPU can be used here and how to get one, or None."""
+    try:
+        return None if cards() else f"the driver sees no GPU: {CURE}"
+    except EngineError as error:
+        return str(error)
+
+
+def cards() -> tuple[Card, ...]:
+    """Every GPU, in the driver's order. Raises `EngineError` where there is no driver or it does not start."""
+    driver = Driver.load()
+    count = ctypes.c_int()
+    driver.call("cuDeviceGetCount", ctypes.byref(count))
+    return tuple(_card(driver, index) for index in range(count.value))
+
+
+def _card(driver: Driver, index: int) -> Card:
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    name = ctypes.create_string_buffer(256)
+    driver.call("cuDeviceGet", ctypes.byref(device), index)
+    driver.call("cuDeviceGetName", name, len(name), device)
+    for value, attribute in ((major, MAJOR), (minor, MINOR)):
+        driver.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+    return Card(index, name.value.decode(errors="replace"), (major.value, minor.value))
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The driver's functions; each one's error code becomes an `EngineError`."""
+
+    library: Any
+    """What `ctypes.CDLL` gives, or a stand-in with the same functions."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """The driver, started. Raises `EngineError` where it is absent or does not start."""
+        try:
+            driver = cls(ctypes.CDLL(LIBRARY))
+        except OSError as error:
+            raise EngineError(f"there is no CUDA driver here ({LIBRARY}): {CURE}") from error
+        driver.call("cuInit", 0)
+        return driver
+
+    def call(self, function: str, *arguments: object) -> None:
+        """Call a function. Raises `EngineError` with the driver's own words when it fails."""
+        code = getattr(self.library, function)(*arguments)
+        if code:
+            said = ctypes.c_char_p()
+            with suppress(AttributeError):
+                self.library.cuGetErrorString(code, ctypes.byref(said))
+            reason = (said.value or b"unknown error").decode(errors="replace")
+            raise EngineError(f"CUDA: {function} failed with {code}, {reason}")
+
+
+class Context:
+    """A GPU made ready for this process; `activate` it in each thread that uses it."""
+
+    def __init__(self, driver: Driver, index: int) -> None:
+        self.driver = driver
+        self._device = ctypes.c_int()
+        self._handle = ctypes.c_void_p()
+        driver.call("cuDeviceGet", ctypes.byref(self._device), index)
+        # The primary context is the one that TensorRT uses too.
+        driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._handle), self._device)
+        self.activate()
+
+    def activate(self) -> None:
+        """Make it the calling thread's."""
+        self.driver.call("cuCtxSetCurrent", self._handle)
+
+    def close(self) -> None:
+        """Give it back."""
+        self.driver.call("cuDevicePrimaryCtxRelease_v2", self._device)
+
+
+class Buffer:
+    """Memory on the GPU with pinned memory of the same size beside it, so that copies run without the CPU."""
+
+    def __init__(self, driver: Driver, size_bytes: int) -> None:
+        self._driver = driver
+        self.size_bytes = size_bytes
+        self._device, self._host = ctypes.c_void_p(), ctypes.c_void_p()
+        driver.call("cuMemAlloc_v2", ctypes.byref(self._device), ctypes.c_size_t(size_bytes))
+        try:
+            driver.call("cuMemAllocHost_v2", ctypes.byref(self._host), ctypes.c_size_t(size_bytes))
+        except EngineError:
+            driver.call("cuMemFree_v2", self._device)
+            raise
+
+    @property
+    def address(self) -> int:
+        """On the GPU."""
+        return int(self._device.value or 0)
+
+    def host(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The pinned memory's first bytes as an array; it lives as long as the buffer."""
+        count = int(np.prod(shape)) * dtype.itemsize
+        memory = memoryview((ctypes.c_char * count).from_address(int(self._host.value or 0))).cast("B")
+        return np.ndarray(shape, dtype, memory)
+
+    def upload(self, stream: Stream, size_bytes: int) -> None:
+        """Copy the first bytes from the pinned memory to the GPU, in the stream's order."""
+        self._driver.call("cuMemcpyHtoDAsync_v2", self._device, self._host, ctypes.c_size_t(size_bytes), stream.handle)
+
+    def download(self, stream: Stream, size_bytes: int) -> None:
+        """Copy the first bytes from the GPU to the pinned memory, in the stream's order."""
+        self._driver.call("cuMemcpyDtoHAsync_v2", self._host, self._device, ctypes.c_size_t(size_bytes), stream.handle)
+
+    def close(self) -> None:
+        """Free both."""
+        self._driver.call("cuMemFreeHost", self._host)
+        self._driver.call("cuMemFree_v2", self._device)
+
+
+class Stream:
+    """Work for the GPU, done in order."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.handle = ctypes.c_void_p()
+        driver.call("cuStreamCreate", ctypes.byref(self.handle), NON_BLOCKING)
+
+    @property
+    def address(self) -> int:
+        """The handle as a number, as TensorRT takes it."""
+        return int(self.handle.value or 0)
+
+    def wait(self) -> None:
+        """Wait until all is done."""
+        self._driver.call("cuStreamSynchronize", self.handle)
+
+    def begin_capture(self) -> None:
+        """From now on what is given to the stream is noted, not done."""
+        self._driver.call("cuStreamBeginCapture_v2", self.handle, THREAD_LOCAL_CAPTURE)
+
+    def end_capture(self) -> Graph:
+        """What was noted, ready to be launched as one."""
+        noted = ctypes.c_void_p()
+        self._driver.call("cuStreamEndCapture", self.handle, ctypes.byref(noted))
+        return Graph(self._driver, noted)
+
+    def close(self) -> None:
+        """Release it."""
+        self._driver.call("cuStreamDestroy_v2", self.handle)
+
+
+class Graph:
+    """Work that was noted: one launch in place of many."""
+
+    def __init__(self, driver: Driver, noted: ctypes.c_void_p) -> None:
+        self._driver = driver
+        self._runnable = ctypes.c_void_p()
+        try:
+            driver.call("cuGraphInstantiateWithFlags", ctypes.byref(self._runnable), noted, ctypes.c_ulonglong(0))
+        finally:
+            driver.call("cuGraphDestroy", noted)
+
+    def launch(self, stream: Stream) -> None:
+        """Do it all, in the stream's order."""
+        self._driver.call("cuGraphLaunch", self._runnable, stream.handle)
+
+    def close(self) -> None:
+        """Release it."""
+        self._driver.call("cuGraphExecDestroy", self._runnable)

@@ -1,0 +1,135 @@
+"""A network in other numbers: the same graph with float16 or bfloat16 where it had float32. Needs the package `onnx`.
+
+Compilers whose networks are strongly typed (TensorRT from version 11, TensorRT for RTX, PyTorch's exporter) compute in
+what the file says, so the file has to say it. Inputs and outputs stay float32; so do the numbers that describe sizes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.spec import Network, Precision
+from pipeline.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+SIZES = {
+    "Expand": 1,
+    "Gather": 1,
+    "Pad": 1,
+    "ReduceMean": 1,
+    "Reshape": 1,
+    "Resize": 1,
+    "Slice": 1,
+    "Squeeze": 1,
+    "Tile": 1,
+    "Unsqueeze": 1,
+}
+"""Operators whose inputs from this one on describe sizes and places."""
+PAD_VALUE = 2
+"""The one input behind a size that is a value of the picture: what `Pad` fills in."""
+
+
+def recast(network: Network, precision: Precision) -> Network:
+    """`network` in float16 or bfloat16; itself for float32, and for int8, where the file says all already.
+
+    Raises `EngineError` for a broken file.
+    """
+    if precision in (Precision.F32, Precision.INT8):
+        return network
+    import onnx
+
+    element = {Precision.FP16: onnx.TensorProto.FLOAT16, Precision.BF16: onnx.TensorProto.BFLOAT16}[precision]
+    try:
+        model = onnx.load_from_string(network.onnx)
+    except Exception as error:  # protobuf's errors are not part of what onnx promises
+        raise EngineError(f"network {network.name} is not a whole ONNX file ({error}): export it anew") from error
+    graph = model.graph
+    kept = frozenset(_sizes(graph))
+    _recast_constants(graph, element, kept)
+    ins, outs = _recast_inputs(graph, element), _recast_outputs(graph)
+    nodes = [*ins, *graph.node, *outs]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]  # they name the types of before
+    return Network.of(network.name, model.SerializeToString())
+
+
+def _sizes(graph: onnx.GraphProto) -> Iterator[str]:
+    """The names of all values from which sizes are computed, without the tensors whose `Shape` is asked."""
+    makers = {output: node for node in graph.node for output in node.output}
+    waiting = [
+        name
+        for node in graph.node
+        for place, name in enumerate(node.input)
+        if place >= SIZES.get(node.op_type, 99) and not (node.op_type == "Pad" and place == PAD_VALUE)
+    ]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        yield name
+        if name in makers and makers[name].op_type != "Shape":
+            waiting += makers[name].input
+
+
+def _recast_constants(graph: onnx.GraphProto, element: int, kept: frozenset[str]) -> None:
+    """Weights, constants and the targets of casts."""
+    import onnx
+
+    for tensor in graph.initializer:
+        if tensor.name not in kept:
+            _recast_tensor(tensor, element)
+    for node in graph.node:
+        if kept.intersection(node.output):
+            continue
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                _recast_tensor(attribute.t, element)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
+                attribute.i = element
+
+
+def _recast_tensor(tensor: onnx.TensorProto, element: int) -> None:
+    import onnx
+
+    if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+        values = onnx.numpy_helper.to_array(tensor)
+        changed = values.astype(onnx.helper.tensor_dtype_to_np_dtype(element))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
+
+
+def _recast_inputs(graph: onnx.GraphProto, element: int) -> list[onnx.NodeProto]:
+    """Every use of an input becomes one of its cast; the casts."""
+    import onnx
+
+    weights = {tensor.name for tensor in graph.initializer}
+    floats = [
+        value.name
+        for value in graph.input
+        if value.name not in weights and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name in floats:
+                node.input[place] = f"{name}_recast"
+    return [onnx.helper.make_node("Cast", [name], [f"{name}_recast"], to=element) for name in floats]
+
+
+def _recast_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """What makes an output makes it under another name; the casts back to float32."""
+    import onnx
+
+    floats = [value.name for value in graph.output if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name in floats:
+                    names[place] = f"{name}_recast"
+    cast = onnx.TensorProto.FLOAT
+    return [onnx.helper.make_node("Cast", [f"{name}_recast"], [name], to=cast) for name in floats]

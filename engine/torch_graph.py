@@ -1,0 +1,104 @@
+"""A network's graph as PyTorch runs it: nodes in order, weights on their device, sizes as plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from engine.torch_operators import OPERATORS, compute
+from pipeline.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from engine.interface import Interface
+    from engine.spec import Device, Network
+
+SHAPE_DTYPES = ("int32", "int64")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation of the graph."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    """Names; an empty one is an input that is left out."""
+    output: str
+    attributes: Mapping[str, Any]
+
+
+class Graph(nn.Module):
+    """A network: its weights are buffers, and `forward` takes and gives tensors in the graph's order."""
+
+    def __init__(
+        self, nodes: tuple[Node, ...], constants: Mapping[str, Tensor | NDArray[Any]], interface: Interface
+    ) -> None:
+        super().__init__()
+        self._inputs = tuple(spec.name for spec in interface.inputs)
+        self._outputs = tuple(spec.name for spec in interface.outputs)
+        self._numbers = {name: value for name, value in constants.items() if isinstance(value, np.ndarray)}
+        self._buffer_of: dict[str, str] = {}
+        for place, (name, value) in enumerate(constants.items()):
+            if isinstance(value, Tensor):
+                self._buffer_of[name] = f"constant_{place}"  # a buffer's name may hold no dot
+                self.register_buffer(f"constant_{place}", value)
+        self._nodes = nodes
+
+    def forward(self, *feeds: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for the inputs, both in the graph's order."""
+        values: dict[str, Any] = dict(zip(self._inputs, feeds, strict=True))
+        values |= self._numbers | {name: getattr(self, buffer) for name, buffer in self._buffer_of.items()}
+        for node in self._nodes:
+            inputs = [values[name] if name else None for name in node.inputs]
+            values[node.output] = compute(node.operator, inputs, node.attributes)
+        return tuple(torch.as_tensor(values[name]) for name in self._outputs)
+
+
+def read_graph(network: Network, interface: Interface, device: Device) -> Graph:
+    """The graph with what depends on no input computed. Raises `EngineError` for what is broken or not known here."""
+    try:
+        graph = onnx.load_from_string(network.onnx).graph
+    except Exception as error:  # protobuf's errors are not part of what onnx promises
+        raise EngineError(f"engine torch can't read {network.name}: {error}") from error
+    unknown = sorted({node.op_type for node in graph.node} - OPERATORS.keys() - {"Constant"})
+    if unknown:
+        raise EngineError(f"engine torch does not know the operators {', '.join(unknown)} of {network.name}")
+    place = torch.device(str(device))
+    constants = {tensor.name: _value(onnx.numpy_helper.to_array(tensor), place) for tensor in graph.initializer}
+    nodes = []
+    for each in graph.node:
+        node = Node(each.op_type, tuple(each.input), each.output[0], _attributes(each))
+        if node.operator == "Constant":
+            constants[node.output] = _value(node.attributes["value"], place)
+        elif all(name in constants or not name for name in node.inputs):
+            inputs = [constants[name] if name else None for name in node.inputs]
+            constants[node.output] = compute(node.operator, inputs, node.attributes)
+        else:
+            nodes.append(node)
+    used = {name for node in nodes for name in node.inputs} | {spec.name for spec in interface.outputs}
+    return Graph(tuple(nodes), {name: value for name, value in constants.items() if name in used}, interface)
+
+
+def _value(array: NDArray[Any], place: torch.device) -> Tensor | NDArray[Any]:
+    """A weight as a tensor on its device; whole numbers, which describe sizes, as they are."""
+    if array.dtype.name in SHAPE_DTYPES:
+        return array.copy()
+    if array.dtype.name == "bfloat16":  # numpy's own types lack it, and PyTorch reads only those
+        return torch.from_numpy(array.astype(np.float32)).to(place, torch.bfloat16)
+    return torch.from_numpy(array.copy()).to(place)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    told = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {
+        name: onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+        for name, value in told.items()
+    }

@@ -1,0 +1,99 @@
+"""The bench of engines counts, feeds and verifies what it says. Nothing here looks at a time."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from benchmarks import arithmetic, engines, faces
+from benchmarks.clips import BenchmarkError
+from benchmarks.engines import LEAST_PSNR_DB, Plan, Variant, psnr_db
+from engine import models, select
+from engine.spec import Device, Precision
+from pipeline.errors import BackendMissing
+from tests.engine import networks
+
+
+@pytest.fixture(scope="module")
+def moments() -> faces.Faces:
+    return faces.moments(2)
+
+
+def test_multiply_adds_are_those_of_the_tower_by_hand() -> None:
+    # 3x3 from 3 to 8 channels at 16x16, then 3x3 from 8 to 8 there, for two pictures
+    expected = 2 * 16 * 16 * 9 * (3 * 8 + 8 * 8)
+    assert arithmetic.multiply_adds(networks.tower(), {"picture": (2, 3, 32, 32)}) == expected
+
+
+@pytest.mark.parametrize("precision", [Precision.F32, Precision.INT8])
+def test_the_matrix_product_is_one(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "SIDE", 32)
+    network, feeds, work = arithmetic.matrix_product(precision)
+    assert work == 32**3
+    weights = np.random.default_rng(3).uniform(-1, 1, (32, 32)).astype(np.float32)
+    with closing(select.load(network, engine="onnxruntime", precision=precision)) as engine:
+        (seen,) = engine.run(feeds).values()
+    np.testing.assert_allclose(seen, feeds["x"] @ weights, atol=1e-4 if precision is Precision.F32 else 0.1)
+
+
+def test_faces_are_what_the_networks_take(moments: faces.Faces) -> None:
+    for name in ("segmenter", "generator"):
+        (spec,) = models.manifest(name).inputs
+        spec.check(moments.feed(name, 2))
+    assert moments.feed("retinaface", 1).shape == (1, 3, faces.HEIGHT, faces.WIDTH)
+    assert 0.05 < moments.holes.mean() < 0.5
+    with closing(select.load(models.shipped("segmenter"))) as segmenter:
+        mask = np.asarray(segmenter.run({"crop": moments.small})["mask"])
+    seen = mask[:, 0] > 0.5
+    wanted = moments.holes[:, ::2, ::2]
+    # The segmenter finds the mask where the hole is: the feeds lie as in a run.
+    assert ((seen & wanted).sum() / (seen | wanted).sum()) > 0.5
+
+
+def test_psnr_by_hand() -> None:
+    expected = np.array([0.0, 1.0])
+    assert psnr_db(expected + 0.1, expected) == pytest.approx(20.0)
+    assert psnr_db(expected, expected) == 200.0
+
+
+def test_outputs_that_are_not_the_references_count_for_nothing(moments: faces.Faces) -> None:
+    variant = Variant("openvino", Precision.F32, Device(), 1)
+    feeds = {"crop_and_mask": moments.feed("generator", 1)}
+    with closing(variant.load(models.shipped("generator"))) as engine:
+        seen = engine.run(feeds)
+    holes = moments.holes[:1]
+    assert engines.verify(variant, "generator", seen, feeds, holes) >= LEAST_PSNR_DB[Precision.F32]
+    spoilt = {"face": np.asarray(seen["face"]) + 0.01 * holes[:, None]}
+    with pytest.raises(BenchmarkError, match="dB from the reference: its times mean nothing"):
+        engines.verify(variant, "generator", spoilt, feeds, holes)
+
+
+def test_each_network_is_a_row_beside_its_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "SIDE", 64)
+    monkeypatch.setattr(engines, "LEAST_RUNS", 2)
+    monkeypatch.setattr(engines, "WARM_UP_RUNS", 1)
+    said: list[str] = []
+    plan = Plan(batches=(1, 2), seconds=0, settings={"engine": "openvino", "precision": "f32", "threads": 1})
+    measured = engines.measure(plan, say=said.append)
+    rows = json.loads(json.dumps(measured))["engines"]
+    assert [(row["network"], row["batch"]) for row in rows] == [
+        (name, batch) for name in ("retinaface", "generator", "segmenter") for batch in (1, 2)
+    ]
+    for row in rows:
+        assert row["runs"] == 2
+        assert row["median_ms"] <= row["p95_ms"] <= row["p99_ms"]
+        assert row["median_ms_per_face"] == pytest.approx(row["median_ms"] / row["batch"], abs=1e-3)
+        assert row["description"].endswith("cpu f32")
+        assert row["gmacs"] > 0
+        assert row["ceiling_share"] > 0
+    assert len(said) == len(rows)
+
+
+def test_an_engine_that_was_asked_for_and_is_not_here_is_an_error() -> None:
+    if select.backend("tensorrt").missing() is None:
+        pytest.skip("TensorRT is here")
+    with pytest.raises(BackendMissing, match="engine tensorrt: "):
+        engines.measure(Plan(settings={"engine": "tensorrt"}), say=print)
