@@ -16,6 +16,7 @@ from pipeline.encode import FileSink
 from pipeline.encoders import Codec
 from pipeline.frames import Track, Tracked
 from pipeline.inpaint import Inpaint
+from pipeline.ledger import Forgiving, Ledger, OnError, without_crops, without_look, without_patches
 from pipeline.mark import Mark
 from pipeline.report import Tally
 from pipeline.runner import Pipeline
@@ -25,13 +26,14 @@ from pipeline.stills import StillSink, StillSource
 from pipeline.track import TrackFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.spec import Engine, Network
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
     from pipeline.detectors import Detector
-    from pipeline.frames import Detected, Frame
+    from pipeline.frames import Cropped, Detected, Frame, Inpainted
+    from pipeline.ledger import Shown
     from pipeline.worker import Stage
 
 First = TypeVar("First")
@@ -133,6 +135,15 @@ class Photo:
         )
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A live source to be processed, joined but not running."""
+
+    ledger: Ledger
+    tally: Tally
+    pipeline: Pipeline[Shown]
+
+
 @contextmanager
 def networks(config: Config) -> Iterator[Networks]:
     """The networks that `config` asks for, compiled, and closed at the end.
@@ -207,6 +218,14 @@ def still(job: Job, config: Config, parts: Networks) -> Photo:
     return Photo(sink, tally, bare.then("encode", sink), idle)
 
 
+def live(source: Iterable[Frame], config: Config, parts: Networks) -> Stream:
+    """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
+    ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
+    entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
+    bare = faces(entered, config, parts, tally, follow=TrackFaces(), ledger=ledger)
+    return Stream(ledger, tally, bare.then("settle", ledger.settle))
+
+
 def faces(
     frames: Pipeline[Frame],
     config: Config,
@@ -214,13 +233,24 @@ def faces(
     tally: Tally,
     *,
     follow: Stage[Detected, Tracked],
+    ledger: Ledger | None = None,
 ) -> Pipeline[Frame]:
-    """`frames` with their masks taken off: the same frames, at the same times, in the same order."""
+    """`frames` with their masks taken off: the same frames, at the same times, in the same order.
+
+    With a `ledger` a network that fails is noted there and outlived; without one it ends the run.
+    """
+    detect: Stage[Frame, Detected] = Detect(parts.detector, every=config.faces.detect_every)
+    segment: Stage[Tracked, Cropped] = Segment(parts.segmenter)
+    inpaint: Stage[Cropped, Inpainted] = Inpaint(parts.generator)
+    if ledger is not None:
+        detect = Forgiving(detect, ledger, frame_of=lambda frame: frame, instead=without_look)
+        segment = Forgiving(segment, ledger, frame_of=lambda tracked: tracked.frame, instead=without_crops)
+        inpaint = Forgiving(inpaint, ledger, frame_of=lambda cropped: cropped.frame, instead=without_patches)
     blended = (
-        frames.then("detect", Detect(parts.detector, every=config.faces.detect_every))
+        frames.then("detect", detect)
         .then("track", follow)
-        .then("segment", Segment(parts.segmenter))
-        .then("inpaint", _joined(Inpaint(parts.generator), tally))
+        .then("segment", segment)
+        .then("inpaint", _joined(inpaint, tally))
         .then("smooth", Smooth())
         .then("blend", Blend())
     )

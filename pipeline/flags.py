@@ -20,15 +20,28 @@ TITLES: Mapping[str, str] = {
     "output": "what is written",
     "faces": "how faces are found",
     "engine": "what runs the networks",
+    "live": "what is seen and shown",
     "report": "what is said about the run",
 }
 """The group of settings to its heading in the help."""
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every setting, grouped. A flag that is not given leaves no trace in the namespace."""
-    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items()}
-    for setting in settings():
+def taken_by_run(setting: Setting) -> bool:
+    """Whether `barefaced run` takes it."""
+    return setting.group != "live"
+
+
+def taken_by_live(setting: Setting) -> bool:
+    """Whether `barefaced live` takes it."""
+    return setting.group not in ("input", "output") or setting.key == "mark"
+
+
+def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool]) -> None:
+    """A flag for every setting that a command takes, grouped. One that is not given leaves no trace."""
+    taken = [setting for setting in settings() if takes(setting)]
+    present = {setting.group for setting in taken}
+    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items() if group in present}
+    for setting in taken:
         group = groups[setting.group]
         flag = f"--{setting.key}"
         if isinstance(setting.rule, Switch):

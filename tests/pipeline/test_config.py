@@ -46,7 +46,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
 
 def parsed(*arguments: str) -> dict[str, object]:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    flags.add_flags(parser)
+    flags.add_flags(parser, lambda _: True)
     return flags.given(parser.parse_args(arguments))
 
 
@@ -188,7 +188,7 @@ def test_defaults_are_those_of_the_parts() -> None:
 
 def test_every_flag_has_help_and_every_switch_can_be_taken_back() -> None:
     parser = argparse.ArgumentParser()
-    flags.add_flags(parser)
+    flags.add_flags(parser, lambda _: True)
     shown = parser.format_help()
     for setting in config.settings():
         assert f"--{setting.key}" in shown
