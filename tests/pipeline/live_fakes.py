@@ -18,7 +18,7 @@ from engine.pending import Done
 from pipeline.errors import EngineError, SourceError
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
-from tests.pipeline.clips import number_in, picture
+from tests.pipeline.clips import BITS, BLOCK, number_in, picture
 from tests.stand_ins import flat_colour
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ class Plugged:
     hiccup_seconds: float = 0.0
     refuses: str | None = None
     """It can't be opened, and this is why."""
+
+
+def seen(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB: what the camera sees, a still scene with the picture's number as blocks on top."""
+    image = picture(0, width, height, False)  # noqa: FBT003 - no flash
+    for bit in range(BITS):
+        image[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 235 if number >> bit & 1 else 20
+    return image
 
 
 @dataclass
@@ -80,7 +88,7 @@ class FakeCamera:
                 due += part.hiccup_seconds
             time.sleep(max(0.0, due - time.perf_counter()))
             self.given += 1
-            image = picture(self.given, part.width, part.height, False)  # noqa: FBT003 - no flash
+            image = seen(self.given, part.width, part.height)
             yield av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
         raise SourceError(f"{self.name} is gone: plug it in again")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.pipeline.live_fakes import (
     SlowEngine,
     always_there,
     everything_is_mask,
+    seen,
 )
 from tests.stand_ins import StandInEngine, stand_in_networks
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from pipeline.assemble import Networks
     from pipeline.live import Openable, Sink
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("no_thread_left")]
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_thread_left")]
 
 
 @pytest.fixture
@@ -71,11 +73,18 @@ def onto(device: str | None = None) -> Callable[[av.VideoFrame, ExitStack], tupl
     return opens
 
 
-def shown_on(screen: Screen, run: LiveRun, *, until: int | None = None, keys: dict[int, Key] | None = None) -> Around:
-    """Show the run until so many ticks have passed, or to its own end; the virtual camera must be released."""
+def shown_on(
+    screen: Screen,
+    run: LiveRun,
+    *,
+    frames: int | None = None,
+    until: Callable[[LiveRun], bool] = lambda _run: False,
+    keys: dict[int, Key] | None = None,
+) -> Around:
+    """Show the run until so many frames were shown, `until` holds, or it ends; the virtual camera must be released."""
 
-    def end(live: LiveRun, tick: int) -> None:
-        if tick == until:
+    def end(live: LiveRun, _tick: int) -> None:
+        if until(live) or (frames is not None and live.outbox.counts.ages.count >= frames):
             live.stop()
 
     around = Around(onto(), keys or {}, end)
@@ -88,7 +97,7 @@ def shown_on(screen: Screen, run: LiveRun, *, until: int | None = None, keys: di
 
 
 def in_order(numbers: list[int]) -> bool:
-    return all(before < after for before, after in zip(numbers, numbers[1:], strict=False))
+    return all(before < after for before, after in pairwise(numbers))
 
 
 # --- order, age, pacing -----------------------------------------------------------------------------------------------
@@ -96,7 +105,7 @@ def in_order(numbers: list[int]) -> bool:
 
 def test_frames_come_in_order_and_every_tick_has_one(screen: Screen) -> None:
     run = live_run(FakeCamera([Plugged(10_000)]))
-    shown_on(screen, run, until=60)
+    shown_on(screen, run, frames=20)
     counts = run.outbox.counts
     assert in_order(screen.fresh)
     assert len(screen.fresh) == counts.ages.count >= 20
@@ -106,7 +115,7 @@ def test_frames_come_in_order_and_every_tick_has_one(screen: Screen) -> None:
 def test_a_slow_network_drops_frames_and_keeps_their_age_bounded(screen: Screen) -> None:
     network_seconds = 0.4
     run = live_run(FakeCamera([Plugged(10_000)]), SlowEngine(network_seconds))
-    shown_on(screen, run, until=240)
+    shown_on(screen, run, frames=24)
     ages = run.outbox.counts.ages.overall()
     assert ages is not None
     assert ages.p95 < 3 * 1000 * network_seconds
@@ -118,24 +127,22 @@ def test_a_slow_network_drops_frames_and_keeps_their_age_bounded(screen: Screen)
 def test_every_picture_of_the_camera_is_accounted_for(screen: Screen) -> None:
     camera = FakeCamera([Plugged(10_000)])
     run = live_run(camera, SlowEngine(0.1))
-    shown_on(screen, run, until=60)
+    shown_on(screen, run, frames=10)
     ready = run.outbox.counts.ages.count + run.outbox.counts.overtaken
     # One may still have lain where the newest is found when the run was stopped.
     assert camera.given - run.source.dropped - ready in (0, 1)
 
 
 def test_a_hiccup_of_the_camera_repeats_the_last_frame_and_goes_on(screen: Screen) -> None:
-    run = live_run(FakeCamera([Plugged(10_000, hiccup_at=10, hiccup_seconds=0.5)]))
-    shown_on(screen, run, until=60)
-    longest = max(np.diff([0, *np.flatnonzero(np.diff(screen.numbers)), len(screen.numbers) - 1]))
-    assert longest >= 8
+    run = live_run(FakeCamera([Plugged(10_000, hiccup_at=10, hiccup_seconds=2.0)]))
+    shown_on(screen, run, until=lambda live: live.source.stats.pictures > 20 and screen.numbers[-1] > 11)
+    assert max(screen.numbers.count(number) for number in screen.fresh) >= 8
     assert in_order(screen.fresh)
-    assert screen.fresh[-1] > 20
 
 
 def test_a_delay_shows_every_frame_that_late_and_not_sooner(screen: Screen) -> None:
     run = live_run(FakeCamera([Plugged(10_000)]), delay=300)
-    shown_on(screen, run, until=60)
+    shown_on(screen, run, frames=10)
     ages = run.outbox.counts.ages.overall()
     assert ages is not None
     assert ages.p50 >= 300
@@ -156,7 +163,7 @@ def test_a_file_is_played_in_its_time_to_its_end(screen: Screen, tmp_path: Path)
 def test_an_unplugged_camera_is_opened_again_and_the_numbers_go_on(screen: Screen) -> None:
     camera = FakeCamera([Plugged(20), Plugged(0, refuses="not there"), Plugged(10_000)])
     run = live_run(camera)
-    shown_on(screen, run, until=120)
+    shown_on(screen, run, until=lambda _: bool(screen.numbers) and screen.numbers[-1] > 22)
     assert camera.opened_times == 3
     assert run.source.stats.reopened == 1
     assert in_order(screen.fresh)
@@ -170,7 +177,7 @@ def test_a_camera_that_stays_away_shows_black_and_the_run_can_still_be_ended(
 ) -> None:
     monkeypatch.setattr("pipeline.live.STALE_SECONDS", 0.3)
     run = live_run(FakeCamera([Plugged(10), Plugged(0, refuses="not there")]))
-    shown_on(screen, run, until=60)
+    shown_on(screen, run, until=lambda _: bool(screen.images) and screen.images[-1].max() < 20)
     assert screen.images[-1].max() < 20
     assert "camera away" in run.status
 
@@ -184,11 +191,11 @@ def test_a_busy_camera_ends_the_run_with_its_sentence(screen: Screen) -> None:
 
 def test_another_size_after_plugging_in_again_is_scaled_and_said(screen: Screen) -> None:
     run = live_run(FakeCamera([Plugged(15), Plugged(10_000, width=640, height=360)]))
-    shown_on(screen, run, until=75)
+    shown_on(screen, run, until=lambda _: bool(screen.images) and screen.images[-1][:20].max() < 40)
     assert screen.size == (320, 240)
     (said,) = [sentence for sentence in run.said if "scaled to fit" in sentence]
     assert "start again with --size 640x360" in said
-    assert screen.images[-1][:20].max() < 40  # black above the wider picture
+    assert screen.images[-1][60:180].mean() > 60  # between the black above and below
 
 
 def test_a_consumer_that_is_gone_ends_the_run_and_releases_the_camera(screen: Screen) -> None:
@@ -232,13 +239,13 @@ def test_a_bug_in_a_stage_ends_the_run_even_while_the_camera_is_away(screen: Scr
 
 # --- a network that fails ---------------------------------------------------------------------------------------------
 
-FAILING = range(15, 45)
+FAILING = range(5, 12)
 """Calls of the generator that fail."""
 
 
 def failing_run(screen: Screen, policy: str) -> LiveRun:
     run = live_run(FakeCamera([Plugged(10_000)]), SlowEngine(fails=lambda call: call in FAILING), on_error=policy)
-    shown_on(screen, run, until=110)
+    shown_on(screen, run, frames=20 if policy != "freeze" else 14)
     assert run.stream.ledger.failures == len(FAILING)
     assert run.stream.ledger.last_failure == "the device was lost"
     assert in_order([number for number in screen.fresh if number])
@@ -246,9 +253,9 @@ def failing_run(screen: Screen, policy: str) -> LiveRun:
 
 
 def drawn(image: np.ndarray) -> bool:
-    """Whether the face is in the colour that the stand-in generator draws."""
-    red, green, blue = image[150:165, 150:170].reshape(-1, 3).mean(axis=0)
-    return bool(red > 2 * green and red > 2 * blue)
+    """Whether the mouth is not as the camera saw it."""
+    mouth = np.s_[150:165, 150:170]
+    return bool(np.abs(image[mouth].astype(int) - seen(0)[mouth]).mean() > 12)
 
 
 def test_pass_shows_the_camera_while_the_network_fails_and_draws_again_afterwards(screen: Screen) -> None:
@@ -263,8 +270,7 @@ def test_pass_shows_the_camera_while_the_network_fails_and_draws_again_afterward
 def test_freeze_holds_the_last_good_frame(screen: Screen) -> None:
     failing_run(screen, "freeze")
     assert all(drawn(image) for image in screen.images)
-    jumps = np.diff(screen.fresh)
-    assert jumps.max() >= len(FAILING)
+    assert np.diff(screen.fresh).max() >= len(FAILING)
 
 
 def test_blank_shows_black(screen: Screen) -> None:
@@ -279,30 +285,48 @@ def test_blank_shows_black(screen: Screen) -> None:
 # --- keys and settings ------------------------------------------------------------------------------------------------
 
 
+class Presses:
+    """Presses a key as soon as each of some conditions holds, in order, and ends behind the last."""
+
+    def __init__(self, key: Key, *conditions: Callable[[], bool]) -> None:
+        self.key, self.conditions = key, list(conditions)
+
+    def __call__(self, run: LiveRun) -> bool:
+        if self.conditions and self.conditions[0]():
+            self.conditions.pop(0)
+            if self.conditions:
+                run.view.press(self.key)
+        return not self.conditions
+
+
 def test_bypass_shows_the_camera_and_the_same_key_leads_back(screen: Screen) -> None:
+    def result() -> bool:
+        return bool(screen.images) and drawn(screen.images[-1])
+
+    def camera() -> bool:
+        return not drawn(screen.images[-1])
+
     run = live_run(FakeCamera([Plugged(10_000)]))
-    shown_on(screen, run, until=70, keys={25: Key.BYPASS, 50: Key.BYPASS})
-    states = [drawn(image) for image in screen.images]
-    assert states[0] is True
-    assert False in states
-    assert states[-1] is True
+    shown_on(screen, run, until=Presses(Key.BYPASS, result, camera, result))
 
 
 def test_pause_holds_the_picture(screen: Screen) -> None:
     run = live_run(FakeCamera([Plugged(10_000)]))
-    shown_on(screen, run, until=60, keys={30: Key.PAUSE})
-    assert len(set(screen.numbers[-20:])) == 1
+    shown_on(screen, run, until=Presses(Key.PAUSE, lambda: bool(screen.numbers), lambda: len(screen.numbers) >= 40))
+    assert len(set(screen.numbers[-35:])) == 1
+    assert run.outbox.counts.ages.count > 3
     assert "paused" in run.status
 
 
 def test_side_by_side_has_the_camera_on_the_left_and_the_result_on_the_right(screen: Screen) -> None:
     run = live_run(FakeCamera([Plugged(10_000)]))
-    shown_on(screen, run, until=40, keys={2: Key.BOTH})
+    run.view.press(Key.BOTH)
+    shown_on(screen, run, frames=5)
     last = screen.images[-1].astype(int)
     left, right = last[:, :155], last[:, 165:320]
     difference = np.abs(left - right).sum(axis=2)
-    assert difference.max() > 200
-    assert np.median(difference) < 40
+    assert difference.max() > 60
+    assert np.median(difference) < 20
 
 
 def test_quit_ends_the_run(screen: Screen) -> None:
@@ -316,13 +340,13 @@ def test_a_file_without_realtime_is_refused_with_both_cures() -> None:
 
 
 def test_no_thread_is_a_daemon(screen: Screen) -> None:
-    seen: set[bool] = set()
+    daemons: set[bool] = set()
 
     def look(run: LiveRun, tick: int) -> None:
-        seen.update(thread.daemon for thread in threading.enumerate())
-        if tick == 5:
+        daemons.update(thread.daemon for thread in threading.enumerate())
+        if tick > 5 and screen.numbers:
             run.stop()
 
     live_run(FakeCamera([Plugged(10_000)])).show_until_end(Around(onto(), at_tick=look))
-    assert seen == {False}
+    assert daemons == {False}
     assert screen.closed == 1
