@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from pipeline import config as configuration
 from pipeline import flags, manual
-from pipeline.errors import BarefacedError
+from pipeline.errors import BarefacedError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -282,7 +282,7 @@ def _live(options: argparse.Namespace) -> int:
     from pipeline import assemble
     from pipeline.interrupt import Interrupts
     from pipeline.keys import Keys
-    from pipeline.live import device_of, prepared
+    from pipeline.live import always, device_of, prepared
     from pipeline.terminal import Terminal
 
     with Interrupts() as interrupts, Keys() as keys:
@@ -294,9 +294,12 @@ def _live(options: argparse.Namespace) -> int:
             size=settings.live.size,
             quiet=options.quiet > 0,
         )
+        if settings.live.rest and not terminal.can_rest:
+            raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
         device = device_of(settings.live)
         with assemble.networks(settings) as networks:
-            run = prepared(settings, networks, terminal.say, device)
+            wanted = terminal.onlookers if settings.live.rest else always
+            run = prepared(settings, networks, terminal.say, device, wanted=wanted)
             interrupts.watch(run)
             return _show(run, terminal, interrupts, options)
 

@@ -56,6 +56,8 @@ class CameraStats:
     """Times that it came back."""
     present: bool = False
     """Whether it is open now."""
+    resting: bool = False
+    """Whether it is closed because nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +140,22 @@ class CameraSource:
         with self.device.opened() as pictures:
             for picture in pictures:
                 if not self.stats.present:
-                    self.stats.present = True
-                    if self.stats.pictures:
-                        self.stats.reopened += 1
-                        self.say(f"{self.device.name} is back")
+                    self._appeared()
                 self.stats.pictures += 1
                 self._newest.put((picture, time.perf_counter()))
                 if self._ends_within(0) or not self.wanted():
                     return
 
+    def _appeared(self) -> None:
+        """It is open and gives pictures."""
+        rested, self.stats.resting, self.stats.present = self.stats.resting, False, True
+        if self.stats.pictures and not rested:
+            self.stats.reopened += 1
+            self.say(f"{self.device.name} is back")
+
     def _rest(self) -> None:
         """Wait until somebody watches again, or it ends."""
+        self.stats.resting = True
         while not self.wanted() and not self._ends_within(WATCH_SECONDS):
             pass
 

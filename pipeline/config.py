@@ -141,6 +141,11 @@ class LiveConfig:
         Choice(("pass", "freeze", "blank")),
         "when a network fails on a frame: show it as it is, the last good one, or black",
     )
+    rest: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="close the camera while no program of yours watches the virtual one (Linux); else it stays open",
+    )
     in_flight: int = setting(
         2,
         Whole(1, 8),

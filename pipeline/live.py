@@ -36,6 +36,11 @@ CAPACITY = 1
 """Frames between two stages: the number of frames in flight is what bounds them."""
 
 
+def always() -> bool:
+    """Somebody watches."""
+    return True
+
+
 class Sink(Protocol):
     """What shows pictures: a virtual camera, a window."""
 
@@ -160,7 +165,7 @@ class LiveRun:
         if self.stream.ledger.failures:
             parts.append(f"{self.stream.ledger.failures} failed ({self.stream.ledger.last_failure})")
         if not self.source.stats.present:
-            parts.append("camera away")
+            parts.append("camera closed, nobody watches" if self.source.stats.resting else "camera away")
         return " | ".join([*parts, str(self.view)])
 
     def report(self, error: str | None, *, interrupted: bool) -> LiveReport:
@@ -185,13 +190,23 @@ class LiveRun:
         )
 
 
-def prepared(config: Config, networks: Networks, say: Callable[[str], None], device: Openable) -> LiveRun:
-    """A run over `device`, not begun. `say` is told what happens meanwhile, from any thread."""
+def prepared(
+    config: Config,
+    networks: Networks,
+    say: Callable[[str], None],
+    device: Openable,
+    *,
+    wanted: Callable[[], bool] = always,
+) -> LiveRun:
+    """A run over `device`, not begun. `say` is told what happens meanwhile, from any thread.
+
+    The camera is closed while `wanted` says that nobody watches.
+    """
     said: list[str] = []
 
     def note(sentence: str) -> None:
         said.append(sentence)
         say(sentence)
 
-    source = CameraSource(device, note, lasts=not isinstance(device, Playback))
+    source = CameraSource(device, note, lasts=not isinstance(device, Playback), wanted=wanted)
     return LiveRun(config, networks, source, said)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.keys import HELP, Keys
+from pipeline.onlookers import Onlookers
 from pipeline.virtualcam import VirtualCamera, missing
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Terminal:
     fps: int
     size: tuple[int, int] | None
     quiet: bool
+    onlookers: Onlookers = field(default_factory=Onlookers)
+    """Who watches the virtual camera."""
     _window: Preview | None = field(default=None, init=False)
     _next_line: float = field(default=0.0, init=False)
 
@@ -46,6 +50,11 @@ class Terminal:
         reason = missing()
         if self.virtual_camera is not None and reason is not None:
             raise SinkError(reason)  # before a camera is opened and networks are compiled
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether it can be known that nobody watches."""
+        return sys.platform == "linux" and self.virtual_camera is not None and not self.preview
 
     def say(self, sentence: str) -> None:
         """Tell the user what happened; above the line, from any thread."""
@@ -60,6 +69,7 @@ class Terminal:
             device = self.virtual_camera or None
             camera = stack.enter_context(VirtualCamera(width=width, height=height, fps=self.fps, device=device))
             self.say(f"virtual camera {camera.device}, {camera.width}x{camera.height}; keys: {HELP}")
+            self.onlookers.device = Path(camera.device)
             found.append(camera)
         if self.preview:
             from pipeline.preview import Preview

@@ -63,9 +63,7 @@ class VirtualCamera:
         try:
             self._target.send(samples)
         except (RuntimeError, OSError, ValueError) as error:
-            raise SinkError(
-                f"the virtual camera {self.device} is gone ({error}); start again"
-            ) from error
+            raise SinkError(f"the virtual camera {self.device} is gone ({error}); start again") from error
 
     def __enter__(self) -> Self:
         return self

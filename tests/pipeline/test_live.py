@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pipeline.assemble import Networks
     from pipeline.live import Openable, Sink
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_thread_left")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("no_thread_left")]
 
 
 @pytest.fixture
