@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import islice, pairwise
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import pytest
-
 from pipeline.ages import MOST_MS, Ages, Percentiles
 from pipeline.frames import Frame
 from pipeline.ledger import Shown
 from pipeline.pace import Outbox, ticks
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def shown(index: int, arrived: float) -> Shown:
