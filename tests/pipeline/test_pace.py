@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+
 from pipeline.ages import MOST_MS, Ages, Percentiles
 from pipeline.frames import Frame
 from pipeline.ledger import Shown
