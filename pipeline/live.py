@@ -138,7 +138,7 @@ class LiveRun:
                 return
             shown = self.outbox.due(now)
             if shown is not None:
-                stale = now - shown.frame.arrived > STALE_SECONDS + self.outbox.delay_seconds
+                stale = now - self.outbox.renewed > STALE_SECONDS
                 picture = self.view.picture(shown, stale=stale)
                 sinks = sinks or around.sinks(picture, stack)
                 for sink in sinks:

@@ -43,6 +43,8 @@ class Outbox:
     """Whether no more frames will be put."""
     last: Shown | None = None
     """What was shown last."""
+    renewed: float = 0.0
+    """When that was shown first, in `time.perf_counter` seconds."""
     _ready: deque[Shown] = field(default_factory=deque, repr=False)
 
     def put(self, shown: Shown) -> None:
@@ -64,7 +66,7 @@ class Outbox:
             self.counts.repeated += self.last is not None
         else:
             self._note(found, now)
-            self.last = found
+            self.last, self.renewed = found, now
         self.counts.sent += self.last is not None
         return self.last
 

@@ -64,7 +64,7 @@ def test_a_file_becomes_a_virtual_camera_and_a_report(
 def test_a_consumer_that_is_gone_is_exit_code_1_and_the_report_says_why(
     screen: Screen, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen.fails_at = 3
+    screen.fails_at = 1
     report = tmp_path / "report.json"
     done = cli.main(["live", "--input", str(clip), "--realtime", "--virtual-camera", "--report", str(report)])
     assert done == 1

@@ -207,7 +207,12 @@ class SlowEngine:
         pass
 
 
-def everything_is_mask(crops: Any) -> Array:
+def nothing_is_mask(crops: Any) -> Array:
+    """(N, 1, 128, 128): no mask."""
+    return np.zeros((len(crops), 1, 128, 128), np.float32)
+
+
+def lower_half_is_mask(crops: Any) -> Array:
     """(N, 1, 128, 128): a mask over the lower half of each crop."""
     masks = np.zeros((len(crops), 1, 128, 128), np.float32)
     masks[:, :, 64:110, 30:98] = 1
