@@ -45,6 +45,9 @@ VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", 
 """Settings that mean nothing for a picture."""
 
 
+USUAL_FPS = 30
+"""Of a camera: what `detect-every` means in seconds where frames are left out."""
+
 MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""
 
@@ -237,9 +240,12 @@ def faces(
 ) -> Pipeline[Frame]:
     """`frames` with their masks taken off: the same frames, at the same times, in the same order.
 
-    With a `ledger` a network that fails is noted there and outlived; without one it ends the run.
+    A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
+    well. Without one a failure ends the run.
     """
-    detect: Stage[Frame, Detected] = Detect(parts.detector, every=config.faces.detect_every)
+    every = config.faces.detect_every
+    longest_seconds = None if ledger is None else every / USUAL_FPS
+    detect: Stage[Frame, Detected] = Detect(parts.detector, every=every, longest_seconds=longest_seconds)
     segment: Stage[Tracked, Cropped] = Segment(parts.segmenter)
     inpaint: Stage[Cropped, Inpainted] = Inpaint(parts.generator)
     if ledger is not None:

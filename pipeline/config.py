@@ -113,7 +113,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """What `barefaced live` and `barefaced serve` take besides."""
+    """What `barefaced live` takes besides."""
 
     camera: str = setting(
         "0", Text(), "which camera: a number, a path such as /dev/video2, a name; `barefaced cameras` lists them"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_WIDE_PX = 960
 """A wider picture is shown smaller: Tk takes pictures slowly."""
 
-CURE = "the page of `barefaced serve` needs no window"
+CURE = "--virtual-camera alone needs no display"
 
 
 class Preview:
