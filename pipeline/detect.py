@@ -26,8 +26,8 @@ class Detect:
     face that comes into the picture is found later."""
 
     longest_seconds: float | None = None
-    """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed over
-    what is far apart. None: count frames only, so that a file gives the same result on every machine."""
+    """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed
+    over what is far apart. None: count frames only."""
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Detected]:
         """Each frame with its faces, or with None where nobody looked. Raises `EngineError`."""
