@@ -191,10 +191,13 @@ class SlowEngine:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     calls: int = 0
+    moments: list[float] = field(default_factory=list)
+    """When each call was through."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         self.calls += 1
         time.sleep(self.seconds)
+        self.moments.append(time.perf_counter())
         if self.fails(self.calls):
             raise EngineError("the device was lost")
         (feed,) = feeds.values()

@@ -122,7 +122,9 @@ def test_a_slow_network_drops_frames_and_keeps_their_age_bounded(screen: Screen)
     shown_on(screen, run, frames=24)
     ages = run.outbox.counts.ages.overall()
     assert ages is not None
-    assert ages.p95 < 3 * 1000 * network_seconds
+    # As long as a call took here: on a machine that does nothing else, `network_seconds`.
+    call_seconds = max(network_seconds, float(np.diff(slow.moments).max()))
+    assert ages.p95 < 3 * 1000 * call_seconds
     assert in_order(screen.fresh)
     assert run.source.dropped > 5 * len(screen.fresh)
     assert run.outbox.counts.repeated > len(screen.fresh)
