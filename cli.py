@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pipeline.batch import Job
     from pipeline.config import Config
     from pipeline.frames import Frame
+    from pipeline.interrupt import Interrupts
+    from pipeline.live import LiveRun
     from pipeline.process import Ended
+    from pipeline.terminal import Terminal
     from training.baselines import Filler
     from training.wear import Wear, Worn
 
@@ -65,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_live(commands)
+    _add_cameras(commands)
     _add_demo(commands)
     _add_doctor(commands)
     _add_engines(commands)
@@ -142,7 +147,33 @@ def _add_run(commands: Commands) -> None:
         "-o", "--output", required=True, help="the file to write; with several inputs the directory to write to"
     )
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
-    flags.add_flags(parser)
+    flags.add_flags(parser, flags.taken_by_run)
+
+
+def _add_live(commands: Commands) -> None:
+    parser = _add(
+        commands,
+        "live",
+        _live,
+        summary="a camera without the mask, as a virtual camera for meetings",
+        description=manual.LIVE,
+        epilog=manual.LIVE_EXAMPLES,
+    )
+    parser.usage = "barefaced live [--virtual-camera [NAME]] [--preview] [SETTING ...]"
+    parser.add_argument(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="show it to other programs as a camera: the first there is, or this path or name",
+    )
+    parser.add_argument("--preview", action="store_true", help="show it in a window")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    flags.add_flags(parser, flags.taken_by_live)
+
+
+def _add_cameras(commands: Commands) -> None:
+    _add(commands, "cameras", _cameras, summary="the cameras here, and what they can send", description=manual.CAMERAS)
 
 
 def _add_demo(commands: Commands) -> None:
@@ -150,7 +181,7 @@ def _add_demo(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="where the results go (default: ./demo)"
     )
-    flags.add_flags(parser, groups=("engine",))
+    flags.add_flags(parser, flags.of_groups("engine"))
 
 
 def _add_doctor(commands: Commands) -> None:
@@ -215,7 +246,7 @@ def _add_bench(commands: Commands) -> None:
     parser.add_argument(
         "--frames", type=int, default=180, metavar="N", help="length (default: 180; 10000 shows that memory stays flat)"
     )
-    flags.add_flags(parser, groups=("engine",))
+    flags.add_flags(parser, flags.of_groups("engine"))
 
 
 def _add_mask(commands: Commands) -> None:
@@ -229,7 +260,7 @@ def _add_mask(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
     parser.add_argument("--alpha", type=Path, metavar="FILE", help="keep the truth: where mask is, .mkv or .png")
-    flags.add_flags(parser, groups=("input", "output", "faces", "engine"))
+    flags.add_flags(parser, flags.of_groups("input", "output", "faces", "engine"))
 
 
 def _add_evaluate(commands: Commands) -> Commands:
@@ -320,9 +351,13 @@ def _set_up_logging(loudness: int) -> None:
     logger.propagate = False
 
 
-def _run(options: argparse.Namespace) -> int:
+def _settings(options: argparse.Namespace) -> Config:
     from_file = configuration.read(options.config) if options.config else {}
-    settings = configuration.build(from_file, flags.given(options))
+    return configuration.build(from_file, flags.given(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = _settings(options)
     from pipeline.batch import jobs
     from pipeline.report import joined, write_json
 
@@ -384,6 +419,68 @@ def _exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:
     if errors:
         return FAILED
     return 0 if all(each.report.complete for each in ended) else INCOMPLETE
+
+
+def _live(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from pipeline import assemble
+    from pipeline.interrupt import Interrupts
+    from pipeline.keys import Keys
+    from pipeline.live import always, device_of, prepared
+    from pipeline.terminal import Terminal
+
+    with Interrupts() as interrupts, Keys() as keys:
+        terminal = Terminal(
+            keys,
+            options.virtual_camera,
+            preview=options.preview,
+            fps=settings.live.fps,
+            size=settings.live.size,
+            quiet=options.quiet > 0,
+        )
+        if settings.live.rest and not terminal.can_rest:
+            raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
+        device = device_of(settings.live)
+        with assemble.networks(settings) as networks:
+            wanted = terminal.onlookers if settings.live.rest else always
+            run = prepared(settings, networks, terminal.say, device, wanted=wanted)
+            interrupts.watch(run)
+            return _show(run, terminal, interrupts, options)
+
+
+def _show(run: LiveRun, terminal: Terminal, interrupts: Interrupts, options: argparse.Namespace) -> int:
+    """The run from beginning to end, and its report, which is written even when it fails."""
+    from pipeline.report import INVENTED, stage_table, write_json
+
+    error: BaseException | None = None
+    try:
+        run.show_until_end(terminal)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        terminal.end_line()
+        report = run.report(None if error is None else str(error), interrupted=interrupts.asked)
+        if run.config.report.report:
+            write_json(report.as_json(), run.config.report.report)
+        if run.config.report.stats:
+            print(stage_table(report.stages), file=sys.stderr)
+        if report.counts.sent and not options.quiet:
+            print(f"{report.summary} {INVENTED}", file=sys.stderr)
+    return INTERRUPTED if interrupts.asked else 0
+
+
+def _cameras(_options: argparse.Namespace) -> int:
+    from pipeline import devices
+
+    found = devices.cameras()
+    for name, description in found:
+        print(f"{name}  {description}")
+        for line in devices.formats(devices.camera(name, size=None, fps=30)):
+            print(f"    {line}")
+    if not found:
+        print("no camera here; `barefaced live --input rtsp://…` takes one from the network")
+    return 0 if found else FAILED
 
 
 def _demo(options: argparse.Namespace) -> int:

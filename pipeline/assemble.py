@@ -18,6 +18,16 @@ from pipeline.encode import FileSink
 from pipeline.encoders import Codec
 from pipeline.frames import Track, Tracked
 from pipeline.inpaint import Inpaint
+from pipeline.ledger import (
+    Forgiving,
+    Ledger,
+    OnError,
+    without_crops,
+    without_faces,
+    without_look,
+    without_masks,
+    without_patches,
+)
 from pipeline.mark import Mark
 from pipeline.report import Tally
 from pipeline.runner import Pipeline
@@ -27,13 +37,16 @@ from pipeline.stills import StillSink, StillSource
 from pipeline.track import TrackFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.spec import Engine, Network
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
     from pipeline.detectors import Detector, DetectorFile
-    from pipeline.frames import Detected, Frame
+    from pipeline.frames import Cropped, Detected, Frame, Inpainted
+    from pipeline.inpaint import Drawing
+    from pipeline.ledger import Shown
+    from pipeline.segment import Looking
     from pipeline.worker import Stage
 
 First = TypeVar("First")
@@ -44,6 +57,9 @@ Last = TypeVar("Last")
 VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", "hardware-encoder")
 """Settings that mean nothing for a picture."""
 
+
+USUAL_FPS = 30
+"""Of a camera: what `detect-every` means in seconds where frames are left out."""
 
 MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""
@@ -133,6 +149,15 @@ class Photo:
             missing=(),
             warnings=(*went.warnings, *idle),
         )
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A live source to be processed, joined but not running."""
+
+    ledger: Ledger
+    tally: Tally
+    pipeline: Pipeline[Shown]
 
 
 @contextmanager
@@ -225,6 +250,14 @@ def still(job: Job, config: Config, parts: Networks) -> Photo:
     return Photo(sink, tally, bare.then("encode", sink), idle)
 
 
+def live(source: Iterable[Frame], config: Config, parts: Networks) -> Stream:
+    """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
+    ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
+    entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
+    bare = faces(entered, config, parts, tally, follow=TrackFaces(), ledger=ledger)
+    return Stream(ledger, tally, bare.then("settle", ledger.settle))
+
+
 def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Frame]) -> Film | Photo:
     """The pipeline from one file to another of its kind with `wear` between tracking and writing.
 
@@ -268,17 +301,35 @@ def faces(
     tally: Tally,
     *,
     follow: Stage[Detected, Tracked],
+    ledger: Ledger | None = None,
 ) -> Pipeline[Frame]:
-    """`frames` with their masks taken off: the same frames, at the same times, in the same order."""
+    """`frames` with their masks taken off: the same frames, at the same times, in the same order.
+
+    A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
+    well. Without one a failure ends the run.
+    """
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
+    every = config.faces.detect_every
+    longest_seconds = None if ledger is None else every / USUAL_FPS
     segment, inpaint = Segment(parts.segmenter), Inpaint(parts.generator)
+    detect: Stage[Frame, Detected] = Detect(parts.detector, every=every, longest_seconds=longest_seconds)
+    cut: Stage[Tracked, Looking] = segment.ask
+    find: Stage[Looking, Cropped] = segment.answer
+    start: Stage[Cropped, Drawing] = inpaint.ask
+    draw: Stage[Drawing, Inpainted] = inpaint.answer
+    if ledger is not None:
+        detect = Forgiving(detect, ledger, frame_of=lambda frame: frame, instead=without_look)
+        cut = Forgiving(cut, ledger, frame_of=lambda tracked: tracked.frame, instead=without_masks)
+        find = Forgiving(find, ledger, frame_of=lambda looking: looking.frame, instead=without_crops)
+        start = Forgiving(start, ledger, frame_of=lambda cropped: cropped.frame, instead=without_faces)
+        draw = Forgiving(draw, ledger, frame_of=lambda drawing: drawing.frame, instead=without_patches)
     blended = (
-        frames.then("detect", Detect(parts.detector, every=config.faces.detect_every))
+        frames.then("detect", detect)
         .then("track", follow)
-        .then("align", segment.ask)
-        .then("segment", _joined(segment.answer, inpaint.ask))
-        .then("inpaint", _joined(inpaint.answer, tally))
+        .then("align", cut)
+        .then("segment", _joined(find, start))
+        .then("inpaint", _joined(draw, tally))
         .then("smooth", Smooth())
         .then("blend", Blend())
     )

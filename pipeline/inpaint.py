@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Array, Engine, Pending
-    from pipeline.frames import Cropped, FaceCrop
+    from pipeline.frames import Cropped, FaceCrop, Frame
 
 GROW_PX = 6
 """How far the hole reaches beyond the mask, in crop pixels: a mask's rim colours the skin beside it."""
@@ -47,6 +47,11 @@ class Drawing:
     cropped: Cropped
     faces: Pending | None
     """None when there is nothing to draw."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.cropped.frame
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ examples:
   barefaced demo                          a look at what it does, on a portrait that may be shown
   barefaced run talk.mp4 -o bare.mp4      a video in, a video out, sound and subtitles kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
+  barefaced live --virtual-camera         a camera without the mask, for a meeting
   barefaced doctor                        what works on this machine, and how to get the rest
   barefaced engines                       what can run the networks here, and in which precision
 
@@ -38,6 +39,32 @@ examples:
 Every setting is a flag here and, without its dashes, a line of the TOML file; a flag wins over the file.
 Ctrl-C once ends the input and finishes the file; twice ends at once and leaves no file.
 Exit codes: 0 done, 1 an error, 2 wrong usage, 3 the input was incomplete (the report says what is missing), 130 Ctrl-C.
+"""
+
+LIVE = """\
+Takes a camera, takes the masks off, and shows the result as a virtual camera that meetings can choose,
+in a window, or both. Frames stay in order; when the networks are too slow, the oldest are left out.
+
+What is drawn is INVENTED: the others in the meeting do not see the person's own mouth. Tell them.
+"""
+
+LIVE_EXAMPLES = """\
+examples:
+  barefaced live --preview                                   the first camera, in a window
+  barefaced live --virtual-camera                            the first camera, for a meeting
+  barefaced live --camera /dev/video2 --size 1280x720 --camera-format mjpeg --virtual-camera /dev/video10
+  barefaced live --input rtsp://door.local/stream --preview  a camera of the network
+  barefaced live --input talk.mp4 --realtime --preview       a file, played as a camera would
+  barefaced live --virtual-camera --delay 200                always 200 ms late: delay the microphone alike
+
+Keys, in the terminal and in the window: p pause, b bypass (the camera as it is), s side by side, q quit.
+A camera that is unplugged is waited for. docs/live.md leads to the set-up for each system.
+Exit codes: 0 ended by q or at the end of the input, 1 an error, 2 wrong usage, 130 Ctrl-C.
+"""
+
+CAMERAS = """\
+Lists the cameras of this machine: what --camera takes, what the system calls it, and the formats and
+sizes that it can send as far as it tells. Exit code 1 when there is none.
 """
 
 DEMO = """\

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Array, Engine, Pending
-    from pipeline.frames import Track, Tracked
+    from pipeline.frames import Frame, Track, Tracked
     from pipeline.geometry import Affine
 
 INPUT_SIZE = 128
@@ -36,6 +36,11 @@ class Looking:
     """The faces that are not searched, each with the reason."""
     masks: Pending | None
     """None when there is no face to search."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.tracked.frame
 
 
 @dataclass(frozen=True)
