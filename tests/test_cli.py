@@ -159,7 +159,17 @@ def test_a_run_takes_the_mask_off_and_reports(clip: Path, tmp_path: Path, capsys
     assert (told["complete"], told["interrupted"], told["error"]) == (True, False, None)
     assert told["engine"] == "stand-in"
     assert told["networks"] == {"detector": "0", "segmenter": "1", "generator": "2"}
-    assert list(told["stages"]) == ["decode", "detect", "track", "segment", "inpaint", "smooth", "blend", "encode"]
+    assert list(told["stages"]) == [
+        "decode",
+        "detect",
+        "track",
+        "align",
+        "segment",
+        "inpaint",
+        "smooth",
+        "blend",
+        "encode",
+    ]
     assert all({"busy", "starved", "blocked"} <= set(stage) for stage in told["stages"].values())
     assert told["wall_seconds"] > 0
     assert told["fps"] == pytest.approx(FRAMES / told["wall_seconds"], rel=0.05)
