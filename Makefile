@@ -1,7 +1,7 @@
 # One word a habit. Needs Python 3.11 or newer and make; all else is installed into .venv.
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
-#   make test     install the test, training and rtx extras, run the test suite
+#   make test     install the test, training, rtx and live extras, run the test suite
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
 #   make check    formatting, lint, types
 #   make bench    frames per second on this machine; PEERS=1 adds the comparison with other programs
@@ -54,5 +54,5 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx]"
+	$(INSTALL) ".[test,training,rtx,live]"
 	touch $@ $(RUN_STAMP)

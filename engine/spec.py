@@ -89,7 +89,10 @@ class Pending(Protocol):
 
 
 class Engine(Protocol):
-    """A compiled network: named arrays in, named arrays out. Used by one thread at a time."""
+    """A compiled network: named arrays in, named arrays out.
+
+    One thread at a time runs and submits; another may take the results.
+    """
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

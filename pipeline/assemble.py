@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
+
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.blend import Blend
@@ -16,6 +18,16 @@ from pipeline.encode import FileSink
 from pipeline.encoders import Codec
 from pipeline.frames import Track, Tracked
 from pipeline.inpaint import Inpaint
+from pipeline.ledger import (
+    Forgiving,
+    Ledger,
+    OnError,
+    without_crops,
+    without_faces,
+    without_look,
+    without_masks,
+    without_patches,
+)
 from pipeline.mark import Mark
 from pipeline.report import Tally
 from pipeline.runner import Pipeline
@@ -25,13 +37,16 @@ from pipeline.stills import StillSink, StillSource
 from pipeline.track import TrackFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.spec import Engine, Network
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
-    from pipeline.detectors import Detector
-    from pipeline.frames import Detected, Frame
+    from pipeline.detectors import Detector, DetectorFile
+    from pipeline.frames import Cropped, Detected, Frame, Inpainted
+    from pipeline.inpaint import Drawing
+    from pipeline.ledger import Shown
+    from pipeline.segment import Looking
     from pipeline.worker import Stage
 
 First = TypeVar("First")
@@ -42,6 +57,9 @@ Last = TypeVar("Last")
 VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", "hardware-encoder")
 """Settings that mean nothing for a picture."""
 
+
+USUAL_FPS = 30
+"""Of a camera: what `detect-every` means in seconds where frames are left out."""
 
 MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""
@@ -133,6 +151,15 @@ class Photo:
         )
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A live source to be processed, joined but not running."""
+
+    ledger: Ledger
+    tally: Tally
+    pipeline: Pipeline[Shown]
+
+
 @contextmanager
 def networks(config: Config) -> Iterator[Networks]:
     """The networks that `config` asks for, compiled, and closed at the end.
@@ -143,18 +170,14 @@ def networks(config: Config) -> Iterator[Networks]:
     file = detector_file(config.faces.detector)
     precision = Precision(config.engine.precision)
     names = ("segmenter", "generator")
-    kinds = [_precision_of(name, precision, names) for name in names]
-    # The detector is not ours and has no version in int8.
-    kinds.insert(0, Precision.AUTO if precision is Precision.INT8 else precision)
+    kinds = [_of_detector(precision), *(_of_ours(name, precision, names) for name in names)]
     ours = [models.shipped(name, precision=kind) for name, kind in zip(names, kinds[1:], strict=True)]
     files = (file.network(), *ours)
     with ExitStack() as stack:
         engines = [_compiled(network, config.engine, kind, stack) for network, kind in zip(files, kinds, strict=True)]
-        finder, segmenter, generator = engines
+        found, segmenter, generator = engines
         yield Networks(
-            detector=file.detector(
-                finder, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold)
-            ),
+            detector=_detector(file, found, config),
             segmenter=segmenter,
             generator=generator,
             hashes={network.name: network.sha256 for network in files},
@@ -162,7 +185,25 @@ def networks(config: Config) -> Iterator[Networks]:
         )
 
 
-def _precision_of(name: str, asked: Precision, names: tuple[str, ...]) -> Precision:
+@contextmanager
+def finder(config: Config) -> Iterator[Detector]:
+    """The detector alone, compiled as `networks` compiles it, and closed at the end. Raises as `networks` does."""
+    with ExitStack() as stack:
+        file = detector_file(config.faces.detector)
+        precision = _of_detector(Precision(config.engine.precision))
+        yield _detector(file, _compiled(file.network(), config.engine, precision, stack), config)
+
+
+def _of_detector(precision: Precision) -> Precision:
+    """The detector is not ours and has no version in int8."""
+    return Precision.AUTO if precision is Precision.INT8 else precision
+
+
+def _detector(file: DetectorFile, engine: Engine, config: Config) -> Detector:
+    return file.detector(engine, size=config.faces.detect_size, threshold=float(config.faces.detect_threshold))
+
+
+def _of_ours(name: str, asked: Precision, names: tuple[str, ...]) -> Precision:
     """What a network of ours is loaded in: int8 where it has such a version, and auto where only others have one."""
     if asked is not Precision.INT8 or models.has_int8(name) or not any(map(models.has_int8, names)):
         return asked
@@ -202,9 +243,7 @@ def video(job: Job, config: Config, parts: Networks) -> Film:
     """The pipeline from one video file to another. Nothing is opened yet."""
     source, sink = ends(job, config)
     tally = Tally()
-    # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
-    follow = TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
-    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=follow)
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=_follow(config))
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
@@ -219,6 +258,50 @@ def still(job: Job, config: Config, parts: Networks) -> Photo:
     return Photo(sink, tally, bare.then("encode", sink), idle)
 
 
+def live(source: Iterable[Frame], config: Config, parts: Networks) -> Stream:
+    """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
+    ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
+    entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
+    bare = faces(entered, config, parts, tally, follow=TrackFaces(), ledger=ledger)
+    return Stream(ledger, tally, bare.then("settle", ledger.settle))
+
+
+def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Frame]) -> Film | Photo:
+    """The pipeline from one file to another of its kind with `wear` between tracking and writing.
+
+    Nothing is opened yet.
+    """
+    look = Detect(detector, every=config.faces.detect_every)
+    tally = Tally()
+    if job.still:
+        source = StillSource(job.source)
+        sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
+        seen = Pipeline.from_source("decode", source).then("detect", look).then("track", each_its_own)
+        return Photo(sink, tally, seen.then("wear", wear).then("encode", sink), idle=())
+    film_source, film_sink = ends(job, config)
+    followed = Pipeline.from_source("decode", film_source).then("detect", look).then("track", _follow(config))
+    return Film(film_source, film_sink, tally, followed.then("wear", wear).then("encode", film_sink))
+
+
+def there_and_back(
+    source: FileSource, config: Config, detector: Detector, wear: Stage[Tracked, Frame], parts: Networks
+) -> Pipeline[Frame]:
+    """The frames of a clip of bare faces with masks drawn on by `wear` and taken off again.
+
+    `detector` finds the bare faces; it must not be the one of `parts`, which works at the same time.
+    """
+    look = Detect(detector, every=config.faces.detect_every)
+    masked = (
+        Pipeline.from_source("decode", source).then("find", look).then("follow", _follow(config)).then("wear", wear)
+    )
+    return faces(masked, config, parts, Tally(), follow=_follow(config))
+
+
+def _follow(config: Config) -> TrackFaces:
+    # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
+    return TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
+
+
 def faces(
     frames: Pipeline[Frame],
     config: Config,
@@ -226,13 +309,35 @@ def faces(
     tally: Tally,
     *,
     follow: Stage[Detected, Tracked],
+    ledger: Ledger | None = None,
 ) -> Pipeline[Frame]:
-    """`frames` with their masks taken off: the same frames, at the same times, in the same order."""
+    """`frames` with their masks taken off: the same frames, at the same times, in the same order.
+
+    A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
+    well. Without one a failure ends the run.
+    """
+    # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
+    cv2.setNumThreads(1)
+    every = config.faces.detect_every
+    longest_seconds = None if ledger is None else every / USUAL_FPS
+    segment, inpaint = Segment(parts.segmenter), Inpaint(parts.generator)
+    detect: Stage[Frame, Detected] = Detect(parts.detector, every=every, longest_seconds=longest_seconds)
+    cut: Stage[Tracked, Looking] = segment.ask
+    find: Stage[Looking, Cropped] = segment.answer
+    start: Stage[Cropped, Drawing] = inpaint.ask
+    draw: Stage[Drawing, Inpainted] = inpaint.answer
+    if ledger is not None:
+        detect = Forgiving(detect, ledger, frame_of=lambda frame: frame, instead=without_look)
+        cut = Forgiving(cut, ledger, frame_of=lambda tracked: tracked.frame, instead=without_masks)
+        find = Forgiving(find, ledger, frame_of=lambda looking: looking.frame, instead=without_crops)
+        start = Forgiving(start, ledger, frame_of=lambda cropped: cropped.frame, instead=without_faces)
+        draw = Forgiving(draw, ledger, frame_of=lambda drawing: drawing.frame, instead=without_patches)
     blended = (
-        frames.then("detect", Detect(parts.detector, every=config.faces.detect_every))
+        frames.then("detect", detect)
         .then("track", follow)
-        .then("segment", Segment(parts.segmenter))
-        .then("inpaint", _joined(Inpaint(parts.generator), tally))
+        .then("align", cut)
+        .then("segment", _joined(find, start))
+        .then("inpaint", _joined(draw, tally))
         .then("smooth", Smooth())
         .then("blend", Blend())
     )

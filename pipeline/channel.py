@@ -48,6 +48,36 @@ class WaitClock:
         return total if since is None else total + perf_counter() - since
 
 
+class Credits:
+    """How many items may be on their way at a time: one credit is taken before an item and given back behind it.
+
+    Channels alone bound memory, not latency: in front of a slow stage they all fill up, and an item waits in each.
+    """
+
+    def __init__(self, *, count: int) -> None:
+        """Raises `ValueError` when `count` is less than 1."""
+        if count < 1:
+            raise ValueError(f"at least 1 item must be on its way, not {count}")
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
+        self._waiting = WaitClock()
+
+    def take(self) -> None:
+        """Take a credit, waiting for one."""
+        with self._waiting:
+            self._free.get()
+
+    def give(self) -> None:
+        """Give a credit back; never waits, and may be called from a signal handler."""
+        self._free.put(None)
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long takers have waited: downstream is slow."""
+        return self._waiting.seconds
+
+
 class _Signal(Enum):
     END = "end"
 

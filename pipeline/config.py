@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.rules import Choice, Modules, Rule, Share, Switch, Text, Time, Whole, setting
+from pipeline.rules import Choice, Modules, Rule, Share, Size, Switch, Text, Time, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,6 +118,48 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class LiveConfig:
+    """What `barefaced live` takes besides."""
+
+    camera: str = setting(
+        "0", Text(), "which camera: a number, a path such as /dev/video2, a name; `barefaced cameras` lists them"
+    )
+    camera_format: str | None = setting(
+        None, Text(r"[a-z0-9]+", "a name such as mjpeg or yuyv422"), "what the camera is asked to send, such as mjpeg"
+    )
+    input: str | None = setting(
+        None, Text(metavar="URL|FILE"), "instead of a camera: a stream such as rtsp://…, or with --realtime a file"
+    )
+    realtime: bool = setting(default=False, rule=Switch(), meaning="play the file of --input as a camera would")
+    size: tuple[int, int] | None = setting(
+        None, Size(), "ask the camera for this size, and give the virtual camera it; left out: the camera's own choice"
+    )
+    fps: int = setting(
+        30, Whole(1, 240), "ask the camera for so many frames a second, and send as many; late ones are repeated"
+    )
+    delay: int = setting(
+        0,
+        Whole(0, 5000),
+        "show each frame so many milliseconds after it arrived, so that a microphone can be delayed alike; 0: at once",
+    )
+    on_error: str = setting(
+        "pass",
+        Choice(("pass", "freeze", "blank")),
+        "when a network fails on a frame: show it as it is, the last good one, or black",
+    )
+    rest: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="close the camera while no program of yours watches the virtual one (Linux); else it stays open",
+    )
+    in_flight: int = setting(
+        2,
+        Whole(1, 8),
+        "frames on their way at a time; raise it on many cores: more frames a second, each one older",
+    )
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """What is said about a run."""
 
@@ -127,12 +169,13 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run over recorded video or pictures."""
+    """All settings; each command takes those that mean something to it."""
 
     input: InputConfig = InputConfig()
     output: OutputConfig = OutputConfig()
     faces: FacesConfig = FacesConfig()
     engine: EngineConfig = EngineConfig()
+    live: LiveConfig = LiveConfig()
     report: ReportConfig = ReportConfig()
 
     def __post_init__(self) -> None:

@@ -53,14 +53,23 @@ def one_shape(pictures: Iterator[Picture], info: SourceInfo, warn: Warn) -> Iter
             warn(
                 f"at {seconds:.3f} s the video changes from {named(shape)} to {named(found)}; it is scaled back to fit"
             )
-            scaled = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=bicubic"
-            graphs[found] = graph_for(
-                picture, ("scale", scaled), ("pad", f"{width}:{height}:-1:-1"), ("format", shape[2])
-            )
-        graphs[found].vpush(picture)
-        fitted = graphs[found].vpull()
-        copy_tags(picture, fitted)
-        yield fitted
+            graphs[found] = graph_fitting(picture, shape)
+        yield fitted(graphs[found], picture)
+
+
+def graph_fitting(picture: Picture, shape: tuple[int, int, str]) -> Graph:
+    """Scales pictures like this one to fit into `shape` (width, height, format), black beside them."""
+    width, height, name = shape
+    scaled = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=bicubic"
+    return graph_for(picture, ("scale", scaled), ("pad", f"{width}:{height}:-1:-1"), ("format", name))
+
+
+def fitted(graph: Graph, picture: Picture) -> Picture:
+    """The picture that `graph` makes of this one, with its tags."""
+    graph.vpush(picture)
+    scaled = graph.vpull()
+    copy_tags(picture, scaled)
+    return scaled
 
 
 def named(shape: tuple[int, int, str]) -> str:
@@ -112,10 +121,15 @@ def finished(graph: Graph, waiting: deque[Picture]) -> Iterator[Picture]:
 
 def working(picture: Picture, info: SourceInfo, warn: Warn) -> Picture:
     """The picture in a format that can be blended in."""
-    target = info.working_format
+    if picture.format.name != info.working_format:
+        warn(f"pictures come as {info.stored_format}; they are processed as {info.working_format}")
+    return in_format(picture, info.working_format)
+
+
+def in_format(picture: Picture, target: str) -> Picture:
+    """The picture in pixel format `target`, the nearest that can be blended in: itself if it has it."""
     if picture.format.name == target:
         return picture
-    warn(f"pictures come as {info.stored_format}; they are processed as {target}")
     # Without interpolation: a coarser grid of chroma is copied into the finer one, not smoothed.
     converted = picture.reformat(format=target, interpolation=Interpolation.POINT, threads=ONE_THREAD)
     copy_tags(picture, converted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.cuts import CutFinder
@@ -24,11 +25,17 @@ class Detect:
     """Look at every so many frames; the tracker follows the faces between. Raise it and detection costs less, and a
     face that comes into the picture is found later."""
 
+    longest_seconds: float | None = None
+    """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed
+    over what is far apart. None: count frames only."""
+
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Detected]:
         """Each frame with its faces, or with None where nobody looked. Raises `EngineError`."""
         begins_shot = CutFinder()
-        since_look = 0
+        since_look, looked = 0, Fraction(0)
         for frame in frames:
             cut = begins_shot(frame.planes)
-            since_look = 0 if cut else (since_look + 1) % self.every
+            overdue = self.longest_seconds is not None and frame.time - looked >= self.longest_seconds
+            since_look = 0 if cut or overdue else (since_look + 1) % self.every
+            looked = looked if since_look else frame.time
             yield Detected(frame, None if since_look else self.detector(frame), cut)

@@ -177,7 +177,10 @@ def _networks() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     wanted = {
         "torch": ("training and the torch engine", "make setup EXTRAS=training, or pip install 'barefaced[training]'"),
-        "pyvirtualcam": ("a virtual camera as output", "pip install pyvirtualcam; on Linux also v4l2loopback"),
+        "pyvirtualcam": (
+            "a virtual camera as output",
+            "make setup EXTRAS=live; docs/live.md says what else the system needs",
+        ),
     }
     for package, (purpose, cure) in wanted.items():
         version = _version(package)

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.rules import Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.config import Setting
     from pipeline.rules import Rule
@@ -21,18 +21,34 @@ TITLES: Mapping[str, str] = {
     "output": "what is written",
     "faces": "how faces are found",
     "engine": "what runs the networks",
+    "live": "what is seen and shown",
     "report": "what is said about the run",
 }
 """The group of settings to its heading in the help."""
 
 
-def add_flags(parser: argparse.ArgumentParser, *, groups: Collection[str] = tuple(TITLES)) -> None:
-    """A flag for every setting of these groups. A flag that is not given leaves no trace in the namespace."""
-    headings = {group: parser.add_argument_group(TITLES[group]) for group in groups}
-    for setting in settings():
-        if setting.group not in headings:
-            continue
-        group = headings[setting.group]
+def taken_by_run(setting: Setting) -> bool:
+    """Whether `barefaced run` takes it."""
+    return setting.group != "live"
+
+
+def of_groups(*groups: str) -> Callable[[Setting], bool]:
+    """Whether a command takes it that takes all settings of `groups`."""
+    return lambda setting: setting.group in groups
+
+
+def taken_by_live(setting: Setting) -> bool:
+    """Whether `barefaced live` takes it."""
+    return setting.group not in ("input", "output") or setting.key == "mark"
+
+
+def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool]) -> None:
+    """A flag for every setting that a command takes, grouped. One that is not given leaves no trace."""
+    taken = [setting for setting in settings() if takes(setting)]
+    present = {setting.group for setting in taken}
+    groups = {group: parser.add_argument_group(title) for group, title in TITLES.items() if group in present}
+    for setting in taken:
+        group = groups[setting.group]
         flag = f"--{setting.key}"
         if isinstance(setting.rule, Switch):
             group.add_argument(

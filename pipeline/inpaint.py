@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.spec import Engine
-    from pipeline.frames import Cropped, FaceCrop
+    from engine.spec import Array, Engine, Pending
+    from pipeline.frames import Cropped, FaceCrop, Frame
 
 GROW_PX = 6
 """How far the hole reaches beyond the mask, in crop pixels: a mask's rim colours the skin beside it."""
@@ -41,22 +41,41 @@ def generator_input(crops: Sequence[FaceCrop]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A frame whose faces are being drawn."""
+
+    cropped: Cropped
+    faces: Pending | None
+    """None when there is nothing to draw."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.cropped.frame
+
+
+@dataclass(frozen=True)
 class Inpaint:
-    """Stage: draw what each mask hides."""
+    """Draws what each mask hides, in two stages: while the second waits for one frame, the first starts the next."""
 
     engine: Engine
 
-    def __call__(self, stream: Iterator[Cropped]) -> Iterator[Inpainted]:
-        """Each frame with one patch for each of its crops."""
+    def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
+        """Stage: hand the crops of each frame to the generator. Raises `EngineError`."""
         for cropped in stream:
-            if not cropped.crops:
-                yield Inpainted(cropped=cropped, patches=())
-                continue
-            faces = self.engine.run({"crop_and_mask": generator_input(cropped.crops)})["face"]
-            images = (
-                np.clip(np.rint((np.asarray(faces, np.float32) + 1.0) * 127.5), 0, 255)
-                .astype(np.uint8)
-                .transpose(0, 2, 3, 1)
-            )
-            patches = zip(cropped.crops, images, strict=True)
-            yield Inpainted(cropped=cropped, patches=tuple(Patch(crop=crop, image=image) for crop, image in patches))
+            faces = self.engine.submit({"crop_and_mask": generator_input(cropped.crops)}) if cropped.crops else None
+            yield Drawing(cropped, faces)
+
+    def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
+        """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
+        for drawing in stream:
+            crops = drawing.cropped.crops
+            images = [] if drawing.faces is None else [_picture(face) for face in drawing.faces.result()["face"]]
+            patches = tuple(Patch(crop=crop, image=image) for crop, image in zip(crops, images, strict=True))
+            yield Inpainted(cropped=drawing.cropped, patches=patches)
+
+
+def _picture(planes: Array) -> NDArray[np.uint8]:
+    """(S, S, 3) uint8 of (3, S, S) in [-1, 1]."""
+    lifted = np.maximum(np.asarray(planes, np.float32) + np.float32(1), 0)
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(plane, alpha=127.5) for plane in lifted]), np.uint8)

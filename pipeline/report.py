@@ -106,13 +106,18 @@ class Report:
             "bad_packets": self.bad_packets,
             "wall_seconds": round(self.wall_seconds, 3),
             "fps": round(self.fps, 2),
-            "stages": {stage.name: _stage_as_json(stage) for stage in self.stages},
+            "stages": stages_as_json(self.stages),
             "engine": self.engine,
             "networks": dict(self.networks),
             "missing": list(self.missing),
             "warnings": list(self.warnings),
             "note": INVENTED,
         }
+
+
+def stages_as_json(stages: Sequence[StageStats]) -> dict[str, dict[str, float]]:
+    """What each stage did, by its name."""
+    return {stage.name: _stage_as_json(stage) for stage in stages}
 
 
 def _stage_as_json(stage: StageStats) -> dict[str, float]:

@@ -86,6 +86,25 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Size:
+    """Width and height in pixels, such as `640x480`."""
+
+    allowed: str = "a size such as 640x480, each side from 16 to 7680"
+    metavar: str = "WxH"
+
+    def from_text(self, key: str, text: str) -> tuple[int, int]:
+        sides = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
+        if not sides or not all(16 <= int(side) <= 7680 for side in sides.groups()):
+            raise _refused(key, text, self.allowed)
+        return int(sides[1]), int(sides[2])
+
+    def from_toml(self, key: str, value: object) -> tuple[int, int]:
+        if not isinstance(value, str):
+            raise _refused(key, value, self.allowed)
+        return self.from_text(key, value)
+
+
+@dataclass(frozen=True)
 class Share:
     """A number from 0 to 1, both included, exact."""
 

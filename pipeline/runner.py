@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from pipeline.channel import Cancelled, Channel
+from pipeline.channel import Cancelled, Channel, Credits
 from pipeline.worker import ChannelIntake, Intake, SourceIntake, Stage, StageStats, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 __all__ = ["Cancelled", "Pipeline", "Run", "Stage", "StageStats"]
@@ -76,13 +76,22 @@ class Pipeline(Generic[Out]):
             stream = stage(stream)
         return stream
 
-    def run(self, *, capacity: int = 2) -> Run[Out]:
+    def run(
+        self,
+        *,
+        capacity: int = 2,
+        in_flight: int | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> Run[Out]:
         """The pipeline with one thread for each stage; they start when the run is entered by `with`.
 
         At most `capacity` items lie between two stages. Raise it and stages of uneven speed wait less for each other;
-        memory and latency grow with it. Raises `ValueError` when it is less than 1.
+        memory and latency grow with it. At most `in_flight` items are between the source and the caller of the loop,
+        who gives an item back by asking for the next: for live sources, whose every stage gives one item for each that
+        it takes. `on_end` is called when the source shall end, from any thread or a signal handler, maybe more than
+        once: a source that waits for a device is woken by it. Raises `ValueError` when a number is less than 1.
         """
-        return Run(self, capacity=capacity)
+        return Run(self, capacity=capacity, in_flight=in_flight, on_end=on_end)
 
 
 class _Phase(Enum):
@@ -107,9 +116,14 @@ class Run(Generic[Out]):
     of SIGINT, and let the second SIGINT raise.
     """
 
-    def __init__(self, pipeline: Pipeline[Out], *, capacity: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline[Out], *, capacity: int, in_flight: int | None, on_end: Callable[[], None] | None
+    ) -> None:
         channels: list[Channel[Any]] = [Channel(capacity=capacity) for _ in pipeline.names]
-        self._source = SourceIntake(pipeline.source)
+        self._credits = None if in_flight is None else Credits(count=in_flight)
+        self._owes = False
+        self._on_end = on_end
+        self._source = SourceIntake(pipeline.source, allowance=self._credits)
         intakes: list[Intake[Any]] = [
             self._source,
             *(ChannelIntake(channel, upstream=channels[:count]) for count, channel in enumerate(channels[:-1])),
@@ -155,13 +169,19 @@ class Run(Generic[Out]):
             raise RuntimeError("a run is iterated inside its with block: `with pipeline.run() as run`")
         if self._phase is _Phase.FINISHED:
             raise StopIteration
+        if self._owes and self._credits is not None:
+            self._owes = False
+            self._credits.give()
         try:
-            return next(self._results)
+            item = next(self._results)
         except (StopIteration, Cancelled) as end:
             outcome = end.with_traceback(None)
         except BaseException:
             self.cancel()
             raise
+        else:
+            self._owes = True
+            return item
         error = self._end()
         raise outcome if error is None else error
 
@@ -171,6 +191,8 @@ class Run(Generic[Out]):
         Go on iterating. Returns at once; may be called from any thread, from a signal handler, and again.
         """
         self._source.stop()
+        if self._on_end is not None:
+            self._on_end()
 
     @property
     def stopped(self) -> bool:
@@ -187,6 +209,9 @@ class Run(Generic[Out]):
         # end in order, and the sink behind it would take the broken stream for a whole one and finalise the file.
         for channel in reversed(self._channels):
             channel.cancel()
+        self._source.wake()
+        if self._on_end is not None:
+            self._on_end()
 
     def stats(self) -> tuple[StageStats, ...]:
         """What each stage has done so far, the source first; any thread may ask at any time."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.align import align, turned_away, write_colours
-from pipeline.frames import Cropped, FaceCrop, Left, Tracked
+from pipeline.frames import Cropped, FaceCrop, Left
 from pipeline.geometry import CROP_SIZE
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.spec import Engine
-    from pipeline.frames import Track
+    from engine.spec import Array, Engine, Pending
+    from pipeline.frames import Frame, Track, Tracked
     from pipeline.geometry import Affine
 
 INPUT_SIZE = 128
@@ -26,8 +26,28 @@ INPUT_SIZE = 128
 
 
 @dataclass(frozen=True)
+class Looking:
+    """A frame whose faces are being searched for masks."""
+
+    tracked: Tracked
+    aligned: tuple[tuple[Track, NDArray[np.uint8], Affine], ...]
+    """Each face with its crop and `crop_from_frame`."""
+    left: tuple[tuple[Track, Left], ...]
+    """The faces that are not searched, each with the reason."""
+    masks: Pending | None
+    """None when there is no face to search."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.tracked.frame
+
+
+@dataclass(frozen=True)
 class Segment:
-    """Stage: cut the crop of each track and find the mask in it."""
+    """Cuts the crop of each track and finds the mask in it, in two stages: while the second waits for one frame, the
+    first cuts the next.
+    """
 
     engine: Engine
     least_mask: float = 0.03
@@ -40,31 +60,40 @@ class Segment:
     most_turned: float = 0.72
     """How far a head may be turned, 1 is one eye behind the other: beyond it the generator draws nothing good."""
 
-    def __call__(self, stream: Iterator[Tracked]) -> Iterator[Cropped]:
-        """Each frame with its masked faces, and the others with why they are left."""
-        masked: frozenset[int] = frozenset()
+    def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
+        """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
         for tracked in stream:
-            cropped = self._look(tracked, masked)
+            left: list[tuple[Track, Left]] = []
+            aligned: list[tuple[Track, NDArray[np.uint8], Affine]] = []
+            for track in tracked.tracks:
+                reason = self._unfit(track)
+                if reason is None:
+                    aligned.append((track, *align(tracked.frame, track)))
+                else:
+                    left.append((track, reason))
+            masks = self.engine.submit({"crop": _feed([image for _, image, _ in aligned])}) if aligned else None
+            yield Looking(tracked, tuple(aligned), tuple(left), masks)
+
+    def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
+        """Stage: each frame with its masked faces, and the others with why they are left. Raises `EngineError`."""
+        masked: frozenset[int] = frozenset()
+        for looking in stream:
+            cropped = self._judged(looking, masked)
             masked = frozenset(crop.track.id for crop in cropped.crops)
             yield cropped
 
-    def _look(self, tracked: Tracked, masked: frozenset[int]) -> Cropped:
-        left: list[tuple[Track, Left]] = []
-        aligned: list[tuple[Track, NDArray[np.uint8], Affine]] = []
-        for track in tracked.tracks:
-            reason = self._unfit(track)
-            if reason is None:
-                aligned.append((track, *align(tracked.frame, track)))
-            else:
-                left.append((track, reason))
+    def _judged(self, looking: Looking, masked: frozenset[int]) -> Cropped:
+        left = list(looking.left)
         crops: list[FaceCrop] = []
-        for (track, image, crop_from_frame), mask in zip(aligned, self._masks([a[1] for a in aligned]), strict=True):
+        masks: Array | tuple[()] = () if looking.masks is None else looking.masks.result()["mask"]
+        for (track, image, crop_from_frame), (small,) in zip(looking.aligned, masks, strict=True):
+            mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
             reason = self._unmasked(mask, was_masked=track.id in masked)
             if reason is None:
                 crops.append(FaceCrop(track=track, image=image, mask=mask, crop_from_frame=crop_from_frame))
             else:
                 left.append((track, reason))
-        return Cropped(tracked=tracked, crops=tuple(crops), left=tuple(left))
+        return Cropped(tracked=looking.tracked, crops=tuple(crops), left=tuple(left))
 
     def _unfit(self, track: Track) -> Left | None:
         eyes = track.detection.landmarks.points[:2]
@@ -81,13 +110,11 @@ class Segment:
             return Left.BARE
         return Left.UNCERTAIN if mask[inside].mean() < self.least_certainty else None
 
-    def _masks(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(N, S, S) in [0, 1] for N crops."""
-        if not images:
-            return np.zeros((0, CROP_SIZE, CROP_SIZE), np.float32)
-        size = (INPUT_SIZE, INPUT_SIZE)
-        feed = np.empty((len(images), 3, *size), np.float32)
-        for image, planes in zip(images, feed, strict=True):
-            write_colours(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), planes)
-        masks = self.engine.run({"crop": feed})["mask"]
-        return np.stack([cv2.resize(mask[0], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR) for mask in masks])
+
+def _feed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, 3, s, s) in [-1, 1] of N crops, s = `INPUT_SIZE`."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    feed = np.empty((len(images), 3, *size), np.float32)
+    for image, planes in zip(images, feed, strict=True):
+        write_colours(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), planes)
+    return feed

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -88,6 +90,16 @@ class Still:
     """A PNG's text entries."""
 
 
+def still_frame(image: NDArray[np.uint8]) -> Frame:
+    """The one frame of a picture (height, width, 3) uint8 RGB or (height, width) grey; its numbers stay as they are."""
+    planes = av.VideoFrame.from_ndarray(image, format="rgb24" if image.ndim == 3 else "gray")
+    planes.color_range = FULL_RANGE
+    if image.ndim == 3:
+        planes.colorspace = RGB_MATRIX
+    planes.pts, planes.time_base = 0, Fraction(1)
+    return Frame(index=0, time=Fraction(0), arrived=time.perf_counter(), planes=planes)
+
+
 @dataclass(frozen=True)
 class StillSource:
     """The one frame of a picture file. Raises `SourceError`."""
@@ -113,14 +125,8 @@ class StillSource:
             raise SourceError(f"{self.path} is damaged: {error}") from error
 
     def __iter__(self) -> Iterator[Frame]:
-        image = self.still.image
-        planes = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24" if image.mode == "RGB" else "gray")
-        planes.color_range = FULL_RANGE
-        if image.mode == "RGB":
-            planes.colorspace = RGB_MATRIX
-        planes.pts, planes.time_base = 0, Fraction(1)
         self.outcome.frames = 1
-        yield Frame(index=0, time=Fraction(0), arrived=time.perf_counter(), planes=planes)
+        yield still_frame(np.asarray(self.still.image))
         self.outcome.ended = True
 
 

@@ -14,7 +14,7 @@ from threading import Thread
 from time import perf_counter, thread_time
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
-from pipeline.channel import Cancelled, Channel
+from pipeline.channel import Cancelled, Channel, Credits
 
 In = TypeVar("In")
 In_co = TypeVar("In_co", covariant=True)
@@ -61,6 +61,11 @@ class Intake(Protocol[In_co]):
         """How long the stage has waited for items."""
         ...
 
+    @property
+    def blocked_seconds(self) -> float:
+        """How long the stage was not let take an item, because what is downstream has enough."""
+        ...
+
     def __iter__(self) -> Iterator[In_co]: ...
 
     def __next__(self) -> In_co: ...
@@ -71,13 +76,17 @@ class Intake(Protocol[In_co]):
 
 
 class SourceIntake(Generic[Out]):
-    """The source as the first stage takes from it: opened, read and closed in that stage's thread."""
+    """The source as the first stage takes from it: opened, read and closed in that stage's thread.
+
+    With an `allowance` an item is taken only when there is a credit for it.
+    """
 
     called_off = False
     starved_seconds = 0.0
 
-    def __init__(self, source: Iterable[Out]) -> None:
+    def __init__(self, source: Iterable[Out], *, allowance: Credits | None = None) -> None:
         self._source = source
+        self._credits = allowance
         self._iterator: Iterator[Out] = iter(())
         self._stopping = False
         self.cut_short = False
@@ -87,12 +96,25 @@ class SourceIntake(Generic[Out]):
     def stop(self) -> None:
         """End the stream after the item that is being read."""
         self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let it see that all is over, should it wait for a credit."""
+        if self._credits is not None:
+            self._credits.give()
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long it has waited for credits."""
+        return 0.0 if self._credits is None else self._credits.waited_seconds
 
     def __iter__(self) -> Self:
         self._iterator = iter(self._source)
         return self
 
     def __next__(self) -> Out:
+        if self._credits is not None:
+            self._credits.take()
         if self._stopping:
             self.cut_short = True
             raise StopIteration
@@ -109,6 +131,8 @@ class SourceIntake(Generic[Out]):
 
 class ChannelIntake(Generic[In]):
     """A channel as a stage takes from it. `upstream` are the channels that lead to it, in order."""
+
+    blocked_seconds = 0.0
 
     def __init__(self, channel: Channel[In], *, upstream: Sequence[Channel[Any]]) -> None:
         self._channel = channel
@@ -191,7 +215,8 @@ class Worker:
     def stats(self) -> StageStats:
         """What the stage has done so far; any thread may ask."""
         # The waits before the clock: a wait that goes on must not come out longer than the life that it is part of.
-        starved, blocked = self._intake.starved_seconds, self._gives.blocked_seconds
+        starved = self._intake.starved_seconds
+        blocked = self._intake.blocked_seconds + self._gives.blocked_seconds
         ended = self._ended or perf_counter()
         return StageStats(
             name=self._name,

@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
-LEADERS = {"cli", "pipeline.process", "pipeline.demo.show", "benchmarks.child"}
+LEADERS = {"cli", "pipeline.process", "pipeline.live", "pipeline.demo.show", "benchmarks.child"}
 """Who may import `pipeline.assemble`: those that begin a run."""
 
 
@@ -80,6 +80,13 @@ def test_an_engine_knows_nothing_of_faces_or_video() -> None:
         assert not [each for each in imports if within(each, ("av", "cv2", "PIL"))], name
 
 
+def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
+    """It is GPL-2 and optional."""
+    users = {name for name, path in MODULES.items() if "pyvirtualcam" in imported(path)}
+    assert users == {"pipeline.virtualcam"}
+    assert "pyvirtualcam" not in imported(MODULES["pipeline.virtualcam"], at_import=True)
+
+
 @pytest.mark.parametrize("name", ["pipeline.channel", "pipeline.runner", "pipeline.worker"])
 def test_the_runner_knows_nothing_of_video(name: str) -> None:
     for each in imported(MODULES[name]):
@@ -94,7 +101,19 @@ def test_only_those_that_begin_a_run_import_assemble() -> None:
 def test_stages_know_neither_config_nor_the_commands() -> None:
     above = ("pipeline.config", "pipeline.flags", "pipeline.manual", "pipeline.process", "pipeline.batch")
     beside = {*above, "pipeline.assemble", "pipeline.demo", "pipeline.doctor", "pipeline.report", "pipeline.progress"}
-    for name in ("decode", "detect", "track", "segment", "inpaint", "smooth", "blend", "mark", "encode", "stills"):
+    for name in (
+        "decode",
+        "detect",
+        "track",
+        "segment",
+        "inpaint",
+        "smooth",
+        "blend",
+        "mark",
+        "encode",
+        "stills",
+        "camera",
+    ):
         seen, waiting = set(), {f"pipeline.{name}"}
         while waiting:
             module = waiting.pop()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
-COMMANDS = ("run", "demo", "doctor", "engines", "build", "bench")
+COMMANDS = ("run", "live", "cameras", "demo", "doctor", "engines", "build", "bench")
 FAST = ("--preset", "ultrafast")
 
 
@@ -128,6 +128,10 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
         ["build"],
         ["build", "--engine", "tensorrt_rtx", "--compute-capability", "86"],
         ["build", "--engine", "tensorrt_rtx", "--time-limit", "0"],
+        ["live", "--on-error", "hope"],
+        ["live", "--size", "640"],
+        ["live", "--codec", "h264"],
+        ["run", "a.mp4", "-o", "b.mp4", "--fps", "30"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_points_to_the_help(
@@ -155,7 +159,17 @@ def test_a_run_takes_the_mask_off_and_reports(clip: Path, tmp_path: Path, capsys
     assert (told["complete"], told["interrupted"], told["error"]) == (True, False, None)
     assert told["engine"] == "stand-in"
     assert told["networks"] == {"detector": "0", "segmenter": "1", "generator": "2"}
-    assert list(told["stages"]) == ["decode", "detect", "track", "segment", "inpaint", "smooth", "blend", "encode"]
+    assert list(told["stages"]) == [
+        "decode",
+        "detect",
+        "track",
+        "align",
+        "segment",
+        "inpaint",
+        "smooth",
+        "blend",
+        "encode",
+    ]
     assert all({"busy", "starved", "blocked"} <= set(stage) for stage in told["stages"].values())
     assert told["wall_seconds"] > 0
     assert told["fps"] == pytest.approx(FRAMES / told["wall_seconds"], rel=0.05)

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from concurrent.futures import ProcessPoolExecutor
-from fractions import Fraction
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 import openvino
@@ -26,8 +23,8 @@ from PIL import Image
 from engine.select import load
 from pipeline.detectors import DEFAULT, Detector, detector_file
 from pipeline.errors import CheckpointError
-from pipeline.frames import Frame
 from pipeline.geometry import CROP_SIZE, Affine, face_crop
+from pipeline.stills import still_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,23 +73,41 @@ def mesh_of(image: NDArray[np.uint8], canonical_from_image: Affine) -> tuple[NDA
     return mesh, 1 / (1 + math.exp(-flag.item()))
 
 
-def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
-    """The stored crop (size, size, 3) and mesh of a photo's most central face; None where no face is found."""
-    image = np.asarray(Image.open(path).convert("RGB"))
-    planes = av.VideoFrame.from_ndarray(image, format="rgb24")
-    found = finder()(Frame(index=0, time=Fraction(0), arrived=time.perf_counter(), planes=planes))
+def central_face(image: NDArray[np.uint8]) -> tuple[Affine, NDArray[np.float32]] | None:
+    """`canonical_from_image` and mesh (468, 3) in the crop of a photo's most central face, large ones first.
+
+    None where no face is found or the mesh network sees none.
+    """
+    found = finder()(still_frame(image))
     if not found:
         return None
     middle = np.array(image.shape[1::-1]) / 2
     central = min(found, key=lambda face: float(np.hypot(*(np.array(face.box.centre) - middle))) - face.box.width)
     canonical_from_image = face_crop(central.landmarks)
     mesh, sure = mesh_of(image, canonical_from_image)
-    if sure < 0.5:
+    return (canonical_from_image, mesh) if sure >= 0.5 else None
+
+
+def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """The stored crop (size, size, 3) and mesh of a photo's most central face; None where no face is found."""
+    image = np.asarray(Image.open(path).convert("RGB"))
+    found = central_face(image)
+    if found is None:
         return None
+    canonical_from_image, mesh = found
     stored_from_canonical = square(MARGIN * CROP_SIZE, ((CROP_SIZE - 1) / 2,) * 2, size)
     matrix = stored_from_canonical.after(canonical_from_image).matrix
     crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(crop, np.uint8), mesh
+
+
+def stored_crops(folder: Path) -> NDArray[np.uint8]:
+    """(N, side, side, 3) training crops in `folder`, memory-mapped. Raises `CheckpointError` where there are none."""
+    try:
+        count = len(np.load(folder / "train.npz")["mesh"])
+        return np.asarray(np.load(folder / "train_crops.npy", mmap_mode="r")[:count])
+    except (OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no stored crops called train: training.crops writes them") from error
 
 
 def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -> int:

@@ -46,10 +46,17 @@ class Faces:
     def __len__(self) -> int:
         return len(self.meshes)
 
+    def any_index(self, rng: np.random.Generator) -> int:
+        """A face at random; turned heads, which are rare in photos, twice as often as they come."""
+        index, other = rng.integers(len(self), size=2)
+        if rng.random() < 0.5 and abs(masks.head_turn(self.meshes[other])) > abs(masks.head_turn(self.meshes[index])):
+            return int(other)
+        return int(index)
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One masked face with its truth, (S, S, ...) at `CROP_SIZE`."""
+    """One masked face with its truth, S pixels a side."""
 
     picture: NDArray[np.uint8]
     """(S, S, 3) masked and degraded."""
@@ -140,11 +147,18 @@ def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> N
 
 
 def draw_sample(
-    faces: Faces, index: int, rng: np.random.Generator, *, bare: float = 0.0, textures: Sequence[NDArray[np.uint8]] = ()
+    faces: Faces,
+    index: int,
+    rng: np.random.Generator,
+    *,
+    size: int = CROP_SIZE,
+    bare: float = 0.0,
+    textures: Sequence[NDArray[np.uint8]] = (),
 ) -> Sample:
-    """A face of `faces`, jittered and masked; with probability `bare` it wears none, but perhaps something like one."""
+    """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
+    mask."""
     stored = faces.crops[index]
-    side = min(CROP_SIZE, round(stored.shape[0] / MARGIN) // 8 * 8)
+    side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     moved = jitter(rng, side)
     stored_scale = stored.shape[0] / (CROP_SIZE * MARGIN)
     margin = (MARGIN - 1) / 2 * CROP_SIZE
@@ -167,10 +181,9 @@ def draw_sample(
         low = mesh + (mesh[152] - mesh[4]) * rng.uniform(1.05, 1.5)
         picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
     picture = degrade(picture, rng)
-    if side != CROP_SIZE:
-        size = (CROP_SIZE, CROP_SIZE)
-        picture, truth = (cv2.resize(p, size, interpolation=cv2.INTER_CUBIC) for p in (picture, truth))
-        alpha = np.clip(cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR), 0, 1)
+    if side != size:
+        picture, truth = (cv2.resize(p, (size, size), interpolation=cv2.INTER_CUBIC) for p in (picture, truth))
+        alpha = np.clip(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1)
     return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
 
 
@@ -178,9 +191,15 @@ class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """An endless stream of samples: picture and truth (3, S, S) uint8, alpha (1, S, S) uint8 of 255."""
 
     def __init__(
-        self, sets: Sequence[tuple[Faces, float]], *, seed: int, bare: float, textures: Sequence[NDArray[np.uint8]]
+        self,
+        sets: Sequence[tuple[Faces, float]],
+        *,
+        size: int,
+        seed: int,
+        bare: float,
+        textures: Sequence[NDArray[np.uint8]],
     ) -> None:
-        self.sets, self.seed, self.bare, self.textures = sets, seed, bare, textures
+        self.sets, self.size, self.seed, self.bare, self.textures = sets, size, seed, bare, textures
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -188,7 +207,8 @@ class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         shares = np.array([share for _, share in self.sets]) / sum(share for _, share in self.sets)
         while True:
             faces = self.sets[rng.choice(len(self.sets), p=shares)][0]
-            sample = draw_sample(faces, int(rng.integers(len(faces))), rng, bare=self.bare, textures=self.textures)
+            index = faces.any_index(rng)
+            sample = draw_sample(faces, index, rng, size=self.size, bare=self.bare, textures=self.textures)
             yield (
                 torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
                 torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),

@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from engine.interface import read_interface
@@ -23,7 +22,11 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from training.generator import Generator
 from training.segmenter import Segmenter
+from training.stored_weights import halve, with_all_weights
 from training.train import TrainConfig, restore
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 18
 TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
@@ -63,23 +66,6 @@ def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
     return program.model_proto
 
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with its large weights stored in float16 behind a Cast: half the bytes, float32 all the same."""
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < 256:
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model)
-    return model
-
-
 def difference(network: nn.Module, exported: Network, port: Port) -> float:
     """The largest difference of an output between both, over batches of 1 and 3 of smooth noise."""
     worst = 0.0
@@ -107,7 +93,8 @@ def export(run: Path, folder: Path) -> Manifest:
     network = port.build()
     network.load_state_dict(state["smooth"])
     network.eval()
-    exported = Network.of(name, halve(to_onnx(network, port)).SerializeToString())
+    model = with_all_weights(halve(to_onnx(network, port)), network)
+    exported = Network.of(name, model.SerializeToString())
     worst = difference(network, exported, port)
     if worst > TOLERANCE:
         raise CheckpointError(

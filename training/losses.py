@@ -42,8 +42,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def hole_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
-    """1 - SSIM of the composite inside the hole, at half the resolution."""
-    small = [functional.avg_pool2d(x, 2) for x in (composite(drawn, truth, hole), truth, hole)]
+    """1 - SSIM of the composite inside the hole, at 128x128."""
+    small = [functional.avg_pool2d(x, x.shape[-1] // 128) for x in (composite(drawn, truth, hole), truth, hole)]
     lost = (1 - ssim(small[0], small[1])) * small[2]
     return (lost.sum((1, 2, 3)) / small[2].sum((1, 2, 3)).clamp(min=16)).mean()
 

@@ -111,7 +111,9 @@ def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Float
         return point + (point - nose) * amount
 
     tilt = rng.normal(0, 0.15)
+    wings = far_wings(mesh, rng) if kind in (Kind.SURGICAL, Kind.CLOTH, Kind.RESPIRATOR) else np.zeros((2, 2))
     ears = [off(along(mesh, RIGHT_JAW, cut.ear + tilt), cut.out), off(along(mesh, LEFT_JAW, cut.ear - tilt), cut.out)]
+    ears = [ear + wing for ear, wing in zip(ears, wings, strict=True)]
     cheeks = [along(mesh, RIGHT_CHEEK, cut.cheek + tilt), along(mesh, LEFT_CHEEK, cut.cheek - tilt)]
     bridge = along(mesh, MIDLINE, cut.bridge)
     if cut.bridge > 5.5:  # below the nose: the edge runs straight from cheek to cheek
@@ -126,10 +128,32 @@ def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Float
         sides = [off(along(mesh, jaw, cut.corner), cut.out + 0.04) for jaw in (RIGHT_JAW, LEFT_JAW)]
         bottom_middle = 0.5 * (sides[0] + sides[1])
         return top, bottom if np.dot(bottom[32] - bottom_middle, down) > 0 else bottom + down * 0.3
-    low = [off(along(mesh, jaw, cut.corner), cut.out + 0.02) for jaw in (RIGHT_JAW, LEFT_JAW)]
+    low = [
+        off(along(mesh, jaw, cut.corner), cut.out + 0.02) + 0.8 * wing
+        for jaw, wing in zip((RIGHT_JAW, LEFT_JAW), wings, strict=True)
+    ]
     middle = [off(along(mesh, jaw, 8.0), cut.out * 0.5 + 0.05) + down * cut.drop * 0.7 for jaw in (RIGHT_JAW, LEFT_JAW)]
     bottom = curve([low[0], middle[0], chin + down * cut.drop, middle[1], low[1]], 64)
     return top, bottom
+
+
+def head_turn(mesh: Floats) -> float:
+    """How far the head is turned, -1 to 1: positive shows more of the person's left half, 0 is a frontal face."""
+    across = mesh[454, :2] - mesh[234, :2]
+    right, left = (float(np.dot(mesh[side, :2] - mesh[4, :2], across)) for side in (234, 454))
+    return float(np.clip((left + right) / (abs(left) + abs(right) + 1e-6), -1, 1))
+
+
+def far_wings(mesh: Floats, rng: Rng) -> NDArray[np.float64]:
+    """(2, 2) how far a stiff mask stands off the cheek at the person's right and left: on a turned head the far side
+    shows against the background, beyond the face's outline."""
+    turn = head_turn(mesh)
+    across = mesh[454, :2] - mesh[234, :2]
+    outward = across / (np.linalg.norm(across) + 1e-6) * np.linalg.norm(mesh[152, :2] - mesh[168, :2])
+    reach = rng.uniform(0, 0.05, 2)
+    reach[0 if turn > 0 else 1] += rng.uniform(0, 0.45) * min(1.0, 1.6 * abs(turn))
+    rise = (mesh[168, :2] - mesh[152, :2]) * rng.uniform(-0.1, 0.5)  # its upper corner stands up towards the eye
+    return np.stack([-outward * reach[0] + rise * reach[0], outward * reach[1] + rise * reach[1]])
 
 
 def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Floats, Floats, Floats]:
@@ -256,6 +280,16 @@ def folds(kind: Kind, u: Floats, v: Floats, rng: Rng) -> Floats:
     return np.asarray(light + rng.uniform(0, 0.05) * rng.standard_normal(u.shape), np.float32)
 
 
+def beyond_the_cheek(paint: Floats, mesh: Floats, rng: Rng) -> Floats:
+    """The paint (size, size, 3) where it stands beyond the face's outline: in another light, and its pale inside."""
+    outline_points = [mesh[i, :2] for i in (*RIGHT_JAW, *LEFT_JAW[-2::-1])]
+    face = np.zeros(paint.shape[:2], np.uint8)
+    cv2.fillPoly(face, [np.rint(np.array(outline_points) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    beyond = cv2.GaussianBlur(1 - face.astype(np.float32) / 255, (0, 0), 1.0)[..., None]
+    pale = paint + (rng.uniform(0.6, 1.0) - paint) * rng.uniform(0, 0.9)
+    return np.asarray(paint * (1 - beyond) + pale * rng.uniform(0.6, 1.7) * beyond, np.float32)
+
+
 def straps(cover: Floats, top: Floats, bottom: Floats, mesh: Floats, kind: Kind, rng: Rng) -> Floats:
     """(size, size) coverage of the straps from the mask's corners to the ears or round the head."""
     lines = np.zeros(cover.shape, np.uint8)
@@ -314,6 +348,8 @@ def draw(
     if kind is Kind.RESPIRATOR and rng.random() < 0.4:
         paint = valve(paint, u, v, rng)
     paint = paint * folds(kind, u, v, rng)[..., None]
+    if kind not in (Kind.GAITER, Kind.SCARF) and rng.random() < 0.6:
+        paint = beyond_the_cheek(paint, mesh, rng)
     band = straps(cover, top, bottom, mesh, kind, rng)
     strap_colour = (
         base_colour(Kind.RESPIRATOR, rng)

@@ -38,6 +38,16 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "device": ("cuda:1", '"cuda:1"', "cuda:1"),
     "precision": ("bf16", '"bf16"', "bf16"),
     "threads": ("2", "2", 2),
+    "camera": ("/dev/video2", '"/dev/video2"', "/dev/video2"),
+    "camera-format": ("mjpeg", '"mjpeg"', "mjpeg"),
+    "input": ("rtsp://door/1", '"rtsp://door/1"', "rtsp://door/1"),
+    "realtime": ("", "true", True),
+    "size": ("640x480", '"640x480"', (640, 480)),
+    "fps": ("25", "25", 25),
+    "delay": ("200", "200", 200),
+    "on-error": ("blank", '"blank"', "blank"),
+    "rest": ("", "true", True),
+    "in-flight": ("3", "3", 3),
     "stats": ("", "true", True),
     "report": ("-", '"-"', "-"),
 }
@@ -46,7 +56,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
 
 def parsed(*arguments: str) -> dict[str, object]:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    flags.add_flags(parser)
+    flags.add_flags(parser, lambda _: True)
     return flags.given(parser.parse_args(arguments))
 
 
@@ -188,7 +198,7 @@ def test_defaults_are_those_of_the_parts() -> None:
 
 def test_every_flag_has_help_and_every_switch_can_be_taken_back() -> None:
     parser = argparse.ArgumentParser()
-    flags.add_flags(parser)
+    flags.add_flags(parser, lambda _: True)
     shown = parser.format_help()
     for setting in config.settings():
         assert f"--{setting.key}" in shown

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from itertools import chain
 
 import pytest
@@ -36,3 +38,12 @@ def test_looks_at_once_where_a_shot_begins_and_counts_from_there() -> None:
 
 def test_no_frames_are_no_items() -> None:
     assert list(Detect(lambda _: ())(iter(()))) == []
+
+
+@pytest.mark.parametrize(("step", "looks"), [(Fraction(1, 2), 8), (Fraction(1, 30), 2)])
+def test_frames_that_are_far_apart_are_all_looked_at_where_time_counts(step: Fraction, looks: int) -> None:
+    made = shot(still(), frames=8)
+    apart = [replace(frame, time=frame.index * step) for frame in made.frames]
+    detector = KnowingDetector(made)
+    list(Detect(detector, every=4, longest_seconds=4 / 30)(iter(apart)))
+    assert len(detector.looks) == looks

@@ -1,10 +1,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 
 from engine.spec import Array
 from pipeline.align import align
-from pipeline.frames import Cropped, FaceCrop
+from pipeline.frames import Cropped, FaceCrop, Inpainted
 from pipeline.geometry import CROP_SIZE
 from pipeline.inpaint import GROW_PX, Inpaint, generator_input, hole_of
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
@@ -28,9 +29,14 @@ def echo(feeds: Mapping[str, Array]) -> dict[str, Array]:
     return {"face": np.asarray(feeds["crop_and_mask"])[:, :3]}
 
 
+def drawn(engine: MadeEngine, stream: list[Cropped]) -> list[Inpainted]:
+    inpaint = Inpaint(engine)
+    return list(inpaint.answer(inpaint.ask(iter(stream))))
+
+
 def test_network_that_repeats_its_input_draws_the_crop_exactly() -> None:
     crop = masked()
-    (result,) = Inpaint(MadeEngine(echo))(iter([cropped(crop)]))
+    (result,) = drawn(MadeEngine(echo), [cropped(crop)])
     assert np.array_equal(result.patches[0].image, crop.image)
     assert result.patches[0].crop is crop
 
@@ -38,14 +44,14 @@ def test_network_that_repeats_its_input_draws_the_crop_exactly() -> None:
 def test_faces_of_a_frame_are_one_batch_in_order() -> None:
     engine = MadeEngine(echo)
     crops = [masked(number=n) for n in (1, 2, 3)]
-    (result,) = Inpaint(engine)(iter([cropped(*crops)]))
+    (result,) = drawn(engine, [cropped(*crops)])
     assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [3]
     assert [patch.crop.track.id for patch in result.patches] == [1, 2, 3]
 
 
 def test_network_is_not_run_without_a_masked_face() -> None:
     engine = MadeEngine(echo)
-    (result,) = Inpaint(engine)(iter([cropped()]))
+    (result,) = drawn(engine, [cropped()])
     assert result.patches == ()
     assert engine.fed == []
 
@@ -59,9 +65,10 @@ def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:
     assert np.array_equal(generator_input([crop])[0, 3], hole)
 
 
-def test_values_beyond_the_range_are_clipped() -> None:
+@pytest.mark.parametrize(("drawn_value", "shown"), [(1.5, 255), (-1.5, 0)])
+def test_values_beyond_the_range_are_clipped(drawn_value: float, shown: int) -> None:
     def loud(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return {"face": np.full((len(feeds["crop_and_mask"]), 3, CROP_SIZE, CROP_SIZE), 1.5, np.float32)}
+        return {"face": np.full((len(feeds["crop_and_mask"]), 3, CROP_SIZE, CROP_SIZE), drawn_value, np.float32)}
 
-    (result,) = Inpaint(MadeEngine(loud))(iter([cropped(masked())]))
-    assert (result.patches[0].image == 255).all()
+    (result,) = drawn(MadeEngine(loud), [cropped(masked())])
+    assert (result.patches[0].image == shown).all()

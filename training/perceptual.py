@@ -1,0 +1,62 @@
+"""A learned distance between pictures: shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022, arXiv 2207.13686).
+
+Its weights come from the package `stlpips-pytorch`, which is read as data: importing it needs packages that it does not
+name. They were learned from people's judgements and are of no lineage that a loss here uses. The figures are not those
+of LPIPS: its trunk was trained anew.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WEIGHTS = ("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth")
+
+
+class PerceptualDistance:
+    """The AlexNet variant: five layers, their features of unit length compared, differences weighted by channel."""
+
+    def __init__(self) -> None:
+        package, path = WEIGHTS
+        with resources.files(package).joinpath(path).open("rb") as file:
+            self.state: dict[str, Tensor] = torch.load(file, weights_only=True, map_location="cpu")
+
+    @torch.no_grad()
+    def features(self, image: NDArray[np.uint8]) -> list[Tensor]:
+        """Features (1, C, H, W), of unit length over C, of a picture (256, 256, 3) RGB after each of five layers."""
+        x = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)[None]
+        x = (x - self.state["scaling_layer.shift"]) / self.state["scaling_layer.scale"]
+        x = functional.relu(self._halve(self._convolve(x, "slice1.0", 2), "slice1.1"))
+        seen = [x]
+        x = functional.relu(self._convolve(self._halve(functional.max_pool2d(x, 3, 1), "slice2.4"), "slice2.5", 2))
+        seen.append(x)
+        x = functional.relu(self._convolve(self._halve(functional.max_pool2d(x, 3, 1), "slice3.8"), "slice3.9", 1))
+        seen.append(x)
+        for name in ("slice4.11", "slice5.13"):
+            x = functional.relu(self._convolve(x, name, 1))
+            seen.append(x)
+        return [each / (each.square().sum(1, keepdim=True).sqrt() + 1e-10) for each in seen]
+
+    def between(self, first: list[Tensor], second: list[Tensor]) -> float:
+        """The distance of two pictures by their `features`; 0 for the same picture, larger for more different ones."""
+        total = 0.0
+        for index, (ours, theirs) in enumerate(zip(first, second, strict=True)):
+            weights = self.state[f"lin{index}.model.1.weight"]
+            total += functional.conv2d((ours - theirs).square(), weights).mean().item()
+        return total
+
+    def _convolve(self, x: Tensor, name: str, padding: int) -> Tensor:
+        return functional.conv2d(x, self.state[f"net.{name}.weight"], self.state[f"net.{name}.bias"], padding=padding)
+
+    def _halve(self, x: Tensor, name: str) -> Tensor:
+        """Blur, then every second pixel: what makes it tolerant of shifts."""
+        padded = functional.pad(x, (2, 2, 2, 2), mode="reflect")
+        return functional.conv2d(padded, self.state[f"net.{name}.filt"], stride=2, groups=x.shape[1])
