@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
-COMMANDS = ("run", "demo", "doctor", "engines", "bench")
+COMMANDS = ("run", "demo", "doctor", "engines", "bench", "mask", "evaluate")
 FAST = ("--preset", "ultrafast")
 
 
