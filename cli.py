@@ -682,7 +682,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
             strips.append(strip)
     told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.description}
     if options.sheet:
-        sheets.write(options.sheet, strips)
+        sheets.write(options.sheet, [strip for strip in strips if strip])
     if options.json:
         write_json(told, options.json)
     if options.json != "-":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.errors import SourceError
 from pipeline.frames import Left
 from training import sheets
 from training.cost import multiply_adds
@@ -95,7 +96,10 @@ def score(
     *,
     counted: Callable[[Iterable[int]], Iterable[int]],
 ) -> tuple[list[Marks], Counter[str]]:
-    """Every photo's marks, and how many photos ended how. `counted` sees the numbers pass, for a progress bar."""
+    """Every photo's marks, and how many photos ended how. `counted` sees the numbers pass, for a progress bar.
+
+    Raises `SourceError` when there is nothing to score.
+    """
     marks, fates = [], Counter[str]()
     for number in counted(range(len(photos))):
         masked = photos[number]
@@ -106,6 +110,8 @@ def score(
         fates[result.fate] += 1
         scores = judge(masked, result.images)
         marks.append(Marks(number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate))
+    if not marks:
+        raise SourceError(f"in none of the {len(photos)} photos is there a face to draw a mask on")
     return marks, fates
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from pipeline.errors import SourceError
 from pipeline.luma import read_luma
 from pipeline.pixels import read_crop
 from training import sheets
@@ -212,7 +213,12 @@ def measure(pairs: Iterable[tuple[Worn, Frame]], *, title: str) -> tuple[VideoSc
 
 
 def joined(clips: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The summaries of clips by name, and the mean of each measure over the clips that have it."""
+    """The summaries of clips by name, and the mean of each measure over the clips that have it.
+
+    Raises `SourceError` when no face wore a mask in any of them.
+    """
+    if not any(clip["frames"] for clip in clips.values()):
+        raise SourceError(f"no face to draw a mask on in {', '.join(clips)}")
     known = {name: [clip[name] for clip in clips.values() if clip[name] is not None] for name in MEASURES}
     return {
         "clips": dict(clips),

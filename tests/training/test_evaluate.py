@@ -15,6 +15,7 @@ pytest.importorskip("skimage", reason="evaluating needs the extra `training`")
 
 import cli
 from engine.models import shipped
+from pipeline.errors import SourceError
 from pipeline.frames import Detection, Left
 from pipeline.geometry import Box
 from tests.pipeline.faces import MadeEngine
@@ -126,6 +127,22 @@ def test_face_that_is_not_found_keeps_its_mask_and_is_scored_so() -> None:
     assert found["fates"] == {"face not found": 1}
     assert found["true_mask"] == found["predicted_mask"] == without_description(found, "untouched")
     assert found["segmenter_iou"] is None
+
+
+class NoFaces:
+    """Photos in which there is no face to draw a mask on."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, _number: int) -> None:
+        return None
+
+
+def test_photos_without_faces_are_an_error() -> None:
+    parts = product()
+    with pytest.raises(SourceError, match="none of the 3 photos"):
+        evaluate.score(NoFaces(), parts, Judge(parts), {}, counted=iter)
 
 
 def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("skimage", reason="SSIM is scikit-image's")
 
+from pipeline.errors import SourceError
 from pipeline.geometry import Affine
 from pipeline.stills import still_frame
 from training.video_scores import VideoScores, joined, measure, table
@@ -135,9 +136,14 @@ def test_frames_without_a_mask_count_nothing() -> None:
     assert all(told[name] is None for name in ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam"))
 
 
+def test_clips_in_which_nobody_wears_a_mask_are_named() -> None:
+    with pytest.raises(SourceError, match=r"a\.mp4, b\.mp4"):
+        joined(dict.fromkeys(("a.mp4", "b.mp4"), VideoScores().summary()))
+
+
 def test_mean_is_over_the_clips_that_have_the_measure() -> None:
     still = VideoScores().summary()
-    moving = still | {"hole_psnr": 20.0, "flicker": 1.5}
+    moving = still | {"frames": 4, "hole_psnr": 20.0, "flicker": 1.5}
     other = still | {"hole_psnr": 30.0}
     told = joined({"a": moving, "b": other})
     assert told["mean"]["hole_psnr"] == 25

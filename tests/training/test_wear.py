@@ -61,10 +61,10 @@ def centre(covered: np.ndarray) -> np.ndarray:
 
 
 def test_mask_covers_the_mouth_and_leaves_the_eyes_and_all_that_is_far() -> None:
-    (one,) = worn(film(count=1))
-    mouth, eyes = upright(x=60, y=40)[3:].mean(0), upright(x=60, y=40)[:2]
-    x, y = np.rint(mouth).astype(int)
-    assert one.alpha[y, x] > 0.9
+    eyes, (x, y) = upright(x=60, y=40)[:2], np.rint(upright(x=60, y=40)[3:].mean(0)).astype(int)
+    all_of_them = [worn(film(count=1), seed=seed)[0] for seed in range(8)]
+    assert np.mean([one.alpha[y, x] > 0.9 for one in all_of_them]) > 0.7  # some are worn on the chin
+    one = all_of_them[0]
     for x, y in np.rint(eyes).astype(int):
         assert one.alpha[y, x] == 0
     assert np.array_equal(one.masked.image[:60], one.bare.image[:60])
@@ -89,8 +89,12 @@ def test_mask_follows_the_face_without_delay() -> None:
 
 
 def test_noise_of_the_mesh_hardly_shakes_the_mask() -> None:
-    places = np.array([centre(each.alpha) for each in worn(film(count=12), mesh=KnownMesh(noise=2.0))])
-    assert np.abs(places - places.mean(0)).max() < 1.0  # half of what the mesh shakes
+    def shake(pace: float) -> float:
+        frames = worn(film(count=16), mesh=KnownMesh(noise=2.0), pace=pace)[4:]
+        return float(np.linalg.norm(np.diff([centre(each.alpha) for each in frames], axis=0), axis=1).mean())
+
+    assert shake(0.3) < 0.6 * shake(1.0)
+    assert shake(0.3) < 1.0
 
 
 def test_where_the_mesh_is_lost_the_mask_goes_on_with_the_tracker() -> None:
@@ -170,7 +174,9 @@ def test_command_masks_a_photo_and_keeps_the_truth(tmp_path: Path, capsys: pytes
     assert "1 faces wear drawn masks" in capsys.readouterr().out
     before, after = cv2.imread(str(photo)), cv2.imread(str(target))
     covered = cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)
-    assert covered[140, 222] > 230  # between the corners of the mouth
+    x, y = centre(covered / 255)
+    assert abs(x - 222) < 25  # beneath the nose
+    assert 115 < y < 190
     changed = np.abs(after.astype(int) - before).max(2) > 3
     assert changed[covered > 230].mean() > 0.8
     assert np.array_equal(before[300:], after[300:])
