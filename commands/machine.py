@@ -1,0 +1,193 @@
+"""What there is on this machine and what is made for it: `barefaced demo`, `doctor`, `engines`, `build` and `bench`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import FAILED, INTERRUPTED, add
+from pipeline import config as configuration
+from pipeline import flags, manual
+from pipeline.rules import Choice, Text, Whole
+
+if TYPE_CHECKING:
+    import argparse
+
+    from commands.parsing import Commands
+
+CAPABILITIES = Text(r"[1-9][0-9]?\.[0-9](,[1-9][0-9]?\.[0-9])*", "numbers such as 8.6, with commas between")
+
+
+def add_demo(commands: Commands) -> None:
+    """Add `demo`."""
+    parser = add(commands, "demo", _demo, summary="see it work on a free portrait", description=manual.DEMO)
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="where the results go (default: ./demo)"
+    )
+    flags.add_flags(parser, flags.of_groups("engine"))
+
+
+def add_doctor(commands: Commands) -> None:
+    """Add `doctor`."""
+    add(
+        commands,
+        "doctor",
+        _doctor,
+        summary="what works here, and how to get the rest",
+        description=manual.DOCTOR,
+    )
+
+
+def add_engines(commands: Commands) -> None:
+    """Add `engines`."""
+    parser = add(commands, "engines", _engines, summary="what can run the networks here", description=manual.ENGINES)
+    parser.add_argument("--json", metavar="FILE", help="write the list as JSON; - is standard output")
+
+
+def add_build(commands: Commands) -> None:
+    """Add `build`."""
+    parser = add(
+        commands,
+        "build",
+        _build,
+        summary="compile the networks ahead of time",
+        description=manual.BUILD,
+        epilog=manual.BUILD_EXAMPLES,
+    )
+    parser.add_argument("--engine", required=True, metavar="NAME", help="what compiles: tensorrt or tensorrt_rtx")
+    parser.add_argument(
+        "--compute-capability",
+        type=flags.parser_of("compute-capability", CAPABILITIES),
+        metavar="N[,N]",
+        help="of the GPUs to compile for, such as 7.5,8.6 (default: the GPU here)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=flags.parser_of("precision", Choice(configuration.PRECISIONS)),
+        metavar="NAME",
+        default="auto",
+        help="in what numbers (default: auto, which is fp16)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="where the files go (default: where `barefaced run` looks)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=flags.parser_of("time-limit", Whole(1, 86400)),
+        default=900,
+        metavar="SECONDS",
+        help="for each network (default: 900)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write what was built as JSON; - is standard output")
+
+
+def add_bench(commands: Commands) -> None:
+    """Add `bench`."""
+    parser = add(commands, "bench", _bench, summary="how fast it is on this machine", description=manual.BENCH)
+    parser.add_argument("what", choices=("pipeline", "engines", "peers"))
+    parser.add_argument("--json", metavar="FILE", help="write the measurements as JSON; - is standard output")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measured runs of each kind (default: 3)")
+    parser.add_argument(
+        "--size", action="append", metavar="WxH", help="only this size, may be given again (default: all three)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=180, metavar="N", help="length (default: 180; 10000 shows that memory stays flat)"
+    )
+    flags.add_flags(parser, flags.of_groups("engine"))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from pipeline.demo.show import show
+    from pipeline.interrupt import Interrupts
+    from pipeline.progress import Progress
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(f"{text} ...", file=sys.stderr, flush=True)
+
+    with Interrupts() as interrupts:
+        watcher = Progress(interrupts, quiet=options.quiet > 0)
+        shown = show(options.output, settings=flags.given(options), watcher=watcher, say=say)
+    print(shown.text)
+    return INTERRUPTED if shown.report.interrupted else 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from pipeline.doctor import State, examine
+
+    broken = 0
+    for finding in examine():
+        broken += finding.state is State.BROKEN
+        print(f"{finding.state.value}  {finding.subject:<20} {finding.says}", flush=True)
+    print(f"\n{broken} things that `barefaced run` needs are not here" if broken else "\nall that a run needs is here")
+    return FAILED if broken else 0
+
+
+def _engines(options: argparse.Namespace) -> int:
+    from pipeline.report import write_json
+    from pipeline.survey import survey
+
+    found = survey()
+    if options.json != "-":
+        for each in found.engines:
+            print(f"{'ok' if each.available else '--'}  {each.name:<14} {each.says}")
+        print(f"auto takes {found.auto}" if found.auto else "auto finds none that works: barefaced doctor says more")
+    if options.json:
+        write_json(found.as_json(), options.json)
+    return 0 if found.auto else FAILED
+
+
+def _build(options: argparse.Namespace) -> int:
+    from engine import ahead, models
+    from engine.spec import Precision
+    from pipeline.detectors import DEFAULT, detector_file
+    from pipeline.report import write_json
+
+    given, precision = options.compute_capability, Precision(options.precision)
+    names, finder = models.names(), [detector_file(DEFAULT).network()]
+    if precision is Precision.INT8:  # those that have no version in int8 are run in auto's precision, and built for it
+        names, finder = tuple(filter(models.has_int8, names)) or names, []
+    ours = [models.shipped(name, precision=precision) for name in names]
+    built = []
+    for each in ahead.build_all(
+        options.engine,
+        [*finder, *ours],
+        options.output,
+        precision=precision,
+        capabilities=ahead.capabilities_of(given) if given else (),
+        time_limit_seconds=options.time_limit,
+    ):
+        built.append(each)
+        if options.json != "-":
+            print(f"{each.network}: {each.file}, {each.bytes} bytes, for {', '.join(each.capabilities)}", flush=True)
+    if options.json:
+        write_json([each.as_json() for each in built], options.json)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from pipeline.report import write_json
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    settings = flags.given(options)
+    if options.what == "peers":
+        from benchmarks import peers
+
+        measured = peers.measure(repeats=options.repeats, say=say)
+    elif options.what == "engines":
+        from benchmarks import engines
+
+        measured = engines.measure(engines.Plan(settings=settings), say=say)
+    else:
+        from benchmarks import pipeline
+        from benchmarks.clips import SIZES
+
+        sizes = options.size or SIZES
+        plan = pipeline.Plan(repeats=options.repeats, frames=options.frames, sizes=sizes, settings=settings)
+        measured = pipeline.measure(plan, say=say)
+    if options.json:
+        write_json(measured, options.json)
+    return 0

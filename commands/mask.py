@@ -1,0 +1,74 @@
+"""`barefaced mask`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import KINDS, add
+from commands.run import exit_code
+from pipeline import config as configuration
+from pipeline import flags, manual
+
+if TYPE_CHECKING:
+    import argparse
+
+    from commands.parsing import Commands
+    from training.wear import Worn
+
+
+def add_mask(commands: Commands) -> None:
+    """Add `mask`."""
+    parser = add(commands, "mask", _mask, summary="draw masks on bare faces", description=manual.MASK)
+    parser.add_argument("input", type=Path, metavar="INPUT", help="a video or a picture of bare faces")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the file to write")
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="what all wear (default: each face another)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
+    parser.add_argument("--alpha", type=Path, metavar="FILE", help="keep the truth: where mask is, .mkv or .png")
+    flags.add_flags(parser, flags.of_groups("input", "output", "faces", "engine"))
+
+
+def _mask(options: argparse.Namespace) -> int:
+    settings = configuration.build(flags.given(options))
+    from contextlib import ExitStack
+
+    from pipeline import assemble
+    from pipeline.batch import Job
+    from pipeline.interrupt import Interrupts
+    from pipeline.process import carry_out
+    from pipeline.progress import Progress
+    from training import alpha
+    from training.crops import mesh_network
+    from training.masks import Kind
+    from training.wear import Dressed, Wear
+
+    mesh_network()  # says what to install before anything is begun
+    job, wearers = Job(options.input, options.output), Counter[int]()
+    with ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
+        kept = options.alpha and alpha.written(options.alpha, still=job.still, overwrite=settings.output.overwrite)
+        truth = stack.enter_context(kept) if kept else None
+
+        def witness(worn: Worn) -> None:
+            wearers.update(worn.places.keys())
+            if truth is not None:
+                truth.write(worn.alpha, worn.bare.time)
+
+        wear = Wear(seed=options.seed, kind=Kind(options.kind) if options.kind else None)
+        detector = stack.enter_context(assemble.finder(settings))
+        work = assemble.worn(job, settings, detector, Dressed(wear, witness))
+        watcher = Progress(interrupts, quiet=options.quiet > 0)
+        ended = carry_out(job, work, watcher=watcher, engine="", hashes={})
+        if ended.error is not None:
+            raise ended.error
+    for sentence in (*ended.report.missing, *ended.report.warnings):
+        print(f"barefaced: {options.input}: {sentence}", file=sys.stderr)
+    if not options.quiet:
+        print(f"{options.output}: {len(wearers)} faces wear drawn masks, in {wearers.total()} pictures of them")
+    return exit_code([ended], options)

@@ -1,0 +1,90 @@
+"""What every command's parser is made of, and the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from pipeline import config as configuration
+from pipeline import flags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.config import Config
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it has no public name
+
+FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes besides 0: an error of ours, wrong usage, an input of which not all could be read, Ctrl-C."""
+
+KINDS = ("surgical", "cloth", "respirator", "gaiter", "scarf")
+"""Of masks that can be drawn."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that keeps the line breaks of its texts, takes no abbreviated flags and points to --help."""
+
+    def __init__(self, *, prog: str, description: str | None = None, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong and where to read on."""
+        self.exit(USAGE, f"{self.prog}: {message}\n`{self.prog} --help` shows what is allowed.\n")
+
+
+class Version(argparse.Action):
+    """Look the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Say it and end."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"barefaced {version('barefaced')}")
+        except PackageNotFoundError:
+            print("barefaced, not installed (make setup installs it)")
+        parser.exit(0)
+
+
+def add(
+    commands: Commands,
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    """A command with its help; `command` is what it does, and gives the exit code."""
+    parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def at_least_one(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def settings_of(options: argparse.Namespace) -> Config:
+    """The settings of a command: its file's, and its flags over them."""
+    from_file = configuration.read(options.config) if options.config else {}
+    return configuration.build(from_file, flags.given(options))
+
+
+def complain(error: BaseException) -> int:
+    """Say what went wrong in a line on standard error; the exit code."""
+    from pipeline.process import described
+
+    print(f"barefaced: {described(error)}", file=sys.stderr)
+    return FAILED
