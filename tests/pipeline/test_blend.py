@@ -12,6 +12,7 @@ from pipeline.blend import Blend
 from pipeline.errors import SourceError
 from pipeline.frames import Inpainted, Patch
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.inpaint import GROW_PX
 from pipeline.pixels import read_rgb
 from pipeline.samples import samples_of
 from tests.pipeline.masked_scenes import Scene, with_patch
@@ -132,13 +133,13 @@ def test_a_colour_cast_is_met() -> None:
 
 
 def test_a_hole_that_was_drawn_darker_leaves_no_seam() -> None:
-    hole = grown(SMALL.mask_in_crop(), px=12)[..., None]
+    hole = grown(SMALL.mask_in_crop(), px=GROW_PX)[..., None]
     darker = painted(SMALL, Blend(detail=0), lambda crop: np.clip(crop - 14.0 * hole, 0, 255).astype(np.uint8))
     assert psnr_in_hole(SMALL, darker) > SEAM_DB
 
 
 def test_no_step_shows_along_the_rim() -> None:
-    hole = grown(SMALL.mask_in_crop(), px=12)[..., None]
+    hole = grown(SMALL.mask_in_crop(), px=GROW_PX)[..., None]
     spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(cast(crop) - 10.0 * hole, 0, 255).astype(np.uint8))
     truth = whole(SMALL.picture(SMALL.bare()))
     off = cv2.GaussianBlur(whole(spoiled).astype(np.float32) - truth, (0, 0), 1.5)
