@@ -59,6 +59,13 @@ def _max_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
     return functional.max_pool2d(picture, attributes["kernel_shape"], attributes.get("strides", 1))
 
 
+def _average_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
+    whole = attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") and not attributes.get("ceil_mode", 0)
+    if not whole or any(attributes.get("pads", [])):
+        raise EngineError("engine torch: AveragePool is known without pads and with sizes rounded down")
+    return functional.avg_pool2d(inputs[0], attributes["kernel_shape"], attributes.get("strides", 1))
+
+
 def _padded(data: Tensor, pads: list[int], *, value: float = 0.0, mode: str = "constant") -> Tensor:
     """ONNX counts all axes' begins, then all their ends; PyTorch goes axis by axis, the last one first."""
     half = len(pads) // 2
@@ -222,6 +229,7 @@ ARITHMETIC = ("Add", "Concat", "Div", "Mul", "Sub")
 
 OPERATORS: dict[str, Operator] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
+    "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "Cast": lambda inputs, attributes: inputs[0].to(TYPES[attributes["to"]]),
     "Clip": _clip,
