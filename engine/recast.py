@@ -52,6 +52,8 @@ def recast(network: Network, precision: Precision) -> Network:
     _recast_constants(graph, element, kept)
     ins, outs = _recast_inputs(graph, element), _recast_outputs(graph)
     nodes = [*ins, *graph.node, *outs]
+    if precision is Precision.BF16:
+        nodes = [part for node in nodes for part in _widened(node, element)]
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]  # they name the types of before
@@ -119,6 +121,26 @@ def _recast_inputs(graph: onnx.GraphProto, element: int) -> list[onnx.NodeProto]
             if name in floats:
                 node.input[place] = f"{name}_recast"
     return [onnx.helper.make_node("Cast", [name], [f"{name}_recast"], to=element) for name in floats]
+
+
+def _widened(node: onnx.NodeProto, element: int) -> list[onnx.NodeProto]:
+    """A transposed convolution among casts that let it compute in float32; any other node as it is.
+
+    TensorRT for RTX 1.7 has none in bfloat16: it can't infer the output's type.
+    """
+    import onnx
+
+    if node.op_type != "ConvTranspose":
+        return [node]
+    wide = [f"{name}_wide_{node.output[0]}" for name in node.input]
+    widened = [
+        onnx.helper.make_node("Cast", [name], [to], to=onnx.TensorProto.FLOAT)
+        for name, to in zip(node.input, wide, strict=True)
+    ]
+    output = node.output[0]
+    node.input[:] = wide
+    node.output[0] = f"{output}_wide"
+    return [*widened, node, onnx.helper.make_node("Cast", [f"{output}_wide"], [output], to=element)]
 
 
 def _recast_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -52,6 +52,20 @@ def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
     )
 
 
+def _conv_transpose(inputs: list[Any], attributes: Attributes) -> Tensor:
+    plain = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and not any(attributes.get("output_padding", []))
+    if inputs[0].dim() != 4 or not plain or any(attributes.get("pads", [])) or "output_shape" in attributes:
+        raise EngineError("engine torch: ConvTranspose is known in two dimensions, without pads and output shapes")
+    return functional.conv_transpose2d(
+        inputs[0],
+        inputs[1],
+        inputs[2] if len(inputs) > 2 else None,
+        stride=attributes.get("strides", [1, 1]),
+        groups=attributes.get("group", 1),
+        dilation=attributes.get("dilations", [1, 1]),
+    )
+
+
 def _max_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
     if attributes.get("ceil_mode", 0) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
         raise EngineError("engine torch: MaxPool is known with pads that are written out and sizes rounded down")
@@ -235,6 +249,7 @@ OPERATORS: dict[str, Operator] = {
     "Clip": _clip,
     "Concat": lambda inputs, attributes: torch.cat(inputs, attributes["axis"]),
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "DepthToSpace": _depth_to_space,
     "DequantizeLinear": _dequantize,
     "Div": lambda inputs, _: inputs[0] / inputs[1] if inputs[0].is_floating_point() else inputs[0] // inputs[1],

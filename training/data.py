@@ -67,10 +67,14 @@ class Sample:
 
 
 def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face."""
+    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face.
+
+    A mask draws the landmarks beneath it down: over 100 masked faces the chin came out 6 pixels higher than in the same
+    faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7.
+    """
     scale = side / CROP_SIZE
-    turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(0, 0.05))
-    shift = rng.normal(0, 0.015, 2) * CROP_SIZE
+    turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(-0.02, 0.065))
+    shift = rng.normal([0, -0.012], 0.022) * CROP_SIZE
     linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     middle = np.full(2, CROP_SIZE / 2 - 0.5)
     moved = np.column_stack([linear, middle - linear @ middle + shift])

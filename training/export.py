@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from onnxscript import optimizer
 from torch import nn
 
 from engine.interface import read_interface
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 OPSET = 18
 TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
 DATA = "CelebA (22,000 photos of its train partition) and FFHQ (700), masks drawn by training.masks"
+MOST_FOLDED = 1 << 20
+"""Numbers of a constant that may be computed at export."""
 TOLERANCE = 2e-3
 """The largest difference of an output between the exported network in float32 and the eager one."""
 
@@ -63,7 +66,8 @@ def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
         dynamo=True,
         verbose=False,
     )
-    return program.model_proto
+    # Filters that are made of weights are computed here and now: the exporter leaves those of more than 1024 numbers.
+    return optimizer.optimize(program.model_proto, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
 
 
 def difference(network: nn.Module, exported: Network, port: Port) -> float:

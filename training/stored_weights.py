@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 HALF = "_half"
 """Added to the name of a weight that is stored in float16."""
 FOLDED = "folded weights"
-"""Metadata: the few weights that the exporter computed away."""
+"""Metadata: the few weights that the exporter computed away, as JSON: name to shape and base64 of little-endian
+float16."""
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -44,9 +46,18 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 def with_all_weights(model: onnx.ModelProto, network: nn.Module) -> onnx.ModelProto:
     """`model` with those weights of `network` among its metadata that the exporter folded into constants."""
     stored = {weight.name.removesuffix(HALF) for weight in model.graph.initializer}
-    folded = {name: values.tolist() for name, values in network.state_dict().items() if name not in stored}
+    folded = {name: _packed(values) for name, values in network.state_dict().items() if name not in stored}
     onnx.helper.set_model_props(model, {FOLDED: json.dumps(folded)})
     return model
+
+
+def _packed(values: Tensor) -> tuple[list[int], str]:
+    return list(values.shape), base64.b64encode(values.numpy().astype("<f2").tobytes()).decode()
+
+
+def _unpacked(shape: list[int], packed: str) -> Tensor:
+    values = np.frombuffer(base64.b64decode(packed), "<f2").astype(np.float32)
+    return torch.from_numpy(values.reshape(shape))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -56,7 +67,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         folded = json.loads({entry.key: entry.value for entry in model.metadata_props}[FOLDED])
     except (OSError, DecodeError, KeyError) as error:
         raise CheckpointError(f"{path} is not a network that training.export wrote: {error!r}") from error
-    weights = {name: torch.tensor(values) for name, values in folded.items()}
+    weights = {name: _unpacked(*packed) for name, packed in folded.items()}
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)
         weights[weight.name.removesuffix(HALF)] = torch.from_numpy(values.astype(np.float32))

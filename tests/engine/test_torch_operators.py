@@ -42,6 +42,10 @@ CASES: dict[str, tuple[list[tuple[str, list[str], dict[str, Any]]], dict[str, An
             "w3": RANDOM.normal(size=(2, 4, 1, 1, 3)).astype(FLOAT),
         },
     ),
+    "transposed conv of groups, strides and bias": (
+        [("ConvTranspose", ["x", "w", "b"], {"group": 2, "strides": [2, 3], "dilations": [1, 2]})],
+        {"w": RANDOM.normal(size=(4, 3, 2, 3)).astype(FLOAT), "b": RANDOM.normal(size=6).astype(FLOAT)},
+    ),
     "average pool": ([("AveragePool", ["x"], {"kernel_shape": [2, 2], "strides": [2, 2]})], {}),
     "max pool": ([("MaxPool", ["x"], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]})], {}),
     "global average pool": ([("GlobalAveragePool", ["x"], {})], {}),

@@ -3,9 +3,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from torch import nn
+from torch.nn import functional
 
 from training.discriminator import PatchDiscriminator
-from training.generator import ChannelSpatialAttention, Generator, multiply_adds
+from training.generator import ChannelSpatialAttention, Generator, Trunk, doubled, multiply_adds
 from training.segmenter import Segmenter
 
 
@@ -46,6 +47,20 @@ def test_what_is_under_the_mask_does_not_reach_the_generator() -> None:
         assert not torch.allclose(drawn, network(seen), atol=1e-3)
     assert drawn.shape == (1, 3, 256, 256)
     assert drawn.abs().max() <= 1
+
+
+def test_trunk_enters_from_the_whole_picture_as_from_its_half() -> None:
+    trunk = shaken(Trunk())
+    seen = torch.rand(2, 4, 96, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    with torch.no_grad():
+        half = trunk.enter(functional.avg_pool2d(seen, 2))
+        assert torch.allclose(trunk.enter_halved(functional.pixel_unshuffle(seen, 4)), half, atol=1e-5)
+
+
+def test_doubling_is_bilinear_up_to_the_border() -> None:
+    small = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(4))
+    large = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(functional.pixel_shuffle(doubled(small), 2), large, atol=1e-6)
 
 
 def test_attention_is_one_filter_over_channels_rows_and_columns() -> None:
