@@ -169,7 +169,7 @@ def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, i
     matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
     part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
     image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
-    crop_image[part] = _warped(crop_image, matrix, shape)
+    crop_image[part] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)  # it is looked at in small only
     mask[part] = _warped(mask, matrix, shape)
     drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
     image[part] = cv2.convertScaleAbs(np.maximum(drawn, 0))
