@@ -320,7 +320,7 @@ def faces(
     cv2.setNumThreads(1)
     every = config.faces.detect_every
     longest_seconds = None if ledger is None else every / USUAL_FPS
-    segment, inpaint = Segment(parts.segmenter), Inpaint(parts.generator)
+    segment, inpaint = Segment(parts.segmenter, every=config.faces.redraw_every), Inpaint(parts.generator)
     detect: Stage[Frame, Detected] = Detect(parts.detector, every=every, longest_seconds=longest_seconds)
     cut: Stage[Tracked, Looking] = segment.ask
     find: Stage[Looking, Cropped] = segment.answer

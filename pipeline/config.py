@@ -89,6 +89,11 @@ class FacesConfig:
         Whole(1, 120),
         "look for faces in every n-th frame, follow them between; raise it and new faces show later",
     )
+    redraw_every: int = setting(
+        4,
+        Whole(1, 120),
+        "draw a face anew at least in every n-th frame, and whenever it changes; 1: in every frame, for more work",
+    )
     detect_size: int = setting(
         640,
         Whole(64, 4096),

@@ -109,6 +109,8 @@ class FaceCrop:
     mask: NDArray[np.float32]
     """(S, S) float32 in [0, 1]: what hides the face."""
     crop_from_frame: Affine
+    held: bool = False
+    """The face is as it was when it was last looked at: its mask is the one of then, and so will be its drawing."""
 
     def __post_init__(self) -> None:
         if self.image.shape != (CROP_SIZE, CROP_SIZE, 3) or self.mask.shape != (CROP_SIZE, CROP_SIZE):

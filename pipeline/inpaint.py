@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.align import write_colours
 from pipeline.frames import Inpainted, Patch
 from pipeline.geometry import CROP_SIZE
+from pipeline.hold import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ class Drawing:
 
     cropped: Cropped
     faces: Pending | None
-    """None when there is nothing to draw."""
+    """Those of the crops that are not held, in order; None when there are none."""
 
     @property
     def frame(self) -> Frame:
@@ -64,16 +65,17 @@ class Inpaint:
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
         """Stage: hand the crops of each frame to the generator. Raises `EngineError`."""
         for cropped in stream:
-            faces = self.engine.submit({"crop_and_mask": generator_input(cropped.crops)}) if cropped.crops else None
-            yield Drawing(cropped, faces)
+            new = [crop for crop in cropped.crops if not crop.held]
+            yield Drawing(cropped, self.engine.submit({"crop_and_mask": generator_input(new)}) if new else None)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
+        images: dict[int, NDArray[np.uint8]] = {}
         for drawing in stream:
             crops = drawing.cropped.crops
-            images = [] if drawing.faces is None else [_picture(face) for face in drawing.faces.result()["face"]]
-            patches = tuple(Patch(crop=crop, image=image) for crop, image in zip(crops, images, strict=True))
-            yield Inpainted(cropped=drawing.cropped, patches=patches)
+            faces = iter(() if drawing.faces is None else drawing.faces.result()["face"])
+            images = {crop.track.id: kept(images, crop.track) if crop.held else _picture(next(faces)) for crop in crops}
+            yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
 
 def _picture(planes: Array) -> NDArray[np.uint8]:

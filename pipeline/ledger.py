@@ -134,7 +134,7 @@ def without_masks(tracked: Tracked) -> Looking:
 
 def without_crops(looking: Looking) -> Cropped:
     """A frame that the segmenter failed on: its faces are left."""
-    unknown = tuple((track, Left.UNCERTAIN) for track, _, _ in looking.aligned)
+    unknown = tuple((face.track, Left.UNCERTAIN) for face in looking.aligned)
     return Cropped(looking.tracked, (), looking.left + unknown)
 
 

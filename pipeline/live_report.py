@@ -84,6 +84,7 @@ class LiveReport:
             "last_failure": self.last_failure,
             "faces": self.tally.faces,
             "masked_faces": self.tally.masked_faces,
+            "held_faces": self.tally.held_faces,
             "bare_faces": bare,
             "faces_left": dict(left),
             "stages": stages_as_json(self.stages),

@@ -29,6 +29,8 @@ class Tally:
     """Summed over frames, tracked ones that no detector saw in that frame included."""
     masked_faces: int = 0
     """Those whose mask was drawn over."""
+    held_faces: int = 0
+    """Those of them that had not changed, and were shown as they were last drawn."""
     frames_with_mask: int = 0
     """Frames in which at least one mask was drawn over."""
     left: Counter[Left] = field(default_factory=Counter)
@@ -40,6 +42,7 @@ class Tally:
             cropped = item.cropped
             self.faces += len(cropped.tracked.tracks)
             self.masked_faces += len(item.patches)
+            self.held_faces += sum(patch.crop.held for patch in item.patches)
             self.frames_with_mask += bool(item.patches)
             self.left.update(reason for _, reason in cropped.left)
             yield item
@@ -100,6 +103,7 @@ class Report:
             "frames_out": self.frames_out,
             "faces": self.tally.faces,
             "masked_faces": self.tally.masked_faces,
+            "held_faces": self.tally.held_faces,
             "bare_faces": bare,
             "faces_left": left,
             "frames_with_mask": self.tally.frames_with_mask,

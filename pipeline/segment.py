@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -11,18 +11,34 @@ import numpy as np
 from pipeline.align import align, turned_away, write_colours
 from pipeline.frames import Cropped, FaceCrop, Left
 from pipeline.geometry import CROP_SIZE
+from pipeline.hold import Holder, kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from engine.spec import Array, Engine, Pending
+    from engine.spec import Engine, Pending
     from pipeline.frames import Frame, Track, Tracked
     from pipeline.geometry import Affine
 
 INPUT_SIZE = 128
 """Side of the picture that the segmenter looks at."""
+
+_Verdict: TypeAlias = "NDArray[np.float32] | Left"
+"""The mask of a face's crop, or why the face is left."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A face cut out upright."""
+
+    track: Track
+    image: NDArray[np.uint8]
+    """(S, S, 3) uint8 RGB."""
+    crop_from_frame: Affine
+    held: bool
+    """It is as it was when it was last searched: what was found then holds."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +46,11 @@ class Looking:
     """A frame whose faces are being searched for masks."""
 
     tracked: Tracked
-    aligned: tuple[tuple[Track, NDArray[np.uint8], Affine], ...]
-    """Each face with its crop and `crop_from_frame`."""
+    aligned: tuple[Aligned, ...]
     left: tuple[tuple[Track, Left], ...]
     """The faces that are not searched, each with the reason."""
     masks: Pending | None
-    """None when there is no face to search."""
+    """Those of the faces that are not held, in order; None when there are none."""
 
     @property
     def frame(self) -> Frame:
@@ -59,41 +74,58 @@ class Segment:
     """Smaller faces are left: there is nothing to see in what would be drawn."""
     most_turned: float = 0.72
     """How far a head may be turned, 1 is one eye behind the other: beyond it the generator draws nothing good."""
+    every: int = 4
+    """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
+    raise it and a still face costs less."""
 
     def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
         """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
+        holder = Holder(self.every)
         for tracked in stream:
+            holder.keep((track.id for track in tracked.tracks), cut=tracked.detected.cut)
             left: list[tuple[Track, Left]] = []
-            aligned: list[tuple[Track, NDArray[np.uint8], Affine]] = []
+            aligned: list[Aligned] = []
             for track in tracked.tracks:
                 reason = self._unfit(track)
                 if reason is None:
-                    aligned.append((track, *align(tracked.frame, track)))
+                    image, crop_from_frame = align(tracked.frame, track)
+                    aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
                 else:
                     left.append((track, reason))
-            masks = self.engine.submit({"crop": _feed([image for _, image, _ in aligned])}) if aligned else None
-            yield Looking(tracked, tuple(aligned), tuple(left), masks)
+            new = [face.image for face in aligned if not face.held]
+            yield Looking(
+                tracked, tuple(aligned), tuple(left), self.engine.submit({"crop": _feed(new)}) if new else None
+            )
 
     def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
         """Stage: each frame with its masked faces, and the others with why they are left. Raises `EngineError`."""
-        masked: frozenset[int] = frozenset()
+        before: dict[int, _Verdict] = {}
         for looking in stream:
-            cropped = self._judged(looking, masked)
-            masked = frozenset(crop.track.id for crop in cropped.crops)
-            yield cropped
+            before = self._verdicts(looking, before)
+            left = list(looking.left)
+            crops: list[FaceCrop] = []
+            for face in looking.aligned:
+                verdict = before[face.track.id]
+                if isinstance(verdict, Left):
+                    left.append((face.track, verdict))
+                else:
+                    crops.append(FaceCrop(face.track, face.image, verdict, face.crop_from_frame, face.held))
+            yield Cropped(tracked=looking.tracked, crops=tuple(crops), left=tuple(left))
 
-    def _judged(self, looking: Looking, masked: frozenset[int]) -> Cropped:
-        left = list(looking.left)
-        crops: list[FaceCrop] = []
-        masks: Array | tuple[()] = () if looking.masks is None else looking.masks.result()["mask"]
-        for (track, image, crop_from_frame), (small,) in zip(looking.aligned, masks, strict=True):
+    def _verdicts(self, looking: Looking, before: dict[int, _Verdict]) -> dict[int, _Verdict]:
+        """What is to be said of each face, by its track."""
+        verdicts: dict[int, _Verdict] = {}
+        masks = iter(() if looking.masks is None else looking.masks.result()["mask"])
+        for face in looking.aligned:
+            if face.held:
+                verdicts[face.track.id] = kept(before, face.track)
+                continue
+            (small,) = next(masks)
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-            reason = self._unmasked(mask, was_masked=track.id in masked)
-            if reason is None:
-                crops.append(FaceCrop(track=track, image=image, mask=mask, crop_from_frame=crop_from_frame))
-            else:
-                left.append((track, reason))
-        return Cropped(tracked=looking.tracked, crops=tuple(crops), left=tuple(left))
+            was_masked = not isinstance(before.get(face.track.id, Left.BARE), Left)
+            reason = self._unmasked(mask, was_masked=was_masked)
+            verdicts[face.track.id] = mask if reason is None else reason
+        return verdicts
 
     def _unfit(self, track: Track) -> Left | None:
         eyes = track.detection.landmarks.points[:2]

@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.colour import FIELD_SIZE, largest, shrunk
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.hold import FACE
 from pipeline.register import register
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Inpainted, Patch
-
-_FACE = np.zeros((FIELD_SIZE, FIELD_SIZE), np.uint8)
-cv2.ellipse(_FACE, (FIELD_SIZE // 2, FIELD_SIZE // 2), (17, 22), 0, 0, 360, 255, -1)
-"""Where a face lies in its crop: what changes behind it says nothing."""
 
 _QUIETEST, _LOUDEST = 0.4, 2.5
 """Between which mean changes, in 8-bit steps, the noise of a still crop is looked for."""
@@ -51,6 +48,8 @@ class _Average:
 
     drawn: NDArray[np.float32]
     """(S, S, 3) RGB."""
+    image: NDArray[np.uint8]
+    """`drawn` in bytes."""
     mask: NDArray[np.float32]
     """(S, S) in [0, 1]."""
     small: NDArray[np.float32]
@@ -99,7 +98,10 @@ class Smooth:
         crop, small = shrunk(patch.crop.image), shrunk(patch.image)
         small_from_average = None if average is None else _nearby(average, crop)
         if average is None or small_from_average is None:
-            return _Average(patch.image.astype(np.float32), patch.crop.mask, small, crop, _QUIETEST), patch
+            drawn = patch.image.astype(np.float32)
+            return _Average(drawn, patch.image, patch.crop.mask, small, crop, _QUIETEST), patch
+        if patch.crop.held:
+            return average, _laid(patch, average, small_from_average)
         settled = patch
         if _farthest(small_from_average) > _NEAREST:
             settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
@@ -114,15 +116,16 @@ class Smooth:
         part = np.s_[top:bottom, left:right]
         before, share = average.drawn[part], fine[part]
         drawn[part] = cv2.add(before, cv2.multiply(cv2.subtract(drawn[part], before), cv2.merge([share, share, share])))
+        image = settled.image.copy()
+        image[part] = cv2.convertScaleAbs(drawn[part])
         joined = _Average(
             drawn=drawn,
+            image=image,
             mask=mask,
             small=average.small + pace[..., None] * (small - average.small),
             crop=average.crop + pace[..., None] * (crop - average.crop),
             noise=noise,
         )
-        image = settled.image.copy()
-        image[part] = cv2.convertScaleAbs(drawn[part])
         return joined, replace(settled, crop=replace(settled.crop, mask=mask), image=image)
 
     def _pace(
@@ -130,7 +133,7 @@ class Smooth:
     ) -> tuple[NDArray[np.float32], float]:
         """(64, 64) in [pace, 1]: how much of the new drawing to take where; and the crop's noise."""
         change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))
-        overall = float(cv2.mean(change, mask=_FACE)[0])
+        overall = float(cv2.mean(change, mask=FACE)[0])
         settling = 0.2 if overall < average.noise else 0.02
         noise = float(np.clip(average.noise + settling * (overall - average.noise), _QUIETEST, _LOUDEST))
         everywhere = _rise(overall / (self.alert * noise))
@@ -150,7 +153,7 @@ def _nearby(average: _Average, crop: NDArray[np.float32]) -> Affine | None:
     """How `crop` (64, 64, 3) lies over the average's crop, `small_from_average`; None when it is too far away."""
     lumas = (cv2.blur(cv2.transform(image, _LUMA), (3, 3)) for image in (crop, average.crop))
     moved, fixed = (luma.astype(np.float32, copy=False) for luma in lumas)
-    small_from_average = register(moved, fixed, _FACE.astype(np.float32) / np.float32(255))
+    small_from_average = register(moved, fixed, FACE.astype(np.float32) / np.float32(255))
     return small_from_average if _farthest(small_from_average) <= _FARTHEST else None
 
 
@@ -160,11 +163,24 @@ def _farthest(small_from_average: Affine) -> float:
     return float(np.hypot(*(small_from_average.apply(corners) - corners).T).max())
 
 
-def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
-    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
+def _laid(patch: Patch, average: _Average, small_from_average: Affine) -> Patch:
+    """The average as it is, laid where the crop of `patch` lies."""
+    crop_from_frame = _in_full(small_from_average).inverse().after(patch.crop.crop_from_frame)
+    return replace(
+        patch, crop=replace(patch.crop, mask=average.mask, crop_from_frame=crop_from_frame), image=average.image
+    )
+
+
+def _in_full(small_from_average: Affine) -> Affine:
+    """`crop_from_average`, between pictures of the crop's whole size."""
     ratio = CROP_SIZE / FIELD_SIZE
     crop_from_small = Affine(np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]]))
-    crop_from_average = crop_from_small.after(small_from_average).after(crop_from_small.inverse())
+    return crop_from_small.after(small_from_average).after(crop_from_small.inverse())
+
+
+def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
+    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
+    crop_from_average = _in_full(small_from_average)
     left, top, right, bottom = box
     matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
     part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)

@@ -32,6 +32,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "mark": ("", "true", True),
     "detector": ("retinaface", '"retinaface"', "retinaface"),
     "detect-every": ("7", "7", 7),
+    "redraw-every": ("1", "1", 1),
     "detect-size": ("320", "320", 320),
     "detect-threshold": ("0.35", "0.35", Fraction(7, 20)),
     "engine": ("identity", '"identity"', "identity"),

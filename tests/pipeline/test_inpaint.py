@@ -1,10 +1,12 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engine.spec import Array
 from pipeline.align import align
+from pipeline.errors import EngineError
 from pipeline.frames import Cropped, FaceCrop, Inpainted
 from pipeline.geometry import CROP_SIZE
 from pipeline.inpaint import GROW_PX, Inpaint, generator_input, hole_of
@@ -54,6 +56,21 @@ def test_network_is_not_run_without_a_masked_face() -> None:
     (result,) = drawn(engine, [cropped()])
     assert result.patches == ()
     assert engine.fed == []
+
+
+def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
+    engine = MadeEngine(echo)
+    new, moving = masked(number=1), masked(number=2)
+    stream = [cropped(new, moving), cropped(replace(new, held=True), replace(moving, image=moving.image // 2))]
+    first, second = drawn(engine, stream)
+    assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [2, 1]
+    assert second.patches[0].image is first.patches[0].image
+    assert np.array_equal(second.patches[1].image, moving.image // 2)
+
+
+def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:
+    with pytest.raises(EngineError, match="face 1 is held from"):
+        drawn(MadeEngine(echo), [cropped(replace(masked(), held=True))])
 
 
 def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:

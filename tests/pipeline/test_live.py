@@ -261,7 +261,8 @@ FAILING = range(5, 12)
 
 
 def failing_run(screen: Screen, policy: str) -> LiveRun:
-    run = live_run(FakeCamera([Plugged(10_000)]), SlowEngine(fails=lambda call: call in FAILING), on_error=policy)
+    fails = SlowEngine(fails=lambda call: call in FAILING)
+    run = live_run(FakeCamera([Plugged(10_000)]), fails, on_error=policy, redraw_every=1)
     shown_on(screen, run, frames=20 if policy != "freeze" else 14)
     assert run.stream.ledger.failures == len(FAILING)
     assert run.stream.ledger.last_failure == "the device was lost"

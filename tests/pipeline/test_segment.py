@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from engine.spec import Array
 from pipeline.align import align, turned_away
-from pipeline.frames import Cropped, Left
+from pipeline.errors import EngineError
+from pipeline.frames import Cropped, Left, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from pipeline.segment import INPUT_SIZE, Segment
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
@@ -96,9 +97,35 @@ def test_masked_face_stays_masked_while_its_mask_is_barely_there() -> None:
         return says(1.0, next(heights)).run(feeds)
 
     frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(4)]
-    segment = Segment(MadeEngine(answer), least_mask=0.03)
+    segment = Segment(MadeEngine(answer), least_mask=0.03, every=1)
     results = list(segment.answer(segment.ask(iter(frames))))
     assert [len(result.crops) for result in results] == [0, 1, 1, 0]
+
+
+def still(count: int) -> list[Tracked]:
+    return [tracked(frame_of(frame_with_square(), i), track_of(upright(x=20, y=40), 7)) for i in range(count)]
+
+
+def test_a_still_face_is_searched_in_every_fourth_frame_and_keeps_its_mask_between() -> None:
+    engine = MadeEngine(red_is_mask)
+    segment = Segment(engine)
+    crops = [cropped.crops[0] for cropped in segment.answer(segment.ask(iter(still(6))))]
+    assert len(engine.fed) == 2
+    assert [crop.held for crop in crops] == [False, True, True, True, False, True]
+    assert all(crop.mask is crops[0].mask for crop in crops[1:4])
+
+
+def test_a_bare_face_that_is_held_is_left_for_the_same_reason() -> None:
+    segment = Segment(says(0.0))
+    assert [c.left[0][1] for c in segment.answer(segment.ask(iter(still(3))))] == [Left.BARE] * 3
+
+
+def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:
+    segment = Segment(says(1.0))
+    first, second = segment.ask(iter(still(2)))
+    assert first.masks is not None
+    with pytest.raises(EngineError, match="face 7 is held from"):
+        next(segment.answer(iter([second])))
 
 
 def test_turned_away_grows_from_a_frontal_face_to_a_profile() -> None:

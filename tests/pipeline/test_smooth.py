@@ -152,6 +152,20 @@ def test_the_hole_grows_at_once_and_shrinks_slowly() -> None:
     assert growing[1].patches[0].crop.mask[126, 128] == pytest.approx(1, abs=0.01)
 
 
+def test_a_held_face_shows_the_average_where_its_crop_lies() -> None:
+    shimmer = Shimmer()
+    items = [with_patch(SCENE, index=i, spoil=shimmer) for i in range(4)]
+    patch = items[3].patches[0]
+    held = replace(items[3], patches=(replace(patch, crop=replace(patch.crop, held=True)),))
+    steady = list(Smooth()(iter([*items[:3], held])))
+    before, after = steady[2].patches[0], steady[3].patches[0]
+    assert np.array_equal(after.image, before.image)
+    assert np.array_equal(after.crop.mask, before.crop.mask)
+    middle = np.array([[128.0, 160.0]])
+    shift = after.crop.crop_from_frame.inverse().apply(middle) - patch.crop.crop_from_frame.inverse().apply(middle)
+    assert np.abs(shift).max() < 0.5
+
+
 def test_a_frame_without_patches_goes_through_as_it_came() -> None:
     item = replace(SCENE.inpainted(), patches=())
     assert next(Smooth()(iter([item]))) is item
