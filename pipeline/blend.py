@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.colour import FIELD_SIZE, correction, shrunk
 from pipeline.geometry import CROP_SIZE
 from pipeline.grain import SkinDetail
-from pipeline.hole import find_hole
+from pipeline.hole import find_hole, sides_outside
 from pipeline.paste import Copier, write
 from pipeline.place import Place, place_of
 from pipeline.samples import Grid, Samples, samples_of
@@ -69,7 +69,9 @@ class Blend:
     def _paint(self, patch: Patch, source: Samples, target: Samples, detail: SkinDetail) -> None:
         frame_from_crop = patch.crop.crop_from_frame.inverse()
         grow_px = self.grow_px + self.grow_frame_px / frame_from_crop.scale
-        hole = find_hole(patch.crop.mask, grow_px=grow_px, feather_px=self.feather_px)
+        rows, columns = source.components[0].samples.shape
+        outside = sides_outside(frame_from_crop, width=columns, height=rows)
+        hole = find_hole(patch.crop.mask, grow_px=grow_px, feather_px=self.feather_px, outside=outside)
         box = hole.box
         if box is None:
             return

@@ -13,6 +13,8 @@ from pipeline.geometry import CROP_SIZE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.geometry import Affine
+
 HOLE_SIZE = 128
 """Side of the arrays here; the mask is no finer, since the segmenter looks at that many pixels."""
 
@@ -45,10 +47,32 @@ class Hole:
         return left, top, right, bottom
 
 
-def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float) -> Hole:
+@dataclass(frozen=True)
+class Sides:
+    """Of a crop's four sides."""
+
+    left: bool = False
+    top: bool = False
+    right: bool = False
+    bottom: bool = False
+
+
+def sides_outside(frame_from_crop: Affine, *, width: int, height: int) -> Sides:
+    """The sides of the crop that lie wholly outside a frame of `width` and `height` pixels."""
+    last = CROP_SIZE - 1
+    corners = frame_from_crop.apply([[0, 0], [last, 0], [last, last], [0, last]])
+    beyond = np.column_stack(
+        [corners <= 0, corners >= [width - 1, height - 1]]
+    )  # each corner: left, top, right, bottom
+    top, right, bottom, left = (bool((beyond[i] & beyond[(i + 1) % 4]).any()) for i in range(4))
+    return Sides(left, top, right, bottom)
+
+
+def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, outside: Sides = Sides()) -> Hole:
     """The hole of a crop's `mask` (S, S) in [0, 1]. `grow_px` and `feather_px` are in pixels of the crop.
 
-    The feather lies outside the grown mask, so that no masked pixel shines through, and ends before the crop's border.
+    The feather lies outside the grown mask, so that no masked pixel shines through, and ends before the crop's border:
+    a mask that goes on in the frame must not end in a line. On the sides that are `outside` the frame nothing goes on.
     """
     scale = HOLE_SIZE / mask.shape[0]
     small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)
@@ -59,7 +83,11 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float) -
     grow, half = max(1, round(grow_px * scale)), max(1, round(feather_px * scale / 2))
     grown = cv2.dilate(covered, _disc(grow))
     wide = cv2.dilate(grown, _disc(half))
-    wide[:half], wide[-half:], wide[:, :half], wide[:, -half:] = 0, 0, 0, 0
+    ends = ((outside.top, wide[:half]), (outside.bottom, wide[-half:]))
+    ends += ((outside.left, wide[:, :half]), (outside.right, wide[:, -half:]))
+    for is_outside, end in ends:
+        if not is_outside:
+            end[...] = 0
     soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)
     alpha = soft.astype(np.float32) * np.float32(1 / 255)
     return Hole(alpha, covered, grown.astype(np.uint8, copy=False))

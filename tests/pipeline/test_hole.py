@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.geometry import CROP_SIZE
-from pipeline.hole import find_hole
+from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.hole import Sides, find_hole, sides_outside
 
 
 def square_mask(left: int = 96, top: int = 120, right: int = 160, bottom: int = 200) -> np.ndarray:
@@ -54,6 +54,24 @@ def test_a_mask_that_leaves_the_crop_fades_before_its_border() -> None:
     assert alpha[-1].max() <= 0.5
     assert alpha[:, 0].max() <= 0.5
     assert alpha[100, 64] == 1
+
+
+def test_a_mask_that_leaves_the_frame_is_painted_up_to_the_border() -> None:
+    mask = square_mask(0, 120, 256, 256)
+    alpha = find_hole(mask, grow_px=4, feather_px=8, outside=Sides(bottom=True)).alpha
+    assert alpha[-1, 40:-40].min() == 1
+    assert alpha[:, 0].max() <= 0.5
+
+
+def test_a_side_is_outside_when_all_of_it_is() -> None:
+    shifted = Affine(np.array([[1.0, 0, 100.0], [0, 1.0, 300.0]]))
+    assert sides_outside(shifted, width=640, height=480) == Sides(bottom=True)
+    assert sides_outside(shifted, width=640, height=700) == Sides()
+    assert sides_outside(shifted, width=200, height=480) == Sides(right=True, bottom=True)
+    away = Affine(np.array([[1.0, 0, -400.0], [0, 1.0, -3.0]]))
+    assert sides_outside(away, width=640, height=480) == Sides(left=True, top=True, right=True, bottom=True)
+    turned = Affine(np.array([[0.0, 1.0, 50.0], [-1.0, 0.0, 265.0]]))  # the crop's left side is the lowest in the frame
+    assert sides_outside(turned, width=400, height=200) == Sides(left=True)
 
 
 @pytest.mark.parametrize("grow", [3, 9])
