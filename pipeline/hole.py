@@ -57,6 +57,9 @@ class Sides:
     bottom: bool = False
 
 
+NO_SIDE = Sides()
+
+
 def sides_outside(frame_from_crop: Affine, *, width: int, height: int) -> Sides:
     """The sides of the crop that lie wholly outside a frame of `width` and `height` pixels."""
     last = CROP_SIZE - 1
@@ -68,7 +71,7 @@ def sides_outside(frame_from_crop: Affine, *, width: int, height: int) -> Sides:
     return Sides(left, top, right, bottom)
 
 
-def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, outside: Sides = Sides()) -> Hole:
+def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, outside: Sides = NO_SIDE) -> Hole:
     """The hole of a crop's `mask` (S, S) in [0, 1]. `grow_px` and `feather_px` are in pixels of the crop.
 
     The feather lies outside the grown mask, so that no masked pixel shines through, and ends before the crop's border:
@@ -83,11 +86,14 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, o
     grow, half = max(1, round(grow_px * scale)), max(1, round(feather_px * scale / 2))
     grown = cv2.dilate(covered, _disc(grow))
     wide = cv2.dilate(grown, _disc(half))
-    ends = ((outside.top, wide[:half]), (outside.bottom, wide[-half:]))
-    ends += ((outside.left, wide[:, :half]), (outside.right, wide[:, -half:]))
-    for is_outside, end in ends:
+    for is_outside, end in (
+        (outside.top, np.s_[:half]),
+        (outside.bottom, np.s_[-half:]),
+        (outside.left, np.s_[:, :half]),
+        (outside.right, np.s_[:, -half:]),
+    ):
         if not is_outside:
-            end[...] = 0
+            wide[end] = 0
     soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)
     alpha = soft.astype(np.float32) * np.float32(1 / 255)
     return Hole(alpha, covered, grown.astype(np.uint8, copy=False))
