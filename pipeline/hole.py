@@ -22,6 +22,11 @@ _SURE, _NOISE = 0.5, 0.15
 """From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""
 
 
+_FADE = 12
+_RAMP = np.linspace(0, 255, _FADE).astype(np.uint8)[:, None]
+"""Over so many pixels the paint fades where a mask goes on beyond the crop, so that it does not begin with a line."""
+
+
 @dataclass(frozen=True)
 class Hole:
     """What to paint of one crop."""
@@ -86,14 +91,12 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, o
     grow, half = max(1, round(grow_px * scale)), max(1, round(feather_px * scale / 2))
     grown = cv2.dilate(covered, _disc(grow))
     wide = cv2.dilate(grown, _disc(half))
-    for is_outside, end in (
-        (outside.top, np.s_[:half]),
-        (outside.bottom, np.s_[-half:]),
-        (outside.left, np.s_[:, :half]),
-        (outside.right, np.s_[:, -half:]),
-    ):
+    inwards = (outside.top, wide), (outside.bottom, wide[::-1]), (outside.left, wide.T), (outside.right, wide.T[::-1])
+    for is_outside, lines in inwards:  # views of one array, from a side inwards
         if not is_outside:
-            wide[end] = 0
+            goes_on = lines[half] > 0
+            lines[:_FADE] = np.where(goes_on, np.minimum(lines[:_FADE], _RAMP), lines[:_FADE])
+            lines[:half] = 0
     soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)
     alpha = soft.astype(np.float32) * np.float32(1 / 255)
     return Hole(alpha, covered, grown.astype(np.uint8, copy=False))

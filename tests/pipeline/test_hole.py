@@ -54,6 +54,12 @@ def test_a_mask_that_leaves_the_crop_fades_before_its_border() -> None:
     assert alpha[-1].max() <= 0.5
     assert alpha[:, 0].max() <= 0.5
     assert alpha[100, 64] == 1
+    assert 0 < alpha[122, 64] < alpha[118, 64] < 1
+
+
+def test_a_mask_that_ends_beside_the_crops_border_is_painted_whole() -> None:
+    alpha = find_hole(square_mask(80, 120, 160, 240), grow_px=2, feather_px=4).alpha
+    assert alpha[119, 60] > 0.96
 
 
 def test_a_mask_that_leaves_the_frame_is_painted_up_to_the_border() -> None:
