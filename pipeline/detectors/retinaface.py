@@ -109,9 +109,10 @@ class Scaling:
         """(1, 3, H, W) from (h, w, 3), filled up with the mean at the right and below to a `multiple` of pixels."""
         height, width = (math.ceil(size / multiple) * multiple for size in rgb.shape[:2])
         blob = np.zeros((1, 3, height, width), np.float32)
+        channels = cv2.split(rgb)  # every third byte of a picture takes five times as long
         for plane, channel, mean, deviation in zip(blob[0], self.order, self.mean, self.deviation, strict=True):
             inside = plane[: rgb.shape[0], : rgb.shape[1]]
-            np.subtract(rgb[..., channel], np.float32(mean), out=inside)
+            np.subtract(channels[channel], np.float32(mean), out=inside)
             if deviation != 1.0:
                 inside /= deviation
         return blob
