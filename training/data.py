@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from pipeline.geometry import CROP_SIZE
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from training import masks
 from training.crops import MARGIN
 
@@ -67,16 +67,18 @@ class Sample:
 
 
 def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face.
+    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down.
 
     A mask draws the landmarks beneath it down: over 100 masked faces the chin came out 6 pixels higher than in the same
-    faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7.
+    faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7. A face that looks down is a shorter one.
     """
     scale = side / CROP_SIZE
     turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(-0.02, 0.065))
     shift = rng.normal([0, -0.012], 0.022) * CROP_SIZE
     linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    middle = np.full(2, CROP_SIZE / 2 - 0.5)
+    if rng.random() < 0.25:
+        linear[:, 1] *= rng.uniform(0.74, 1)
+    middle = CANONICAL_LANDMARKS[:2].mean(axis=0)
     moved = np.column_stack([linear, middle - linear @ middle + shift])
     if rng.random() < 0.5:
         moved[0] = [0, 0, CROP_SIZE - 1] - moved[0]
