@@ -8,13 +8,14 @@ would, anew each time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from pipeline.geometry import CROP_SIZE
 from training import masks
@@ -187,8 +188,11 @@ def draw_sample(
     return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
 
 
-class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """An endless stream of samples: picture and truth (3, S, S) uint8, alpha (1, S, S) uint8 of 255."""
+class Masked(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Samples without end, each decided by the seed and its number alone: picture, truth (3, S, S) and alpha (1, S, S).
+
+    All are uint8, the alpha of 255. Whoever draws a number, in whichever process, draws the same.
+    """
 
     def __init__(
         self,
@@ -200,20 +204,18 @@ class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         textures: Sequence[NDArray[np.uint8]],
     ) -> None:
         self.sets, self.size, self.seed, self.bare, self.textures = sets, size, seed, bare, textures
+        self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        shares = np.array([share for _, share in self.sets]) / sum(share for _, share in self.sets)
-        while True:
-            faces = self.sets[rng.choice(len(self.sets), p=shares)][0]
-            index = faces.any_index(rng)
-            sample = draw_sample(faces, index, rng, size=self.size, bare=self.bare, textures=self.textures)
-            yield (
-                torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
-                torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
-                torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
-            )
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng([self.seed, number])
+        faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
+        index = faces.any_index(rng)
+        sample = draw_sample(faces, index, rng, size=self.size, bare=self.bare, textures=self.textures)
+        return (
+            torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
+            torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
+            torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
+        )
 
 
 def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
@@ -226,6 +228,30 @@ def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
     ]
 
 
-def batches(dataset: Masked, *, size: int, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of `size`, drawn by `workers` processes ahead of time."""
-    return iter(DataLoader(dataset, batch_size=size, num_workers=workers, prefetch_factor=6 if workers else None))
+def numbers(*, step: int, batch: int, rank: int = 0, processes: int = 1) -> Iterator[list[int]]:
+    """The numbers of a process's samples, batch by batch from `step` on.
+
+    Several processes take turns, so that together they see what one with a larger batch would.
+    """
+    for turn in count(step * processes + rank, processes):
+        yield list(range(turn * batch, (turn + 1) * batch))
+
+
+def batches(
+    dataset: Masked, wanted: Iterator[list[int]], *, workers: int, pinned: bool = False
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of the samples with the `wanted` numbers, drawn by `workers` processes ahead of time; without any, here.
+
+    `pinned` memory is what a GPU copies from without waiting.
+    """
+    own = torch.Generator()  # else the loader would take a number from the one that the losses draw from
+    return iter(
+        DataLoader(
+            dataset,
+            batch_sampler=wanted,
+            num_workers=workers,
+            prefetch_factor=6 if workers else None,
+            generator=own,
+            pin_memory=pinned,
+        )
+    )

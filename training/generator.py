@@ -28,6 +28,8 @@ class GeneratorConfig:
     """The trunk's channels at a quarter, an eighth and a sixteenth of its picture's side."""
     blocks: int = 4
     """M-CSAM blocks at the trunk's bottom."""
+    dilations: tuple[int, ...] = DILATIONS
+    """Of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
 
@@ -62,10 +64,10 @@ class ChannelSpatialAttention(nn.Module):
 class McsamBlock(nn.Module):
     """Dilated branches side by side, attended to jointly, added to what came in (section 3 of the paper)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dilations: tuple[int, ...] = DILATIONS) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Conv2d(width, width // len(DILATIONS), 3, padding=d, dilation=d) for d in DILATIONS
+            nn.Conv2d(width, width // len(dilations), 3, padding=d, dilation=d) for d in dilations
         )
         self.attention = ChannelSpatialAttention()
         self.fuse = nn.Conv2d(width, width, 1)
@@ -112,7 +114,7 @@ class Trunk(nn.Module):
         self.enter = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, fine, 3, padding=1), nn.LeakyReLU(0.2))
         self.to_middle = nn.Sequential(down(fine, middle), Residual(middle))
         self.to_coarse = down(middle, coarse)
-        self.bottom = nn.Sequential(*[McsamBlock(coarse) for _ in range(config.blocks)])
+        self.bottom = nn.Sequential(*[McsamBlock(coarse, config.dilations) for _ in range(config.blocks)])
         self.from_coarse = up(coarse, middle)
         self.mend_middle = nn.Sequential(nn.LeakyReLU(0.2), Residual(middle))
         self.from_middle = up(middle, fine)

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from training.baselines import Filler
+from training.checkpoints import restore
 from training.generator import multiply_adds
 from training.mcsam_paper import McsamPaper, width_of
-from training.train import TrainConfig, restore, train
+from training.settings import TrainConfig
+from training.train import train
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

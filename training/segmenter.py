@@ -39,3 +39,15 @@ class Segmenter(nn.Module):
     def forward(self, crop: Tensor) -> Tensor:
         """The probability of mask, (B, 1, S, S) in [0, 1]."""
         return torch.sigmoid(self.logits(crop))
+
+
+class Logits(nn.Module):
+    """The segmenter as training runs it: its forward pass ends before the sigmoid."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """As `Segmenter.logits`."""
+        return self.segmenter.logits(crop)
