@@ -80,7 +80,8 @@ class Plan:
         late = variant.table == SHARPENING
         steps = max(1, math.ceil(self.pictures / self.batch))
         common = TrainConfig(
-            "trunk", self.crops, self.out / (variant.run or variant.name), size=self.size, steps=steps, every=steps,
+            "trunk", self.crops, self.out / (variant.run or variant.name), size=self.size, steps=steps,
+            every=max(1, steps // 4),  # what a slow machine has learned is not to be lost
             batch=self.batch, threads=self.threads, workers=self.workers, rate=RATE, sharpen_from=2.0,
             perceptual=0.0, adversarial=0.0,
         )  # fmt: skip
@@ -108,7 +109,7 @@ def trained(config: TrainConfig) -> dict[str, float]:
 
 def _differences(before: dict[str, Any], config: TrainConfig) -> list[str]:
     """The settings that decide what is learned and differ."""
-    free = {"crops", "run", "warm", "threads", "workers"}
+    free = {"crops", "run", "warm", "threads", "workers", "every"}
     now = asdict(config)
     return sorted(name for name in now if name not in free and now[name] != before.get(name))
 

@@ -1,6 +1,8 @@
 """Several processes that train one network: torch's own DistributedDataParallel, started by `torchrun`.
 
-    torchrun --standalone --nproc-per-node 4 -m training.train generator --device cuda --crops crops --run runs/wide
+    torchrun --standalone --nproc-per-node 4 -m -- training.train generator --device cuda --crops crops --run runs/wide
+
+(Without the `--`, torchrun takes `--run` for a flag of its own.)
 
 Every process draws pictures of its own, `--batch` of them a step; gradients are averaged, so weights are the same
 everywhere. What is random in a step is drawn alike in all. Process 0 alone writes.
@@ -39,14 +41,11 @@ class World:
     def shared(self, module: nn.Module) -> nn.Module:
         """`module` on this process's device; where there are several, its gradients are averaged over all of them.
 
-        Run the forward pass of what is given back, once before each backward pass: a method of `module` that is called
-        by its own name escapes the averaging.
+        Run the forward pass of what is given back, once before each backward pass, and keep it until that is done: a
+        method of `module` that is called by its own name escapes the averaging.
         """
         module.to(self.device)
-        if self.size == 1:
-            return module
-        # Buffers stay each process's own: a copy from process 0 in the midst of a pass would spoil its gradients.
-        return DistributedDataParallel(module, broadcast_buffers=False)
+        return module if self.size == 1 else DistributedDataParallel(module)
 
     def wait(self) -> None:
         """Until every process is here."""

@@ -104,12 +104,12 @@ class TrainConfig:
         )
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The network, and a flag for every other field of `TrainConfig`."""
+def add_flags(parser: argparse.ArgumentParser, *, leave_out: tuple[str, ...] = ()) -> None:
+    """The network, and a flag for every other field of `TrainConfig` but those called `leave_out`."""
     hints = get_type_hints(TrainConfig)
     parser.add_argument("network", choices=NETWORKS)
     for each in fields(TrainConfig):
-        if each.name == "network":
+        if each.name in ("network", *leave_out):
             continue
         hint, default = hints[each.name], each.default
         parts = get_args(hint)

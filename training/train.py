@@ -3,7 +3,7 @@
 The generator is trained in two runs: its trunk alone on small crops, then the whole, warm from that.
 
 A run goes on bit for bit from its last checkpoint when the folder has one. The log is JSON lines, sample sheets are
-PNGs beside it, `training.plots` draws its curves. `torchrun -m training.train ...` trains in several processes.
+PNGs beside it, `training.plots` draws its curves. `torchrun -m -- training.train ...` trains in several processes.
 """
 
 from __future__ import annotations
