@@ -124,7 +124,8 @@ def _scores(config: TrainConfig) -> dict[str, float]:
     distance = PerceptualDistance()
     pairs = zip(_images(losses.composite(drawn, truth, hole)), _images(truth), strict=True)
     distances = [distance.between(distance.features(made), distance.features(true)) for made, true in pairs]
-    return state["scores"] | {"perceptual": statistics.fmean(distances)}
+    scores: dict[str, float] = state["scores"]
+    return scores | {"perceptual": statistics.fmean(distances)}
 
 
 def _images(pictures: Tensor) -> list[NDArray[np.uint8]]:

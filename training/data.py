@@ -89,20 +89,20 @@ def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     values = values * np.exp(rng.normal(0, 0.04, 3))
     grey = values.mean(2, keepdims=True)
     values = grey + (values - grey) * (0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.15)))
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """What a camera and a codec do to a picture: blur, noise, compression."""
     if rng.random() < 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
     if rng.random() < 0.15:
-        length = rng.integers(3, 9)
+        length = int(rng.integers(3, 9))
         kernel = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1 / length
         turned = cv2.getRotationMatrix2D((length / 2 - 0.5,) * 2, rng.uniform(0, 180), 1)
-        kernel = cv2.warpAffine(kernel, turned, (length, length))
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+        line = cv2.warpAffine(kernel, turned, (length, length))
+        image = np.asarray(cv2.filter2D(image, -1, line / line.sum()), np.uint8)
     if rng.random() < 0.3:
         noisy = image + rng.normal(0, rng.uniform(1, 10), image.shape)
         image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -168,7 +168,7 @@ def draw_sample(
     )
     whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
     truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    truth = recolour(truth, rng)
+    truth = recolour(np.asarray(truth, np.uint8), rng)
     mesh = (faces.meshes[index] @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
     alpha = np.zeros((side, side), np.float32)
     picture = truth
@@ -183,8 +183,11 @@ def draw_sample(
         picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
     picture = degrade(picture, rng)
     if side != size:
-        picture, truth = (cv2.resize(p, (size, size), interpolation=cv2.INTER_CUBIC) for p in (picture, truth))
-        alpha = np.clip(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1)
+        picture, truth = (
+            np.asarray(cv2.resize(each, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+            for each in (picture, truth)
+        )
+        alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
     return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
         dynamo=True,
         verbose=False,
     )
-    return program.model_proto
+    return cast("torch.onnx.ONNXProgram", program).model_proto  # dynamo=True gives one
 
 
 def difference(network: nn.Module, exported: Network, port: Port) -> float:

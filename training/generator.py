@@ -12,6 +12,7 @@ different from a drawn one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,12 @@ class GeneratorConfig:
     """Of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
+
+
+def zeroed(layer: nn.Conv2d) -> None:
+    """Let a layer begin with weights of zero, so that what it is added to comes through as it is."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
 
 
 class ChannelSpatialAttention(nn.Module):
@@ -55,7 +62,7 @@ class ChannelSpatialAttention(nn.Module):
         channels = x.shape[1]
         nearby = functional.pad(x, (0, 0, 0, 0, 1, 1))  # (B, C + 2, H, W)
         slices = self.filter.weight[0, 0].unbind()
-        return self.filter.bias + sum(
+        return cast("Tensor", self.filter.bias) + sum(
             functional.conv2d(nearby[:, k : k + channels], kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
             for k, kernel in enumerate(slices)
         )
@@ -71,13 +78,13 @@ class McsamBlock(nn.Module):
         )
         self.attention = ChannelSpatialAttention()
         self.fuse = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.fuse.weight)
-        nn.init.zeros_(self.fuse.bias)
+        zeroed(self.fuse)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
         seen = torch.cat([branch(x) for branch in self.branches], dim=1)
-        return x + self.fuse(self.attention(functional.leaky_relu(seen, 0.2)))
+        change: Tensor = self.fuse(self.attention(functional.leaky_relu(seen, 0.2)))
+        return x + change
 
 
 class Residual(nn.Module):
@@ -87,12 +94,12 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        zeroed(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        return x + self.second(functional.leaky_relu(self.first(x), 0.2))
+        change: Tensor = self.second(functional.leaky_relu(self.first(x), 0.2))
+        return x + change
 
 
 def down(width: int, out: int) -> nn.Module:
@@ -147,8 +154,7 @@ class Generator(nn.Module):
         self.mend = nn.Sequential(nn.LeakyReLU(0.2), Residual(width), nn.LeakyReLU(0.2))
         # In two steps: a shuffle by 4 at once left combs of its own period in lips and nostrils.
         refine = nn.Conv2d(width // 2, 12, 3, padding=1)
-        nn.init.zeros_(refine.weight)
-        nn.init.zeros_(refine.bias)
+        zeroed(refine)
         self.leave = nn.Sequential(up(width, width // 2), nn.LeakyReLU(0.2), refine, nn.PixelShuffle(2))
 
     def forward(self, crop_and_mask: Tensor) -> Tensor:

@@ -84,13 +84,13 @@ def read_log(run: Path) -> dict[str, Curve]:
 def _as_it_went_on(lines: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
     """Those that no later line goes behind. The scores of a step follow its losses."""
     earliest = math.inf, True
-    kept = []
+    kept: list[Mapping[str, Any]] = []
     for line in reversed(lines):
         place = line["step"], "validation" in line
         if place < earliest:
             kept.append(line)
             earliest = place
-    return reversed(kept)
+    return kept[::-1]
 
 
 def _waiting(lines: Iterable[Mapping[str, Any]]) -> Iterable[tuple[float, float]]:

@@ -34,7 +34,8 @@ class Segmenter(nn.Module):
         deep = self.down_fourth(third)  # (B, 96, S/16, S/16)
         third = self.mend_third(self.up_third(deep) + third)
         second = self.mend_second(self.up_second(third) + second)
-        return self.leave(self.mend_first(self.up_first(second) + first))
+        logits: Tensor = self.leave(self.mend_first(self.up_first(second) + first))
+        return logits
 
     def forward(self, crop: Tensor) -> Tensor:
         """The probability of mask, (B, 1, S, S) in [0, 1]."""

@@ -137,5 +137,7 @@ def _flag(name: str) -> str:
 
 def given(options: argparse.Namespace) -> TrainConfig:
     """The run that the flags describe. Raises `ConfigError` for one that can't be."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(options).items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in vars(options).items()
+    }
     return TrainConfig(**values)

@@ -31,8 +31,9 @@ from training.settings import add_flags, given
 from training.validation import fixed_samples, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from training.checkpoints import State
     from training.objectives import Batch, Objective
     from training.parallel import World
     from training.settings import TrainConfig
@@ -86,17 +87,18 @@ class Run:
         for held, buffer in zip(self.smooth.buffers(), self.network.buffers(), strict=True):
             held.copy_(buffer)  # what a normalisation has counted is an average already
 
-    def resume(self, state: dict[str, object]) -> None:
+    def resume(self, state: State) -> None:
         """Stand where `keep` stood."""
-        for part, name in ((self.network, "network"), (self.smooth, "smooth"), (self.optimiser, "optimiser")):
-            part.load_state_dict(state[name])  # type: ignore[arg-type]  # a checkpoint's values are of many types
+        self.network.load_state_dict(state["network"])
+        self.smooth.load_state_dict(state["smooth"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.loss_of.load(state)
-        torch.set_rng_state(state["rng"])  # type: ignore[arg-type]  # likewise
-        self.step = int(state["step"])  # type: ignore[call-overload]  # likewise
+        torch.set_rng_state(state["rng"])
+        self.step = state["step"]
 
     def keep(self, scores: dict[str, float]) -> None:
         """Write all that `resume` needs."""
-        state = {
+        state: State = {
             "network": self.network.state_dict(),
             "smooth": self.smooth.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -104,10 +106,10 @@ class Run:
         state |= {"step": self.step, "rng": torch.get_rng_state(), "config": asdict(self.config), "scores": scores}
         save(self.config.run / "checkpoint.pt", state | self.loss_of.state())
 
-    def tell(self, line: dict[str, object]) -> None:
+    def tell(self, line: Mapping[str, object]) -> None:
         """Add a line to the log."""
         with (self.config.run / "log.jsonl").open("a") as log:
-            log.write(json.dumps({"step": self.step} | line) + "\n")
+            log.write(json.dumps({"step": self.step, **line}) + "\n")
 
 
 def begun(config: TrainConfig, world: World) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,8 +75,12 @@ def product(*, blind: bool = False, mask: NDArray[np.float32] | None = None) -> 
 
 
 def scored(parts: Product, **baselines: MadeEngine) -> dict[str, object]:
-    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, counted=iter)
+    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, grouped=in_groups, counted=iter)
     return evaluate.summary(marks, fates, parts, baselines)
+
+
+def in_groups(photo: Masked) -> dict[str, str]:
+    return {"glasses": "no", "skin": "light" if photo.truth.mean() > 128 else "dark"}
 
 
 def without_description(found: dict[str, object], name: str) -> dict[str, object]:
@@ -96,6 +100,22 @@ def test_mask_is_gone_with_either_mask_and_stays_when_untouched() -> None:
     assert set(found["true_mask"]) == set(MEASURES)
     assert found["true_mask"]["perceptual"] is None
     assert found["per_type"]["cloth"]["true_mask"] == found["true_mask"]
+
+
+def test_groups_are_scored_apart_and_unknown_ones_left_out() -> None:
+    bright, dim = masked(), replace(masked(), truth=masked().truth // 4)
+    parts = product()
+    marks, fates = evaluate.score(
+        [bright, dim, bright], parts, Judge(parts), {}, counted=iter,
+        grouped=lambda photo: {"size": "all"} | ({"lit": "yes"} if photo is bright else {}),
+    )  # fmt: skip
+    told = evaluate.summary(marks, fates, parts, {})["per_group"]
+    assert {name: {value: each["photos"] for value, each in values.items()} for name, values in told.items()} == {
+        "lit": {"yes": 2},
+        "size": {"all": 3},
+    }
+    assert told["lit"]["yes"]["true_mask"]["hole_psnr"] == evaluate.means([marks[0]], "true_mask")["hole_psnr"]
+    assert told["size"]["all"]["true_mask"]["hole_psnr"] != told["lit"]["yes"]["true_mask"]["hole_psnr"]
 
 
 def test_pixels_away_from_the_mask_are_the_photos_own() -> None:
@@ -143,7 +163,7 @@ class NoFaces:
 def test_photos_without_faces_are_an_error() -> None:
     parts = product()
     with pytest.raises(SourceError, match="none of the 3 photos"):
-        evaluate.score(NoFaces(), parts, Judge(parts), {}, counted=iter)
+        evaluate.score(NoFaces(), parts, Judge(parts), {}, grouped=in_groups, counted=iter)
 
 
 def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,13 +174,20 @@ def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: 
         Image.fromarray(image.astype(np.uint8)).save(tmp_path / part / f"p_cloth.{suffix}", quality=95)
     told, sheet = tmp_path / "scores.json", tmp_path / "sheet.png"
     flags = ["--pairs", str(tmp_path), "--fast", "--threads", "1", "--json", str(told), "--sheet", str(sheet)]
+    (tmp_path / "groups.csv").write_text("name,age group\np_cloth,over 60\n")
+    flags += ["--sheets", str(tmp_path / "sheets"), "--groups", str(tmp_path / "groups.csv")]
     assert cli.main(["evaluate", "generator", *flags]) == 0
     scores = json.loads(told.read_text())
     assert scores["photos"] == 1
     assert scores["true_mask"]["hole_psnr"] > scores["baselines"]["untouched"]["hole_psnr"]
     assert f"{scores['true_mask']['psnr']:.4f}" in capsys.readouterr().out
-    with Image.open(sheet) as shown:
-        assert shown.size == (192, 18 + 4 * 180)
+    assert set(scores["per_group"]) == {"age group", "skin"}
+    (tone,) = scores["per_group"]["skin"]
+    written = {path.name: path for path in (tmp_path / "sheets").iterdir()}
+    assert set(written) == {"kind-cloth.png", "age-group-over-60.png", f"skin-{tone}.png"}
+    for path in (sheet, *written.values()):
+        with Image.open(path) as shown:
+            assert shown.size == (192, 18 + 4 * 180)
 
 
 def test_command_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
