@@ -116,7 +116,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     from pipeline.report import write_json
     from training import evaluate
     from training.cost import multiply_adds
-    from training.groups import Groups, read_labels
+    from training.groups import read_labels
     from training.judge import Judge
     from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
     from training.product import product
@@ -133,8 +133,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         judge = Judge.of(parts, learned=not options.fast)
         baselines = _baselines(options, gmacs=multiply_adds(parts.generator_file) / 1e9)
-        grouped = Groups(parts, labels)
-        marks, fates = evaluate.score(photos, parts, judge, baselines, grouped=grouped, counted=counted)
+        marks, fates = evaluate.score(photos, parts, judge, baselines, labels=labels, counted=counted)
         scores = evaluate.summary(marks, fates, parts, baselines)
         if options.sheet:
             evaluate.sheet(options.sheet, marks, photos, parts)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
+    from training.groups import Labels
     from training.photos import Masked, MaskedPhotos
     from training.product import Product
 
@@ -61,7 +62,7 @@ class Marks:
     iou: float | None
     fate: str
     groups: Mapping[str, str]
-    """By property, such as `skin`: what the photo's person belongs to."""
+    """By property, such as `glasses`: what the photo's person belongs to."""
 
 
 def process(product: Product, masked: Masked, baselines: Mapping[str, Engine]) -> Result:
@@ -97,12 +98,12 @@ def score(
     judge: Judge,
     baselines: Mapping[str, Engine],
     *,
-    grouped: Callable[[Masked], Mapping[str, str]],
+    labels: Labels,
     counted: Callable[[Iterable[int]], Iterable[int]],
 ) -> tuple[list[Marks], Counter[str]]:
     """Every photo's marks, and how many photos ended how.
 
-    `grouped` says which groups a photo belongs to; `counted` sees the numbers pass, for a progress bar.
+    `labels` say which groups a photo belongs to; `counted` sees the numbers pass, for a progress bar.
     Raises `SourceError` when there is nothing to score.
     """
     marks, fates = [], Counter[str]()
@@ -114,7 +115,11 @@ def score(
         result = process(product, masked, baselines)
         fates[result.fate] += 1
         scores = judge(masked, result.images)
-        marks.append(Marks(number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, grouped(masked)))
+        marks.append(
+            Marks(
+                number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, labels.get(masked.name, {})
+            )
+        )
     if not marks:
         raise SourceError(f"in none of the {len(photos)} photos is there a face to draw a mask on")
     return marks, fates
@@ -197,7 +202,7 @@ def sheet(path: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Pro
 
 
 def sheets_of_groups(folder: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product) -> None:
-    """A `sheet` of each kind of mask and of each group, in `folder` as `kind-surgical.png`, `skin-dark.png`.
+    """A `sheet` of each kind of mask and of each group, in `folder` as `kind-surgical.png`, `glasses-yes.png`.
 
     Raises `SinkError` when they can't be written.
     """

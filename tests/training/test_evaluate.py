@@ -75,12 +75,8 @@ def product(*, blind: bool = False, mask: NDArray[np.float32] | None = None) -> 
 
 
 def scored(parts: Product, **baselines: MadeEngine) -> dict[str, object]:
-    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, grouped=in_groups, counted=iter)
+    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, labels={}, counted=iter)
     return evaluate.summary(marks, fates, parts, baselines)
-
-
-def in_groups(photo: Masked) -> dict[str, str]:
-    return {"glasses": "no", "skin": "light" if photo.truth.mean() > 128 else "dark"}
 
 
 def without_description(found: dict[str, object], name: str) -> dict[str, object]:
@@ -102,20 +98,19 @@ def test_mask_is_gone_with_either_mask_and_stays_when_untouched() -> None:
     assert found["per_type"]["cloth"]["true_mask"] == found["true_mask"]
 
 
-def test_groups_are_scored_apart_and_unknown_ones_left_out() -> None:
-    bright, dim = masked(), replace(masked(), truth=masked().truth // 4)
+def test_groups_are_scored_apart_and_photos_that_no_label_tells_of_are_left_out() -> None:
+    photos = [
+        replace(masked(), name=name, truth=masked().truth // share) for name, share in (("a", 1), ("b", 4), ("c", 1))
+    ]
+    labels = {"a": {"lit": "well", "size": "all"}, "b": {"lit": "badly"}, "z": {"lit": "well"}}
     parts = product()
-    marks, fates = evaluate.score(
-        [bright, dim, bright], parts, Judge(parts), {}, counted=iter,
-        grouped=lambda photo: {"size": "all"} | ({"lit": "yes"} if photo is bright else {}),
-    )  # fmt: skip
+    marks, fates = evaluate.score(photos, parts, Judge(parts), {}, labels=labels, counted=iter)
     told = evaluate.summary(marks, fates, parts, {})["per_group"]
-    assert {name: {value: each["photos"] for value, each in values.items()} for name, values in told.items()} == {
-        "lit": {"yes": 2},
-        "size": {"all": 3},
-    }
-    assert told["lit"]["yes"]["true_mask"]["hole_psnr"] == evaluate.means([marks[0]], "true_mask")["hole_psnr"]
-    assert told["size"]["all"]["true_mask"]["hole_psnr"] != told["lit"]["yes"]["true_mask"]["hole_psnr"]
+    counts = {name: {value: each["photos"] for value, each in values.items()} for name, values in told.items()}
+    assert counts == {"lit": {"well": 1, "badly": 1}, "size": {"all": 1}}
+    for value, mark in (("well", marks[0]), ("badly", marks[1])):
+        assert told["lit"][value]["true_mask"] == evaluate.means([mark], "true_mask")
+    assert told["lit"]["well"]["true_mask"] != told["lit"]["badly"]["true_mask"]
 
 
 def test_pixels_away_from_the_mask_are_the_photos_own() -> None:
@@ -163,7 +158,7 @@ class NoFaces:
 def test_photos_without_faces_are_an_error() -> None:
     parts = product()
     with pytest.raises(SourceError, match="none of the 3 photos"):
-        evaluate.score(NoFaces(), parts, Judge(parts), {}, grouped=in_groups, counted=iter)
+        evaluate.score(NoFaces(), parts, Judge(parts), {}, labels={}, counted=iter)
 
 
 def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,10 +176,9 @@ def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: 
     assert scores["photos"] == 1
     assert scores["true_mask"]["hole_psnr"] > scores["baselines"]["untouched"]["hole_psnr"]
     assert f"{scores['true_mask']['psnr']:.4f}" in capsys.readouterr().out
-    assert set(scores["per_group"]) == {"age group", "skin"}
-    (tone,) = scores["per_group"]["skin"]
+    assert scores["per_group"]["age group"]["over 60"]["true_mask"] == scores["true_mask"]
     written = {path.name: path for path in (tmp_path / "sheets").iterdir()}
-    assert set(written) == {"kind-cloth.png", "age-group-over-60.png", f"skin-{tone}.png"}
+    assert set(written) == {"kind-cloth.png", "age-group-over-60.png"}
     for path in (sheet, *written.values()):
         with Image.open(path) as shown:
             assert shown.size == (192, 18 + 4 * 180)
