@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from training.checkpoints import restore
 from training.data import Faces, draw_sample
 from training.export import export
 from training.generator import Generator
+from training.networks import built
 from training.objectives import GeneratorLoss
 from training.parallel import World
 from training.settings import TrainConfig
@@ -175,6 +176,21 @@ def test_weights_of_another_network_are_refused(crops: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=rf"{number}\.onnx"):
             train(replace(other, warm=path))
+
+
+def test_weights_of_another_size_are_refused(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    other = built(replace(small, widths=(16, 16, 16))).state_dict()
+    torch.save({"network": other, "smooth": other, "step": 1}, crops / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt is of another size than this Trunk"):
+        train(replace(small, warm=crops / "other.pt"))
+
+
+def test_trunk_alone_is_not_exported(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    torch.save({"network": {}, "step": 1, "config": asdict(small)}, crops / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="trained trunk: generator and segmenter are what is exported"):
+        export(crops, crops / "models")
 
 
 def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
