@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from pipeline.errors import BarefacedError
 from training.checkpoints import restore, save
-from training.data import Faces, Masked, batches, numbers, read_textures
+from training.data import Faces
 from training.networks import begin_warm, built
 from training.objectives import objective
 from training.optimisers import OPTIMISERS
 from training.parallel import joined
 from training.settings import add_flags, given
+from training.stream import Masked, batches, numbers, read_textures
 from training.validation import fixed_samples, validate
 
 if TYPE_CHECKING:

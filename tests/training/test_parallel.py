@@ -20,8 +20,8 @@ from pipeline.errors import ConfigError
 from tests.training import gradients
 from tests.training.made_faces import store
 from training.checkpoints import restore
-from training.data import numbers
 from training.parallel import World, joined
+from training.stream import numbers
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
