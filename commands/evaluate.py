@@ -67,6 +67,12 @@ def add_evaluate(commands: Commands) -> Commands:
     generator.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
     )
+    generator.add_argument(
+        "--sheets", type=Path, metavar="DIR", help="the same of each kind of mask and each group of people"
+    )
+    generator.add_argument(
+        "--groups", type=Path, metavar="FILE.csv", help="score these apart too: column name, then age, glasses, ..."
+    )
     _add_engine(generator)
     _add_evaluate_video(what)
     return what
@@ -110,6 +116,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     from pipeline.report import write_json
     from training import evaluate
     from training.cost import multiply_adds
+    from training.groups import read_labels
     from training.judge import Judge
     from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
     from training.product import product
@@ -122,13 +129,16 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
         photos = FixedPairs.of(options.pairs, limit=options.limit)
     else:
         photos = DrawnPairs.of(options.data, seed=options.mask_seed, limit=options.limit)
+    labels = read_labels(options.groups, photos.names) if options.groups else {}
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         judge = Judge.of(parts, learned=not options.fast)
         baselines = _baselines(options, gmacs=multiply_adds(parts.generator_file) / 1e9)
-        marks, fates = evaluate.score(photos, parts, judge, baselines, counted=counted)
+        marks, fates = evaluate.score(photos, parts, judge, baselines, labels=labels, counted=counted)
         scores = evaluate.summary(marks, fates, parts, baselines)
         if options.sheet:
             evaluate.sheet(options.sheet, marks, photos, parts)
+        if options.sheets:
+            evaluate.sheets_of_groups(options.sheets, marks, photos, parts)
     if options.json:
         write_json(scores, options.json)
     if options.json != "-":

@@ -115,7 +115,7 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
     files = sorted(path for path in photos.iterdir() if path.is_file())
     folder.mkdir(parents=True, exist_ok=True)
     crops = np.lib.format.open_memmap(folder / f"{name}_crops.npy", "w+", np.uint8, (len(files), size, size, 3))
-    meshes = []
+    meshes: list[NDArray[np.float32]] = []
     with ProcessPoolExecutor(workers) as pool:
         for found in pool.map(partial(cut, size=size), files, chunksize=64):
             if found is not None:

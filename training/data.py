@@ -1,7 +1,7 @@
-"""Faces and masks to batches, in the canonical crop.
+"""Faces and masks to samples, in the canonical crop.
 
 Photos are cut once (`training.crops`) into a memory-mapped array of crops a quarter wider than the canonical one, each
-with its face mesh. A batch jitters the crop as a tracker would, draws a mask and degrades the picture as a camera
+with its face mesh. A sample jitters the crop as a tracker would, draws a mask and degrades the picture as a camera
 would, anew each time.
 """
 
@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from training import masks
 from training.crops import MARGIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -94,20 +91,20 @@ def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     values = values * np.exp(rng.normal(0, 0.04, 3))
     grey = values.mean(2, keepdims=True)
     values = grey + (values - grey) * (0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.15)))
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """What a camera and a codec do to a picture: blur, noise, compression."""
     if rng.random() < 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
     if rng.random() < 0.15:
-        length = rng.integers(3, 9)
+        length = int(rng.integers(3, 9))
         kernel = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1 / length
         turned = cv2.getRotationMatrix2D((length / 2 - 0.5,) * 2, rng.uniform(0, 180), 1)
-        kernel = cv2.warpAffine(kernel, turned, (length, length))
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+        line = cv2.warpAffine(kernel, turned, (length, length))
+        image = np.asarray(cv2.filter2D(image, -1, line / line.sum()), np.uint8)
     if rng.random() < 0.3:
         noisy = image + rng.normal(0, rng.uniform(1, 10), image.shape)
         image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -173,7 +170,7 @@ def draw_sample(
     )
     whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
     truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    truth = recolour(truth, rng)
+    truth = recolour(np.asarray(truth, np.uint8), rng)
     mesh = (faces.meshes[index] @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
     alpha = np.zeros((side, side), np.float32)
     picture = truth
@@ -188,50 +185,9 @@ def draw_sample(
         picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
     picture = degrade(picture, rng)
     if side != size:
-        picture, truth = (cv2.resize(p, (size, size), interpolation=cv2.INTER_CUBIC) for p in (picture, truth))
-        alpha = np.clip(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1)
+        picture, truth = (
+            np.asarray(cv2.resize(each, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+            for each in (picture, truth)
+        )
+        alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
     return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
-
-
-class Masked(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """An endless stream of samples: picture and truth (3, S, S) uint8, alpha (1, S, S) uint8 of 255."""
-
-    def __init__(
-        self,
-        sets: Sequence[tuple[Faces, float]],
-        *,
-        size: int,
-        seed: int,
-        bare: float,
-        textures: Sequence[NDArray[np.uint8]],
-    ) -> None:
-        self.sets, self.size, self.seed, self.bare, self.textures = sets, size, seed, bare, textures
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        shares = np.array([share for _, share in self.sets]) / sum(share for _, share in self.sets)
-        while True:
-            faces = self.sets[rng.choice(len(self.sets), p=shares)][0]
-            index = faces.any_index(rng)
-            sample = draw_sample(faces, index, rng, size=self.size, bare=self.bare, textures=self.textures)
-            yield (
-                torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
-                torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
-                torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
-            )
-
-
-def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
-    """Pictures to print on drawn masks, (256, 256, 3) RGB each; none when `folder` is None."""
-    if folder is None:
-        return []
-    pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted(folder.glob("*.jpg"))]
-    return [
-        np.asarray(cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures if p is not None
-    ]
-
-
-def batches(dataset: Masked, *, size: int, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of `size`, drawn by `workers` processes ahead of time."""
-    return iter(DataLoader(dataset, batch_size=size, num_workers=workers, prefetch_factor=6 if workers else None))

@@ -6,13 +6,14 @@ with the bare photo at 256x256.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import SourceError
+from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Left
 from training import sheets
 from training.cost import multiply_adds
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
+    from training.groups import Labels
     from training.photos import Masked, MaskedPhotos
     from training.product import Product
 
@@ -59,6 +61,8 @@ class Marks:
     """By result, then by measure."""
     iou: float | None
     fate: str
+    groups: Mapping[str, str]
+    """By property, such as `glasses`: what the photo's person belongs to."""
 
 
 def process(product: Product, masked: Masked, baselines: Mapping[str, Engine]) -> Result:
@@ -94,10 +98,12 @@ def score(
     judge: Judge,
     baselines: Mapping[str, Engine],
     *,
+    labels: Labels,
     counted: Callable[[Iterable[int]], Iterable[int]],
 ) -> tuple[list[Marks], Counter[str]]:
-    """Every photo's marks, and how many photos ended how. `counted` sees the numbers pass, for a progress bar.
+    """Every photo's marks, and how many photos ended how.
 
+    `labels` say which groups a photo belongs to; `counted` sees the numbers pass, for a progress bar.
     Raises `SourceError` when there is nothing to score.
     """
     marks, fates = [], Counter[str]()
@@ -109,7 +115,11 @@ def score(
         result = process(product, masked, baselines)
         fates[result.fate] += 1
         scores = judge(masked, result.images)
-        marks.append(Marks(number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate))
+        marks.append(
+            Marks(
+                number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, labels.get(masked.name, {})
+            )
+        )
     if not marks:
         raise SourceError(f"in none of the {len(photos)} photos is there a face to draw a mask on")
     return marks, fates
@@ -120,7 +130,6 @@ def summary(
 ) -> dict[str, Any]:
     """The scores as JSON holds them: means over photos."""
     made = {UNTOUCHED: "the mask stays on"} | {name: engine.description for name, engine in baselines.items()}
-    kinds = sorted({each.kind for each in marks})
     return {
         "photos": len(marks),
         "fates": dict(fates),
@@ -128,9 +137,28 @@ def summary(
         "generator_sha256": product.generator_file.sha256,
         "engine": product.generator.description,
         **_means(marks),
-        "per_type": {kind: _means([each for each in marks if each.kind == kind]) for kind in kinds},
+        "per_type": {kind: _means(those) for kind, those in by_kind(marks).items()},
+        "per_group": {
+            name: {value: {"photos": len(those)} | _means(those) for value, those in values.items()}
+            for name, values in by_group(marks).items()
+        },
         "baselines": {name: means(marks, name) | {"description": told} for name, told in made.items()},
     }
+
+
+def by_kind(marks: Sequence[Marks]) -> dict[str, list[Marks]]:
+    """The marks of each kind of mask."""
+    kinds = sorted({each.kind for each in marks})
+    return {kind: [each for each in marks if each.kind == kind] for kind in kinds}
+
+
+def by_group(marks: Sequence[Marks]) -> dict[str, dict[str, list[Marks]]]:
+    """The marks of each group, by property and then by value."""
+    found: dict[str, dict[str, list[Marks]]] = {}
+    for name in sorted({name for each in marks for name in each.groups}):
+        values = sorted({each.groups[name] for each in marks if name in each.groups})
+        found[name] = {value: [each for each in marks if each.groups.get(name) == value] for value in values}
+    return found
 
 
 def _means(marks: Sequence[Marks]) -> dict[str, object]:
@@ -171,6 +199,21 @@ def sheet(path: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Pro
     middle = max(count, (len(ordered) - count) // 2)
     parts = [part for part in (ordered[:count], ordered[middle : middle + count]) if part]
     sheets.write(path, [[_column(each, photos, product) for each in part] for part in parts])
+
+
+def sheets_of_groups(folder: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product) -> None:
+    """A `sheet` of each kind of mask and of each group, in `folder` as `kind-surgical.png`, `glasses-yes.png`.
+
+    Raises `SinkError` when they can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{folder} can't be made: {error.strerror or error}") from error
+    for name, values in (("kind", by_kind(marks)), *by_group(marks).items()):
+        for value, those in values.items():
+            plain = re.sub(r"[^\w-]+", "-", f"{name}-{value}")  # a table's words become a file's name
+            sheet(folder / f"{plain}.png", those, photos, product, count=5)
 
 
 def _column(marks: Marks, photos: MaskedPhotos, product: Product) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from engine.select import load
 from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
-from training.generator import Generator
-from training.segmenter import Segmenter
+from training.checkpoints import restore
+from training.networks import built
+from training.settings import TrainConfig
 from training.stored_weights import halve, with_all_weights
-from training.train import TrainConfig, restore
 
 if TYPE_CHECKING:
     import onnx
@@ -42,15 +42,14 @@ TOLERANCE = 2e-3
 class Port:
     """How a network meets the outside."""
 
-    build: type[nn.Module]
     input_name: str
     input_shape: tuple[int, int, int]
     output_name: str
 
 
 PORTS = {
-    "generator": Port(Generator, "crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face"),
-    "segmenter": Port(Segmenter, "crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask"),
+    "generator": Port("crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face"),
+    "segmenter": Port("crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask"),
 }
 
 
@@ -66,8 +65,9 @@ def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
         dynamo=True,
         verbose=False,
     )
+    model = cast("torch.onnx.ONNXProgram", program).model_proto  # dynamo=True gives one
     # Filters that are made of weights are computed here and now: the exporter leaves those of more than 1024 numbers.
-    return optimizer.optimize(program.model_proto, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
+    return optimizer.optimize(model, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
 
 
 def difference(network: nn.Module, exported: Network, port: Port) -> float:
@@ -92,9 +92,11 @@ def export(run: Path, folder: Path) -> Manifest:
     Raises `CheckpointError` when the exported network does not give the eager one's picture.
     """
     state = restore(run / "checkpoint.pt")
-    name = TrainConfig(**state["config"]).network
+    config = TrainConfig(**state["config"])
+    name, network = config.network, built(config)
+    if name not in PORTS:
+        raise CheckpointError(f"{run} trained {name}: {' and '.join(PORTS)} are what is exported")
     port = PORTS[name]
-    network = port.build()
     network.load_state_dict(state["smooth"])
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)

@@ -12,6 +12,7 @@ different from a drawn one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,16 @@ class GeneratorConfig:
     """The trunk's channels at a quarter, an eighth and a sixteenth of its picture's side."""
     blocks: int = 4
     """M-CSAM blocks at the trunk's bottom."""
+    dilations: tuple[int, ...] = DILATIONS
+    """Of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
+
+
+def zeroed(layer: nn.Conv2d) -> None:
+    """Let a layer begin with weights of zero, so that what it is added to comes through as it is."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
 
 
 class ChannelSpatialAttention(nn.Module):
@@ -54,7 +63,7 @@ class ChannelSpatialAttention(nn.Module):
         channels = x.shape[1]
         nearby = functional.pad(x, (0, 0, 0, 0, 1, 1))  # (B, C + 2, H, W)
         slices = self.filter.weight[0, 0].unbind()
-        return self.filter.bias + sum(
+        return cast("Tensor", self.filter.bias) + sum(
             functional.conv2d(nearby[:, k : k + channels], kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
             for k, kernel in enumerate(slices)
         )
@@ -63,20 +72,20 @@ class ChannelSpatialAttention(nn.Module):
 class McsamBlock(nn.Module):
     """Dilated branches side by side, attended to jointly, added to what came in (section 3 of the paper)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dilations: tuple[int, ...] = DILATIONS) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Conv2d(width, width // len(DILATIONS), 3, padding=d, dilation=d) for d in DILATIONS
+            nn.Conv2d(width, width // len(dilations), 3, padding=d, dilation=d) for d in dilations
         )
         self.attention = ChannelSpatialAttention()
         self.fuse = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.fuse.weight)
-        nn.init.zeros_(self.fuse.bias)
+        zeroed(self.fuse)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
         seen = torch.cat([branch(x) for branch in self.branches], dim=1)
-        return x + self.fuse(self.attention(functional.leaky_relu(seen, 0.2)))
+        change: Tensor = self.fuse(self.attention(functional.leaky_relu(seen, 0.2)))
+        return x + change
 
 
 class Residual(nn.Module):
@@ -86,12 +95,12 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        zeroed(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        return x + self.second(functional.leaky_relu(self.first(x), 0.2))
+        change: Tensor = self.second(functional.leaky_relu(self.first(x), 0.2))
+        return x + change
 
 
 def down(width: int, out: int) -> nn.Module:
@@ -116,7 +125,7 @@ class Trunk(nn.Module):
         self.enter = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, fine, 3, padding=1), nn.LeakyReLU(0.2))
         self.to_middle = nn.Sequential(down(fine, middle), Residual(middle))
         self.to_coarse = down(middle, coarse)
-        self.bottom = nn.Sequential(*[McsamBlock(coarse) for _ in range(config.blocks)])
+        self.bottom = nn.Sequential(*[McsamBlock(coarse, config.dilations) for _ in range(config.blocks)])
         self.from_coarse = up(coarse, middle)
         self.mend_middle = nn.Sequential(nn.LeakyReLU(0.2), Residual(middle))
         self.from_middle = up(middle, fine)
@@ -134,11 +143,11 @@ class Trunk(nn.Module):
 
         Shrinking, sorting and convolving are one filter of 6x6, which takes less time than the shrinking alone.
         """
-        convolution = self.enter[1]
-        weight = convolution.weight.unflatten(1, (4, 4, 4))  # out, channel, row and column in a cell, kernel's y and x
+        convolution = cast("nn.Conv2d", self.enter[1])
+        weight = cast("nn.Parameter", convolution.weight).view(-1, 4, 4, 4, 3, 3)  # out, channel, row, column, y, x
         # A pixel of the half is the mean of 2x2: a cell of it, 4x4, lies over 2x2 cells of the whole.
         whole = weight.repeat_interleave(2, 2).repeat_interleave(2, 3) / 4  # rows and columns of 8x8
-        whole = whole.unflatten(3, (2, 4)).unflatten(2, (2, 4))  # out, channel, cell y, row, cell x, column, y, x
+        whole = whole.reshape(-1, 4, 2, 4, 2, 4, 3, 3)  # out, channel, cell y, row, cell x, column, y, x
         kernel = whole.permute(0, 1, 3, 5, 6, 2, 7, 4).flatten(6, 7).flatten(4, 5).flatten(1, 3)
         return functional.leaky_relu(functional.conv2d(cells, kernel, convolution.bias, stride=2, padding=2), 0.2)
 
@@ -163,8 +172,7 @@ class Generator(nn.Module):
         self.mend = nn.Sequential(nn.LeakyReLU(0.2), Residual(width), nn.LeakyReLU(0.2))
         # In two steps: a shuffle by 4 at once left combs of its own period in lips and nostrils.
         refine = nn.Conv2d(width // 2, 12, 3, padding=1)
-        nn.init.zeros_(refine.weight)
-        nn.init.zeros_(refine.bias)
+        zeroed(refine)
         self.leave = nn.Sequential(up(width, width // 2), nn.LeakyReLU(0.2), refine)
 
     def forward(self, crop_and_mask: Tensor) -> Tensor:
@@ -199,4 +207,4 @@ def multiply_adds(network: nn.Module, *shape: int) -> int:
     """How many multiply-adds one run on an input of `shape` costs: convolutions, as the literature counts them."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(shape))
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2

