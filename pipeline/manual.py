@@ -123,6 +123,7 @@ perceptual distance, and a recogniser's cosine to the true face.
   barefaced evaluate generator --pairs eval_pairs --json scores.json --sheet scores.png
   barefaced evaluate generator --data photos --mask-seed 7        masks drawn by us, the five kinds in turn
   barefaced evaluate generator --pairs eval_pairs --models runs/models --limit 40 --fast
+  barefaced evaluate generator --pairs eval_pairs --groups people.csv --sheets sheets     each kind and group apart
 """
 
 MASK = """\
