@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from benchmarks.metered import Meters
 from pipeline import assemble
 from pipeline.batch import Job
 from pipeline.config import Config, build
@@ -60,8 +61,8 @@ class Memory:
 
 def whole(job: Job, config: Config, networks: assemble.Networks) -> dict[str, object]:
     """A run as `barefaced run` does it."""
-    memory = Memory()
-    ended = process(job, config, networks, watcher=memory)
+    memory, meters = Memory(), Meters.on(networks)
+    ended = process(job, config, meters.networks, watcher=memory)
     if ended.error is not None:
         raise ended.error
     report = ended.report
@@ -69,6 +70,7 @@ def whole(job: Job, config: Config, networks: assemble.Networks) -> dict[str, ob
         "frames": report.frames_out,
         "seconds": report.wall_seconds,
         "fps": report.fps,
+        "network_seconds": meters.by_stage,
         "memory_mb": memory.samples,
     }
 

@@ -10,10 +10,10 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks.record import BenchmarkError
 from pipeline.demo.clip import FRAME_RATE, write_clip
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
 from pipeline.demo.portrait import mask_alpha
-from pipeline.errors import BarefacedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,6 @@ GONE_SHARE = 0.98
 
 KEPT_LEVELS = 3.0
 """The rest of the picture may differ by this much on average: what encoding twice does."""
-
-
-class BenchmarkError(BarefacedError):
-    """A measured run did not do its work; its time means nothing."""
 
 
 def parsed(size: str) -> tuple[int, int]:

@@ -20,8 +20,9 @@ import av
 from platformdirs import user_cache_path
 
 from benchmarks import machine
-from benchmarks.clips import BenchmarkError, make_clip, verify
+from benchmarks.clips import make_clip, verify
 from benchmarks.pipeline import child_environment
+from benchmarks.record import BenchmarkError
 from pipeline.config import as_json, build
 
 if TYPE_CHECKING:
