@@ -134,8 +134,13 @@ def run_child(mode: str, clip: Path, warm_up: Path, target: Path, settings: Mapp
         "target": str(target),
         "settings": dict(settings),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child"],
+    return asked_of("benchmarks.child", asked)
+
+
+def asked_of(module: str, asked: Document) -> Document:
+    """What a module run in a process of its own answers. Raises `BenchmarkError` with its last words when it fails."""
+    done = subprocess.run(  # noqa: S603 - our own modules
+        [sys.executable, "-m", module],
         input=json.dumps(asked),
         capture_output=True,
         text=True,
@@ -143,7 +148,7 @@ def run_child(mode: str, clip: Path, warm_up: Path, target: Path, settings: Mapp
         env=child_environment(),
     )
     if done.returncode:
-        raise BenchmarkError(f"the {mode} run failed: {done.stderr.strip() or 'it said nothing'}")
+        raise BenchmarkError(f"{module} failed: {done.stderr.strip() or 'it said nothing'}")
     measured: Document = json.loads(done.stdout)
     return measured
 
