@@ -21,6 +21,7 @@ from pipeline.process import process
 from pipeline.runner import Pipeline
 
 if TYPE_CHECKING:
+    from benchmarks.record import Document
     from pipeline.frames import Frame
     from pipeline.interrupt import Stoppable
 
@@ -28,7 +29,7 @@ SAMPLE_EVERY = 250
 """Frames between two looks at the memory in use."""
 
 
-def ceiling(job: Job, config: Config) -> dict[str, object]:
+def ceiling(job: Job, config: Config) -> Document:
     """Decode and encode alone, with the same source, sink, codec and preset as a whole run."""
     began = perf_counter()
     source, sink = assemble.ends(job, config)
@@ -59,7 +60,7 @@ class Memory:
         """Nothing to end."""
 
 
-def whole(job: Job, config: Config, networks: assemble.Networks) -> dict[str, object]:
+def whole(job: Job, config: Config, networks: assemble.Networks) -> Document:
     """A run as `barefaced run` does it."""
     memory, meters = Memory(), Meters.on(networks)
     ended = process(job, config, meters.networks, watcher=memory)

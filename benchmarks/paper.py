@@ -1,12 +1,12 @@
 """The generator of the paper (`training.mcsam_paper`) as a network that any engine loads. It needs torch to be written.
 
-No weights were released that we have: at its own size it is known by its speed alone. What `barefaced evaluate generator
---paper-seconds` trained, at the cost of ours, has scores too.
+Its authors' weights are not to be had: at its own size it is known by its speed alone. What `barefaced evaluate
+generator --paper-seconds` trained, at the cost of ours, has scores too.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.spec import Network
 from pipeline.geometry import CROP_SIZE
@@ -34,7 +34,7 @@ def trained(run: Path) -> Network:
     from training.mcsam_paper import McsamPaper
     from training.train import TrainConfig, restore
 
-    state = restore(run / "checkpoint.pt")
+    state: dict[str, Any] = restore(run / "checkpoint.pt")
     network = McsamPaper(TrainConfig(**state["config"]).paper_width)
     network.load_state_dict(state["smooth"])
     return _exported(network)

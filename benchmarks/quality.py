@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import paper
+from benchmarks import paper, turns
 from benchmarks.clips import demo_masks
 from benchmarks.faces import moments
 from benchmarks.noise import Noise
 from benchmarks.record import Better, Document, Series, document
-from engine import select
-from engine.spec import Device, Precision
 from pipeline.config import as_json, build
 from pipeline.demo.clip import FRAME_RATE
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
@@ -31,7 +29,7 @@ from training.needs import require
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from engine.spec import Engine, Network
+    from engine.spec import Engine
     from pipeline.config import EngineConfig
     from training.evaluate import Marks
     from training.photos import Masked, MaskedPhotos
@@ -55,8 +53,8 @@ METHOD = (
     "Every generator takes the same place in the product: the same faces, the true mask, the same blending; the result "
     "is compared with the bare picture inside the hole at 256x256 (docs/evaluation.md says how). Its time is that of "
     f"one face alone, generators in turns, {ROUNDS} rounds after {WARM_UP_ROUNDS} that don't count; OpenCV's methods "
-    "take their time in one thread. Without --pairs the pictures are moments of the demo: one portrait, one drawn mask, "
-    "moved, turned and zoomed. That is one face: it tells the order of the generators, not how good they are."
+    "take their time in one thread. Without --pairs the pictures are moments of the demo: one portrait, one drawn "
+    "mask, moved, turned and zoomed. That is one face: it tells the order of the generators, not how good they are."
 )
 
 
@@ -117,7 +115,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     with Noise() as noise, ExitStack() as stack:
         parts = stack.enter_context(product(None, engine=config.engine.engine, threads=config.engine.threads))
         rivals = Rivals.here(plan.baseline_runs, config.engine, stack)
-        marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, counted=lambda all: all)
+        marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, counted=iter)
         engines = {OURS: parts.generator, **rivals.scored, **rivals.only_timed}
         times = in_turns(engines)
     rows, series = [], []
@@ -169,25 +167,14 @@ class Rivals:
         else:
             left_out["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
         try:
-            only_timed[PAPERS_OWN] = stack.enter_context(closing(loaded(paper.untrained(), config)))
+            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(paper.untrained(), config)))
             if (learned / PAPER).exists():
-                scored[AT_OUR_COST] = stack.enter_context(closing(loaded(paper.trained(learned / PAPER), config)))
+                scored[AT_OUR_COST] = stack.enter_context(closing(turns.loaded(paper.trained(learned / PAPER), config)))
             else:
                 left_out[AT_OUR_COST] = f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N"
         except ConfigError as error:
             left_out[PAPERS_OWN] = left_out[AT_OUR_COST] = str(error)
         return cls(scored, only_timed, left_out)
-
-
-def loaded(network: Network, config: EngineConfig) -> Engine:
-    """A network as the settings ask for it."""
-    return select.load(
-        network,
-        engine=config.engine,
-        device=Device.named(config.device),
-        precision=Precision(config.precision),
-        threads=config.threads,
-    )
 
 
 def in_turns(engines: Mapping[str, Engine]) -> dict[str, list[float]]:

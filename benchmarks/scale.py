@@ -18,16 +18,14 @@ from benchmarks.faces import moments
 from benchmarks.noise import Noise
 from benchmarks.pipeline import run_child
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
-from engine import models, select
-from engine.spec import Device, Precision
+from engine import models
+from engine.spec import Precision
 from pipeline.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.clips import MasksOf
-    from engine.spec import Engine, Network
-    from pipeline.config import EngineConfig
 
 WARM_UP_FRAMES = 20
 
@@ -225,30 +223,17 @@ def _demo(
 def _batch(plan: Plan, bench: Bench) -> list[Document]:
     """The generator by the number of faces in a run."""
     config = build(plan.settings).engine
-    precision = Precision(config.precision)
-    network = models.shipped("generator", precision=precision)
+    network = models.shipped("generator", precision=Precision(config.precision))
     faces = moments(max(plan.batches))
     found = []
-    with closing(_loaded(network, config)) as engine:
-        real = Precision(engine.description.rpartition(" ")[2])
-        with closing(turns.Ceiling.of(lambda product: _loaded(product, config), real)) as ceiling:
-            for batch in plan.batches:
-                feeds = {engine.inputs[0].name: faces.feed("generator", batch)}
-                work = multiply_adds(network, {key: value.shape for key, value in feeds.items()})
-                times, shares = turns.in_turns(engine, feeds, work, ceiling, plan.seconds)
-                told = turns.figures(times, batch, work, shares)
-                a_face = [time / batch for time in times]
-                bench.series.append(Series(f"scale/batch/{batch}/time", "ms a face", Better.LESS, a_face))
-                bench.say(f"batch {batch}: {told['median_ms_per_face']} ms a face")
-                found.append({"at": batch, "ms_per_face": told["median_ms_per_face"], **told})
+    with closing(turns.loaded(network, config)) as engine, closing(turns.Ceiling.beside(engine, config)) as ceiling:
+        for batch in plan.batches:
+            feeds = {engine.inputs[0].name: faces.feed("generator", batch)}
+            work = multiply_adds(network, {key: value.shape for key, value in feeds.items()})
+            times, shares = turns.in_turns(engine, feeds, work, ceiling, plan.seconds)
+            told = turns.figures(times, batch, work, shares)
+            a_face = [time / batch for time in times]
+            bench.series.append(Series(f"scale/batch/{batch}/time", "ms a face", Better.LESS, a_face))
+            bench.say(f"batch {batch}: {told['median_ms_per_face']} ms a face")
+            found.append({"at": batch, "ms_per_face": told["median_ms_per_face"], **told})
     return found
-
-
-def _loaded(network: Network, config: EngineConfig) -> Engine:
-    return select.load(
-        network,
-        engine=config.engine,
-        device=Device.named(config.device),
-        precision=Precision(config.precision),
-        threads=config.threads,
-    )

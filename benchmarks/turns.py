@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.arithmetic import matrix_product
+from engine import select
+from engine.spec import Device, Precision
 from pipeline.errors import BackendMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from engine.spec import Array, Engine, Network, Precision
+    from engine.spec import Array, Engine, Network
+    from pipeline.config import EngineConfig
 
 WARM_UP_RUNS = 5
 ROUNDS = 5
@@ -23,6 +26,17 @@ LEAST_RUNS, MOST_RUNS = 4, 60
 """Of each in a round."""
 CEILING_SHARE = 0.3
 """Of the time, for the ceiling."""
+
+
+def loaded(network: Network, config: EngineConfig) -> Engine:
+    """A network as the settings ask for it."""
+    return select.load(
+        network,
+        engine=config.engine,
+        device=Device.named(config.device),
+        precision=Precision(config.precision),
+        threads=config.threads,
+    )
 
 
 @dataclass
@@ -46,6 +60,11 @@ class Ceiling:
             return cls(None, feeds, work)
         _warm_up(engine, feeds)
         return cls(engine, feeds, work)
+
+    @classmethod
+    def beside(cls, engine: Engine, config: EngineConfig) -> Ceiling:
+        """For an engine that was loaded by these settings, in the precision that it told."""
+        return cls.of(lambda product: loaded(product, config), Precision(engine.description.rpartition(" ")[2]))
 
     @property
     def gflops(self) -> float | None:
