@@ -74,10 +74,14 @@ def _drawn(faces: int, frames: int, width: int, height: int) -> Iterator[NDArray
         yield np.clip(np.rint(image + grain), 0, 255).astype(np.uint8)
 
 
+def ahead(tile: int) -> Fraction:
+    """By how many seconds a place of the grid is ahead in its motion, so that not all faces move alike."""
+    return Fraction(tile, MOST)
+
+
 def _place(tile: int, index: int, width: int, height: int) -> Affine:
-    """The portrait in its place of the grid; each place moves a little later than the one before."""
-    time = Fraction(index, FRAME_RATE) + Fraction(tile, MOST)
-    return frame_from_portrait(time, **_tile_size(width, height))
+    """The portrait in its place of the grid."""
+    return frame_from_portrait(Fraction(index, FRAME_RATE) + ahead(tile), **_tile_size(width, height))
 
 
 def _tile_size(width: int, height: int) -> dict[str, int]:

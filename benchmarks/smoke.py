@@ -115,14 +115,14 @@ def _networks(config: EngineConfig) -> dict[str, float]:
     found, faces = {}, moments(4)
     for name in ("generator", "segmenter"):
         network = models.shipped(name, precision=Precision(config.precision))
-        with closing(turns.loaded(network, config)) as engine:
-            with closing(turns.Ceiling.beside(engine, config)) as ceiling:
-                feeds = {engine.inputs[0].name: faces.feed(name, 1)}
-                work = multiply_adds(network, {key: value.shape for key, value in feeds.items()})
-                one, shares = turns.in_turns(engine, feeds, work, ceiling, SECONDS)
-                found[f"{name} over matrix product"] = median(shares)
+        with closing(turns.loaded(network, config)) as engine, closing(turns.Ceiling.beside(engine, config)) as ceiling:
+            port = engine.inputs[0].name
+            feeds = {port: faces.feed(name, 1)}
+            work = multiply_adds(network, {key: value.shape for key, value in feeds.items()})
+            one, shares = turns.in_turns(engine, feeds, work, ceiling, SECONDS)
+            found[f"{name} over matrix product"] = median(shares)
             if name == "generator":
-                four, _ = turns.in_turns(engine, {engine.inputs[0].name: faces.feed(name, 4)}, work, ceiling, SECONDS)
+                four, _ = turns.in_turns(engine, {port: faces.feed(name, 4)}, 4 * work, ceiling, SECONDS)
                 found["four faces over one"] = median(four) / median(one)
     return found
 

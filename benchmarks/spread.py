@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 """Of a bootstrap."""
+AT_ONCE = 50
+"""Of them in memory: a live run has thousands of samples."""
 CONFIDENCE = 0.95
 """That the true median lies in an interval."""
 
@@ -47,7 +49,7 @@ def spread_of(values: Sequence[float]) -> Spread:
     """The figures of samples in the order in which they were taken. Raises `ValueError` when there are none."""
     samples = _checked(values)
     median, p95, p99 = (float(np.percentile(samples, share)) for share in (50, 95, 99))
-    return Spread(len(samples), median, p95, p99, _interval(np.median(_resampled(samples), axis=1)))
+    return Spread(len(samples), median, p95, p99, _interval(_medians(samples)))
 
 
 def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, Interval]:
@@ -62,9 +64,9 @@ def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, Inte
         raise ValueError("a factor needs samples above 0")
     if len(first) == len(second):
         factors = np.log(second / first)
-        return math.exp(float(np.median(factors))), _interval(np.exp(np.median(_resampled(factors), axis=1)))
+        return math.exp(float(np.median(factors))), _interval(np.exp(_medians(factors)))
     factor = float(np.median(second) / np.median(first))
-    return factor, _interval(np.median(_resampled(second), axis=1) / np.median(_resampled(first, seed=2), axis=1))
+    return factor, _interval(_medians(second) / _medians(first, seed=2))
 
 
 def _checked(values: Sequence[float]) -> NDArray[np.float64]:
@@ -74,17 +76,20 @@ def _checked(values: Sequence[float]) -> NDArray[np.float64]:
     return samples
 
 
-def _resampled(samples: NDArray[np.float64], *, seed: int = 1) -> NDArray[np.float64]:
-    """(RESAMPLES, n): drawn anew, in blocks of neighbours, since slow moments of a machine last longer than a sample.
+def _medians(samples: NDArray[np.float64], *, seed: int = 1) -> NDArray[np.float64]:
+    """(RESAMPLES,): of samples drawn anew in blocks of neighbours, since slow moments outlast a sample.
 
     The circular block bootstrap (Politis and Romano 1992) with blocks of the root of n.
     """
     count = len(samples)
     length = math.isqrt(count)
-    starts = np.random.default_rng(seed).integers(0, count, (RESAMPLES, -(-count // length)))
-    places = (starts[..., None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :count] % count
-    drawn: NDArray[np.float64] = samples[places]
-    return drawn
+    random = np.random.default_rng(seed)
+    medians = []
+    for _ in range(0, RESAMPLES, AT_ONCE):
+        starts = random.integers(0, count, (AT_ONCE, -(-count // length)))
+        places = (starts[..., None] + np.arange(length)).reshape(AT_ONCE, -1)[:, :count] % count
+        medians.append(np.median(samples[places], axis=1))
+    return np.concatenate(medians)
 
 
 def _interval(medians: NDArray[np.float64]) -> Interval:

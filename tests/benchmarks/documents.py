@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,15 +78,14 @@ def engines() -> dict[str, Any]:
 
 
 def live() -> dict[str, Any]:
-    moments = [index / 30 for index in range(3600)]
+    moments = [index / 30 for index in range(900)]
     ages = [
-        55 + 9 * math.sin(moment / 7) + extra
-        for moment, extra in zip(moments, spoilt(9, 3600, spread=0.6), strict=True)
+        55 + 9 * math.sin(moment / 7) + extra for moment, extra in zip(moments, spoilt(9, 900, spread=0.6), strict=True)
     ]
     told = {"p50": 62.0, "p95": 84.0, "p99": 97.0}
     return _made(
         "live", [Series("live/age", "ms", Better.LESS, ages)], size="640x480", camera_fps=30, fps=29.97, ratio=0.999,
-        seconds=120.0, age_ms=told, first_minute_age_ms=told, last_minute_age_ms=told, shown=3600, dropped=4,
+        seconds=30.0, age_ms=told, first_minute_age_ms=told, last_minute_age_ms=told, shown=900, dropped=4,
         repeated=4, out_of_order=0, memory_growth_mb=0.4, moments=moments,
     )  # fmt: skip
 
@@ -147,6 +147,7 @@ def peers() -> dict[str, Any]:
     )  # fmt: skip
 
 
+@cache
 def everything() -> dict[str, Any]:
     made = {"pipeline": pipeline, "engines": engines, "live": live, "quality": quality, "scale": scale, "peers": peers}
     return joined({name: make() for name, make in made.items()}, {})
