@@ -88,7 +88,7 @@ def found_in_crowd(faces: int, frame: Frame) -> tuple[Detection, ...]:
     width, height = WIDTH // crowd.COLUMNS, HEIGHT // crowd.ROWS
     for tile in crowd.TAKEN[:faces]:
         place = frame_from_portrait(frame.time + crowd.ahead(tile), width=width, height=height)
-        points = place.apply(LANDMARKS) + [tile % crowd.COLUMNS * width, tile // crowd.COLUMNS * height]
+        points = place.apply(LANDMARKS) + np.array([tile % crowd.COLUMNS * width, tile // crowd.COLUMNS * height])
         (left, top), (right, bottom) = points.min(axis=0) - 40, points.max(axis=0) + 40
         found.append(Detection(Box(left, top, right, bottom), Landmarks(points.astype(np.float32)), 0.99))
     return tuple(found)
