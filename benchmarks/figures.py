@@ -146,9 +146,7 @@ def _expected_faces(frame_ms: dict[float, float]) -> list[plots.Curve]:
     if not {0, 1, 8} <= frame_ms.keys():
         return []
     first = max(0.0, frame_ms[1] - frame_ms[0])
-    return [
-        plots.Curve("the most expected", ((0.0, frame_ms[0]), (8.0, frame_ms[0] + 5.6 * first)), "teal", dashed=True)
-    ]
+    return [plots.Curve("limit", ((0.0, frame_ms[0]), (8.0, frame_ms[0] + 5.6 * first)), "teal", dashed=True)]
 
 
 def _curve(

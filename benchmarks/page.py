@@ -60,7 +60,8 @@ figcaption{{font-size:14px;color:var(--soft);margin:0 0 8px}}
 table{{border-collapse:collapse;min-width:60%;font-size:14px;font-variant-numeric:tabular-nums}}
 caption{{text-align:left;font-weight:600;padding:0 0 6px}}
 th{{font-weight:500;color:var(--soft);text-align:left}}
-th,td{{padding:5px 20px 5px 0;border-bottom:1px solid var(--rule);vertical-align:top}}
+th,td{{padding:5px 20px 5px 0;border-bottom:1px solid var(--rule);vertical-align:top;white-space:nowrap}}
+.long{{white-space:normal;min-width:170px}}
 .number{{text-align:right}}
 svg{{display:block;width:100%;height:auto;font:13px system-ui,-apple-system,"Segoe UI",sans-serif}}
 svg text{{fill:var(--ink)}}

@@ -200,18 +200,48 @@ def against(points: Sequence[Point], across: str, upward: str, label: str) -> st
         for (_, before), (x, y) in pairwise(front):
             steps += [(x, before), (x, y)]
         canvas.path([*steps, end], kind="curve teal-line dashed")
+    labels = _Labels([(x_scale(point.x), y_scale(y)) for point, y in scored], bottom=bottom)
     for point in points:
         x = x_scale(point.x)
-        after = x + 12 + GLYPH * len(point.label) < WIDTH
-        beside, anchor = (x + 9, ANCHORS[0]) if after else (x - 9, ANCHORS[1])
+        kind = "strong" if point.kind == "orange" else ""
         if point.y is None:
             canvas.line(x, top, x, bottom, kind="step")
-            canvas.text(beside, bottom - 26, point.label, kind="soft", anchor=anchor)
-            canvas.text(beside, bottom - 10, f"{shown(point.x)} ms, no score", kind="soft", anchor=anchor)
-            continue
-        y = y_scale(point.y)
-        canvas.dot(x, y, kind=point.kind, radius=6, tip=f"{point.label}: {shown(point.x)} ms, {shown(point.y)}")
-        kind = "strong" if point.kind == "orange" else ""
-        # Above the front's line, or clear of it below.
-        canvas.text(beside, y - 8 if point.on_front else y + 17, point.label, kind=kind, anchor=anchor)
+            words, kind, y = f"{point.label}: {shown(point.x)} ms, no score", "soft", bottom - 4
+        else:
+            words, y = point.label, y_scale(point.y)
+            canvas.dot(x, y, kind=point.kind, radius=6, tip=f"{words}: {shown(point.x)} ms, {shown(point.y)}")
+        at, anchor = labels.placed(words, x, y, above=point.on_front or point.y is None)
+        canvas.text(*at, words, kind=kind, anchor=anchor)
     return canvas.svg()
+
+
+class _Labels:
+    """Finds places for words beside their points where they hide neither each other nor a point."""
+
+    def __init__(self, points: Sequence[tuple[float, float]], *, bottom: float) -> None:
+        """`bottom` is where the axis lies: no words go below it."""
+        self.taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in points]
+        self.bottom = bottom
+
+    def placed(self, words: str, x: float, y: float, *, above: bool) -> tuple[tuple[float, float], Anchor]:
+        """Where the base line goes, and which end of it: the nearest place that is free, or else one that is inside."""
+        rows = [row for step in range(12) for row in (-9 - 15 * step, 17 + 15 * step)]
+        if not above:
+            rows = [row for pair in zip(rows[1::2], rows[::2], strict=True) for row in pair]
+        tries = [(x + side * 9, y + row, side) for row in rows for side in (1, -1)]
+        inside = [each for each in tries if self._inside(self._box(words, *each))]
+        free = [each for each in inside if self._free(self._box(words, *each))]
+        at_x, at_y, side = next(iter([*free, *inside, *tries]))
+        self.taken.append(self._box(words, at_x, at_y, side))
+        return (at_x, at_y), ANCHORS[0] if side > 0 else ANCHORS[1]
+
+    def _box(self, words: str, x: float, y: float, side: int) -> tuple[float, float, float, float]:
+        far = x + side * GLYPH * len(words)
+        return min(x, far), y - 11, max(x, far), y + 3
+
+    def _inside(self, box: tuple[float, float, float, float]) -> bool:
+        return box[0] >= 0 and box[1] >= 0 and box[2] <= WIDTH and box[3] <= self.bottom
+
+    def _free(self, box: tuple[float, float, float, float]) -> bool:
+        left, top, right, bottom = box
+        return all(right < a or left > c or bottom < b or top > d for a, b, c, d in self.taken)

@@ -31,9 +31,7 @@ class Table:
         numeric = [' class="number"' if self._numeric(column) else "" for column in range(len(self.headers))]
         head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(self.headers, numeric, strict=True))
         body = "".join(
-            "<tr>"
-            + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, numeric, strict=True))
-            + "</tr>"
+            "<tr>" + "".join(_cell(cell, kind) for cell, kind in zip(row, numeric, strict=True)) + "</tr>"
             for row in self.rows
         )
         return (
@@ -46,6 +44,13 @@ class Table:
         return column > 0 and bool(cells) and all(cell.lstrip("+-")[:1].isdigit() for cell in cells)
 
 
+def _cell(text: str, kind: str) -> str:
+    chosen = LONG if not kind and len(text) > LONGEST else kind
+    return f"<td{chosen}>{escape(text)}</td>"
+
+
+LONGEST, LONG = 30, ' class="long"'
+"""Longer text than so many letters is broken into lines."""
 NONE = "-"
 """In a cell for which there is no figure."""
 BEGIN, END = "<!-- measured figures -->", "<!-- end of measured figures -->"

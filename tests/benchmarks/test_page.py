@@ -197,3 +197,27 @@ def test_pictures_are_drawn_light_and_dark(tmp_path: Path) -> None:
             brightness.append(picture.convert("L").getpixel((4, 4)))
     assert brightness[0] > 230
     assert brightness[1] < 60
+
+
+def test_words_beside_points_hide_no_point_and_no_other_words() -> None:
+    crowded = [
+        plots.Point(f"a long name, {index}", 10 + index / 5, 12 + index / 9, on_front=False) for index in range(6)
+    ]
+    crowded.append(plots.Point("untrained", 60.0, None, on_front=False))
+    root = ET.fromstring(plots.against(crowded, "ms", "dB", "told"))  # noqa: S314 - our own
+    boxes = []
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        if text.text and text.text.startswith(("a long", "untrained")):
+            x, y, width = float(text.attrib["x"]), float(text.attrib["y"]), 6 * len(text.text)
+            left = x if text.attrib["text-anchor"] == "start" else x - width
+            boxes.append((left, y - 10, left + width, y))
+    assert len(boxes) == len(crowded)
+    dots = [
+        (float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in root.iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        assert 0 <= left
+        assert right <= plots.WIDTH
+        assert not [1 for x, y in dots if left < x < right and top < y < bottom]
+        for other in boxes[:index]:
+            assert right < other[0] or left > other[2] or bottom < other[1] or top > other[3]
