@@ -216,7 +216,7 @@ def test_words_beside_points_hide_no_point_and_no_other_words() -> None:
         (float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in root.iter("{http://www.w3.org/2000/svg}circle")
     ]
     for index, (left, top, right, bottom) in enumerate(boxes):
-        assert 0 <= left
+        assert left >= 0
         assert right <= plots.WIDTH
         assert not [1 for x, y in dots if left < x < right and top < y < bottom]
         for other in boxes[:index]:
