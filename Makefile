@@ -4,7 +4,8 @@
 #   make test     install the test, training, rtx and live extras, run the test suite
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
 #   make check    formatting, lint, types
-#   make bench    frames per second on this machine; PEERS=1 adds the comparison with other programs
+#   make bench    all that can be measured here, as bench.html and bench.json: about a quarter of an hour
+#   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
 #   make clean    remove .venv and whatever was made here
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=elsewhere the environment.
@@ -20,7 +21,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test setup check bench clean
+.PHONY: demo test setup check bench bench-smoke clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -38,11 +39,13 @@ check: $(TEST_STAMP)
 	$(BIN)/mypy
 
 bench: $(RUN_STAMP)
-	$(BIN)/barefaced bench pipeline
-	$(if $(PEERS),$(BIN)/barefaced bench peers)
+	$(BIN)/barefaced bench
+
+bench-smoke: $(RUN_STAMP)
+	$(BIN)/barefaced bench smoke
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo bench.html bench.json build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

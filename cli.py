@@ -6,9 +6,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from commands.bench import add_bench
 from commands.evaluate import add_evaluate
 from commands.live import add_cameras, add_live
-from commands.machine import add_bench, add_build, add_demo, add_doctor, add_engines
+from commands.machine import add_build, add_demo, add_doctor, add_engines
 from commands.mask import add_mask
 from commands.parsing import INTERRUPTED, Parser, Version, complain
 from commands.run import add_run

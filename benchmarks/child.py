@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from benchmarks.metered import Meters
 from pipeline import assemble
 from pipeline.batch import Job
 from pipeline.config import Config, build
@@ -20,6 +21,7 @@ from pipeline.process import process
 from pipeline.runner import Pipeline
 
 if TYPE_CHECKING:
+    from benchmarks.record import Document
     from pipeline.frames import Frame
     from pipeline.interrupt import Stoppable
 
@@ -27,7 +29,7 @@ SAMPLE_EVERY = 250
 """Frames between two looks at the memory in use."""
 
 
-def ceiling(job: Job, config: Config) -> dict[str, object]:
+def ceiling(job: Job, config: Config) -> Document:
     """Decode and encode alone, with the same source, sink, codec and preset as a whole run."""
     began = perf_counter()
     source, sink = assemble.ends(job, config)
@@ -58,10 +60,10 @@ class Memory:
         """Nothing to end."""
 
 
-def whole(job: Job, config: Config, networks: assemble.Networks) -> dict[str, object]:
+def whole(job: Job, config: Config, networks: assemble.Networks) -> Document:
     """A run as `barefaced run` does it."""
-    memory = Memory()
-    ended = process(job, config, networks, watcher=memory)
+    memory, meters = Memory(), Meters.on(networks)
+    ended = process(job, config, meters.networks, watcher=memory)
     if ended.error is not None:
         raise ended.error
     report = ended.report
@@ -69,6 +71,7 @@ def whole(job: Job, config: Config, networks: assemble.Networks) -> dict[str, ob
         "frames": report.frames_out,
         "seconds": report.wall_seconds,
         "fps": report.fps,
+        "network_seconds": meters.by_stage,
         "memory_mb": memory.samples,
     }
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.arithmetic import matrix_product, multiply_adds
-from benchmarks.clips import BenchmarkError
+from benchmarks import turns
+from benchmarks.arithmetic import multiply_adds
 from benchmarks.faces import Faces, moments
+from benchmarks.noise import Noise
+from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models, select
 from engine.spec import Device, Network, Precision
 from pipeline.config import as_json, build
@@ -24,7 +24,7 @@ from pipeline.detectors import DEFAULT, detector_file
 from pipeline.errors import BackendMissing, CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from engine.spec import Array, Engine
     from pipeline.config import EngineConfig
@@ -35,14 +35,14 @@ NO_NETWORK = ("identity",)
 """Engines that compute nothing."""
 REFERENCES = ("torch", "onnxruntime")
 """The reference is the first that is here, in float32 on the CPU."""
-WARM_UP_RUNS = 5
-LEAST_RUNS, MOST_RUNS = 20, 300
 
 METHOD = (
     "Inputs are moments of the demo's clip: a photo in a drawn mask. Each network is loaded on each engine in each "
     "precision, its output is compared with the reference's, then runs are timed one by one, inputs and outputs in the "
-    "program's memory. A matrix product of 1024 x 1024 by a constant of the same size, on the same engine in the same "
-    "precision, is the ceiling. GMACs are multiply-adds of convolutions and matrix products; one is two operations."
+    f"program's memory, after {turns.WARM_UP_RUNS} that don't count. A matrix product of 1024 x 1024 by a constant of "
+    "the same size, on the same engine in the same precision, is the ceiling; it and the network take turns, "
+    f"{turns.ROUNDS} of each, and the share is the median over turns. GMACs are multiply-adds of convolutions and "
+    "matrix products; one is two operations."
 )
 
 
@@ -53,7 +53,9 @@ class Plan:
     batches: tuple[int, ...] = (1, 4)
     """Faces in a run."""
     seconds: float = 2.0
-    """How long each network, engine, precision and batch is run at most, once it has been run `LEAST_RUNS` times."""
+    """How long each network, engine, precision and batch is run at most, once each of its rounds has `LEAST_RUNS`."""
+    engines: tuple[str, ...] | None = None
+    """Only these, where no setting names one; None for all that are here."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Settings other than the defaults, by key: an engine, a device or a precision leaves the others out."""
 
@@ -77,7 +79,7 @@ class Variant:
         )
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> dict[str, object]:
+def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     """Measure and give the result as JSON holds it; `say` is told each figure when it is there.
 
     Raises `BenchmarkError` when an output is not the reference's, `BackendMissing` when what was asked for is not here.
@@ -86,33 +88,37 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> dict[str, object]:
     faces = moments(max(plan.batches))
     ceilings: list[dict[str, object]] = []
     rows: list[dict[str, object]] = []
-    for variant in _variants(config.engine):
-        ceiling = _ceiling(variant, plan)
-        ceilings.append({**_told(variant), "gflops": ceiling and round(ceiling, 1)})
-        for name in (DEFAULT, *models.names()):
-            for row in _rows(plan, variant, name, faces, ceiling):
-                rows.append(row)
-                say(_line(row))
+    series: list[Series] = []
+    with Noise() as noise:
+        for variant in _variants(config.engine, plan.engines):
+            with closing(turns.Ceiling.of(variant.load, variant.precision)) as ceiling:
+                for name in (DEFAULT, *models.names()):
+                    for row, samples in _rows(plan, variant, name, faces, ceiling):
+                        rows.append(row)
+                        series += samples
+                        say(_line(row))
+            ceilings.append({**_told(variant), "gflops": ceiling.gflops and round(ceiling.gflops, 1)})
     if not rows:
         raise BenchmarkError(f"nothing was measured: no engine computes in {config.engine.precision} here")
-    return {
-        "bench": "engines",
-        "method": METHOD,
-        "machine": machine.described(),
-        "settings": as_json(config),
-        "reference": _reference(),
-        "ceilings": ceilings,
-        "engines": rows,
-    }
+    return document(
+        "engines",
+        method=METHOD,
+        settings=as_json(config),
+        noise=noise,
+        series=series,
+        figures={"reference": _reference(), "ceilings": ceilings, "engines": rows},
+    )
 
 
 def _told(variant: Variant) -> dict[str, object]:
     return {"engine": variant.engine, "device": str(variant.device), "precision": str(variant.precision)}
 
 
-def _variants(config: EngineConfig) -> Iterator[Variant]:
+def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[Variant]:
     """What is to be measured. Raises `BackendMissing` when an engine that was asked for can't run here."""
-    names = select.names() if config.engine == select.AUTO else (config.engine,)
+    names: Sequence[str] = engines or select.names()
+    if config.engine != select.AUTO:
+        names = (config.engine,)
     for name in names:
         reason = select.backend(name).missing()
         if reason is not None and config.engine != select.AUTO:
@@ -136,7 +142,9 @@ def _network(name: str, precision: Precision) -> Network | None:
         raise
 
 
-def _rows(plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: float | None) -> Iterator[dict[str, object]]:
+def _rows(
+    plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: turns.Ceiling
+) -> Iterator[tuple[dict[str, object], list[Series]]]:
     network = _network(name, variant.precision)
     if network is None:
         return
@@ -148,34 +156,26 @@ def _rows(plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: float 
         for batch in plan.batches:
             feeds = {engine.inputs[0].name: faces.feed(name, batch)}
             psnr = verify(variant, name, engine.run(feeds), feeds, faces.holes[:batch])
-            times = _times(engine, feeds, plan.seconds)
             work = multiply_adds(
                 _network(name, Precision.F32) or network, {key: value.shape for key, value in feeds.items()}
             )
-            yield {
-                "network": name,
-                **_told(variant),
-                "description": engine.description,
-                "batch": batch,
-                "psnr_db": round(psnr, 1),
-                **_figures(times, batch, work, ceiling),
-            }
+            times, shares = turns.in_turns(engine, feeds, work, ceiling, plan.seconds)
+            yield (
+                {
+                    "network": name,
+                    **_told(variant),
+                    "description": engine.description,
+                    "batch": batch,
+                    "psnr_db": round(psnr, 1),
+                    **turns.figures(times, batch, work, shares),
+                },
+                _series(f"engines/{name}/{variant}/batch {batch}", times, shares),
+            )
 
 
-def _figures(times: list[float], batch: int, work: int, ceiling: float | None) -> dict[str, object]:
-    """What the milliseconds of runs of `batch` faces and `work` multiply-adds come to."""
-    median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
-    gflops = 2e-6 * work / median
-    return {
-        "runs": len(times),
-        "median_ms": round(median, 3),
-        "p95_ms": round(p95, 3),
-        "p99_ms": round(p99, 3),
-        "median_ms_per_face": round(median / batch, 3),
-        "gmacs": round(work / 1e9, 3),
-        "gflops": round(gflops, 1),
-        "ceiling_share": ceiling and round(gflops / ceiling, 3),
-    }
+def _series(name: str, times: Sequence[float], shares: Sequence[float]) -> list[Series]:
+    found = [Series(f"{name}/time", "ms", Better.LESS, times)]
+    return found + ([Series(f"{name}/of ceiling", "ratio", Better.MORE, shares)] if shares else [])
 
 
 def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mapping[str, Array], holes: Array) -> float:
@@ -202,29 +202,6 @@ def psnr_db(seen: Array, expected: Array) -> float:
 
 def _reference() -> str:
     return next(name for name in REFERENCES if select.backend(name).missing() is None)
-
-
-def _ceiling(variant: Variant, plan: Plan) -> float | None:
-    """GFLOP/s of the matrix product; None where the engine lacks the precision for it."""
-    network, feeds, work = matrix_product(variant.precision)
-    try:
-        engine = variant.load(network)
-    except BackendMissing:
-        return None
-    with closing(engine):
-        return 2e-6 * work / float(np.median(_times(engine, feeds, plan.seconds)))
-
-
-def _times(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[float]:
-    """Milliseconds of each run."""
-    for _ in range(WARM_UP_RUNS):
-        engine.run(feeds)
-    times: list[float] = []
-    while len(times) < MOST_RUNS and (len(times) < LEAST_RUNS or sum(times) < 1000 * seconds):
-        began = perf_counter()
-        engine.run(feeds)
-        times.append(1000 * (perf_counter() - began))
-    return times
 
 
 def _line(row: Mapping[str, object]) -> str:

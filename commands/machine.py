@@ -1,4 +1,4 @@
-"""What there is on this machine and what is made for it: `barefaced demo`, `doctor`, `engines`, `build` and `bench`."""
+"""What there is on this machine and what is made for it: `barefaced demo`, `doctor`, `engines` and `build`."""
 
 from __future__ import annotations
 
@@ -82,21 +82,6 @@ def add_build(commands: Commands) -> None:
     parser.add_argument("--json", metavar="FILE", help="write what was built as JSON; - is standard output")
 
 
-def add_bench(commands: Commands) -> None:
-    """Add `bench`."""
-    parser = add(commands, "bench", _bench, summary="how fast it is on this machine", description=manual.BENCH)
-    parser.add_argument("what", choices=("pipeline", "engines", "peers"))
-    parser.add_argument("--json", metavar="FILE", help="write the measurements as JSON; - is standard output")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measured runs of each kind (default: 3)")
-    parser.add_argument(
-        "--size", action="append", metavar="WxH", help="only this size, may be given again (default: all three)"
-    )
-    parser.add_argument(
-        "--frames", type=int, default=180, metavar="N", help="length (default: 180; 10000 shows that memory stays flat)"
-    )
-    flags.add_flags(parser, flags.of_groups("engine"))
-
-
 def _demo(options: argparse.Namespace) -> int:
     from pipeline.demo.show import show
     from pipeline.interrupt import Interrupts
@@ -163,31 +148,4 @@ def _build(options: argparse.Namespace) -> int:
             print(f"{each.network}: {each.file}, {each.bytes} bytes, for {', '.join(each.capabilities)}", flush=True)
     if options.json:
         write_json([each.as_json() for each in built], options.json)
-    return 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from pipeline.report import write_json
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    settings = flags.given(options)
-    if options.what == "peers":
-        from benchmarks import peers
-
-        measured = peers.measure(repeats=options.repeats, say=say)
-    elif options.what == "engines":
-        from benchmarks import engines
-
-        measured = engines.measure(engines.Plan(settings=settings), say=say)
-    else:
-        from benchmarks import pipeline
-        from benchmarks.clips import SIZES
-
-        sizes = options.size or SIZES
-        plan = pipeline.Plan(repeats=options.repeats, frames=options.frames, sizes=sizes, settings=settings)
-        measured = pipeline.measure(plan, say=say)
-    if options.json:
-        write_json(measured, options.json)
     return 0

@@ -101,12 +101,35 @@ examples:
 """
 
 BENCH = """\
-Measures on this machine, with the demo's clip: one masked face.
+Measures on this machine. Every output is checked before its time counts, every figure stands beside a
+ceiling that is measured in the same run, in turns, and every sample is kept.
 
-  pipeline   frames per second file to file at three sizes, beside decoding and encoding alone as the ceiling
+  pipeline   frames per second file to file at three sizes, beside decoding and encoding alone; the stage
+             that the others wait for; what is neither codec nor network
   engines    milliseconds a face and a batch of each network on each engine and precision that is here, beside
-             a matrix product as the ceiling; --engine and --precision measure only those
-  peers      the same clip through deface 1.5.0, which is installed in an environment of its own
+             a matrix product; --engine and --precision measure only those
+  live       the age of a picture from camera to virtual camera: percentiles, drops, memory, in real time
+  quality    how near drawn faces come to true ones against milliseconds a face, ours beside other means;
+             needs the training extra
+  scale      what a frame costs as faces, pixels, length, threads and batch change, beside what is expected
+  peers      the same clip through deface 1.5.0, which is installed in an environment of its own, and through
+             PyAV and ffmpeg; generators of the literature with random weights
+
+  show       a measurement that was kept: its tables, its page, its pictures
+  compare    what changed between two measurements beyond what noise explains
+  smoke      a minute: ratios beside those that are kept in the program; warns and never fails
+"""
+
+BENCH_EXAMPLES = """\
+examples:
+  barefaced bench                                            all parts: bench.html and bench.json
+  barefaced bench pipeline --size 640x480 --json before.json
+  barefaced bench live --minutes 5 --html live.html
+  barefaced bench quality --pairs eval_pairs --limit 100
+  barefaced bench show bench.json --markdown docs/benchmarks.md --png docs/plots
+  barefaced bench compare before.json after.json --fail      exit code 1 when something got worse
+
+Exit codes: 0 done, 1 an error, or something worse under --fail, 2 wrong usage.
 """
 
 EVALUATE = """\

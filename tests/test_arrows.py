@@ -18,7 +18,8 @@ MODULES = {
 }
 LEADERS = {
     "commands.run", "commands.live", "commands.mask", "commands.evaluate",
-    "pipeline.process", "pipeline.live", "pipeline.demo.show", "benchmarks.child",
+    "pipeline.process", "pipeline.live", "pipeline.demo.show",
+    "benchmarks.child", "benchmarks.live_child", "benchmarks.smoke", "benchmarks.metered",
 }  # fmt: skip
 """Who may import `pipeline.assemble`: those that begin a run."""
 

@@ -102,11 +102,16 @@ class FaceSpace:
         return cls(mean, components.astype(np.float32), spread.astype(np.float32), max(float(unexplained), quantised))
 
     @classmethod
+    def read(cls, path: Path) -> FaceSpace:
+        """The one that `kept` left in `path`."""
+        with np.load(path) as stored:
+            return cls(stored["mean"], stored["components"], stored["spread"], float(stored["noise"]))
+
+    @classmethod
     def kept(cls, path: Path, crops: NDArray[np.uint8]) -> FaceSpace:
         """The one in `path`; learned from `crops` and kept there when there is none."""
         if path.exists():
-            with np.load(path) as stored:
-                return cls(stored["mean"], stored["components"], stored["spread"], float(stored["noise"]))
+            return cls.read(path)
         space = cls.learned(crops)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, mean=space.mean, components=space.components, spread=space.spread, noise=space.noise)
@@ -140,11 +145,19 @@ def _enlarged(face: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(np.rint(large), 0, 255).astype(np.uint8)
 
 
+def unlearned() -> dict[str, Filler]:
+    """The baselines that have learned nothing, by name."""
+    told = f"OpenCV {cv2.__version__}, radius {INPAINT_RADIUS}"
+    return {
+        "telea": Filler(told, diffused(cv2.INPAINT_TELEA)),
+        "navier-stokes": Filler(told, diffused(cv2.INPAINT_NS)),
+    }
+
+
 def untrained(space: FaceSpace) -> dict[str, Filler]:
     """The baselines that need no training run, by name."""
     return {
         "mean-face": Filler("the mean of the training faces", space.average),
-        "telea": Filler(f"OpenCV {cv2.__version__}, radius {INPAINT_RADIUS}", diffused(cv2.INPAINT_TELEA)),
-        "navier-stokes": Filler(f"OpenCV {cv2.__version__}, radius {INPAINT_RADIUS}", diffused(cv2.INPAINT_NS)),
+        **unlearned(),
         "gappy-pca": Filler(f"{len(space.components)} components at {PCA_SIDE}x{PCA_SIDE}", space.nearest),
     }

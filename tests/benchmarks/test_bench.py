@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import av
 import pytest
 
-from benchmarks import child, clips, machine, peers, pipeline
-from benchmarks.clips import BenchmarkError, make_clip, verify
+from benchmarks import child, clips, machine, peers, pipeline, record
+from benchmarks.clips import make_clip, verify
+from benchmarks.record import BenchmarkError
 from pipeline.batch import Job
 from pipeline.config import build
 from tests.stand_ins import stand_in_networks
@@ -88,7 +89,9 @@ def test_the_plan_alternates_and_reports_medians(monkeypatch: pytest.MonkeyPatch
         order.append(mode)
         child.whole(Job(clip, target), build(SETTINGS), stand_in_networks())
         common = {"frames": 3, "peak_rss_mb": 300.0 + len(order), "start_seconds": 1.0, "memory_mb": []}
-        told = {"masked_faces": 3, "engine": "stand-in", "networks": {}, "stages": {}}
+        stages = {"decode": {"busy": 0.3}, "segment": {"busy": 0.6}, "encode": {"busy": 0.3}}
+        told = {"masked_faces": 3, "engine": "stand-in", "networks": {}, "stages": stages}
+        told |= {"network_seconds": {"segment": 0.3}}
         return {"fps": next(speeds[mode]), **common, **told}
 
     monkeypatch.setattr(pipeline, "run_child", pretended)
@@ -97,8 +100,14 @@ def test_the_plan_alternates_and_reports_medians(monkeypatch: pytest.MonkeyPatch
     assert order == ["ceiling", "pipeline"] * 3
     told = json.loads(json.dumps(measured))["sizes"][SIZE]
     assert (told["fps"], told["ceiling_fps"], told["added_ms"], told["peak_rss_mb"]) == (50.0, 100.0, 10.0, 306.0)
+    # Turn by turn: 40/100, 60/80 and 50/120, of which the middle one counts.
+    assert told["ratio"] == pytest.approx(50 / 120, abs=1e-4)
+    assert told["profile"]["slowest_stage"] == "segment"
+    assert told["profile"]["overhead_share"] == 0.25
     assert measured["settings"]
     assert "50.0 fps" in said[0]
+    record.check(measured)
+    assert record.series_of(measured)[f"pipeline/{SIZE}/fps"].values == (40.0, 60.0, 50.0)
 
 
 def test_a_child_measures_in_a_process_of_its_own(clip: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks import arithmetic, engines, faces
-from benchmarks.clips import BenchmarkError
+from benchmarks import arithmetic, engines, faces, turns
 from benchmarks.engines import LEAST_PSNR_DB, Plan, Variant, psnr_db
+from benchmarks.record import BenchmarkError
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.errors import BackendMissing
@@ -73,8 +73,8 @@ def test_outputs_that_are_not_the_references_count_for_nothing(moments: faces.Fa
 
 def test_each_network_is_a_row_beside_its_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arithmetic, "SIDE", 64)
-    monkeypatch.setattr(engines, "LEAST_RUNS", 2)
-    monkeypatch.setattr(engines, "WARM_UP_RUNS", 1)
+    monkeypatch.setattr(turns, "LEAST_RUNS", 2)
+    monkeypatch.setattr(turns, "WARM_UP_RUNS", 1)
     said: list[str] = []
     plan = Plan(batches=(1, 2), seconds=0, settings={"engine": "openvino", "precision": "f32", "threads": 1})
     measured = engines.measure(plan, say=said.append)
@@ -83,7 +83,7 @@ def test_each_network_is_a_row_beside_its_ceiling(monkeypatch: pytest.MonkeyPatc
         (name, batch) for name in ("retinaface", "generator", "segmenter") for batch in (1, 2)
     ]
     for row in rows:
-        assert row["runs"] == 2
+        assert row["runs"] == 2 * turns.ROUNDS
         assert row["median_ms"] <= row["p95_ms"] <= row["p99_ms"]
         assert row["median_ms_per_face"] == pytest.approx(row["median_ms"] / row["batch"], abs=1e-3)
         assert row["description"].endswith("cpu f32")

@@ -1,0 +1,187 @@
+"""`barefaced bench live`: how old pictures are when a virtual camera shows them, and how many there are.
+
+Frames a second file to file say nothing about this: there every frame waits for the slowest stage, and none is dropped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.clips import CYCLE_FRAMES, make_clip
+from benchmarks.noise import Noise
+from benchmarks.pipeline import asked_of
+from benchmarks.record import BenchmarkError, Better, Document, Series, document
+from benchmarks.spread import spread_of
+from pipeline.config import as_json, build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+WARM_UP_SECONDS = 5.0
+MINUTE = 60.0
+FEWEST = 30
+"""Frames that must have been shown for percentiles to mean anything."""
+
+METHOD = (
+    "A stand-in camera gives the demo's clip in real time, a number drawn into each picture; `barefaced live`'s own "
+    "code runs, in a process of its own; a stand-in virtual camera converts each picture as the real one does, and "
+    "reads the number. A picture's age is the time from when the camera gave it until it is converted, measured at "
+    f"those two ends. The first {WARM_UP_SECONDS:.0f} seconds are left out. Nothing is compared with file-to-file "
+    "figures. The ceiling is the camera's own rate. Dropped are pictures of the camera that were never shown; repeated "
+    "are ticks at which the picture was that of the tick before; out of order are pictures older than one that was "
+    "shown already."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    size: str = "640x480"
+    minutes: float = 5.0
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings other than the defaults, by key."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came out of a live run, the warm-up left out."""
+
+    ages_ms: tuple[float, ...]
+    """Of each picture when it was first shown, in the order in which they were."""
+    moments: tuple[float, ...]
+    """When that was, in seconds from the first."""
+    given: int
+    """Pictures that the camera gave."""
+    repeated: int
+    out_of_order: int
+
+    @property
+    def seconds(self) -> float:
+        """From the first picture to the last."""
+        return self.moments[-1]
+
+    @property
+    def fps(self) -> float:
+        """New pictures a second."""
+        return (len(self.moments) - 1) / self.seconds
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that were never shown."""
+        return self.given - len(self.ages_ms)
+
+    def between(self, begin: float, end: float) -> dict[str, float] | None:
+        """Percentiles of the ages of pictures first shown in these seconds; None without any."""
+        ages = [age for age, moment in zip(self.ages_ms, self.moments, strict=True) if begin <= moment < end]
+        if not ages:
+            return None
+        found = spread_of(ages)
+        return {"p50": round(found.median, 1), "p95": round(found.p95, 1), "p99": round(found.p99, 1)}
+
+
+def seen_in(given: Sequence[float], shown: Sequence[tuple[int, float]], *, warm_up_seconds: float) -> Seen:
+    """From when the camera gave each picture, and which the screen had when.
+
+    Raises `BenchmarkError` for a picture that the camera never gave, or that is older than it, and when too few came.
+    """
+    if not shown:
+        raise BenchmarkError("nothing was shown")
+    begin = shown[0][1] + warm_up_seconds
+    newest, repeated, out_of_order = -1, 0, 0
+    ages, moments, numbers = [], [], []
+    for number, moment in shown:
+        if number >= len(given) or moment < given[number]:
+            raise BenchmarkError(f"picture {number} was shown before the camera gave it: the number is misread")
+        if moment >= begin:
+            repeated += number == newest
+            out_of_order += number < newest
+            if number > newest:
+                ages.append(1000 * (moment - given[number]))
+                moments.append(moment)
+                numbers.append(number)
+        newest = max(newest, number)
+    if len(ages) < FEWEST:
+        raise BenchmarkError(f"{len(ages)} pictures were shown after the warm-up, too few to measure: take more time")
+    return Seen(
+        tuple(ages),
+        tuple(moment - moments[0] for moment in moments),
+        given=numbers[-1] - numbers[0] + 1,
+        repeated=repeated,
+        out_of_order=out_of_order,
+    )
+
+
+def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
+    """Measure and give the result as JSON holds it; `say` is told the figures when they are there.
+
+    Raises `BenchmarkError` when pictures are shown out of order or masks stay on, and what the run raises.
+    """
+    config = build(plan.settings)
+    with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
+        clip = make_clip(Path(name), plan.size, CYCLE_FRAMES)
+        told = asked_of(
+            "benchmarks.live_child",
+            {
+                "clip": str(clip),
+                "seconds": WARM_UP_SECONDS + MINUTE * plan.minutes,
+                "settings": dict(plan.settings),
+            },
+        )
+    seen = seen_in(told["given"], told["shown"], warm_up_seconds=WARM_UP_SECONDS)
+    _check(seen, told["report"])
+    memory = told["memory_mb"][round(len(told["memory_mb"]) * WARM_UP_SECONDS / (seen.seconds + WARM_UP_SECONDS)) :]
+    figures = {
+        "size": plan.size,
+        "camera_fps": config.live.fps,
+        "fps": round(seen.fps, 2),
+        "ratio": round(seen.fps / config.live.fps, 4),
+        "seconds": round(seen.seconds, 1),
+        "warm_up_seconds": WARM_UP_SECONDS,
+        "age_ms": seen.between(0, seen.seconds + 1),
+        "first_minute_age_ms": seen.between(0, MINUTE),
+        "last_minute_age_ms": seen.between(max(0.0, seen.seconds - MINUTE), seen.seconds + 1),
+        "shown": len(seen.ages_ms),
+        "dropped": seen.dropped,
+        "repeated": seen.repeated,
+        "out_of_order": seen.out_of_order,
+        "memory_mb": memory,
+        "memory_growth_mb": round(max(memory[-5:]) - max(memory[:5]), 1),
+        "moments": [round(moment, 3) for moment in seen.moments],
+        "stages": told["report"]["stages"],
+        "engine": told["report"]["engine"],
+        "masked_faces": told["report"]["masked_faces"],
+    }
+    say(
+        f"{plan.size} live: {seen.fps:.1f} of {config.live.fps} fps, age {figures['age_ms']} ms, {seen.dropped} "
+        f"dropped, {seen.repeated} repeated, memory {figures['memory_growth_mb']:+.0f} MB"
+    )
+    series = [
+        Series("live/age", "ms", Better.LESS, seen.ages_ms),
+        Series("live/fps", "fps", Better.MORE, _fps_by_second(seen)),
+        Series("live/memory", "MB", Better.LESS, memory),
+    ]
+    return document("live", method=METHOD, settings=as_json(config), noise=noise, series=series, figures=figures)
+
+
+def _fps_by_second(seen: Seen) -> list[float]:
+    """New pictures in each whole second."""
+    counts = [0.0] * int(seen.seconds)
+    for moment in seen.moments:
+        if moment < len(counts):
+            counts[int(moment)] += 1
+    return counts
+
+
+def _check(seen: Seen, report: Document) -> None:
+    """Raise `BenchmarkError` unless it did what it should."""
+    if seen.out_of_order:
+        raise BenchmarkError(f"{seen.out_of_order} pictures were shown after a newer one")
+    if report["error"] or report["failed"]:
+        raise BenchmarkError(f"the live run failed: {report['error'] or report['last_failure']}")
+    processed = report["shown"]
+    if report["masked_faces"] < 0.9 * processed:
+        raise BenchmarkError(f"a mask was taken off in {report['masked_faces']} of {processed} pictures only")

@@ -1,0 +1,35 @@
+"""The least that a program with PyAV does: decode, encode, copy the sound. `python -m benchmarks.passthrough`."""
+
+from __future__ import annotations
+
+import sys
+
+import av
+
+from pipeline.encoders import DEFAULT_PRESET, KINDS, Codec
+
+OPTIONS = {"preset": DEFAULT_PRESET, "crf": str(KINDS[Codec.H264].quality)}
+"""Of x264: those that barefaced takes unless it is told otherwise."""
+
+
+def passed_through(source: str, target: str) -> None:
+    """Every frame of the first video stream, and the packets of the first sound."""
+    with av.open(source) as film, av.open(target, "w") as copy:
+        pictures, sound = film.streams.video[0], film.streams.audio[0]
+        video = copy.add_stream("libx264", rate=pictures.average_rate, options=OPTIONS)
+        video.width, video.height, video.pix_fmt = pictures.width, pictures.height, "yuv420p"
+        audio = copy.add_stream_from_template(sound)
+        for packet in film.demux(pictures, sound):
+            if packet.stream.type == "audio":
+                if packet.dts is not None:
+                    packet.stream = audio
+                    copy.mux(packet)
+                continue
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
+                    copy.mux(video.encode(frame))
+        copy.mux(video.encode(None))
+
+
+if __name__ == "__main__":
+    passed_through(*sys.argv[1:])

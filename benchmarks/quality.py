@@ -1,0 +1,228 @@
+"""`barefaced bench quality`: how near drawn faces come to true ones, against the milliseconds that each face takes.
+
+Scores and times of one generator after the other, on the same pictures and in the same places of the product.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import paper, turns
+from benchmarks.clips import demo_masks
+from benchmarks.faces import moments
+from benchmarks.noise import Noise
+from benchmarks.record import Better, Document, Series, document
+from pipeline.config import as_json, build
+from pipeline.demo.clip import FRAME_RATE
+from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
+from pipeline.demo.portrait import masked_portrait, portrait
+from pipeline.errors import ConfigError
+from training.needs import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from engine.spec import Engine
+    from pipeline.config import EngineConfig
+    from training.evaluate import Marks
+    from training.photos import Masked, MaskedPhotos
+
+ROUNDS, WARM_UP_ROUNDS = 15, 2
+NEEDED = ("onnx", "skimage")
+"""What scores need beyond a plain run."""
+LEARNED = Path("face-space.npz")
+"""Where `barefaced evaluate generator --baselines` keeps the mean face and the face space it learned."""
+PAPER = Path("mcsam-paper")
+"""And the paper's network that it trained."""
+
+HOW_TO_LEARN = "barefaced evaluate generator --baselines CROPS leaves it"
+
+OURS, PAPERS_OWN, AT_OUR_COST = "ours", "the paper's, at its own size", "the paper's, at our cost"
+
+MEASURES = ("hole_psnr", "hole_ssim")
+"""Of `training.judge`: those inside the hole, since the rest of a picture is the same for all."""
+
+METHOD = (
+    "Every generator takes the same place in the product: the same faces, the true mask, the same blending; the result "
+    "is compared with the bare picture inside the hole at 256x256 (docs/evaluation.md says how). Its time is that of "
+    f"one face alone, generators in turns, {ROUNDS} rounds after {WARM_UP_ROUNDS} that don't count; OpenCV's methods "
+    "take their time in one thread. Without --pairs the pictures are moments of the demo: one portrait, one drawn "
+    "mask, moved, turned and zoomed. That is one face: it tells the order of the generators, not how good they are."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    pairs: Path | None = None
+    """Masked photos whose bare faces are known, as `barefaced evaluate generator --pairs` takes them."""
+    limit: int | None = None
+    """Only so many of them."""
+    moments: int = 12
+    """Of the demo, without pairs."""
+    baseline_runs: Path = Path("runs/baselines")
+    """What `barefaced evaluate generator --baselines` learned, as far as it is there."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings other than the defaults, by key."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Masked photos whose truth can be had anywhere: the demo's portrait, bare and in its drawn mask."""
+
+    count: int
+    width: int = 480
+    height: int = 480
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By number."""
+        return tuple(f"moment-{number}" for number in range(self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Masked:
+        """One moment of the cycle."""
+        from training.photos import Masked
+
+        index = number * FRAME_RATE * CYCLE_SECONDS // self.count
+        size = {"width": self.width, "height": self.height}
+        place = frame_from_portrait(Fraction(index, FRAME_RATE), **size)
+        (alpha,) = demo_masks(index, **size)
+        truth, image = (warped(picture, place, **size) for picture in (portrait(), masked_portrait()))
+        return Masked(self.names[number], "surgical", truth, alpha.astype(np.float32) / np.float32(255), image)
+
+
+def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
+    """Measure and give the result as JSON holds it; `say` is told each generator's figures when they are there.
+
+    Raises `ConfigError` when a package that scoring needs is not here, and `SourceError` for pairs that can't be read.
+    """
+    require("bench quality", *NEEDED)
+    from training import evaluate
+    from training.judge import Judge
+    from training.photos import FixedPairs
+    from training.product import product
+
+    config = build(plan.settings)
+    photos: MaskedPhotos = Moments(plan.moments)
+    if plan.pairs is not None:
+        photos = FixedPairs.of(plan.pairs, limit=plan.limit)
+    with Noise() as noise, ExitStack() as stack:
+        parts = stack.enter_context(product(None, engine=config.engine.engine, threads=config.engine.threads))
+        rivals = Rivals.here(plan.baseline_runs, config.engine, stack)
+        marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, labels={}, counted=iter)
+        engines = {OURS: parts.generator, **rivals.scored, **rivals.only_timed}
+        times = in_turns(engines)
+    rows, series = [], []
+    for name, engine in engines.items():
+        shown = evaluate.TRUE if name == OURS else name
+        scores = {} if name in rivals.only_timed else {key: _scores(marks, shown, key) for key in MEASURES}
+        rows.append(_row(name, engine.description, times[name], scores))
+        series.append(Series(f"quality/{name}/time", "ms a face", Better.LESS, times[name]))
+        if scores:
+            series.append(Series(f"quality/{name}/hole PSNR", "dB", Better.MORE, scores["hole_psnr"]))
+        say(_line(rows[-1]))
+    for row in rows:
+        row["on_front"] = on_front(row, rows)
+    return document(
+        "quality",
+        method=METHOD,
+        settings=as_json(config),
+        noise=noise,
+        series=series,
+        figures={
+            "pictures": "pairs" if plan.pairs else "moments of the demo: one portrait",
+            "photos": len(marks),
+            "generators": rows,
+            "left_out": rivals.left_out,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What our generator is compared with, as far as it is here."""
+
+    scored: Mapping[str, Engine]
+    only_timed: Mapping[str, Engine]
+    """Untrained: what they draw means nothing."""
+    left_out: Mapping[str, str]
+    """By name why it is not here, and how to get it."""
+
+    @classmethod
+    def here(cls, learned: Path, config: EngineConfig, stack: ExitStack) -> Rivals:
+        """The baselines that learn nothing, those that were learned into `learned`, and the paper's network."""
+        from training.baselines import FaceSpace, unlearned, untrained
+
+        scored: dict[str, Engine] = dict(unlearned())
+        only_timed: dict[str, Engine] = {}
+        left_out: dict[str, str] = {}
+        if (learned / LEARNED).exists():
+            scored |= untrained(FaceSpace.read(learned / LEARNED))
+        else:
+            left_out["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
+        try:
+            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(paper.untrained(), config)))
+            if (learned / PAPER).exists():
+                scored[AT_OUR_COST] = stack.enter_context(closing(turns.loaded(paper.trained(learned / PAPER), config)))
+            else:
+                left_out[AT_OUR_COST] = f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N"
+        except ConfigError as error:
+            left_out[PAPERS_OWN] = left_out[AT_OUR_COST] = str(error)
+        return cls(scored, only_timed, left_out)
+
+
+def in_turns(engines: Mapping[str, Engine]) -> dict[str, list[float]]:
+    """Milliseconds of one face alone, by engine: all of them once in each round."""
+    feeds = {"crop_and_mask": moments(1).feed("generator", 1)}
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(WARM_UP_ROUNDS + ROUNDS):
+        for name, engine in engines.items():
+            began = perf_counter()
+            engine.run(feeds)
+            times[name].append(1000 * (perf_counter() - began))
+    return {name: each[WARM_UP_ROUNDS:] for name, each in times.items()}
+
+
+def on_front(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nothing is both as fast and as near, and better in one of them (Pareto). False for what has no score."""
+    if row["hole_psnr"] is None:
+        return False
+    speed, worth = row["ms_per_face"], row["hole_psnr"]
+    return not any(
+        other["hole_psnr"] is not None
+        and other["ms_per_face"] <= speed
+        and other["hole_psnr"] >= worth
+        and (other["ms_per_face"], other["hole_psnr"]) != (speed, worth)
+        for other in rows
+    )
+
+
+def _scores(marks: Sequence[Marks], shown: str, measure: str) -> list[float]:
+    return [value for each in marks if (value := each.scores[shown][measure]) is not None]
+
+
+def _row(name: str, description: str, times: Sequence[float], scores: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    means = {key: round(float(np.mean(scores[key])), 4) if key in scores else None for key in MEASURES}
+    return {
+        "name": name,
+        "description": description,
+        "ms_per_face": round(float(np.median(times)), 3),
+        "p95_ms": round(float(np.percentile(times, 95)), 3),
+        **means,
+    }
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    worth = "untrained, no score" if row["hole_psnr"] is None else f"hole PSNR {row['hole_psnr']:.2f} dB"
+    return f"{row['name']:<28} {row['ms_per_face']:8.2f} ms a face, {worth}"

@@ -1,0 +1,167 @@
+"""What a measurement is written down as: one schema for every part. It is told in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import machine
+from benchmarks.spread import Spread, spread_of
+from pipeline.errors import BarefacedError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from benchmarks.noise import Noise
+
+SCHEMA = 1
+"""Raised when a reader of older files would misread newer ones."""
+
+PARTS = ("pipeline", "engines", "live", "quality", "scale", "peers")
+"""What is measured, in the order in which all of it is measured and shown."""
+
+ALL = "all"
+
+Document = dict[str, Any]
+"""A measurement as JSON holds it."""
+
+NEEDED = {"schema": int, "bench": str, "machine": dict}
+"""Keys of every document."""
+NEEDED_OF_PARTS = {"method": str, "noise": dict, "settings": dict, "series": list}
+"""Keys of a document of one part besides."""
+NEEDED_OF_SERIES = {"name": str, "unit": str, "better": str, "values": list}
+
+
+class BenchmarkError(BarefacedError):
+    """A measured run did not do its work, and its time means nothing; or a file is not what a bench wrote."""
+
+
+class Better(StrEnum):
+    """Which way a figure improves."""
+
+    MORE = "more"
+    LESS = "less"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Every sample of one figure, in the order in which they were taken."""
+
+    name: str
+    """Part, case and figure, such as `pipeline/640x480/fps`."""
+    unit: str
+    better: Better
+    values: Sequence[float]
+
+    @property
+    def spread(self) -> Spread:
+        """What the samples come to."""
+        return spread_of(self.values)
+
+    def as_json(self) -> Document:
+        """With what the samples come to."""
+        seen = self.spread
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "better": str(self.better),
+            "median": round(seen.median, 4),
+            "p95": round(seen.p95, 4),
+            "p99": round(seen.p99, 4),
+            "interval": [round(seen.interval.low, 4), round(seen.interval.high, 4)],
+            "values": [round(value, 4) for value in self.values],
+        }
+
+
+def document(
+    part: str,
+    *,
+    method: str,
+    settings: Mapping[str, object],
+    noise: Noise,
+    series: Sequence[Series],
+    figures: Mapping[str, object],
+) -> Document:
+    """A part's measurement: what every part tells, and its own `figures` beside it."""
+    return {
+        "schema": SCHEMA,
+        "bench": part,
+        "method": method,
+        "machine": machine.described(),
+        "noise": noise.as_json(),
+        "settings": dict(settings),
+        **figures,
+        "series": [each.as_json() for each in series],
+    }
+
+
+def joined(parts: Mapping[str, Document], left_out: Mapping[str, str]) -> Document:
+    """Several parts in one document; `left_out` says by part why it was not measured."""
+    return {
+        "schema": SCHEMA,
+        "bench": ALL,
+        "machine": machine.described(),
+        "left_out": dict(left_out),
+        "parts": dict(parts),
+    }
+
+
+def parts_of(whole: Document) -> dict[str, Document]:
+    """The parts of a document, by name: its own, or the one that it is."""
+    parts: dict[str, Document] = whole["parts"] if whole["bench"] == ALL else {whole["bench"]: whole}
+    return parts
+
+
+def series_of(whole: Document) -> dict[str, Series]:
+    """Every series of a document, by name."""
+    return {
+        each["name"]: Series(each["name"], each["unit"], Better(each["better"]), tuple(each["values"]))
+        for part in parts_of(whole).values()
+        for each in part["series"]
+    }
+
+
+def read(path: Path) -> Document:
+    """A document from a file. Raises `SourceError` when it can't be read, `BenchmarkError` when it is none of ours."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SourceError(f"{path} can't be read: {error.strerror or error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path} is not JSON: {error}") from error
+    try:
+        check(found)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{path}: {error}; `barefaced bench --json FILE` writes one") from error
+    whole: Document = found
+    return whole
+
+
+def check(found: object) -> None:
+    """Raise `BenchmarkError` unless it is a document of this schema."""
+    whole = _with_keys(found, NEEDED, "the document")
+    if whole["schema"] != SCHEMA:
+        raise BenchmarkError(f"schema {whole['schema']!r} is another one than {SCHEMA}: measure again")
+    if whole["bench"] == ALL:
+        for part in _with_keys(whole, {"parts": dict, "left_out": dict}, "the document")["parts"].values():
+            check(part)
+        return
+    if whole["bench"] not in PARTS:
+        raise BenchmarkError(f"there is no part {whole['bench']!r}")
+    part = _with_keys(whole, NEEDED_OF_PARTS, whole["bench"])
+    for each in part["series"]:
+        series = _with_keys(each, NEEDED_OF_SERIES, f"a series of {whole['bench']}")
+        if not series["values"] or series["better"] not in list(Better):
+            raise BenchmarkError(f"series {series['name']} has no samples, or does not say which way is better")
+
+
+def _with_keys(found: object, needed: Mapping[str, type], what: str) -> Document:
+    if not isinstance(found, dict):
+        raise BenchmarkError(f"{what} is no object")
+    for key, kind in needed.items():
+        if not isinstance(found.get(key), kind):
+            raise BenchmarkError(f"{what} has no {key!r}, or it is no {kind.__name__}")
+    return found

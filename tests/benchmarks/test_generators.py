@@ -1,0 +1,124 @@
+"""Generators of the literature are those that were published, by their cost, and any engine runs them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from benchmarks import generators, literature
+from benchmarks.arithmetic import multiply_adds
+from benchmarks.deepfill import deepfill
+from benchmarks.graph import Graph, Value
+from benchmarks.literature import lama, mi_gan
+from benchmarks.record import BenchmarkError
+from engine import select
+from engine.spec import Network, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.spec import Array
+
+FEED = {"crop_and_mask": (1, 4, 256, 256)}
+
+
+def run(network: Network, picture: Array) -> Array:
+    with closing(select.load(network, engine="onnxruntime", precision=Precision.F32)) as engine:
+        (seen,) = engine.run({"crop_and_mask": picture}).values()
+        return seen
+
+
+def small(graph: Graph) -> Array:
+    shape = (2, graph.channels, graph.side, graph.side)
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+# Weights in millions and multiply-adds in billions as they are known of the released code.
+@pytest.mark.parametrize(
+    ("made", "nodes", "weights", "gmacs", "apart"),
+    [
+        (mi_gan, 314, 5.94, 10.9, 0.02),  # the weights known include the fixed filters
+        (lama, 547, 27.05, 31.9, 0.025),  # the cost known leaves the transforms out
+        (lambda: deepfill(attention=False), 258, 4.05, 25.2, 0.001),
+    ],
+    ids=["mi-gan", "lama", "deepfill"],
+)
+def test_networks_are_the_published_ones_by_size_and_cost(
+    made: Callable[[], tuple[Graph, Value]], nodes: int, weights: float, gmacs: float, apart: float
+) -> None:
+    graph, leave = made()
+    assert (leave.channels, leave.height, leave.width) == (3, 256, 256)
+    assert graph.nodes == nodes
+    assert graph.weights / 1e6 == pytest.approx(weights, rel=0.015)
+    assert multiply_adds(graph.network(leave), FEED) / 1e9 == pytest.approx(gmacs, rel=apart)
+
+
+def test_attention_costs_what_two_products_of_patches_do() -> None:
+    graph, leave = deepfill()
+    places, channels = 32 * 32, 96
+    products = places * places * channels * (9 + 16)
+    without, plain = deepfill(attention=False)
+    added = multiply_adds(graph.network(leave), FEED) - multiply_adds(without.network(plain), FEED)
+    assert products < added < 1.2 * products
+    assert graph.weights == without.weights
+
+
+def test_another_network_than_the_published_one_is_told() -> None:
+    entry = generators.ENTRIES["LaMa"]
+    graph, leave = lama(blocks=8)
+    with pytest.raises(BenchmarkError, match=r"published are 31\.9: it is another one"):
+        generators.check_cost("LaMa", entry, graph.network(leave))
+
+
+def test_the_spectrum_is_numpys_and_leads_back() -> None:
+    graph = Graph("spectrum", channels=3, side=16)
+    spectrum = literature.fourier(graph, graph.entry)
+    picture = small(graph)
+    seen = run(graph.network(spectrum), picture)
+    expected = np.fft.rfft2(picture, norm="ortho")
+    np.testing.assert_allclose(seen[:, 0::2] + 1j * seen[:, 1::2], expected, atol=1e-5)
+    back = literature.fourier_back(graph, spectrum)
+    np.testing.assert_allclose(run(graph.network(back), picture), picture, atol=1e-5)
+
+
+def test_a_transposed_fixed_convolution_puts_patches_back_where_they_were_cut() -> None:
+    graph = Graph("patches", channels=2, side=8)
+    one_hot = np.tile(np.eye(4, dtype=np.float32).reshape(-1, 1, 2, 2), (2, 1, 1, 1))
+    cut = graph.fixed(graph.entry, one_hot, stride=2)
+    assert (cut.channels, cut.height) == (8, 4)
+    whole = graph.spread(cut, 2, one_hot, stride=2)
+    picture = small(graph)
+    np.testing.assert_allclose(run(graph.network(whole), picture), picture)
+
+
+def test_borders_strides_and_sizes_are_what_is_written() -> None:
+    graph = Graph("layers", channels=2, side=16)
+    for value, shape in (
+        (graph.conv(graph.entry, 5, 3, stride=2), (5, 8)),
+        (graph.conv(graph.entry, 4, 3, dilation=4, border="reflect"), (4, 16)),
+        (graph.wider(graph.entry, 3), (3, 32)),
+        (graph.doubled(graph.entry), (2, 32)),
+        (graph.joined(graph.entry, graph.channels_of(graph.entry, 1, 2)), (3, 16)),
+    ):
+        assert (value.channels, value.height) == shape
+        assert run(graph.network(value), small(graph)).shape == (2, shape[0], shape[1], shape[1])
+
+
+def test_a_mirrored_border_leaves_an_even_picture_even() -> None:
+    graph = Graph("border", channels=1, side=8)
+    mirrored = run(graph.network(graph.conv(graph.entry, 1, 3, border="reflect")), np.ones((1, 1, 8, 8), np.float32))
+    assert np.ptp(mirrored) < 1e-6
+
+
+def test_the_papers_network_is_the_published_one_by_cost() -> None:
+    pytest.importorskip("torch", reason="the paper's network is written with torch: make setup EXTRAS=training")
+    pytest.importorskip("onnxscript", reason="make setup EXTRAS=training")
+    from training.mcsam_paper import McsamPaper
+
+    network = McsamPaper()
+    assert sum(weights.numel() for weights in network.parameters()) / 1e6 == pytest.approx(44.7, rel=0.005)
+    entry = generators.ENTRIES["the paper's"]
+    generators.check_cost("the paper's", entry, entry.network())

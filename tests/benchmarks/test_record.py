@@ -1,0 +1,93 @@
+"""One schema for every part, and a reader that says what is wrong with a file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import record
+from benchmarks.noise import Noise, Ticks
+from benchmarks.record import BenchmarkError
+from commands.bench import PARTS
+from pipeline.errors import SourceError
+from tests.benchmarks import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EACH = [documents.pipeline, documents.engines, documents.live, documents.quality, documents.scale, documents.peers]
+
+
+@pytest.mark.parametrize("made", EACH, ids=lambda made: made.__name__)
+def test_every_part_is_of_the_schema_and_comes_back_from_a_file(
+    made: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "part.json"
+    path.write_text(json.dumps(made()))
+    whole = record.read(path)
+    assert whole["schema"] == record.SCHEMA
+    assert {"processor", "cores", "features", "memory_gib", "gpus", "versions", "commit", "taken"} <= set(
+        whole["machine"]
+    )
+    assert record.parts_of(whole) == {made.__name__: whole}
+    for series in whole["series"]:
+        assert series["interval"][0] <= series["median"] <= series["interval"][1]
+        assert series["median"] <= series["p95"] <= series["p99"]
+
+
+def test_all_parts_in_one_document() -> None:
+    whole = json.loads(json.dumps(documents.everything()))
+    record.check(whole)
+    assert tuple(record.parts_of(whole)) == record.PARTS == PARTS
+    assert "live/age" in record.series_of(whole)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda whole: whole.update(schema=7), "schema 7 is another one than 1: measure again"),
+        (lambda whole: whole.pop("machine"), "no 'machine'"),
+        (lambda whole: whole.update(bench="moon"), "no part 'moon'"),
+        (lambda whole: whole["series"][0].pop("unit"), "no 'unit'"),
+        (lambda whole: whole["series"][0].update(values=[]), "has no samples"),
+        (lambda whole: whole["series"][0].update(better="up"), "which way is better"),
+    ],
+)
+def test_what_is_none_of_ours_is_told(spoil: Callable[[dict[str, Any]], object], says: str, tmp_path: Path) -> None:
+    whole = documents.pipeline()
+    spoil(whole)
+    path = tmp_path / "spoilt.json"
+    path.write_text(json.dumps(whole))
+    with pytest.raises(BenchmarkError, match=says):
+        record.read(path)
+
+
+def test_a_file_that_is_not_there_or_no_json_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="can't be read"):
+        record.read(tmp_path / "none.json")
+    path = tmp_path / "text.json"
+    path.write_text("fast")
+    with pytest.raises(BenchmarkError, match="is not JSON"):
+        record.read(path)
+
+
+def test_stolen_time_is_read_from_the_system() -> None:
+    first = Ticks.read("cpu  100 5 20 800 10 1 4 60 9 9\ncpu0 1 2 3\n")
+    assert first == Ticks(total=1000, idle=800, stolen=60)
+    assert Ticks(1200, 900, 160).stolen_since(first) == 0.5
+
+
+def test_the_worst_second_does_not_come_from_a_part_of_one() -> None:
+    looks = [Ticks(0, 0, 0), Ticks(200, 0, 20), Ticks(400, 0, 30), Ticks(402, 0, 32)]
+    told = Noise(looks, load_before=None).as_json()
+    assert told == {"steal_share": pytest.approx(32 / 402, abs=1e-4), "worst_steal_share": 0.1, "load_before": None}
+
+
+def test_noise_is_watched_and_leaves_no_thread() -> None:
+    with Noise() as noise:
+        pass
+    told = noise.as_json()
+    assert told["steal_share"] is None or 0 <= told["steal_share"] <= 1

@@ -1,0 +1,153 @@
+"""What is expected of each curve is judged as it is said; points are measured on verified clips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from benchmarks import child, clips, crowd, expectations, scale
+from benchmarks.clips import demo_masks, verify
+from benchmarks.record import BenchmarkError
+from pipeline.batch import Job
+from pipeline.config import build
+from pipeline.demo.motion import frame_from_portrait
+from pipeline.demo.portrait import LANDMARKS
+from pipeline.frames import Detection
+from pipeline.geometry import Box, Landmarks
+from tests.benchmarks import documents
+from tests.stand_ins import stand_in_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.frames import Frame
+
+SETTINGS = {"preset": "ultrafast", "overwrite": True, "detect-every": 1}
+WIDTH, HEIGHT = clips.parsed(crowd.SIZE)
+
+
+def verdict(curve: str, curves: dict[str, list[dict[str, object]]]) -> dict[str, object]:
+    return next(each for each in scale.judged(curves) if each["curve"] == curve)
+
+
+def test_every_curve_has_an_expectation_and_is_judged() -> None:
+    assert [each["curve"] for each in scale.judged(documents.curves())] == [each.curve for each in expectations.ALL]
+
+
+def test_batching_pays_by_hand() -> None:
+    assert expectations.faces_figure({0: 10.0, 1: 20.0, 2: 25.0, 8: 66.0}) == pytest.approx(5.6)
+    assert expectations.faces_figure({0: 10.0, 1: 10.0, 8: 30.0}) == float("inf")
+    assert expectations.FACES.judged(5.6)["met"]
+    assert not expectations.FACES.judged(5.61)["met"]
+
+
+def test_exponents_by_hand() -> None:
+    assert expectations.exponent({100: 3.0, 400: 12.0, 1600: 48.0}) == pytest.approx(1.0)
+    assert expectations.exponent({100: 3.0, 400: 6.0}) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="no slope"):
+        expectations.exponent({100: 3.0})
+
+
+def test_memory_is_counted_by_the_thousand_frames() -> None:
+    assert expectations.growth_per_thousand({90: 400.0, 360: 401.0, 2090: 410.0}) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "spoil"),
+    [
+        ("faces", {"at": 8, "frame_ms": 900.0}),
+        ("resolution", {"at": "3840x2160", "frame_ms": 9000.0}),
+        ("length", {"at": 1440, "peak_rss_mb": 900.0}),
+        ("threads", {"at": 2, "frame_ms": 60.0}),
+        ("batch", {"at": 8, "ms_per_face": 60.0}),
+    ],
+)
+def test_a_curve_of_another_shape_is_not_met(curve: str, spoil: dict[str, object]) -> None:
+    curves = documents.curves()
+    before = verdict(curve, curves)
+    assert before["met"] or curve == "faces"
+    next(each for each in curves[curve] if each["at"] == spoil["at"]).update(spoil)
+    after = verdict(curve, curves)
+    assert not after["met"]
+    assert after["measured"] > before["measured"]  # type: ignore[operator]
+
+
+def test_curves_without_the_points_for_it_are_not_judged() -> None:
+    curves = documents.curves() | {"threads": [], "batch": []}
+    curves["faces"] = curves["faces"][:2]
+    assert [each["curve"] for each in scale.judged(curves)] == ["resolution", "length"]
+
+
+def found_in_crowd(faces: int, frame: Frame) -> tuple[Detection, ...]:
+    """The faces of a crowd, as its motion says."""
+    found = []
+    width, height = WIDTH // crowd.COLUMNS, HEIGHT // crowd.ROWS
+    for tile in crowd.TAKEN[:faces]:
+        place = frame_from_portrait(frame.time + crowd.ahead(tile), width=width, height=height)
+        points = place.apply(LANDMARKS) + np.array([tile % crowd.COLUMNS * width, tile // crowd.COLUMNS * height])
+        (left, top), (right, bottom) = points.min(axis=0) - 40, points.max(axis=0) + 40
+        found.append(Detection(Box(left, top, right, bottom), Landmarks(points.astype(np.float32)), 0.99))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("faces", [0, 3])
+def test_a_crowd_has_so_many_masks_and_they_are_looked_at(faces: int, tmp_path: Path) -> None:
+    path, target = crowd.make_crowd(tmp_path, faces, 2), tmp_path / "out.mp4"
+    networks = stand_in_networks(lambda frame: found_in_crowd(faces, frame))
+    told = child.whole(Job(path, target), build(SETTINGS), networks)
+    assert told["masked_faces"] == 2 * faces
+    seen = verify(path, target, crowd.SIZE, every=1, masks_of=crowd.masks_of(faces))
+    assert (seen.frames, seen.gone_share) == (2, 1.0)
+
+
+def test_one_mask_that_stays_is_told(tmp_path: Path) -> None:
+    path, target = crowd.make_crowd(tmp_path, 3, 2), tmp_path / "out.mp4"
+    networks = stand_in_networks(lambda frame: found_in_crowd(2, frame))
+    child.whole(Job(path, target), build(SETTINGS), networks)
+    with pytest.raises(BenchmarkError, match="the mask is gone from 67%"):
+        verify(path, target, crowd.SIZE, every=1, masks_of=crowd.masks_of(3))
+
+
+def test_a_detector_sees_as_many_as_there_are(tmp_path: Path) -> None:
+    from pipeline import assemble
+    from pipeline.decode import FileSource
+
+    with assemble.finder(build()) as detector:
+        for faces in (0, 8):
+            frame = next(iter(FileSource(crowd.make_crowd(tmp_path, faces, 1))))
+            assert len(detector(frame)) == faces
+
+
+def test_the_same_work_whatever_the_faces(tmp_path: Path) -> None:
+    sizes = []
+    for faces in (0, 8):
+        with av.open(str(crowd.make_crowd(tmp_path, faces, 3))) as container:
+            sizes.append(sum(packet.size for packet in container.demux(video=0)))
+    assert max(sizes) < 2 * min(sizes)
+
+
+def test_points_alternate_with_ceilings_and_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def pretended(
+        mode: str, clip: Path, _warm: Path, target: Path, _settings: Mapping[str, object]
+    ) -> dict[str, object]:
+        order.append(mode)
+        told = child.whole(Job(clip, target), build(SETTINGS), stand_in_networks())
+        fps = 100.0 if mode == "ceiling" else 40.0 + 10 * len(order)
+        return told | {"fps": fps, "peak_rss_mb": 300.0}
+
+    monkeypatch.setattr(scale, "run_child", pretended)
+    clip = clips.make_clip(tmp_path, "320x240", 3)
+    bench = scale.Bench(tmp_path, say=lambda _text: None)
+    case = scale.Case("length", 3, clip, clip, "320x240", demo_masks, 1, {}, 3)
+    told = bench.point(case)
+    assert order == ["ceiling", "pipeline"] * 3
+    assert told == {"at": 3, "frame_ms": 12.5, "ceiling_ms": 10.0, "added_ms": 2.5, "peak_rss_mb": 300.0}
+    times, ratios = bench.series
+    assert times.values == pytest.approx([1000 / 60, 12.5, 10.0])
+    assert ratios.values == pytest.approx([100 / 60, 1.25, 1.0])
