@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -63,10 +63,17 @@ class Inpaint:
     engine: Engine
 
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
-        """Stage: hand the crops of each frame to the generator. Raises `EngineError`."""
+        """Stage: hand the crops of each frame to the generator. Raises `EngineError`.
+
+        A face that is held is drawn all the same where the frame before did not have it, or not under this id.
+        """
+        before: set[int] = set()
         for cropped in stream:
-            new = [crop for crop in cropped.crops if not crop.held]
-            yield Drawing(cropped, self.engine.submit({"crop_and_mask": generator_input(new)}) if new else None)
+            crops = tuple(crop if crop.track.id in before else replace(crop, held=False) for crop in cropped.crops)
+            before = {crop.track.id for crop in crops}
+            new = [crop for crop in crops if not crop.held]
+            faces = self.engine.submit({"crop_and_mask": generator_input(new)}) if new else None
+            yield Drawing(replace(cropped, crops=crops), faces)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""

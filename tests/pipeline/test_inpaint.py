@@ -40,7 +40,7 @@ def test_network_that_repeats_its_input_draws_the_crop_exactly() -> None:
     crop = masked()
     (result,) = drawn(MadeEngine(echo), [cropped(crop)])
     assert np.array_equal(result.patches[0].image, crop.image)
-    assert result.patches[0].crop is crop
+    assert result.patches[0].crop.track is crop.track
 
 
 def test_faces_of_a_frame_are_one_batch_in_order() -> None:
@@ -68,9 +68,19 @@ def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
     assert np.array_equal(second.patches[1].image, moving.image // 2)
 
 
+def test_a_held_face_that_the_frame_before_did_not_have_is_drawn() -> None:
+    engine = MadeEngine(echo)
+    stream = [cropped(masked(number=1)), cropped(replace(masked(number=2), held=True))]
+    _, second = drawn(engine, stream)
+    assert len(engine.fed) == 2
+    assert not second.patches[0].crop.held
+
+
 def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:
+    inpaint = Inpaint(MadeEngine(echo))
+    _, second = inpaint.ask(iter([cropped(masked()), cropped(replace(masked(), held=True))]))
     with pytest.raises(EngineError, match="face 1 is held from"):
-        drawn(MadeEngine(echo), [cropped(replace(masked(), held=True))])
+        next(inpaint.answer(iter([second])))
 
 
 def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:
