@@ -1,4 +1,4 @@
-"""Our generator beside those of the literature: milliseconds of a face at 256x256 on the same engine, in turns."""
+"""Our generator beside those of the literature: milliseconds of a face at 256x256, each in turns with its ceiling."""
 
 from __future__ import annotations
 
