@@ -131,7 +131,7 @@ class Peer:
                 if isinstance(picture, av.VideoFrame):
                     self._camera.put(picture)
         except MediaStreamError:
-            self._lost("the browser's camera has ended")
+            self._lost("no more pictures come from the browser: the connection was lost, or the camera was taken away")
         finally:
             self._camera.end()
 

@@ -61,7 +61,7 @@ class Site:
     def __post_init__(self) -> None:
         self.turn = Turn()
         self.uploads = Uploads(self.folder, self.config, self.networks, self.turn)
-        self._sockets: set[web.Request] = set()
+        self._visits: set[asyncio.Task[object]] = set()
 
     def application(self, guard: Guard) -> web.Application:
         """All of it behind `guard`."""
@@ -107,11 +107,13 @@ class Site:
 
     async def live(self, request: web.Request) -> web.WebSocketResponse:
         """A camera, for as long as the WebSocket is open."""
-        self._sockets.add(request)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a handler runs in one
+        self._visits.add(task)
         try:
             return await receive(request, config=self.config, networks=self.networks, turn=self.turn)
         finally:
-            self._sockets.discard(request)
+            self._visits.discard(task)
 
     async def take(self, request: web.Request) -> web.Response:
         """A file: its bytes are the body, its name and what was chosen are in the query."""
@@ -166,9 +168,8 @@ class Site:
 
     async def _end(self, _application: web.Application) -> None:
         """End every camera and every file."""
-        for request in self._sockets:
-            if request.task is not None:
-                request.task.cancel()
+        for task in self._visits:
+            task.cancel()
         await self.uploads.end()
 
 

@@ -19,6 +19,7 @@ const stage = find("stage", HTMLElement);
 const empty = find("empty", HTMLElement);
 const working = find("working", HTMLElement);
 const bar = find("bar", HTMLElement);
+const speed = find("speed", HTMLElement);
 const stop = find("stop", HTMLButtonElement);
 const start = find("start", HTMLButtonElement);
 const chooser = find("file", HTMLInputElement);
@@ -51,6 +52,7 @@ function show(what) {
     player.release();
     download.hidden = true;
     notes.hidden = true;
+    speed.hidden = true;
   }
 }
 
@@ -119,6 +121,7 @@ function showCamera(stream, result) {
   compare.show(before, result);
   stop.textContent = "Stop the camera";
   show("picture");
+  speed.hidden = false;
   stop.focus();
   say("The camera is on.");
 }
