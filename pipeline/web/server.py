@@ -193,11 +193,14 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
     guard = Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         runner = web.AppRunner(
-            Site(config, networks, Path(folder)).application(guard), access_log=None, handler_cancellation=True
+            Site(config, networks, Path(folder)).application(guard),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=5,
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, serve.host, serve.port, shutdown_timeout=5)
+            site = web.TCPSite(runner, serve.host, serve.port)
             await _listen(site, serve.host, serve.port)
             guard.port = runner.addresses[0][1]
             yield guard
