@@ -110,7 +110,7 @@ class Peer:
             raise ConfigError(f"the browser's offer must send one camera and nothing else, not {kinds or 'nothing'}")
         self._connection.addTrack(self.track)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return _with_start_bitrate(self._connection.localDescription.sdp)
+        return with_start_bitrate(self._connection.localDescription.sdp)
 
     async def close(self) -> None:
         """End the connection and the camera."""
@@ -143,7 +143,7 @@ class Peer:
             )
 
 
-def _with_start_bitrate(sdp: str) -> str:
+def with_start_bitrate(sdp: str) -> str:
     """The answer with the bit rate at which the browser shall begin, for each codec that it may send in."""
     lines: list[str] = []
     for line in sdp.splitlines():

@@ -195,7 +195,6 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
         runner = web.AppRunner(
             Site(config, networks, Path(folder)).application(guard),
             access_log=None,
-            handler_cancellation=True,
             shutdown_timeout=5,
         )
         await runner.setup()
