@@ -1,9 +1,10 @@
 # One word a habit. Needs Python 3.11 or newer and make; all else is installed into .venv.
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
-#   make test     install the test, training, rtx and live extras, run the test suite
-#   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
+#   make test     install the test, training, rtx, live and serve extras, run the test suite
+#   make setup    install or refresh; EXTRAS=training,identity,rtx,live,serve adds more
 #   make check    formatting, lint, types
+#   make check-page   the same of the page's scripts and style, with npm
 #   make bench    frames per second on this machine; PEERS=1 adds the comparison with other programs
 #   make clean    remove .venv and whatever was made here
 #
@@ -20,7 +21,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test setup check bench clean
+.PHONY: demo test setup check check-page bench clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -37,12 +38,17 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Browsers run the page as it is: npm only brings what checks it.
+check-page:
+	npm ci --prefix tests/page --no-audit --no-fund
+	npm run check --prefix tests/page
+
 bench: $(RUN_STAMP)
 	$(BIN)/barefaced bench pipeline
 	$(if $(PEERS),$(BIN)/barefaced bench peers)
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/page/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -54,5 +60,5 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx,live]"
+	$(INSTALL) ".[test,training,rtx,live,serve]"
 	touch $@ $(RUN_STAMP)

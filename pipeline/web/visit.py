@@ -31,6 +31,10 @@ STATUS_SECONDS = 0.25
 OFFER_SECONDS = 15.0
 """How long a page may take for its first message."""
 
+HEARTBEAT_SECONDS = 30.0
+"""How often a page is asked whether it is still there. One that is closed says so at once; this finds one that hangs,
+and half of it is how long a busy machine may take to answer."""
+
 LONGEST_MESSAGE = 1 << 16
 """In bytes; an offer has a few thousand."""
 
@@ -103,7 +107,7 @@ class Visit:
 
 async def receive(request: web.Request, *, config: Config, networks: Networks, turn: Turn) -> web.WebSocketResponse:
     """Answer a request that opens a WebSocket for a camera, and stay with it to its end."""
-    socket = web.WebSocketResponse(heartbeat=10, max_msg_size=LONGEST_MESSAGE)
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE)
     await socket.prepare(request)
     with suppress(ConnectionError):  # the page is gone
         try:

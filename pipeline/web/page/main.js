@@ -6,6 +6,7 @@ import { Compare } from "./compare.js";
 import { find, make } from "./dom.js";
 import { FileRun } from "./file.js";
 import { Graph } from "./graph.js";
+import { InStep } from "./instep.js";
 import { Player } from "./player.js";
 
 /**
@@ -39,6 +40,8 @@ let camera = null;
 let run = null;
 /** @type {About | null} */
 let about = null;
+/** @type {InStep | null} */
+let inStep = null;
 /** The address of the original, while it is shown. @type {string | null} */
 let original = null;
 
@@ -75,6 +78,8 @@ function reset() {
     URL.revokeObjectURL(original);
     original = null;
   }
+  inStep?.end();
+  inStep = null;
   camera = null;
   run = null;
   choices.clearFaces();
@@ -118,7 +123,11 @@ function showCamera(stream, result) {
   before.id = "original";
   result.id = "result";
   start.disabled = false;
-  compare.show(before, result);
+  const canvas = make("canvas");
+  const layers = make("div");
+  layers.append(before, canvas);
+  compare.show(layers, result);
+  inStep = new InStep(before, result, canvas);
   stop.textContent = "Stop the camera";
   show("picture");
   speed.hidden = false;
@@ -138,6 +147,9 @@ function showStatus(news, result) {
     find("age", HTMLElement).textContent = String(news.age_ms.p50);
     find("p95", HTMLElement).textContent = `${news.age_ms.p95} ms`;
     age.add(news.age_ms.p50);
+  }
+  if (inStep !== null && inStep.late !== null) {
+    find("late", HTMLElement).textContent = `about ${10 * Math.round(inStep.late / 10)} ms`;
   }
   choices.showFaces(news.faces, result);
   const drawn = news.faces.filter((face) => face.state === "drawn").length;
