@@ -1,5 +1,6 @@
-/** How many pictures of the original are kept: a second at the usual rate. A result that is later finds no match. */
+/** How many pictures of the original are kept, and for how long, in milliseconds. A result that is later has no match. */
 const KEPT = 30;
+const KEPT_MS = 2000;
 
 /** The size at which pictures are compared. */
 const WIDTH = 32;
@@ -96,9 +97,10 @@ export class InStep {
    */
   #find(at) {
     const small = this.#shrunk(this.result);
-    const differences = this.#kept.map((each) => difference(each.small, small));
+    const known = this.#kept.filter((each) => at - each.at < KEPT_MS);
+    const differences = known.map((each) => difference(each.small, small));
     const best = Math.min(...differences);
-    const match = this.#kept[differences.indexOf(best)];
+    const match = known[differences.indexOf(best)];
     if (match === undefined || Math.max(...differences) - best < CLEARLY) {
       return;
     }

@@ -20,6 +20,8 @@ const stage = find("stage", HTMLElement);
 const empty = find("empty", HTMLElement);
 const working = find("working", HTMLElement);
 const bar = find("bar", HTMLElement);
+const facesSection = find("faces-section", HTMLElement);
+const drawingSection = find("drawing-section", HTMLElement);
 const speed = find("speed", HTMLElement);
 const stop = find("stop", HTMLButtonElement);
 const start = find("start", HTMLButtonElement);
@@ -50,6 +52,8 @@ function show(what) {
   empty.hidden = what !== "empty";
   working.hidden = what !== "working";
   bar.hidden = what !== "picture";
+  facesSection.hidden = run !== null;
+  drawingSection.hidden = run !== null;
   if (what !== "picture") {
     compare.hide();
     player.release();
@@ -166,12 +170,10 @@ function startFile(file) {
   if (!alertBox.hidden) {
     return;
   }
-  show("working");
   find("working-text", HTMLElement).textContent = "Receiving the file";
   find("progress-text", HTMLElement).textContent = file.name;
   progressBar.removeAttribute("value");
   say(`Receiving ${file.name}`);
-  find("cancel", HTMLButtonElement).focus();
   run = new FileRun(file, {
     progress: showProgress,
     done: (progress, address) => showResult(file, progress, address),
@@ -181,6 +183,8 @@ function startFile(file) {
       reset();
     },
   });
+  show("working");
+  find("cancel", HTMLButtonElement).focus();
   void run.start(choices.value);
 }
 

@@ -69,6 +69,13 @@ return canvas.toDataURL("image/png").split(",")[1];
 """
 
 
+LONGEST_MS = 5000
+"""A result that is later than that may be of the film's next round."""
+
+ENOUGH, PATIENCE_SECONDS = 20, 90.0
+"""Frames whose time was taken, and how long they are waited for on a machine that does something else."""
+
+
 def grab(window: Browser, which: str, path: Path) -> NDArray[np.uint8]:
     """(height, width, 3) RGB of what a video of the page shows, written to `path` as well."""
     path.write_bytes(base64.b64decode(window.run(GRAB, which)))
@@ -91,7 +98,7 @@ def latencies_ms(seen: dict[str, list[list[float]]]) -> list[float]:
     found = []
     for (before, _), (number, moment) in pairwise([[-1, 0.0], *seen["result"]]):
         earlier = [each for each in first.get(int(number), []) if each <= moment]
-        if number >= 0 and number != before and earlier and moment - earlier[-1] < 1000 * FRAMES / 60:
+        if number >= 0 and number != before and earlier and moment - earlier[-1] < LONGEST_MS:
             found.append(moment - earlier[-1])
     return found
 
@@ -125,6 +132,7 @@ def look_at_camera(window: Browser, out: Path, seconds: float) -> dict[str, Any]
     window.wait_for(lambda: window.run(drawn) == "mask drawn over", 60)
     window.run(WATCH, BLOCK_PX, BITS)
     window.run("return new Promise((done) => setTimeout(done, 1000 * arguments[0]))", seconds)
+    window.wait_for(lambda: len(latencies_ms(window.run("return window.seen"))) >= ENOUGH, PATIENCE_SECONDS)
     seen = window.run("return window.seen")
     found: dict[str, Any] = {
         "latencies_ms": latencies_ms(seen),
@@ -161,7 +169,8 @@ def look_at_file(window: Browser, out: Path, clip: Path) -> dict[str, Any]:
     window.press("#file", str(clip))
     window.wait_for(lambda: window.shown("#working"))
     window.wait_for(lambda: window.shown("#download"), 180)
-    window.wait_for(lambda: window.run("return document.getElementById('result').readyState >= 3"))
+    for which in ("original", "result"):  # black until its first picture is decoded
+        window.wait_for(lambda which=which: grab(window, which, out / f"file-{which}.png").max() > 50)
     found: dict[str, Any] = {
         "blue_original": blue_share(grab(window, "original", out / "file-original.png")),
         "blue_result": blue_share(grab(window, "result", out / "file-result.png")),
