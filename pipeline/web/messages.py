@@ -42,6 +42,8 @@ def offer_of(message: Message) -> str:
 
 def choice_of(message: Message) -> Choice:
     """What was chosen on the page. Raises `ConfigError` when a value is missing or out of range."""
+    if message.get("type") != "choice":
+        raise ConfigError("after the offer a message must be a choice")
     faces, others = message.get("faces"), message.get("others")
     if not isinstance(others, bool) or not isinstance(faces, dict) or len(faces) > MOST_FACES:
         raise ConfigError(f"faces must be an object of at most {MOST_FACES} entries, and others true or false")

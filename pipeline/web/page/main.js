@@ -99,6 +99,9 @@ function startCamera() {
   start.disabled = true;
   fps.clear();
   age.clear();
+  for (const id of ["fps", "age", "late", "p95", "dropped"]) {
+    find(id, HTMLElement).textContent = "–";
+  }
   const result = video();
   camera = new Camera({
     picture: (stream) => showCamera(stream, result),

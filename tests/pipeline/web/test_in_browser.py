@@ -72,8 +72,8 @@ def test_the_picture_keeps_its_size_and_its_order(seen: dict[str, Any]) -> None:
 def test_the_time_from_camera_to_screen_is_measured(seen: dict[str, Any]) -> None:
     """How long it is depends on the machine; that it is more than the pipeline's part shows what is measured."""
     latencies = seen["camera"]["latencies_ms"]
-    assert len(latencies) > 5
-    assert min(latencies) > 0
+    assert len(latencies) >= 10
+    assert sorted(latencies)[len(latencies) // 2] > 0
 
 
 def test_a_file_is_processed_played_and_fetched(seen: dict[str, Any]) -> None:

@@ -280,6 +280,7 @@ def test_an_offer_of_anything_but_one_camera_is_refused(kinds: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
+        ({"type": "offer"}, "after the offer a message must be a choice"),
         ({"smoothing": 2}, "smoothing is 2; it must be a number from 0 to 1"),
         ({"smoothing": True}, "smoothing is True; it must be a number from 0 to 1"),
         ({"feather": "5"}, "feather is '5'; it must be a number from 0 to 24"),
