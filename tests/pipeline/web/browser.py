@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """What the protocol calls a reference to an element."""
 
-START_SECONDS = 60.0
+LONGEST_SECONDS = 120.0
+"""For the driver to answer, on a machine that does something else as well."""
 
 
 @dataclass
@@ -93,12 +94,17 @@ def browser(driver: str, program: str, profile: Path, *, camera: Path, size: tup
         f"--window-size={size[0]},{size[1]}",
     ]
     options = {"binary": program, "args": arguments}
-    wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+    wanted = {
+        "browserName": "chrome",
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": {"browser": "ALL"},
+        "timeouts": {"script": 1000 * int(LONGEST_SECONDS)},
+    }
     process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
         port = next(int(line.split()[-1].rstrip(".")) for line in process.stdout if "successfully on port" in line)
-        found = Browser(HTTPConnection("127.0.0.1", port, timeout=START_SECONDS))
+        found = Browser(HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS))
         answer = found.ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         found.session = f"/session/{answer['sessionId']}"
         try:

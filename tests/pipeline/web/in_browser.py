@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -144,7 +145,7 @@ def look_at_camera(window: Browser, out: Path, seconds: float) -> dict[str, Any]
     drawn = "return document.querySelector('#faces small')?.textContent"
     window.wait_for(lambda: window.run(drawn) == "mask drawn over", 60)
     window.run(WATCH, BLOCK_PX, BITS)
-    window.run("return new Promise((done) => setTimeout(done, 1000 * arguments[0]))", seconds)
+    time.sleep(seconds)
     window.wait_for(lambda: len(latencies_ms(window.run("return window.seen"))) >= ENOUGH, PATIENCE_SECONDS)
     seen = window.run("return window.seen")
     found: dict[str, Any] = {
