@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -131,8 +131,8 @@ class Uploads:
         limits = self.config.serve
         if length is not None and length > limits.upload_megabytes * 10**6:
             raise _too_large(limits.upload_megabytes)
-        with ExitStack() as stack:
-            stack.enter_context(self.turn.taken("a file"))
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.turn.taken("a file"))
             upload = self._new(suffix)
             try:
                 async with asyncio.timeout(limits.upload_minutes * 60):
@@ -153,6 +153,8 @@ class Uploads:
         self._known.pop(upload.id, None)
         if upload.outcome is not None or not self._at_work:
             shutil.rmtree(upload.folder)
+        else:
+            self.turn.end()
 
     async def end(self) -> None:
         """Cancel what goes on, and wait for it."""
@@ -169,8 +171,8 @@ class Uploads:
         self._known[upload.id] = upload
         return upload
 
-    async def _process(self, upload: Upload, choice: Choice, turn: ExitStack) -> None:
-        with turn:
+    async def _process(self, upload: Upload, choice: Choice, turn: AsyncExitStack) -> None:
+        async with turn:
             upload.outcome = await asyncio.to_thread(self._processed, upload, choice)
         if upload.unwanted:
             shutil.rmtree(upload.folder)

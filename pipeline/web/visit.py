@@ -46,6 +46,7 @@ class Visit:
     socket: web.WebSocketResponse
     config: Config
     networks: Networks
+    turn: Turn
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -74,6 +75,7 @@ class Visit:
         finally:
             for helper in helpers:
                 helper.cancel()
+            self.turn.end()
             self._run.stop()
             await self._peer.close()
             await asyncio.gather(*helpers, *([work] if work else []), return_exceptions=True)
@@ -112,8 +114,8 @@ async def receive(request: web.Request, *, config: Config, networks: Networks, t
     with suppress(ConnectionError):  # the page is gone
         try:
             offer = offer_of(parsed(await _first_text(socket)))
-            with turn.taken("a camera"):
-                await Visit(socket, config, networks).hold(offer)
+            async with turn.taken("a camera"):
+                await Visit(socket, config, networks, turn).hold(offer)
         except BarefacedError as error:
             await socket.send_str(json.dumps({"type": "error", "message": str(error)}))
         await socket.close()
