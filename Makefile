@@ -1,9 +1,10 @@
 # One word a habit. Needs Python 3.11 or newer and make; all else is installed into .venv.
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
-#   make test     install the test, training, rtx and live extras, run the test suite
-#   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
+#   make test     install the test, training, rtx, live and serve extras, run the test suite
+#   make setup    install or refresh; EXTRAS=training,identity,rtx,live,serve adds more
 #   make check    formatting, lint, types
+#   make check-page   the same of the page's scripts and style, with npm
 #   make bench    all that can be measured here, as bench.html and bench.json: about a quarter of an hour
 #   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
 #   make clean    remove .venv and whatever was made here
@@ -21,7 +22,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test setup check bench bench-smoke clean
+.PHONY: demo test setup check check-page bench bench-smoke clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -38,6 +39,11 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Browsers run the page as it is: npm only brings what checks it.
+check-page:
+	npm ci --prefix tests/page --no-audit --no-fund
+	npm run check --prefix tests/page
+
 bench: $(RUN_STAMP)
 	$(BIN)/barefaced bench
 
@@ -46,6 +52,7 @@ bench-smoke: $(RUN_STAMP)
 
 clean:
 	rm -rf $(VENV) demo bench.html bench.json build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf tests/page/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -57,5 +64,5 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx,live]"
+	$(INSTALL) ".[test,training,rtx,live,serve]"
 	touch $@ $(RUN_STAMP)

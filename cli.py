@@ -13,6 +13,7 @@ from commands.machine import add_build, add_demo, add_doctor, add_engines
 from commands.mask import add_mask
 from commands.parsing import INTERRUPTED, Parser, Version, complain
 from commands.run import add_run
+from commands.serve import add_serve
 from pipeline import manual
 from pipeline.errors import BarefacedError
 
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add_run(commands)
     add_live(commands)
     add_cameras(commands)
+    add_serve(commands)
     add_demo(commands)
     add_doctor(commands)
     add_engines(commands)

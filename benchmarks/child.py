@@ -17,6 +17,7 @@ from benchmarks.metered import Meters
 from pipeline import assemble
 from pipeline.batch import Job
 from pipeline.config import Config, build
+from pipeline.memory import peak_mb, resident_mb
 from pipeline.process import process
 from pipeline.runner import Pipeline
 
@@ -74,32 +75,6 @@ def whole(job: Job, config: Config, networks: assemble.Networks) -> Document:
         "network_seconds": meters.by_stage,
         "memory_mb": memory.samples,
     }
-
-
-def resident_mb() -> float:
-    """Memory in use, in MiB (10^6 bytes would read higher); on other systems than Linux the peak instead."""
-    status = _status()
-    return status["VmRSS"] / 1024 if status else peak_mb()
-
-
-def peak_mb() -> float:
-    """The most memory that this process has had, in MiB."""
-    status = _status()
-    if status:
-        # Not ru_maxrss: on Linux it keeps the parent's peak over exec.
-        return status["VmHWM"] / 1024
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 2**20 if sys.platform == "darwin" else used / 1024
-
-
-def _status() -> dict[str, int]:
-    path = Path("/proc/self/status")
-    if not path.exists():
-        return {}
-    lines = (line.partition(":") for line in path.read_text(encoding="ascii", errors="replace").splitlines())
-    return {key: int(value.split()[0]) for key, _, value in lines if key in ("VmRSS", "VmHWM")}
 
 
 def main() -> None:

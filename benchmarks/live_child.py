@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from benchmarks.child import resident_mb
 from pipeline import assemble
 from pipeline.config import build
 from pipeline.live import prepared
+from pipeline.memory import resident_mb
 from pipeline.virtualcam import as_i420
 
 if TYPE_CHECKING:

@@ -63,6 +63,11 @@ class Ages:
         """How many there were."""
         return int(self._counts.sum())
 
+    @property
+    def minutes(self) -> int:
+        """Minutes that have begun, those without frames left out."""
+        return len(self._minutes) + bool(self._recent)
+
     def overall(self) -> Percentiles | None:
         """Over all frames so far; None without any."""
         return next(iter(_percentiles(self._counts)), None)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from engine.spec import Engine, Network
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
+    from pipeline.controls import Controls
     from pipeline.detectors import Detector, DetectorFile
     from pipeline.frames import Cropped, Detected, Frame, Inpainted
     from pipeline.inpaint import Drawing
@@ -239,30 +240,32 @@ def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
     return source, sink
 
 
-def video(job: Job, config: Config, parts: Networks) -> Film:
+def video(job: Job, config: Config, parts: Networks, controls: Controls | None = None) -> Film:
     """The pipeline from one video file to another. Nothing is opened yet."""
     source, sink = ends(job, config)
     tally = Tally()
-    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=_follow(config))
+    bare = faces(
+        Pipeline.from_source("decode", source), config, parts, tally, follow=_follow(config), controls=controls
+    )
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
-def still(job: Job, config: Config, parts: Networks) -> Photo:
+def still(job: Job, config: Config, parts: Networks, controls: Controls | None = None) -> Photo:
     """The pipeline from one picture file to another. Nothing is opened yet."""
     source = StillSource(job.source)
     sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
     tally = Tally()
-    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=each_its_own)
+    bare = faces(Pipeline.from_source("decode", source), config, parts, tally, follow=each_its_own, controls=controls)
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
     return Photo(sink, tally, bare.then("encode", sink), idle)
 
 
-def live(source: Iterable[Frame], config: Config, parts: Networks) -> Stream:
+def live(source: Iterable[Frame], config: Config, parts: Networks, controls: Controls | None = None) -> Stream:
     """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
     ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
     entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
-    bare = faces(entered, config, parts, tally, follow=TrackFaces(), ledger=ledger)
+    bare = faces(entered, config, parts, tally, follow=TrackFaces(), ledger=ledger, controls=controls)
     return Stream(ledger, tally, bare.then("settle", ledger.settle))
 
 
@@ -310,11 +313,12 @@ def faces(
     *,
     follow: Stage[Detected, Tracked],
     ledger: Ledger | None = None,
+    controls: Controls | None = None,
 ) -> Pipeline[Frame]:
     """`frames` with their masks taken off: the same frames, at the same times, in the same order.
 
     A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
-    well. Without one a failure ends the run.
+    well. Without one a failure ends the run. With `controls` somebody may change how faces are drawn meanwhile.
     """
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
@@ -332,14 +336,18 @@ def faces(
         find = Forgiving(find, ledger, frame_of=lambda looking: looking.frame, instead=without_crops)
         start = Forgiving(start, ledger, frame_of=lambda cropped: cropped.frame, instead=without_faces)
         draw = Forgiving(draw, ledger, frame_of=lambda drawing: drawing.frame, instead=without_patches)
+    smooth: Stage[Inpainted, Inpainted] = Smooth()
+    blend: Stage[Inpainted, Frame] = Blend()
+    if controls is not None:
+        find, smooth, blend = _joined(find, controls.choose), controls.smooth(), controls.blend()
     blended = (
         frames.then("detect", detect)
         .then("track", follow)
         .then("align", cut)
         .then("segment", _joined(find, start))
         .then("inpaint", _joined(draw, tally))
-        .then("smooth", Smooth())
-        .then("blend", Blend())
+        .then("smooth", smooth)
+        .then("blend", blend)
     )
     return blended.then("mark", Mark()) if config.output.mark else blended
 

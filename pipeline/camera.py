@@ -58,6 +58,8 @@ class CameraStats:
     """Whether it is open now."""
     resting: bool = False
     """Whether it is closed because nobody watches."""
+    spent: int = 0
+    """Pictures that were rehearsed with and not shown."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,16 @@ class CameraSource:
     """Whether pictures should never end, as a camera's; the end of a file is an end."""
     wanted: Callable[[], bool] = lambda: True
     """Whether anybody watches: asked at every picture; the camera is closed while nobody does."""
+    rehearse: Callable[[Frame], None] | None = None
+    """Called with the first frame, which is then dropped: it would be old before anybody has seen it."""
     stats: CameraStats = field(default_factory=CameraStats)
     _newest: Newest[tuple[av.VideoFrame, float] | SourceError] = field(default_factory=Newest, repr=False)
     _ending: SimpleQueue[None] = field(default_factory=SimpleQueue, repr=False)
 
     @property
     def dropped(self) -> int:
-        """Pictures that nobody asked for in time."""
-        return self._newest.dropped
+        """Pictures that nobody asked for in time, and the one that was rehearsed with."""
+        return self._newest.dropped + self.stats.spent
 
     def stop(self) -> None:
         """End it, from any thread or a signal handler; also while the camera is away."""
@@ -104,7 +108,12 @@ class CameraSource:
                 shown = in_format(shown, working_format(shown.format.name))
                 # Not the device's clock, which starts anew when it is opened again.
                 seconds = Fraction(round((arrived - began) * 1_000_000), 1_000_000)
-                yield Frame(index, seconds, arrived, shown)
+                frame = Frame(index, seconds, arrived, shown)
+                if self.rehearse is not None and not self.stats.spent:
+                    self.stats.spent = 1
+                    self.rehearse(frame)
+                    continue
+                yield frame
                 index += 1
         finally:
             self.stop()

@@ -165,6 +165,26 @@ class LiveConfig:
 
 
 @dataclass(frozen=True)
+class ServeConfig:
+    """The page of `barefaced serve`."""
+
+    host: str = setting(
+        "127.0.0.1",
+        Text(r"[A-Za-z0-9.:-]+", "an address or a name", metavar="ADDRESS"),
+        "the address where the page is; another than 127.0.0.1 lets other machines in",
+    )
+    port: int = setting(8437, Whole(0, 65535), "its port; 0: a free one")
+    token: bool = setting(
+        default=True, rule=Switch(), meaning="let nobody in without the link, which is good for one browser"
+    )
+    open: bool = setting(default=False, rule=Switch(), meaning="open the page in the browser")
+    upload_megabytes: int = setting(512, Whole(1, 1_000_000), "largest file that may be dropped on the page, in MB")
+    upload_minutes: int = setting(
+        30, Whole(1, 1440), "how long receiving a file may take, and then processing it, in minutes"
+    )
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """What is said about a run."""
 
@@ -181,6 +201,7 @@ class Config:
     faces: FacesConfig = FacesConfig()
     engine: EngineConfig = EngineConfig()
     live: LiveConfig = LiveConfig()
+    serve: ServeConfig = ServeConfig()
     report: ReportConfig = ReportConfig()
 
     def __post_init__(self) -> None:

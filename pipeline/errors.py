@@ -8,7 +8,11 @@ BarefacedError
 ├─ EngineError (RuntimeError)     the network can't be compiled, loaded or run
 │  ├─ BackendMissing              not installed or no device; carries every backend's reason
 │  └─ ShapeError (ValueError)     expected and actual
-└─ CheckpointError (RuntimeError) the file is not what this code wrote
+├─ CheckpointError (RuntimeError) the file is not what this code wrote
+└─ Refused                        the page of `barefaced serve` does not do what it was asked for
+   ├─ Busy                        something else is being processed
+   ├─ TooLarge                    a file has more bytes than are taken
+   └─ TooSlow                     a file took longer than is waited for
 
 A message names the cause and the cure. Foreign errors are translated at the boundary that knows what they mean.
 """
@@ -74,3 +78,19 @@ class ShapeError(EngineError, ValueError):
 
 class CheckpointError(BarefacedError, RuntimeError):
     """A checkpoint or a network file is not what this code wrote."""
+
+
+class Refused(BarefacedError):
+    """The page of `barefaced serve` does not do what it was asked for."""
+
+
+class Busy(Refused):
+    """Something else is being processed."""
+
+
+class TooLarge(Refused):
+    """A file has more bytes than are taken."""
+
+
+class TooSlow(Refused):
+    """A file took longer than is waited for."""

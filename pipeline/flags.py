@@ -22,6 +22,7 @@ TITLES: Mapping[str, str] = {
     "faces": "how faces are found",
     "engine": "what runs the networks",
     "live": "what is seen and shown",
+    "serve": "where the page is, and what it takes",
     "report": "what is said about the run",
 }
 """The group of settings to its heading in the help."""
@@ -29,7 +30,7 @@ TITLES: Mapping[str, str] = {
 
 def taken_by_run(setting: Setting) -> bool:
     """Whether `barefaced run` takes it."""
-    return setting.group != "live"
+    return setting.group not in ("live", "serve")
 
 
 def of_groups(*groups: str) -> Callable[[Setting], bool]:
@@ -39,7 +40,12 @@ def of_groups(*groups: str) -> Callable[[Setting], bool]:
 
 def taken_by_live(setting: Setting) -> bool:
     """Whether `barefaced live` takes it."""
-    return setting.group not in ("input", "output") or setting.key == "mark"
+    return setting.group not in ("input", "output", "serve") or setting.key == "mark"
+
+
+def taken_by_serve(setting: Setting) -> bool:
+    """Whether `barefaced serve` takes it."""
+    return setting.group in ("faces", "engine", "serve") or setting.key in ("mark", "on-error", "in-flight")
 
 
 def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool]) -> None:

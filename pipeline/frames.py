@@ -129,6 +129,8 @@ class Left(StrEnum):
     TURNED_AWAY = "turned away"
     UNCERTAIN = "uncertain"
     """The networks do not agree that this is a masked face."""
+    SWITCHED_OFF = "switched off"
+    """Somebody who watches chose so."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline import assemble, devices
 from pipeline.camera import CameraSource
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, EngineError
 from pipeline.live_report import LiveReport
 from pipeline.pace import Outbox, ticks
 from pipeline.playback import Playback
+from pipeline.rehearse import rehearse
 from pipeline.view import View
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.assemble import Networks
     from pipeline.camera import Openable
     from pipeline.config import Config, LiveConfig
+    from pipeline.controls import Controls
+    from pipeline.frames import Frame
     from pipeline.keys import Key
     from pipeline.ledger import Shown
     from pipeline.runner import Run
@@ -89,10 +92,12 @@ class LiveRun:
     """What happened, in sentences; the last is the newest."""
     view: View = field(default_factory=View)
     began: float = field(default_factory=time.perf_counter)
+    controls: Controls | None = None
+    """What may be changed meanwhile."""
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(delay_seconds=self.config.live.delay / 1000)
-        self.stream = assemble.live(self.source, self.config, self.networks)
+        self.stream = assemble.live(self.source, self.config, self.networks, self.controls)
         self.run: Run[Shown] = self.stream.pipeline.run(
             capacity=CAPACITY, in_flight=self.config.live.in_flight, on_end=self.source.stop
         )
@@ -119,6 +124,18 @@ class LiveRun:
                 deliverer.join()
         if self.error is not None:
             raise self.error
+
+    def show_as_they_come(self, show: Callable[[Shown], None]) -> None:
+        """Show each frame as soon as it is finished, until the source ends or `stop` is called: for whoever keeps a
+        steady pace of their own, as browsers do.
+
+        Raises what the source, a stage or `show` raised; threads are gone however it ends.
+        """
+        with self.run as run:
+            for finished in run:
+                self.outbox.put(finished)
+                show(finished)
+                self.outbox.due(time.perf_counter())
 
     def _deliver(self) -> None:
         """Take finished frames out of the pipeline. A thread of its own, since the other one keeps the ticks."""
@@ -208,5 +225,19 @@ def prepared(
         said.append(sentence)
         say(sentence)
 
-    source = CameraSource(device, note, lasts=not isinstance(device, Playback), wanted=wanted)
+    lasts = not isinstance(device, Playback)
+    source = CameraSource(device, note, lasts=lasts, wanted=wanted, rehearse=rehearsal(networks, note))
     return LiveRun(config, networks, source, said)
+
+
+def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame], None]:
+    """What a camera's first frame is for: every network runs once on it. One that fails is told of, and tried again
+    with every frame that follows."""
+
+    def run(frame: Frame) -> None:
+        try:
+            rehearse(frame, detector=networks.detector, segmenter=networks.segmenter, generator=networks.generator)
+        except EngineError as error:
+            say(f"a network failed before the first frame was shown: {error}")
+
+    return run

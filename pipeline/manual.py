@@ -13,6 +13,7 @@ examples:
   barefaced run talk.mp4 -o bare.mp4      a video in, a video out, sound and subtitles kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
   barefaced live --virtual-camera         a camera without the mask, for a meeting
+  barefaced serve --open                  a page: the browser's camera, or files dropped on it
   barefaced doctor                        what works on this machine, and how to get the rest
   barefaced engines                       what can run the networks here, and in which precision
 
@@ -60,6 +61,24 @@ examples:
 Keys, in the terminal and in the window: p pause, b bypass (the camera as it is), s side by side, q quit.
 A camera that is unplugged is waited for. docs/live.md leads to the set-up for each system.
 Exit codes: 0 ended by q or at the end of the input, 1 an error, 2 wrong usage, 130 Ctrl-C.
+"""
+
+SERVE = """\
+Serves a page on this machine: the browser's camera, or a file that is dropped on it, without the masks,
+beside the original. Faces can be switched on and off one by one, and the drawing made calmer or softer,
+while it runs. The page opens with the link that is printed: once, in one browser.
+
+What is drawn is INVENTED: a plausible face, not the one behind the mask.
+"""
+
+SERVE_EXAMPLES = """\
+examples:
+  barefaced serve --open                                 and the page opens in the browser
+  barefaced serve --port 9000 --upload-megabytes 2000    another port, larger files
+  barefaced serve --detect-every 2 --in-flight 3         settings as `barefaced live` has them
+
+Nothing leaves this machine. One camera or one file is processed at a time. docs/serve.md says more.
+Exit codes: 1 an error, 2 wrong usage, 130 Ctrl-C, which is how it ends.
 """
 
 CAMERAS = """\

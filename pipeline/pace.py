@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.ages import Ages
+from pipeline.memory import resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,10 @@ class Counts:
     """Frames that were ready and never shown, since a newer one was ready at the same tick."""
     late: int = 0
     """Frames that were ready only after their delay."""
+    out_of_order: int = 0
+    """Frames that came after one that follows them. There should be none: it is counted so that it can be seen."""
+    memory_mb: list[float] = field(default_factory=list)
+    """Memory in use when each minute began, in MiB; empty on Windows, which does not tell without a further package."""
     ages: Ages = field(default_factory=Ages)
 
 
@@ -73,6 +79,9 @@ class Outbox:
     def _note(self, shown: Shown, now: float) -> None:
         age_seconds = now - shown.frame.arrived
         self.counts.ages.add(age_seconds, now=now)
+        self.counts.out_of_order += self.last is not None and shown.frame.index < self.last.frame.index
+        if self.counts.ages.minutes > len(self.counts.memory_mb) and sys.platform != "win32":
+            self.counts.memory_mb.append(round(resident_mb(), 1))
         self.counts.late += bool(self.delay_seconds) and age_seconds > self.delay_seconds + LATE_SECONDS
 
 

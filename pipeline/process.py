@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.assemble import Film, Networks, Photo
     from pipeline.batch import Job
     from pipeline.config import Config
+    from pipeline.controls import Controls
     from pipeline.frames import Frame
     from pipeline.interrupt import Stoppable
 
@@ -44,9 +45,18 @@ class Ended:
     error: BaseException | None
 
 
-def process(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
-    """Take the masks off in one video or picture. Raises nothing: what went wrong is in what it returns."""
-    work = assemble.still(job, config, networks) if job.still else assemble.video(job, config, networks)
+def process(
+    job: Job, config: Config, networks: Networks, *, watcher: Watcher, controls: Controls | None = None
+) -> Ended:
+    """Take the masks off in one video or picture. Raises nothing: what went wrong is in what it returns.
+
+    With `controls` faces are drawn as they say.
+    """
+    work: Film | Photo
+    if job.still:
+        work = assemble.still(job, config, networks, controls)
+    else:
+        work = assemble.video(job, config, networks, controls)
     return carry_out(job, work, watcher=watcher, engine=networks.description, hashes=networks.hashes)
 
 

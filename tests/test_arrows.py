@@ -17,8 +17,9 @@ MODULES = {
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
 LEADERS = {
-    "commands.run", "commands.live", "commands.mask", "commands.evaluate",
+    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate",
     "pipeline.process", "pipeline.live", "pipeline.demo.show",
+    "pipeline.web.server", "pipeline.web.uploads", "pipeline.web.visit",
     "benchmarks.child", "benchmarks.live_child", "benchmarks.smoke", "benchmarks.metered",
 }  # fmt: skip
 """Who may import `pipeline.assemble`: those that begin a run."""
@@ -89,6 +90,16 @@ def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
     users = {name for name, path in MODULES.items() if "pyvirtualcam" in imported(path)}
     assert users == {"pipeline.virtualcam"}
     assert "pyvirtualcam" not in imported(MODULES["pipeline.virtualcam"], at_import=True)
+
+
+def test_only_the_command_serve_knows_the_page() -> None:
+    """Its server and WebRTC are optional, and are imported only when it runs."""
+    users = {name for name in MODULES for each in imported(MODULES[name]) if within(each, ("pipeline.web",))}
+    assert {name for name in users if not within(name, ("pipeline.web",))} == {"commands.serve"}
+    assert not [each for each in imported(MODULES["commands.serve"], at_import=True) if within(each, ("pipeline.web",))]
+    for name, path in MODULES.items():
+        if not within(name, ("pipeline.web",)):
+            assert not [each for each in imported(path) if within(each, ("aiohttp", "aiortc"))], name
 
 
 @pytest.mark.parametrize("name", ["pipeline.channel", "pipeline.runner", "pipeline.worker"])

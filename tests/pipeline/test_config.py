@@ -49,6 +49,12 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "on-error": ("blank", '"blank"', "blank"),
     "rest": ("", "true", True),
     "in-flight": ("3", "3", 3),
+    "host": ("0.0.0.0", '"0.0.0.0"', "0.0.0.0"),  # noqa: S104 - what a user may ask for
+    "port": ("9000", "9000", 9000),
+    "token": ("", "true", True),
+    "open": ("", "true", True),
+    "upload-megabytes": ("20", "20", 20),
+    "upload-minutes": ("5", "5", 5),
     "stats": ("", "true", True),
     "report": ("-", '"-"', "-"),
 }

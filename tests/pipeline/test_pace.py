@@ -47,6 +47,23 @@ def test_of_two_that_are_ready_the_newer_is_shown_and_the_older_counted() -> Non
     assert outbox.counts.overtaken == 1
 
 
+def test_frames_in_the_wrong_order_are_counted() -> None:
+    outbox = Outbox()
+    for now, index in enumerate([0, 2, 1, 3]):
+        outbox.put(shown(index, float(now)))
+        outbox.due(now + 0.1)
+    assert outbox.counts.out_of_order == 1
+
+
+def test_memory_is_looked_at_once_in_every_minute_with_frames() -> None:
+    outbox = Outbox()
+    for index, now in enumerate([0.0, 30.0, 61.0, 119.0, 400.0]):
+        outbox.put(shown(index, now))
+        outbox.due(now)
+    assert len(outbox.counts.memory_mb) == len(outbox.counts.ages.by_minute()) == 3
+    assert all(memory > 1 for memory in outbox.counts.memory_mb)
+
+
 def test_a_delay_holds_each_frame_for_its_time() -> None:
     outbox = Outbox(delay_seconds=0.5)
     for index in range(3):

@@ -1,0 +1,69 @@
+"""`barefaced serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import INTERRUPTED, add, settings_of
+from pipeline import flags, manual
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from commands.parsing import Commands
+    from pipeline.assemble import Networks
+    from pipeline.config import Config
+
+
+def add_serve(commands: Commands) -> None:
+    """Add `serve`."""
+    parser = add(
+        commands,
+        "serve",
+        _serve,
+        summary="a page on this machine: the browser's camera or a file, without the masks",
+        description=manual.SERVE,
+        epilog=manual.SERVE_EXAMPLES,
+    )
+    parser.usage = "barefaced serve [--open] [SETTING ...]"
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    flags.add_flags(parser, flags.taken_by_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = settings_of(options)
+    from pipeline.web import missing
+
+    reason = missing()
+    if reason is not None:
+        raise ConfigError(reason)  # before networks are compiled
+    from pipeline import assemble
+
+    with assemble.networks(settings) as networks, suppress(KeyboardInterrupt):
+        asyncio.run(_until_ended(settings, networks, quiet=options.quiet > 0))
+        return 128 + signal.SIGTERM
+    return INTERRUPTED
+
+
+async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> None:
+    """Serve the page until SIGTERM, or Ctrl-C, which raises; either ends whatever goes on."""
+    from pipeline.web.server import serving
+
+    ended = asyncio.Event()
+    with suppress(NotImplementedError):  # Windows has no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with serving(settings, networks) as guard:
+        print(guard.link, flush=True)
+        if not quiet:
+            once = "This link opens the page, once, in one browser. " if guard.token else ""
+            print(f"barefaced: {once}{networks.description}. Ctrl-C ends it.", file=sys.stderr)
+        if settings.serve.open:
+            webbrowser.open(guard.link)
+        await ended.wait()

@@ -1,0 +1,17 @@
+"""The page of `barefaced serve`: a browser's camera or a file in, the result beside it.
+
+`server` puts it together; `guard` decides who may ask; `visit` is one browser's camera from beginning to end, with
+`peer` for WebRTC and `messages` for what is said; `uploads` are files. What the browser gets is in `page/`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+CURE = "make setup EXTRAS=serve, or pip install 'barefaced[serve]'"
+
+
+def missing() -> str | None:
+    """Why the page can't be served here and how to get what it needs, or None. Imports nothing heavy."""
+    absent = [name for name in ("aiohttp", "aiortc") if importlib.util.find_spec(name) is None]
+    return f"`barefaced serve` needs {' and '.join(absent)}: {CURE}" if absent else None

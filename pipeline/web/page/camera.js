@@ -1,0 +1,174 @@
+/** @import { Choice, Face } from "./choices.js" */
+/** @typedef {{ p50: number, p95: number, p99: number }} Ages */
+/**
+ * @typedef {{ type: "status", fps: number, age_ms: Ages | null, shown: number, dropped: number, failed: number,
+ *   last_failure: string | null, faces: Face[] }} Status
+ */
+/** @typedef {Status | { type: "answer", sdp: string } | { type: "error", message: string }} Message */
+/**
+ * @typedef {{ picture: (stream: MediaStream) => void, status: (status: Status) => void,
+ *   ended: (reason: string | null) => void }} Watcher
+ */
+
+const WANTED = { audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } } };
+
+/** Bits a second that the camera's picture may take on its way: both ends are on this machine. */
+const MOST_BITS = 4_000_000;
+
+/** This browser's camera on its way through the server and back. Used once. */
+export class Camera {
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {RTCPeerConnection | null} */
+  #peer = null;
+  #over = false;
+  /** @type {MediaStream | null} */
+  stream = null;
+
+  /** @param {Watcher} watcher */
+  constructor(watcher) {
+    this.watcher = watcher;
+  }
+
+  /**
+   * Open the camera and send it. What goes wrong is told to `ended`.
+   *
+   * @param {Choice} choice
+   */
+  async start(choice) {
+    try {
+      this.stream = await openCamera();
+      if (this.#over) {
+        this.#release();
+        return;
+      }
+      await this.#connect(this.stream, choice);
+    } catch (error) {
+      this.#end(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** @param {Choice} choice */
+  choose(choice) {
+    if (this.#socket?.readyState === WebSocket.OPEN) {
+      this.#socket.send(JSON.stringify({ type: "choice", ...choice }));
+    }
+  }
+
+  stop() {
+    this.#end(null);
+  }
+
+  /**
+   * @param {MediaStream} stream
+   * @param {Choice} choice
+   */
+  async #connect(stream, choice) {
+    const peer = new RTCPeerConnection();
+    this.#peer = peer;
+    peer.addEventListener("track", (event) => {
+      event.receiver.jitterBufferTarget = 0;
+      this.watcher.picture(new MediaStream([event.track]));
+    });
+    for (const track of stream.getVideoTracks()) {
+      track.addEventListener("ended", () => this.#end("The camera was taken away."));
+      peer.addTransceiver(track, { direction: "sendrecv", sendEncodings: [{ maxBitrate: MOST_BITS }] });
+    }
+    await peer.setLocalDescription();
+    await gathered(peer);
+    if (this.#over) {
+      return;
+    }
+    const socket = new WebSocket(`ws://${location.host}/live`);
+    this.#socket = socket;
+    socket.addEventListener("open", () => {
+      socket.send(JSON.stringify({ type: "offer", sdp: peer.localDescription?.sdp }));
+    });
+    socket.addEventListener("message", (event) => this.#hear(JSON.parse(event.data), choice));
+    socket.addEventListener("close", () => this.#end("The server is gone. Start `barefaced serve` again."));
+  }
+
+  /**
+   * @param {Message} message
+   * @param {Choice} choice
+   */
+  async #hear(message, choice) {
+    if (message.type === "answer") {
+      await this.#peer?.setRemoteDescription({ type: "answer", sdp: message.sdp });
+      await keepSize(this.#peer);
+      this.choose(choice);
+    } else if (message.type === "status") {
+      this.watcher.status(message);
+    } else {
+      this.#end(message.message);
+    }
+  }
+
+  /** @param {string | null} reason */
+  #end(reason) {
+    if (this.#over) {
+      return;
+    }
+    this.#over = true;
+    this.#release();
+    this.watcher.ended(reason);
+  }
+
+  #release() {
+    this.#socket?.close();
+    this.#peer?.close();
+    for (const track of this.stream?.getTracks() ?? []) {
+      track.stop();
+    }
+  }
+}
+
+/** The camera's stream; an error says what to do. */
+async function openCamera() {
+  if (navigator.mediaDevices === undefined) {
+    throw new Error("Browsers give a page the camera only at 127.0.0.1 or localhost. Open the link that was printed.");
+  }
+  try {
+    return await navigator.mediaDevices.getUserMedia(WANTED);
+  } catch (error) {
+    const name = error instanceof DOMException ? error.name : "";
+    const cures = /** @type {Record<string, string>} */ ({
+      NotAllowedError: "The browser may not use the camera. Allow it beside the address bar, and try again.",
+      NotFoundError: "There is no camera. Plug one in, or choose a file.",
+      NotReadableError: "The camera is busy. Close the other program that uses it, and try again.",
+    });
+    throw new Error(cures[name] ?? `The camera can't be opened: ${error}`);
+  }
+}
+
+/**
+ * Rather fewer pictures than smaller ones: the size of the first is the size of all.
+ *
+ * @param {RTCPeerConnection | null} peer
+ */
+async function keepSize(peer) {
+  for (const sender of peer?.getSenders() ?? []) {
+    const parameters = sender.getParameters();
+    parameters.degradationPreference = "maintain-resolution";
+    await sender.setParameters(parameters);
+  }
+}
+
+/**
+ * Wait until all of this machine's addresses are known. There is no server to ask, so it takes a moment.
+ *
+ * @param {RTCPeerConnection} peer
+ * @returns {Promise<void>}
+ */
+function gathered(peer) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (peer.iceGatheringState === "complete") {
+        peer.removeEventListener("icegatheringstatechange", look);
+        resolve();
+      }
+    };
+    peer.addEventListener("icegatheringstatechange", look);
+    look();
+  });
+}

@@ -1,0 +1,173 @@
+import { find, make } from "./dom.js";
+
+/** @typedef {{ id: number, box: [number, number, number, number], state: string, on: boolean }} Face */
+/** @typedef {{ smoothing: number, feather: number, faces: Record<string, boolean>, others: boolean }} Choice */
+
+/** How old a face's small picture may get, in milliseconds. */
+const PICTURE_MS = 1000;
+
+/** What is said of a face in each state. */
+const WORDS = /** @type {Record<string, string>} */ ({
+  drawn: "mask drawn over",
+  bare: "no mask",
+  "too small": "too small to draw",
+  "turned away": "turned too far away",
+  uncertain: "left, in doubt",
+  "switched off": "left as it is",
+});
+
+/** The switches of the faces and the sliders. */
+export class Choices {
+  #smoothing = find("smoothing", HTMLInputElement);
+  #feather = find("feather", HTMLInputElement);
+  #others = find("others", HTMLInputElement);
+  #list = find("faces", HTMLUListElement);
+  #noFaces = find("no-faces", HTMLElement);
+  /** @type {Record<string, boolean>} */
+  #faces = {};
+  /** @type {Map<number, FaceRow>} */
+  #rows = new Map();
+
+  /** @param {(choice: Choice) => void} changed */
+  constructor(changed) {
+    const tell = () => {
+      this.#say();
+      changed(this.value);
+    };
+    for (const input of [this.#smoothing, this.#feather, this.#others]) {
+      input.addEventListener("input", tell);
+    }
+    this.changed = changed;
+  }
+
+  /** @param {{ smoothing: number, feather: number, widest_feather: number }} about */
+  setDefaults(about) {
+    this.#smoothing.value = String(100 * about.smoothing);
+    this.#feather.max = String(about.widest_feather);
+    this.#feather.value = String(about.feather);
+    this.#say();
+  }
+
+  /** @returns {Choice} */
+  get value() {
+    return {
+      smoothing: Number(this.#smoothing.value) / 100,
+      feather: Number(this.#feather.value),
+      faces: this.#faces,
+      others: this.#others.checked,
+    };
+  }
+
+  /**
+   * Show a switch for every face of the moment.
+   *
+   * @param {Face[]} faces
+   * @param {HTMLVideoElement} video where their small pictures come from
+   */
+  showFaces(faces, video) {
+    const there = new Set(faces.map((face) => face.id));
+    for (const [id, row] of this.#rows) {
+      if (!there.has(id)) {
+        row.item.remove();
+        this.#rows.delete(id);
+      }
+    }
+    for (const face of faces) {
+      let row = this.#rows.get(face.id);
+      if (row === undefined) {
+        row = new FaceRow(face.id, (on) => {
+          this.#faces = { ...this.#faces, [face.id]: on };
+          this.changed(this.value);
+        });
+        this.#rows.set(face.id, row);
+        this.#list.append(row.item);
+      }
+      row.show(face, video);
+    }
+    this.#noFaces.hidden = faces.length > 0;
+    this.#noFaces.textContent = "No face is in the picture.";
+  }
+
+  /** Forget the faces: numbers mean others in another run. */
+  clearFaces() {
+    this.#faces = {};
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    this.#noFaces.hidden = false;
+    this.#noFaces.textContent = "Faces show here while the camera is on.";
+  }
+
+  #say() {
+    const smoothing = `${Math.round(Number(this.#smoothing.value))} %`;
+    const feather = `${Number(this.#feather.value)} px`;
+    find("smoothing-value", HTMLOutputElement).value = smoothing;
+    find("feather-value", HTMLOutputElement).value = feather;
+    this.#smoothing.setAttribute("aria-valuetext", smoothing);
+    this.#feather.setAttribute("aria-valuetext", feather);
+  }
+}
+
+/** A face in the list: its picture, how it stands, its switch. */
+class FaceRow {
+  item = make("li");
+  #picture = make("canvas");
+  #state = make("small");
+  #switch = make("input");
+  #drawnAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * @param {number} id
+   * @param {(on: boolean) => void} switched
+   */
+  constructor(id, switched) {
+    this.#picture.width = this.#picture.height = 96;
+    this.#picture.setAttribute("aria-hidden", "true");
+    this.#switch.type = "checkbox";
+    this.#switch.setAttribute("role", "switch");
+    this.#switch.id = `face-${id}`;
+    this.#state.id = `face-${id}-state`;
+    this.#switch.setAttribute("aria-describedby", this.#state.id);
+    this.#switch.addEventListener("input", () => switched(this.#switch.checked));
+    const label = make("label", `Face ${id}`);
+    label.htmlFor = this.#switch.id;
+    const text = make("div");
+    text.append(label, this.#state);
+    this.item.className = "face";
+    this.item.append(this.#picture, text, this.#switch);
+    this.#switch.checked = true;
+  }
+
+  /**
+   * @param {Face} face
+   * @param {HTMLVideoElement} video
+   */
+  show(face, video) {
+    const words = WORDS[face.state] ?? face.state;
+    if (this.#state.textContent !== words) {
+      this.#state.textContent = words;
+    }
+    if (document.activeElement !== this.#switch) {
+      this.#switch.checked = face.on;
+    }
+    if (performance.now() - this.#drawnAt > PICTURE_MS) {
+      this.#drawnAt = performance.now();
+      this.#draw(face.box, video);
+    }
+  }
+
+  /**
+   * @param {[number, number, number, number]} box
+   * @param {HTMLVideoElement} video
+   */
+  #draw([left, top, right, bottom], video) {
+    const width = video.videoWidth;
+    const height = video.videoHeight;
+    const side = Math.max((right - left) * width, (bottom - top) * height);
+    const x = ((left + right) / 2) * width - side / 2;
+    const y = ((top + bottom) / 2) * height - side / 2;
+    if (side > 0) {
+      const { width: size } = this.#picture;
+      this.#picture.getContext("2d")?.drawImage(video, x, y, side, side, 0, 0, size, size);
+    }
+  }
+}

@@ -1,0 +1,157 @@
+"""WebRTC: a browser's camera comes in, processed pictures go back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from fractions import Fraction
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import av
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CLOCK = 90_000
+"""Ticks of RTP's clock for video in a second."""
+
+START_KBPS = 2500
+"""What the browser is told to begin with: left to itself it begins with a few hundred, and a picture of squares."""
+
+
+class BrowserCamera:
+    """A browser's camera as `CameraSource` takes one: what is put by one thread is read by another."""
+
+    name = "the browser's camera"
+
+    def __init__(self) -> None:
+        self._pictures: SimpleQueue[av.VideoFrame | None] = SimpleQueue()
+
+    def put(self, picture: av.VideoFrame) -> None:
+        """A picture came."""
+        self._pictures.put(picture)
+
+    def end(self) -> None:
+        """No more will come."""
+        self._pictures.put(None)
+
+    @contextmanager
+    def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
+        """The pictures until the end."""
+        yield iter(self._pictures.get, None)
+
+
+class ProcessedTrack(MediaStreamTrack):
+    """What goes back. The newest picture wins here too, should encoding be slow. Used in the event loop's thread."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = time.perf_counter()
+        self._newest: av.VideoFrame | None = None
+        self._there = asyncio.Event()
+
+    def put(self, picture: av.VideoFrame) -> None:
+        """Leave the picture that goes out next."""
+        self._newest = picture
+        self._there.set()
+
+    async def recv(self) -> av.VideoFrame:
+        """The next picture to encode, with the time of now: a browser shows at once what is not ahead of its time."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        await self._there.wait()
+        self._there.clear()
+        picture = self._newest
+        if picture is None:
+            raise MediaStreamError
+        picture.pts = round((time.perf_counter() - self._began) * CLOCK)
+        picture.time_base = Fraction(1, CLOCK)
+        return picture
+
+
+class Peer:
+    """The connection to one browser."""
+
+    def __init__(self, camera: BrowserCamera, lost: Callable[[str], None]) -> None:
+        """`lost` is told why the connection is no more, in the event loop's thread."""
+        # No servers: nothing but this machine is asked how to reach it.
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._camera = camera
+        self._lost = lost
+        self._pump: asyncio.Task[None] | None = None
+        self.track = ProcessedTrack()
+        self._connection.on("track", self._begin)
+        self._connection.on("connectionstatechange", self._changed)
+
+    async def answer(self, offer: str) -> str:
+        """The SDP that answers the SDP of a browser which sends one camera and wants one picture back.
+
+        Raises `ConfigError` for text that is no such offer.
+        """
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        except Exception as error:  # whatever a parser of foreign text may raise
+            raise ConfigError(f"the browser's offer can't be read ({type(error).__name__}: {error})") from error
+        kinds = [transceiver.kind for transceiver in self._connection.getTransceivers()]
+        if kinds != ["video"] or self._pump is None:
+            raise ConfigError(f"the browser's offer must send one camera and nothing else, not {kinds or 'nothing'}")
+        self._connection.addTrack(self.track)
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        return with_start_bitrate(self._connection.localDescription.sdp)
+
+    async def close(self) -> None:
+        """End the connection and the camera."""
+        if self._pump is not None:
+            self._pump.cancel()
+        self._camera.end()
+        await self._connection.close()
+
+    def _begin(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self._pump is None:
+            self._pump = asyncio.create_task(self._take(track))
+
+    async def _take(self, track: MediaStreamTrack) -> None:
+        """Put the camera's pictures where the pipeline takes them."""
+        try:
+            while True:
+                picture = await track.recv()
+                if isinstance(picture, av.VideoFrame):
+                    self._camera.put(picture)
+        except MediaStreamError:
+            self._lost("no more pictures come from the browser: the connection was lost, or the camera was taken away")
+        finally:
+            self._camera.end()
+
+    def _changed(self) -> None:
+        if self._connection.connectionState == "failed":
+            self._lost(
+                "no connection between browser and server: WebRTC needs a network address other than 127.0.0.1 on "
+                "this machine (docs/serve.md)"
+            )
+
+
+def with_start_bitrate(sdp: str) -> str:
+    """The answer with the bit rate at which the browser shall begin, for each codec that it may send in."""
+    lines: list[str] = []
+    for line in sdp.splitlines():
+        lines.append(line)
+        if line.startswith("a=rtpmap:") and "/90000" in line and " rtx/" not in line:
+            payload = line.removeprefix("a=rtpmap:").split()[0]
+            if f"a=fmtp:{payload} " not in sdp:
+                lines.append(f"a=fmtp:{payload} x-google-start-bitrate={START_KBPS}")
+        elif line.startswith("a=fmtp:") and "apt=" not in line:
+            lines[-1] = f"{line};x-google-start-bitrate={START_KBPS}"
+    return "\r\n".join(lines) + "\r\n"

@@ -1,0 +1,215 @@
+"""The server of the page: what answers which request, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from pipeline.controls import WIDEST_FEATHER_PX, Choice
+from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
+from pipeline.report import INVENTED
+from pipeline.web.guard import Guard, add_headers
+from pipeline.web.messages import number
+from pipeline.web.turn import Turn
+from pipeline.web.uploads import SUFFIXES, Upload, Uploads
+from pipeline.web.visit import receive
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from pipeline.assemble import Networks
+    from pipeline.config import Config
+
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""What the page is made of."""
+
+PROGRESS_SECONDS = 0.25
+"""How often the page is told how a file gets on."""
+
+CHUNK_BYTES = 1 << 20
+
+
+def page_files() -> Mapping[str, tuple[str, str]]:
+    """Name to content and type of what the page is made of: read once, so that no request touches the disk."""
+    folder = resources.files("pipeline.web").joinpath("page")
+    return {
+        file.name: (file.read_text(encoding="utf-8"), TYPES[Path(file.name).suffix])
+        for file in folder.iterdir()
+        if Path(file.name).suffix in TYPES
+    }
+
+
+@dataclass
+class Site:
+    """Answers the requests of the page."""
+
+    config: Config
+    networks: Networks
+    folder: Path
+    """Where files go meanwhile."""
+    files: Mapping[str, tuple[str, str]] = field(default_factory=page_files, repr=False)
+
+    def __post_init__(self) -> None:
+        self.turn = Turn()
+        self.uploads = Uploads(self.folder, self.config, self.networks, self.turn)
+        self._visits: set[asyncio.Task[object]] = set()
+
+    def application(self, guard: Guard) -> web.Application:
+        """All of it behind `guard`."""
+        application = web.Application(middlewares=[guard.check])
+        application.on_response_prepare.append(add_headers)
+        application.on_shutdown.append(self._end)
+        application.add_routes(
+            [
+                web.get("/", self.page),
+                web.get("/page/{name}", self.part),
+                web.get("/about", self.about),
+                web.get("/live", self.live),
+                web.post("/files", self.take),
+                web.get("/files/{id}", self.progress),
+                web.delete("/files/{id}", self.drop),
+                web.get("/files/{id}/result", self.result),
+            ]
+        )
+        return application
+
+    async def page(self, _request: web.Request) -> web.Response:
+        """The page."""
+        return self._file("index.html")
+
+    async def part(self, request: web.Request) -> web.Response:
+        """A script or a style of the page, by a name that is looked up, not opened."""
+        return self._file(request.match_info["name"])
+
+    async def about(self, _request: web.Request) -> web.Response:
+        """What the page says of itself, and between which values it lets one choose."""
+        serve, choice = self.config.serve, Choice()
+        return web.json_response(
+            {
+                "engine": self.networks.description,
+                "note": INVENTED,
+                "suffixes": SUFFIXES,
+                "upload_megabytes": serve.upload_megabytes,
+                "smoothing": choice.smoothing,
+                "feather": choice.feather_px,
+                "widest_feather": WIDEST_FEATHER_PX,
+            }
+        )
+
+    async def live(self, request: web.Request) -> web.WebSocketResponse:
+        """A camera, for as long as the WebSocket is open."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a handler runs in one
+        self._visits.add(task)
+        try:
+            return await receive(request, config=self.config, networks=self.networks, turn=self.turn)
+        finally:
+            self._visits.discard(task)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """A file: its bytes are the body, its name and what was chosen are in the query."""
+        try:
+            choice = Choice(
+                smoothing=_number_in(request, "smoothing", highest=1),
+                feather_px=_number_in(request, "feather", highest=WIDEST_FEATHER_PX),
+            )
+            chunks = request.content.iter_chunked(CHUNK_BYTES)
+            upload = await self.uploads.receive(request.query.get("name", ""), request.content_length, chunks, choice)
+        except (Refused, ConfigError) as error:
+            statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408}
+            return web.json_response({"message": str(error)}, status=statuses.get(type(error), 400))
+        return web.json_response({"id": upload.id}, status=201)
+
+    async def progress(self, request: web.Request) -> web.StreamResponse:
+        """How a file gets on, as server-sent events until it is done."""
+        upload = self._upload(request)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            status = upload.as_json()
+            await response.write(f"data: {json.dumps(status)}\n\n".encode())
+            if status["done"]:
+                break
+            await asyncio.sleep(PROGRESS_SECONDS)
+        return response
+
+    async def drop(self, request: web.Request) -> web.Response:
+        """Cancel a file, and forget it."""
+        self.uploads.forget(self._upload(request))
+        return web.Response(status=204)
+
+    async def result(self, request: web.Request) -> web.FileResponse:
+        """What became of a file, in the ranges that players ask for."""
+        path = self._upload(request).result
+        if path is None:
+            raise web.HTTPNotFound(text="There is no result.\n")
+        return web.FileResponse(path)
+
+    def _file(self, name: str) -> web.Response:
+        if name not in self.files:
+            raise web.HTTPNotFound(text="There is no such page.\n")
+        text, kind = self.files[name]
+        return web.Response(text=text, content_type=kind)
+
+    def _upload(self, request: web.Request) -> Upload:
+        found = self.uploads.find(request.match_info["id"])
+        if found is None:
+            raise web.HTTPNotFound(text="That file is not here any more.\n")
+        return found
+
+    async def _end(self, _application: web.Application) -> None:
+        """End every camera and every file."""
+        for task in self._visits:
+            task.cancel()
+        await self.uploads.end()
+
+
+def _number_in(request: web.Request, key: str, *, highest: float) -> float:
+    """A number of the query. Raises `ConfigError`."""
+    text = request.query.get(key, "")
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ConfigError(f"{key} is {text!r}; it must be a number") from error
+    return number(key, value, highest=highest)
+
+
+@asynccontextmanager
+async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
+    """The page, served inside the block; the guard knows its link. Raises `ConfigError` when nothing can listen there.
+
+    However the block is left, cameras and files are ended and the files that were received are removed.
+    """
+    serve = config.serve
+    guard = Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
+    with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
+        runner = web.AppRunner(
+            Site(config, networks, Path(folder)).application(guard),
+            access_log=None,
+            shutdown_timeout=5,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, serve.host, serve.port)
+            await _listen(site, serve.host, serve.port)
+            guard.port = runner.addresses[0][1]
+            yield guard
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"nothing can listen on {host} port {port} ({reason}): --port 0 takes a free one") from error

@@ -1,0 +1,130 @@
+"""One browser's camera, from the first message to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import WSMsgType, web
+
+from pipeline.camera import CameraSource
+from pipeline.controls import Controls
+from pipeline.errors import BarefacedError, ConfigError, SourceError
+from pipeline.live import LiveRun, rehearsal
+from pipeline.web.messages import choice_of, offer_of, parsed, status_of
+from pipeline.web.peer import BrowserCamera, Peer
+
+if TYPE_CHECKING:
+    from pipeline.assemble import Networks
+    from pipeline.config import Config
+    from pipeline.ledger import Shown
+    from pipeline.web.messages import Message
+    from pipeline.web.turn import Turn
+
+STATUS_SECONDS = 0.25
+"""How often the page is told how it gets on."""
+
+OFFER_SECONDS = 15.0
+"""How long a page may take for its first message."""
+
+HEARTBEAT_SECONDS = 30.0
+"""How often a page is asked whether it is still there. One that is closed says so at once; this finds one that hangs,
+and half of it is how long a busy machine may take to answer."""
+
+LONGEST_MESSAGE = 1 << 16
+"""In bytes; an offer has a few thousand."""
+
+
+@dataclass
+class Visit:
+    """A camera that is processed for as long as its WebSocket is open: closing the page ends it."""
+
+    socket: web.WebSocketResponse
+    config: Config
+    networks: Networks
+    turn: Turn
+
+    def __post_init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._camera = BrowserCamera()
+        self._controls = Controls()
+        self._lost: asyncio.Future[str] = self._loop.create_future()
+        self._peer = Peer(self._camera, self._lose)
+        said: list[str] = []
+        source = CameraSource(self._camera, said.append, lasts=False, rehearse=rehearsal(self.networks, said.append))
+        self._run = LiveRun(self.config, self.networks, source, said, controls=self._controls)
+
+    async def hold(self, offer: str) -> None:
+        """Answer `offer` and process until one side ends it. Raises `BarefacedError` with the reason, where that was
+        no wish."""
+        work: asyncio.Task[None] | None = None
+        helpers: list[asyncio.Task[None]] = []
+        try:
+            answer = await self._peer.answer(offer)
+            await self._tell({"type": "answer", "sdp": answer})
+            work = asyncio.create_task(asyncio.to_thread(self._run.show_as_they_come, self._show))
+            helpers = [asyncio.create_task(each) for each in (self._listen(), self._report(), self._until_lost())]
+            await asyncio.wait([work, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            for each in (work, *helpers):
+                if each.done():
+                    each.result()  # raises what it raised
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            self.turn.end()
+            self._run.stop()
+            await self._peer.close()
+            await asyncio.gather(*helpers, *([work] if work else []), return_exceptions=True)
+
+    def _show(self, shown: Shown) -> None:
+        """Hand a finished frame over to the event loop. Called in the run's thread."""
+        self._loop.call_soon_threadsafe(self._peer.track.put, shown.frame.planes)
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost.done():
+            self._lost.set_result(reason)
+
+    async def _until_lost(self) -> None:
+        raise SourceError(await self._lost)
+
+    async def _listen(self) -> None:
+        """Take what is chosen on the page, until it is closed."""
+        async for message in self.socket:
+            if message.type is WSMsgType.TEXT:
+                self._controls.choice = choice_of(parsed(message.data))
+
+    async def _report(self) -> None:
+        """Tell the page how it gets on."""
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            await self._tell(status_of(self._run, self._controls, now=time.perf_counter()))
+
+    async def _tell(self, message: Message) -> None:
+        await self.socket.send_str(json.dumps(message))
+
+
+async def receive(request: web.Request, *, config: Config, networks: Networks, turn: Turn) -> web.WebSocketResponse:
+    """Answer a request that opens a WebSocket for a camera, and stay with it to its end."""
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE)
+    await socket.prepare(request)
+    with suppress(ConnectionError):  # the page is gone
+        try:
+            offer = offer_of(parsed(await _first_text(socket)))
+            async with turn.taken("a camera"):
+                await Visit(socket, config, networks, turn).hold(offer)
+        except BarefacedError as error:
+            await socket.send_str(json.dumps({"type": "error", "message": str(error)}))
+        await socket.close()
+    return socket
+
+
+async def _first_text(socket: web.WebSocketResponse) -> str:
+    """The first message. Raises `ConfigError` when none comes in time, or another kind of one."""
+    try:
+        return await asyncio.wait_for(socket.receive_str(), OFFER_SECONDS)
+    except (TimeoutError, TypeError) as error:  # aiohttp raises TypeError for what is no text
+        raise ConfigError("the page sent no offer") from error

@@ -1,0 +1,180 @@
+"""Who may ask: the link is good once, other hosts and other pages are refused, and every answer has its headers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
+pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+
+from aiohttp import WSServerHandshakeError
+
+from pipeline.web.guard import HEADERS, Guard
+from tests.pipeline.web.site import new_browser, run, site
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("no_thread_left")]
+
+
+def listening(host: str) -> Guard:
+    return Guard(host, "secret", port=8437)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "answers"),
+    [
+        ("127.0.0.1", "127.0.0.1:8437", True),
+        ("127.0.0.1", "localhost:8437", True),
+        ("127.0.0.1", "[::1]:8437", True),
+        ("127.0.0.1", "127.0.0.1:80", False),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.1", "evil.example:8437", False),
+        ("127.0.0.1", "localhost.evil.example:8437", False),
+        ("127.0.0.1", "192.168.1.7:8437", False),
+        ("127.0.0.1", "user@127.0.0.1:8437", False),
+        ("127.0.0.1", "127.0.0.1:8437/x", False),
+        ("127.0.0.1", "127.0.0.1:x", False),
+        ("127.0.0.1", "[::1", False),
+        ("127.0.0.1", "", False),
+        ("0.0.0.0", "192.168.1.7:8437", True),  # noqa: S104 - what a user may ask for
+        ("0.0.0.0", "evil.example:8437", False),  # noqa: S104 - likewise
+        ("desk.local", "desk.local:8437", True),
+        ("desk.local", "evil.example:8437", False),
+    ],
+)
+def test_only_its_own_addresses_are_answered(host: str, asked: str, answers: bool) -> None:
+    assert listening(host).answers_to(asked) is answers
+
+
+def test_the_link_holds_the_token_and_the_brackets_of_ipv6() -> None:
+    assert listening("::1").link == "http://[::1]:8437/?token=secret"
+    assert Guard("127.0.0.1", None, port=80).link == "http://127.0.0.1:80/"
+
+
+def test_the_link_is_good_for_one_browser() -> None:
+    async def test() -> None:
+        async with site() as page, new_browser() as another:
+            assert await page.status("/") == 200
+            async with another.get(page.guard.link) as answer:
+                assert answer.status == 403
+                assert "printed, once, in one browser" in await answer.text()
+            assert await page.status("/?token=wrong") == 200  # the session counts, once there is one
+
+    run(test())
+
+
+@pytest.mark.parametrize("path", ["/", "/?token=wrong", "/about", "/page/main.js", "/files/x", "/live"])
+def test_without_a_session_nothing_is_given(path: str) -> None:
+    async def test() -> None:
+        async with site() as page, new_browser() as stranger:
+            async with stranger.get(page.origin + path) as answer:
+                assert answer.status == 403
+                assert "Set-Cookie" not in answer.headers
+            async with stranger.get(page.origin + path, cookies={page.guard.cookie: "guessed"}) as answer:
+                assert answer.status == 403
+
+    run(test())
+
+
+def test_the_token_opens_the_page_alone_and_a_wrong_one_does_not_spend_it() -> None:
+    async def test() -> None:
+        async with site() as page:
+            guard = page.guard
+            fresh = Guard(guard.host, "another", port=guard.port)
+            assert not fresh._spend("")
+            assert not fresh._spend("anothe")
+            assert fresh._spend("another")
+            assert not fresh._spend("another")
+
+    run(test())
+
+
+def test_without_a_token_anybody_may_come_but_not_from_another_page() -> None:
+    async def test() -> None:
+        async with site(token=False) as page, new_browser() as another:
+            async with another.get(page.origin + "/about") as answer:
+                assert answer.status == 200
+            async with another.get(page.origin + "/about", headers={"Origin": "http://evil.example"}) as answer:
+                assert answer.status == 403
+
+    run(test())
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example"])
+def test_a_name_that_was_rebound_to_this_machine_is_refused(host: str) -> None:
+    async def test() -> None:
+        async with site() as page:
+            assert await page.status("/about", Host=f"{host}:{page.guard.port}") == 403
+            assert await page.status("/about", Host=f"localhost:{page.guard.port}") == 200
+
+    run(test())
+
+
+def test_other_origins_are_refused_whatever_they_ask() -> None:
+    async def test() -> None:
+        async with site() as page:
+            for origin in ("http://evil.example", "null", page.origin.replace("http", "https"), page.origin + "0"):
+                assert await page.status("/about", Origin=origin) == 403
+                assert await page.status("/files", "POST", Origin=origin) == 403
+            assert await page.status("/files", "POST") == 403  # a browser would say where it comes from
+            assert await page.status("/files/x", "DELETE") == 403
+            assert await page.status("/about", **{"Sec-Fetch-Site": "cross-site"}) == 403
+            assert await page.status("/about", **{"Sec-Fetch-Site": "same-site"}) == 403
+            assert await page.status("/about", Origin=page.origin) == 200
+
+    run(test())
+
+
+def test_a_websocket_from_another_page_is_refused() -> None:
+    async def test() -> None:
+        async with site() as page:
+            for headers in ({"Origin": "http://evil.example"}, {}):
+                with pytest.raises(WSServerHandshakeError) as refused:
+                    await page.session.ws_connect(page.origin + "/live", headers=headers)
+                assert refused.value.status == 403
+
+    run(test())
+
+
+@pytest.mark.parametrize("path", ["/", "/page/style.css", "/nowhere", "/files/x", "/page/..%2Fguard.py"])
+def test_every_answer_has_its_headers(path: str) -> None:
+    async def test() -> None:
+        async with site() as page, page.session.get(page.origin + path) as answer:
+            for name, value in HEADERS.items():
+                assert answer.headers[name] == value
+
+    run(test())
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() -> None:
+    async def test() -> None:
+        async with site() as page:
+            (cookie,) = page.session.cookie_jar
+            assert cookie.key == f"barefaced-{page.guard.port}"
+            assert cookie["httponly"]
+            assert cookie["samesite"] == "Strict"
+            assert cookie.value not in page.guard.link
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/page/..%2Fguard.py", "/page/%2e%2e%2fguard.py", "/page/%2Fetc%2Fpasswd", "/page/guard.py", "/page/", "/pages"],
+)
+def test_no_path_leads_out_of_the_page(path: str) -> None:
+    async def test() -> None:
+        async with site() as page:
+            reader, writer = await asyncio.open_connection("127.0.0.1", page.guard.port)
+            (cookie,) = page.session.cookie_jar
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{page.guard.port}\r\nConnection: close\r\n"
+                f"Cookie: {cookie.key}={cookie.value}\r\n\r\n".encode()
+            )
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            assert answer.startswith(b"HTTP/1.1 404")
+
+    run(test())

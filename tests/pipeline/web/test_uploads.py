@@ -1,0 +1,294 @@
+"""Files that are dropped on the page: what is taken, what is refused, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
+pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+
+from pipeline import config as configuration
+from pipeline.controls import Choice
+from pipeline.demo.clip import write_clip
+from pipeline.demo.portrait import masked_portrait
+from pipeline.errors import ConfigError
+from pipeline.web.turn import Turn
+from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
+from tests.pipeline.web.site import Page, run, site
+from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from engine.pending import Done
+    from engine.spec import Array
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("no_thread_left")]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("clip") / "talk.mp4"
+    write_clip(path, width=320, height=240, frames=20)
+    return path.read_bytes()
+
+
+class Held(StandInEngine):
+    """A generator that draws nothing until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__("face", flat_colour)
+        self.gate = threading.Event()
+
+    def submit(self, feeds: Mapping[str, Array]) -> Done:
+        assert self.gate.wait(60)
+        return super().submit(feeds)
+
+
+async def sent(page: Page, name: str, content: Any, **query: str) -> dict[str, Any]:
+    """The last that the page is told of a file that is taken."""
+    status, answer = await page.send(name, content, **query)
+    assert status == 201, answer
+    found = (await page.until_done(answer["id"]))[-1]
+    return found | {"id": answer["id"]}
+
+
+def test_a_video_comes_back_without_the_mask(clip: bytes, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "talk.mp4", clip)
+            assert (told["frames"], told["expected"], told["error"], told["suffix"]) == (20, 20, None, ".mp4")
+            assert "20 masked faces drawn in 20 frames" in told["summary"]
+            async with page.session.get(f"{page.origin}/files/{told['id']}/result") as answer:
+                assert answer.status == 200
+                (tmp_path / "result.mp4").write_bytes(await answer.read())
+            async with page.session.get(
+                f"{page.origin}/files/{told['id']}/result", headers={"Range": "bytes=0-99"}
+            ) as answer:
+                assert answer.status == 206
+                assert len(await answer.read()) == 100
+
+    run(test())
+    (tmp_path / "input.mp4").write_bytes(clip)
+    assert red(tmp_path / "input.mp4") < 0.01 < 0.03 < red(tmp_path / "result.mp4")
+    with av.open(str(tmp_path / "result.mp4")) as container:
+        assert {stream.type for stream in container.streams} == {"video", "audio"}
+
+
+def red(path: Path) -> float:
+    """How much of the first frame is as red as the stand-in draws."""
+    with av.open(str(path)) as container:
+        image = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    return float(((image[..., 0] > 150) & (image[..., 1] < 90) & (image[..., 2] < 110)).mean())
+
+
+def test_a_picture_comes_back_in_a_format_that_browsers_show(tmp_path: Path) -> None:
+    Image.fromarray(np.asarray(masked_portrait())).save(tmp_path / "me.bmp")
+
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "me.bmp", (tmp_path / "me.bmp").read_bytes())
+            assert (told["suffix"], told["still"], told["error"]) == (".png", True, None)
+            async with page.session.get(f"{page.origin}/files/{told['id']}/result") as answer:
+                assert answer.content_type == "image/png"
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../talk.mp4",
+        "/etc/passwd.mp4",
+        "C:\\Users\\me\\talk.MP4",
+        "a\nb.mp4",
+        "%00.mp4",
+        "\u202etalk.mp4",
+        ".mp4.mp4",
+    ],
+)
+def test_no_name_becomes_a_path(name: str, clip: bytes, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield clip
+
+    async def test() -> None:
+        uploads = Uploads(tmp_path / "in", configuration.build({}), stand_in_networks(), Turn())
+        uploads.folder.mkdir()
+        upload = await uploads.receive(name, len(clip), chunks(), Choice())
+        assert upload.source == tmp_path / "in" / upload.id / "input.mp4"
+        await uploads.end()
+        outside = [path for path in tmp_path.rglob("*") if uploads.folder not in (path, *path.parents)]
+        assert not outside
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "name", ["", "talk", "talk.exe", "talk.mp4/", "talk.mp4 ", "..", "list.m3u8", "talk.mp4\x00.sh"]
+)
+def test_other_suffixes_are_refused(name: str) -> None:
+    if name == "talk.mp4/":
+        assert known_suffix(name) == ".mp4"  # a path that ends in a separator names the same
+        return
+    with pytest.raises(ConfigError, match="with one of the suffixes"):
+        known_suffix(name)
+
+
+def test_a_known_suffix_is_our_own_text() -> None:
+    assert all(known_suffix(f"x{suffix.upper()}") is suffix for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(declared: bool) -> None:
+    size = 1_000_001
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(size // 1000 + 1):
+            yield bytes(1000)
+
+    async def test() -> None:
+        async with site(upload_megabytes=1) as page:
+            status, answer = await page.send("talk.mp4", bytes(size) if declared else chunks())
+            assert status == 413
+            assert answer["message"] == "the file has more than 1 MB; --upload-megabytes allows for more"
+            status, _ = await page.send("talk.mp4", b"x")  # the turn was given back
+            assert status == 201
+
+    run(test())
+
+
+def test_a_file_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"some"
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        settings = configuration.build({"upload-minutes": 1})
+        hasty = replace(settings, serve=replace(settings.serve, upload_minutes=0.001))  # type: ignore[arg-type]
+        uploads = Uploads(tmp_path, hasty, stand_in_networks(), Turn())
+        with pytest.raises(Exception, match="receiving the file took longer than"):
+            await uploads.receive("talk.mp4", None, drip(), Choice())
+        assert not list(tmp_path.iterdir())
+        assert uploads.turn.holder is None
+
+    run(test())
+
+
+def test_processing_that_takes_too_long_ends_with_the_reason(clip: bytes, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield clip
+
+    async def test() -> None:
+        uploads = Uploads(tmp_path, configuration.build({}), stand_in_networks(), Turn())
+        upload = await uploads.receive("talk.mp4", None, chunks(), Choice())
+        upload.longest_seconds = 0.0
+        await asyncio.gather(*uploads._at_work)
+        said = upload.as_json()
+        assert said["error"] == "processing took longer than 0 min; --upload-minutes allows for more"
+        assert upload.result is None
+        assert [path.name for path in upload.folder.iterdir()] == ["input.mp4"]
+
+    run(test())
+
+
+def test_what_is_no_video_says_so_without_a_path_of_ours() -> None:
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "talk.mp4", b"this is no video" * 100)
+            assert (
+                told["error"] == "the file is not a media file or is damaged: no known container format was found in it"
+            )
+            assert await page.status(f"/files/{told['id']}/result") == 404
+            status, answer = await page.send("talk.mp4", b"")
+            assert (status, answer["message"]) == (400, "the file is empty")
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("smoothing", "2"), ("smoothing", "nan"), ("feather", "-1"), ("feather", "x")]
+)
+def test_a_choice_out_of_range_is_refused(key: str, value: str) -> None:
+    async def test() -> None:
+        async with site() as page:
+            status, answer = await page.send("talk.mp4", b"x", **{key: value})
+            assert status == 400
+            assert answer["message"].startswith(f"{key} is ")
+
+    run(test())
+
+
+def test_one_at_a_time_and_a_cancelled_one_makes_room(clip: bytes) -> None:
+    held = Held()
+
+    async def test() -> None:
+        async with site(replace(stand_in_networks(), generator=held)) as page:
+            status, first = await page.send("talk.mp4", clip)
+            assert status == 201
+            status, second = await page.send("talk.mp4", clip)
+            assert status == 409
+            assert second["message"] == "a file is being processed: end that, or wait, and try again"
+            assert await page.status(f"/files/{first['id']}", "DELETE", Origin=page.origin) == 204
+            assert await page.status(f"/files/{first['id']}") == 404
+            held.gate.set()
+            status, _ = await page.send("talk.mp4", clip)  # waits for the last frames of the first
+            assert status == 201
+
+    run(test())
+
+
+def test_the_oldest_results_go_and_all_go_at_the_end(
+    clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def test() -> None:
+        async with site() as page:
+            numbers = [(await sent(page, "talk.mp4", clip))["id"] for _ in range(KEPT + 1)]
+            assert await page.status(f"/files/{numbers[0]}/result") == 404
+            assert await page.status(f"/files/{numbers[-1]}/result") == 200
+            (folder,) = tmp_path.iterdir()
+            assert {path.name for path in folder.iterdir()} == set(numbers[1:])
+
+    run(test())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_end_of_the_server_cancels_what_goes_on(clip: bytes) -> None:
+    held = Held()
+
+    async def test() -> None:
+        async with site(replace(stand_in_networks(), generator=held)) as page:
+            status, _ = await page.send("talk.mp4", clip)
+            assert status == 201
+            held.gate.set()
+
+    run(test())
+
+
+@pytest.mark.parametrize(("codec", "samples_as", "suffix"), [("wavpack", "s16p", ".mkv"), ("flac", "s16", ".mp4")])
+def test_a_video_becomes_mp4_or_matroska_where_mp4_cannot_hold_its_sound(
+    codec: str, samples_as: str, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=30)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=48_000, layout="mono")
+        container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(video.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.int16), format=samples_as, layout="mono")
+        samples.sample_rate, samples.pts, samples.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    assert result_suffix(path) == suffix

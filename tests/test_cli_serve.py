@@ -1,0 +1,80 @@
+"""`barefaced serve` as a command: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cli
+from pipeline import assemble, web
+from tests.stand_ins import as_if_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_without_its_extra_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert cli.main(["serve"]) == 1
+    said = "`barefaced serve` needs aiohttp and aiortc: make setup EXTRAS=serve, or pip install 'barefaced[serve]'"
+    assert said in capsys.readouterr().err
+
+
+needs_extra = pytest.mark.skipif(web.missing() is not None, reason="the page needs the extra `serve`")
+
+
+@needs_extra
+def test_a_port_that_is_taken_is_an_error_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["serve", "--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert f"nothing can listen on 127.0.0.1 port {port}" in said
+    assert "--port 0 takes a free one" in said
+
+
+@pytest.fixture
+def served() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", "serve", "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@needs_extra
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_prints_its_link_and_ends_by_a_signal(
+    served: subprocess.Popen[str], ending: signal.Signals, code: int
+) -> None:
+    assert served.stdout is not None
+    link = served.stdout.readline()
+    assert link.startswith("http://127.0.0.1:")
+    assert "/?token=" in link
+    served.send_signal(ending)
+    _, said = served.communicate(timeout=60)
+    assert served.returncode == code
+    assert "This link opens the page, once, in one browser." in said
+    assert "Traceback" not in said
