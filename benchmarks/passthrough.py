@@ -13,16 +13,16 @@ OPTIONS = {"preset": DEFAULT_PRESET, "crf": str(KINDS[Codec.H264].quality)}
 
 
 def passed_through(source: str, target: str) -> None:
-    """Every frame of the first video stream, and the packets of the first sound."""
+    """Every frame of the first video stream, and the packets of all sound."""
     with av.open(source) as film, av.open(target, "w") as copy:
-        pictures, sound = film.streams.video[0], film.streams.audio[0]
+        pictures, sounds = film.streams.video[0], film.streams.audio
         video = copy.add_stream("libx264", rate=pictures.average_rate, options=OPTIONS)
         video.width, video.height, video.pix_fmt = pictures.width, pictures.height, "yuv420p"
-        audio = copy.add_stream_from_template(sound)
-        for packet in film.demux(pictures, sound):
-            if packet.stream.type == "audio":
+        copies = {sound.index: copy.add_stream_from_template(sound) for sound in sounds}
+        for packet in film.demux(pictures, *sounds):
+            if packet.stream.index in copies:
                 if packet.dts is not None:
-                    packet.stream = audio
+                    packet.stream = copies[packet.stream.index]
                     copy.mux(packet)
                 continue
             for frame in packet.decode():
