@@ -145,3 +145,17 @@ face (1 is as much), and how late what is drawn comes. Nothing is written but th
   barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
   barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
 """
+
+EVALUATE_IDENTITY = """\
+Measures how well a recogniser tells people apart when they wear masks, and how far the Embedding Unmasking
+Model (docs/identity.md) helps: EER, FMR100, FMR1000, means, FDR, with intervals of a bootstrap over people.
+DIR holds PERSON_NUMBER.jpg or PERSON/NAME.jpg; a pairs.csv says which photos of a person are compared, and a
+labels.csv who wears a real mask. U is a bare face, M a masked one; reference first. A face without a drawn or
+real mask that the segmenter takes for masked is treated as masked: that is how the product does it.
+
+  barefaced evaluate identity --data lfw --json identity.json --plots curves
+  barefaced evaluate identity --data mfr2                         real masks, since it has a labels.csv
+  barefaced evaluate identity --data lfw --draw 800 --models runs/eum --keep lfw.npz
+
+Embeddings are biometric data: nothing is kept unless --keep asks for it.
+"""

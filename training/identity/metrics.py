@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rates:
-    """FMR and FNMR at every threshold where one of them changes, from the lowest threshold to the highest."""
+    """FMR and FNMR where the threshold is a genuine score, rising, and beyond them all.
+
+    Between two genuine scores the FNMR stays and the FMR is lowest at the upper one: nothing better lies between.
+    """
 
     threshold: NDArray[np.float64]
     fmr: NDArray[np.float64]
@@ -31,7 +34,7 @@ class Rates:
         """Raises `ValueError` unless there is a score of each kind."""
         if not len(genuine) or not len(impostor):
             raise ValueError(f"{len(genuine)} genuine and {len(impostor)} impostor scores: both are needed")
-        threshold = np.append(np.unique(np.concatenate([genuine, impostor])), np.inf)
+        threshold = np.append(np.unique(genuine).astype(np.float64), np.inf)
         return cls(threshold, *rates_at(genuine, impostor, threshold))
 
     @property
@@ -44,21 +47,26 @@ class Rates:
         """The lowest FNMR at an FMR of at most `fmr`: at 1 % it is called FMR100, at 0.1 % FMR1000."""
         return float(self.fnmr[self.fmr <= fmr][0])
 
-    def threshold_at(self, fmr: float) -> float:
-        """The lowest threshold with an FMR of at most `fmr`."""
-        return float(self.threshold[self.fmr <= fmr][0])
 
-    @property
-    def auc(self) -> float:
-        """The area under the ROC curve: how often a genuine score is above an impostor one, ties counting half."""
-        return float(np.trapezoid(1 - self.fnmr[::-1], self.fmr[::-1]))
+def threshold_at(impostor: Scores, fmr: float) -> float:
+    """The lowest threshold with an FMR of at most `fmr`, less than 1."""
+    too_many = int(fmr * len(impostor))
+    highest = np.partition(impostor, len(impostor) - 1 - too_many)[len(impostor) - 1 - too_many]
+    return float(np.nextafter(np.float64(highest), np.inf))
+
+
+def area(genuine: Scores, impostor: Scores) -> float:
+    """AUC, the area under the ROC curve: how often a genuine score is above an impostor one, ties counting half."""
+    low = np.sort(impostor)
+    below, not_above = (np.searchsorted(low, genuine, side=side).mean() for side in ("left", "right"))
+    return float(below + not_above) / 2 / len(low)
 
 
 def rates_at(
     genuine: Scores, impostor: Scores, threshold: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """FMR and FNMR at each threshold."""
-    low, high = np.sort(genuine), np.sort(impostor)
+    low, high = np.sort(genuine).astype(np.float64), np.sort(impostor).astype(np.float64)
     fnmr = np.searchsorted(low, threshold, side="left") / len(low)
     fmr = 1 - np.searchsorted(high, threshold, side="left") / len(high)
     return fmr, fnmr
@@ -77,7 +85,7 @@ def summary(genuine: Scores, impostor: Scores) -> dict[str, float]:
         "eer": rates.eer,
         "fmr100": rates.fnmr_at(0.01),
         "fmr1000": rates.fnmr_at(0.001),
-        "auc": rates.auc,
+        "auc": area(genuine, impostor),
         "genuine_mean": float(np.mean(genuine)),
         "impostor_mean": float(np.mean(impostor)),
         "fdr": fisher_ratio(genuine, impostor),
