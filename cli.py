@@ -12,6 +12,7 @@ from commands.machine import add_bench, add_build, add_demo, add_doctor, add_eng
 from commands.mask import add_mask
 from commands.parsing import INTERRUPTED, Parser, Version, complain
 from commands.run import add_run
+from commands.verify import add_verify
 from pipeline import manual
 from pipeline.errors import BarefacedError
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add_build(commands)
     add_bench(commands)
     add_mask(commands)
+    add_verify(commands)
     evaluations = add_evaluate(commands)
     for command in (*commands.choices.values(), *evaluations.choices.values()):
         _add_loudness(command)

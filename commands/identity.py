@@ -36,8 +36,8 @@ def add_evaluate_identity(what: Commands) -> None:
     parser.add_argument(
         "--masks",
         choices=list(SETTINGS),
-        help="which sides wear drawn masks; none: masks are worn in the photos (default: none where DIR has a "
-        "labels.csv, else both)",
+        help="which sides of a comparison wear drawn masks, or none where masks are worn in the photos (default: none "
+        "where DIR has a labels.csv, else both)",
     )
     parser.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
     parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N people")
@@ -48,7 +48,10 @@ def add_evaluate_identity(what: Commands) -> None:
         "--models", type=Path, action="append", metavar="DIR", help="more networks, as training.identity.export writes"
     )
     parser.add_argument(
-        "--keep", type=Path, metavar="FILE.npz", help="keep the embeddings here, and take them from here; biometric data"
+        "--keep",
+        type=Path,
+        metavar="FILE.npz",
+        help="keep the embeddings here, and take them from here; biometric data",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write ROC and DET curves here, a PNG a setting")
@@ -66,7 +69,7 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
 
     photos = photo_set(options.data, limit=options.limit)
     masks = options.masks or ("both" if photos.masked is None else "none")
-    looked = _looked(options, photos, wearing=masks != "none")
+    looked = _looked(options, photos, masks)
     with ExitStack() as stack:
         models = _models(options, stack)
         scores = evaluate.scores(photos, looked, models, settings=SETTINGS[masks], drawn=options.draw)
@@ -83,8 +86,9 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     return 0
 
 
-def _looked(options: argparse.Namespace, photos: PhotoSet, *, wearing: bool) -> Looked:
+def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked:
     """What is known of the photos: kept from before, or looked at now."""
+    import numpy as np
     from tqdm import tqdm
 
     from pipeline.errors import ConfigError
@@ -103,10 +107,9 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, *, wearing: bool) -> 
     def counted(numbers: range) -> Iterable[int]:
         yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
 
+    wearing = {"both": np.ones_like(photos.probes), "probe": photos.probes, "none": np.zeros_like(photos.probes)}[masks]
     with looker(engine=options.engine, threads=options.threads) as look:
-        looked = look_at(
-            photos, look, wearing=wearing, seed=options.mask_seed, draw=options.draw, counted=counted
-        )
+        looked = look_at(photos, look, wearing=wearing, seed=options.mask_seed, draw=options.draw, counted=counted)
     if options.keep is not None:
         looked.save(options.keep)
     return looked

@@ -59,20 +59,29 @@ class Portrait:
     masked: bool
 
 
-def portrait(path: Path, detector: Detector, segmenter: Engine, embedder: Embedder) -> Portrait:
+@dataclass(frozen=True)
+class Examiner:
+    """What it takes to embed the face in a picture."""
+
+    detector: Detector
+    segmenter: Engine
+    embedder: Embedder
+
+
+def portrait(path: Path, examiner: Examiner) -> Portrait:
     """The one face in a picture. Raises `SourceError` when there is none, more than one, or it is of no use."""
     (frame,) = StillSource(path)
-    faces = detector(frame)
+    faces = examiner.detector(frame)
     if len(faces) != 1:
         cure = "cut out the one you mean" if faces else "give one in which it is larger and looks into the camera"
         raise SourceError(f"{path} shows {len(faces) or 'no'} face{'s' if faces else ''}: {cure}")
-    segment, track = Segment(segmenter), Track(1, faces[0], age=0, unseen=0)
+    segment, track = Segment(examiner.segmenter), Track(1, faces[0], age=0, unseen=0)
     (cropped,) = segment.answer(segment.ask(iter([Tracked(Detected(frame, faces, cut=True), (track,))])))
     shown = clear_faces(cropped)
     if not shown:
         raise SourceError(f"{path}: the face is {cropped.left[0][1].value}: give another picture")
-    crop = shown[1].image(cropped)
-    return Portrait(embedder.embeddings(embedder.submit([crop]), [shown[1].masked])[0], shown[1].masked)
+    answer = examiner.embedder.submit([shown[1].image(cropped)])
+    return Portrait(examiner.embedder.embeddings(answer, [shown[1].masked])[0], shown[1].masked)
 
 
 @dataclass(frozen=True)

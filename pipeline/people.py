@@ -111,7 +111,7 @@ class Choice:
         return wanted - (set() if self.spared is None else self._named(self.spared, present))
 
     def _named(self, pictures: NDArray[np.float32], present: Mapping[int, Person]) -> set[int]:
-        """Those whom a picture shows: of all who are alike enough the most alike, since one picture names one person."""
+        """Those whom a picture shows: of all who are alike enough the most alike, as a picture names one person."""
         seen = [(track, person.embedding) for track, person in present.items() if person.views]
         named = set()
         for picture in pictures if seen else ():

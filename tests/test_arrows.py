@@ -17,7 +17,7 @@ MODULES = {
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
 LEADERS = {
-    "commands.run", "commands.live", "commands.mask", "commands.evaluate",
+    "commands.run", "commands.live", "commands.mask", "commands.evaluate", "commands.verify",
     "pipeline.process", "pipeline.live", "pipeline.demo.show", "benchmarks.child",
 }  # fmt: skip
 """Who may import `pipeline.assemble`: those that begin a run."""

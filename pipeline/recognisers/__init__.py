@@ -87,7 +87,8 @@ class RecogniserFile(Protocol):
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows (N, d) brought to length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), np.float32)
 
 
 def names() -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from pipeline.recognisers import Recogniser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
     from pathlib import Path
 
     import onnx
@@ -44,15 +43,15 @@ PICTURE_FROM_CROP = Affine(
     np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * SCALE_FROM_CROP
     + np.array([[0.0, 0.0, 74.5 - SCALE_FROM_CROP * MIDDLE[0]], [0.0, 0.0, 74.5 - SCALE_FROM_CROP * MIDDLE[1]]])
 )
-"""Where dlib's own alignment puts that picture in our crop: the mean over 550 bare faces, made symmetric. On 3,000 pairs
-of LFW it verifies as well as dlib's own does (docs/identity.md)."""
+"""Where dlib's own alignment puts that picture in our crop: the mean over 550 bare faces, made symmetric. On 3,000
+pairs of LFW it does as well as dlib's own (docs/identity.md)."""
 STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """Channels, residual blocks, and whether the first of them halves the picture."""
 
 DIMENSION = 128
 OPSET, IR_VERSION = 18, 10
 
-UNMASKER = "eum"
+UNMASKER = "eum_srt"
 SAME_PERSON = 0.9
 
 LAYER = re.compile(rb"\x01(?:\x05con_4|\x07affine_|\x04(fc_2))")
@@ -174,7 +173,9 @@ class _Graph:
         from onnx import helper
 
         name = output or f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        node = helper.make_node(kind, list(inputs), [name])
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
         return name
 
     def convolved(self, value: str, *, inputs: int, outputs: int, side: int, stride: int = 1) -> str:

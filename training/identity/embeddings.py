@@ -52,7 +52,9 @@ class Embedded:
             loaded = [np.load(part) for part in parts]
             return cls(*(np.concatenate([each[name] for each in loaded]) for name in cls.__annotations__))
         except (OSError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{folder}: a part is not what we wrote ({error}); remove it and run again") from error
+            raise CheckpointError(
+                f"{folder}: a part is not what we wrote ({error}); remove it and run again"
+            ) from error
 
 
 def person_of(photo: Path) -> str:

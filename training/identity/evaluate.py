@@ -61,8 +61,9 @@ class Looked:
 
     def save(self, path: Path) -> None:
         """Keep the embeddings, which are biometric data, in a file that was asked for."""
-        sides = {f"{name}_{key}": value for name in ("bare", "worn") for key, value in vars(getattr(self, name)).items()}
-        np.savez(path, design=self.design, **sides)
+        sides = {"bare": self.bare, "worn": self.worn}
+        stored = {f"{name}_{key}": value for name, side in sides.items() for key, value in vars(side).items()}
+        np.savez(path, design=self.design, **stored)
 
     @classmethod
     def load(cls, path: Path) -> Looked:
@@ -73,20 +74,26 @@ class Looked:
 
 
 def look_at(
-    photos: PhotoSet, look: Looker, *, wearing: bool, seed: int, draw: int, counted: Callable[[range], Iterable[int]]
+    photos: PhotoSet,
+    look: Looker,
+    *,
+    wearing: NDArray[np.bool_],
+    seed: int,
+    draw: int,
+    counted: Callable[[range], Iterable[int]],
 ) -> Looked:
-    """Look at every photo: bare and with a drawn mask, or with `wearing` False as it is, by its label.
+    """Look at every photo as it is, a masked one by its label, and at those of `wearing` (N,) with a drawn mask.
 
-    Of the first `draw` masked faces the mask is drawn over and the result embedded, too.
+    In the first `draw` photos masks are drawn over and the result embedded, too.
     """
-    design = np.random.default_rng(seed).integers(0, DESIGNS, len(photos.files)) if wearing else None
+    design = np.where(wearing, np.random.default_rng(seed).integers(0, DESIGNS, len(photos.files)), -1)
     seen: dict[str, dict[int, tuple[Vectors, bool, Vectors | None]]] = {"bare": {}, "worn": {}}
     for number in counted(range(len(photos.files))):
         photo = read(photos.files[number])
         pictures: dict[str, NDArray[np.uint8]] = {"bare": photo}
         if photos.masked is not None and photos.masked[number]:
             pictures = {"worn": photo}
-        elif design is not None:
+        elif wearing[number]:
             drawn = wear(photo, np.random.default_rng([seed, design[number]]))
             pictures |= {} if drawn is None else {"worn": drawn[0]}
         for name, picture in pictures.items():
@@ -94,7 +101,7 @@ def look_at(
             if face is not None:
                 seen[name][number] = (face.embedding, face.masked, face.drawn)
     sides = {name: _side(found, len(photos.files)) for name, found in seen.items()}
-    return Looked(**sides, design=np.full(len(photos.files), -1) if design is None else design)
+    return Looked(**sides, design=design)
 
 
 def _side(found: Mapping[int, tuple[Vectors, bool, Vectors | None]], count: int) -> Side:
@@ -126,9 +133,7 @@ def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callabl
     if "eum_srt" in models:
         srt, second = models["eum_srt"], models.get("eum_srt_drawn", models["eum_srt"])
         found["eum_srt on inpainted"] = lambda side: repaired(srt, side, over(side))
-        found["fusion"] = lambda side: unit(
-            repaired(srt, side, side.embedding) + repaired(second, side, over(side))
-        )
+        found["fusion"] = lambda side: unit(repaired(srt, side, side.embedding) + repaired(second, side, over(side)))
     return found
 
 
@@ -280,9 +285,8 @@ def _sides(looked: Looked) -> dict[str, Side]:
 def _missing(photos: PhotoSet, looked: Looked, name: str) -> int:
     """Photos that should show a face so, and in which none was found."""
     side = {"bare": looked.bare, "worn": looked.worn}[name]
-    if photos.masked is None:
-        return int((~side.there).sum()) if side.there.any() else 0
-    wanted = photos.masked if name == "worn" else ~photos.masked
+    really = np.zeros(len(photos.files), bool) if photos.masked is None else photos.masked
+    wanted = really | (looked.design >= 0) if name == "worn" else ~really
     return int((wanted & ~side.there).sum())
 
 
@@ -290,7 +294,9 @@ def table(told: Mapping[str, object]) -> str:
     """The measures as lines for a person, in per cent where they are rates."""
     parts = [("all photos", told["settings"])]
     if "drawn" in told:
-        parts.append((f"the first {told['drawn']['photos']} photos, whose masks were drawn over", told["drawn"]["settings"]))
+        parts.append(
+            (f"the first {told['drawn']['photos']} photos, whose masks were drawn over", told["drawn"]["settings"])
+        )
     lines = []
     for title, settings in parts:
         lines.append(title)

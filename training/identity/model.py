@@ -15,7 +15,7 @@ SLOPE = 0.2
 
 
 class EmbeddingUnmaskingModel(nn.Module):
-    """Four full connections as wide as the embedding, each normalised over the batch; LeakyReLU behind all but the last.
+    """Four full connections as wide as the embedding, each normalised over the batch; LeakyReLU behind the first three.
 
     It works on what a frozen recogniser gives, and is asked for masked faces only.
     """

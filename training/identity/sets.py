@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,8 @@ from PIL import Image
 from pipeline.errors import SourceError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 BARE = "no-mask"
@@ -31,6 +32,13 @@ class PhotoSet:
     """(N,) who wears a real mask, as `labels.csv` says; None where there is no such file."""
     pairs: NDArray[np.int64] | None
     """(P, 2) which photos of a person are compared, as `pairs.csv` says; None: all."""
+
+    @property
+    def probes(self) -> NDArray[np.bool_]:
+        """(N,) those that are compared with another photo of the same person as the second of a pair."""
+        found = np.zeros(len(self.files), bool)
+        found[self.genuine[:, 1]] = True
+        return found
 
     @property
     def genuine(self) -> NDArray[np.int64]:
@@ -59,7 +67,9 @@ def photo_set(folder: Path, *, limit: int | None = None) -> PhotoSet:
     kept = set(sorted(set(owners))[:limit])
     files = [path for path, owner in zip(files, owners, strict=True) if owner in kept]
     if len(kept) < 2:
-        raise SourceError(f"{folder} holds photos of {len(kept)} people: name them PERSON_NUMBER.jpg or PERSON/NAME.jpg")
+        raise SourceError(
+            f"{folder} holds photos of {len(kept)} people: name them PERSON_NUMBER.jpg or PERSON/NAME.jpg"
+        )
     people = np.unique([_person(path, folder) for path in files], return_inverse=True)[1]
     pairs = None
     if rows is not None:

@@ -1,0 +1,53 @@
+"""Settings to what tells people apart: the recogniser, and the people that pictures name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine import models
+from pipeline.embed import Embedder, portrait
+from pipeline.people import Choice
+from pipeline.recognisers import recogniser_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine, Network
+    from pipeline.config import IdentityConfig
+    from pipeline.embed import Examiner
+
+
+@dataclass(frozen=True)
+class Who:
+    """What tells people apart, and whose masks are taken off."""
+
+    embedder: Embedder
+    choice: Choice
+
+
+def embedder(settings: IdentityConfig, compiled: Callable[[Network], Engine]) -> tuple[Embedder, tuple[Network, ...]]:
+    """What embeds faces, and the files of its networks. Raises what `compiled` raises, and as `RecogniserFile` does."""
+    file = recogniser_file(settings.recogniser)
+    network = file.network(None if settings.recogniser_file is None else Path(settings.recogniser_file))
+    recogniser = file.recogniser(compiled(network))
+    if file.UNMASKER is None:
+        return Embedder(recogniser, None, file.SAME_PERSON), (network,)
+    unmasker = models.shipped(file.UNMASKER)
+    return Embedder(recogniser, compiled(unmasker), file.SAME_PERSON), (network, unmasker)
+
+
+def who(settings: IdentityConfig, examiner: Examiner) -> Who:
+    """With the people of the pictures that `only` and `except` name. Raises as `portrait` does."""
+    only, spared = _embedded(settings.only, examiner), _embedded(settings.except_, examiner)
+    return Who(examiner.embedder, Choice(only, spared, examiner.embedder.same_person))
+
+
+def _embedded(pictures: tuple[str, ...], examiner: Examiner) -> NDArray[np.float32] | None:
+    """(R, d) of the faces in picture files; None where there are no files."""
+    return np.stack([portrait(Path(each), examiner).embedding for each in pictures]) if pictures else None
