@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from training.identity.looker import Looker
 
+    Vector = NDArray[np.float32]
+
 PART = 200
 """Photos to a file."""
 
@@ -67,21 +69,31 @@ def embed(photos: Sequence[Path], look: Looker, *, masks: int, seed: int, first:
 
     `first` is the number of the first photo; it and `seed` decide the masks.
     """
-    people, rows = [], []
+    people, bare, masked, drawn = [], [], [], []
     for number, path in enumerate(photos, start=first):
         photo = read(path)
         worn = [wear(photo, np.random.default_rng([seed, number, mask])) for mask in range(masks)]
-        seen = [look(photo), *(look(each[0], draw=draw) for each in worn if each is not None)]
-        found = [(face.embedding, face.drawn) for face in seen if face is not None]
-        if len(found) == 1 + masks:
-            people.append(person_of(path))
-            rows.append(found)
-    width = len(rows[0][0][0]) if rows else 0
-    nothing = np.full(width, np.nan, np.float32)
-    bare = np.array([row[0][0] for row in rows], np.float32).reshape(-1, width)
-    masked = np.array([[one for one, _ in row[1:]] for row in rows], np.float32).reshape(-1, masks, width)
-    drawn = np.array([[nothing if one is None else one for _, one in row[1:]] for row in rows], np.float32)
-    return Embedded(np.array(people, np.str_), bare, masked, drawn.reshape(-1, masks, width))
+        seen = look.embedding(photo)
+        found = [pair for each in worn if each is not None and (pair := _hidden(look, each[0], draw=draw)) is not None]
+        if seen is None or len(found) < masks:
+            continue
+        people.append(person_of(path))
+        bare.append(seen)
+        masked.append([hidden for hidden, _ in found])
+        drawn.append([over for _, over in found])
+    vectors = (np.array(each, np.float32) for each in (bare, masked, drawn))
+    return Embedded(np.array(people, np.str_), *vectors)
+
+
+def _hidden(look: Looker, image: NDArray[np.uint8], *, draw: bool) -> tuple[Vector, Vector] | None:
+    """A masked face's embedding, and that of the face drawn over it or NaN; None where none is found."""
+    if draw:
+        face = look(image, draw=True)
+        if face is not None:
+            return face.embedding, face.embedding * np.nan if face.drawn is None else face.drawn
+        return None
+    embedding = look.embedding(image)
+    return None if embedding is None else (embedding, embedding * np.float32(np.nan))
 
 
 def main() -> None:

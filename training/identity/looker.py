@@ -47,18 +47,28 @@ class Looker:
 
     def __call__(self, image: NDArray[np.uint8], *, draw: bool = False) -> Face | None:
         """The face of a photo (height, width, 3) RGB; None where none is found. Raises `EngineError`."""
-        tracked = self.parts.find(image)
-        if not tracked.tracks:
+        tracked = self._central(image)
+        if tracked is None:
             return None
-        track = min(tracked.tracks, key=lambda each: _off_middle(each, image.shape))
-        cropped = self.parts.segment(Tracked(tracked.detected, (track,)))
-        crop, crop_from_frame = align(tracked.frame, track)
+        cropped = self.parts.segment(tracked)
+        crop, crop_from_frame = align(tracked.frame, tracked.tracks[0])
         crops = [crop]
         if draw and cropped.crops:
             drawn = still_frame(self.parts.draw(cropped))
             crops.append(read_crop(drawn.planes, crop_from_frame, size=CROP_SIZE))
         embedding, *others = self.recogniser.embed(crops)
         return Face(embedding, bool(cropped.crops), others[0] if others else None)
+
+    def embedding(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """(d,) of the same face, which is not searched for a mask. Raises `EngineError`."""
+        tracked = self._central(image)
+        return None if tracked is None else self.recogniser.embed([align(tracked.frame, tracked.tracks[0])[0]])[0]
+
+    def _central(self, image: NDArray[np.uint8]) -> Tracked | None:
+        tracked = self.parts.find(image)
+        if not tracked.tracks:
+            return None
+        return Tracked(tracked.detected, (min(tracked.tracks, key=lambda each: _off_middle(each, image.shape)),))
 
 
 def _off_middle(track: Track, shape: tuple[int, ...]) -> float:
