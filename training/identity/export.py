@@ -27,14 +27,14 @@ TOLERANCE = 2e-3
 
 
 def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
-    """Write the best weights of the run's checkpoint as `<name>.onnx` and `<name>.json`.
+    """Write the weights of the run's checkpoint as `<name>.onnx` and `<name>.json`.
 
     Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
     """
     state = restore(run / "checkpoint.pt")
-    width = state["best"]["layers.0.weight"].shape[0]
+    width = state["network"]["layers.0.weight"].shape[0]
     network = EmbeddingUnmaskingModel(width)
-    network.load_state_dict(state["best"])
+    network.load_state_dict(state["network"])
     network.eval()
     program = torch.onnx.export(
         network,

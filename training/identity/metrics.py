@@ -50,7 +50,7 @@ class Rates:
 
 def threshold_at(impostor: Scores, fmr: float) -> float:
     """The lowest threshold with an FMR of at most `fmr`, less than 1."""
-    too_many = int(fmr * len(impostor))
+    too_many = int(fmr * len(impostor) + 1e-9)
     highest = np.partition(impostor, len(impostor) - 1 - too_many)[len(impostor) - 1 - too_many]
     return float(np.nextafter(np.float64(highest), np.inf))
 
@@ -68,7 +68,7 @@ def rates_at(
     """FMR and FNMR at each threshold."""
     low, high = np.sort(genuine).astype(np.float64), np.sort(impostor).astype(np.float64)
     fnmr = np.searchsorted(low, threshold, side="left") / len(low)
-    fmr = 1 - np.searchsorted(high, threshold, side="left") / len(high)
+    fmr = (len(high) - np.searchsorted(high, threshold, side="left")) / len(high)
     return fmr, fnmr
 
 

@@ -32,13 +32,13 @@ ROC_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 def roc(curves: Mapping[str, Rates], title: str) -> NDArray[np.uint8]:
     """1 - FNMR over FMR, which is on a logarithmic scale: (560, 760, 3) RGB."""
-    lines = {name: (rates.fmr, 1 - rates.fnmr) for name, rates in curves.items()}
+    lines = {name: (np.append(1.0, rates.fmr), np.append(1.0, 1 - rates.fnmr)) for name, rates in curves.items()}
     return _plot(lines, title, ("FMR", np.log10, FMR_TICKS), ("1 - FNMR", np.asarray, ROC_TICKS))
 
 
 def det(curves: Mapping[str, Rates], title: str) -> NDArray[np.uint8]:
     """FNMR over FMR, both on the scale of normal deviates, where normal scores give straight lines."""
-    lines = {name: (rates.fmr, rates.fnmr) for name, rates in curves.items()}
+    lines = {name: (np.append(1.0, rates.fmr), np.append(0.0, rates.fnmr)) for name, rates in curves.items()}
     return _plot(lines, title, ("FMR", _deviates, FMR_TICKS), ("FNMR", _deviates, DET_TICKS))
 
 

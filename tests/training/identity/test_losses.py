@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from torch import Tensor
 from torch.nn import functional
 
 from training.identity.losses import distance, mse_triplet, self_restrained_triplet, triplet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def at(*degrees: float) -> Tensor:
