@@ -32,14 +32,14 @@ def _verify(options: argparse.Namespace) -> int:
     from pipeline.embed import portrait
 
     with assemble.examiner(settings) as examiner:
-        faces = [portrait(path, examiner) for path in (options.a, options.b)]
-        threshold = examiner.embedder.same_person
-    score = float(faces[0].embedding @ faces[1].embedding)
-    print(
-        f"{'same person' if score >= threshold else 'different people'}: score {score:.4f}, threshold {threshold:.4f}"
-    )
-    for path, face in zip((options.a, options.b), faces, strict=True):
-        if face.masked and not options.quiet:
+        looks = [portrait(path, examiner) for path in (options.a, options.b)]
+        margin, least = looks[0].margin(looks[1], examiner.embedder.least), examiner.embedder.least
+    masked = [look.bare is None for look in looks]
+    threshold = least.masked if all(masked) else least.mixed if any(masked) else least.bare
+    says = "same person" if margin >= 0 else "different people"
+    print(f"{says}: score {margin + threshold:.4f}, threshold {threshold:.4f}")
+    for path, hidden in zip((options.a, options.b), masked, strict=True):
+        if hidden and not options.quiet:
             print(f"{path} shows a masked face: less of it is seen, and the decision is less certain")
     if not options.quiet:
         print(manual.NO_PROOF)

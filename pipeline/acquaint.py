@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from engine import models
 from pipeline.embed import Embedder, portrait
 from pipeline.people import Choice
@@ -15,8 +13,6 @@ from pipeline.recognisers import recogniser_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from engine.spec import Engine, Network
     from pipeline.config import IdentityConfig
@@ -44,10 +40,7 @@ def embedder(settings: IdentityConfig, compiled: Callable[[Network], Engine]) ->
 
 def who(settings: IdentityConfig, examiner: Examiner) -> Who:
     """With the people of the pictures that `only` and `except` name. Raises as `portrait` does."""
-    only, spared = _embedded(settings.only, examiner), _embedded(settings.except_, examiner)
-    return Who(examiner.embedder, Choice(only, spared, examiner.embedder.same_person))
-
-
-def _embedded(pictures: tuple[str, ...], examiner: Examiner) -> NDArray[np.float32] | None:
-    """(R, d) of the faces in picture files; None where there are no files."""
-    return np.stack([portrait(Path(each), examiner).embedding for each in pictures]) if pictures else None
+    only, spared = (
+        tuple(portrait(Path(each), examiner) for each in pictures) for pictures in (settings.only, settings.except_)
+    )
+    return Who(examiner.embedder, Choice(only or None, spared, examiner.embedder.least))

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.align import align
 from pipeline.errors import SourceError
 from pipeline.frames import Detected, Left, Track, Tracked
+from pipeline.people import Look
 from pipeline.segment import Segment
 from pipeline.stills import StillSource
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from engine.spec import Engine, Pending
     from pipeline.detectors import Detector
     from pipeline.frames import Cropped, FaceCrop
-    from pipeline.recognisers import Recogniser
-
-    Vectors = NDArray[np.float32]
+    from pipeline.recognisers import Recogniser, Thresholds
 
 
 @dataclass(frozen=True)
@@ -34,29 +33,25 @@ class Embedder:
     recogniser: Recogniser
     unmasker: Engine | None
     """The Embedding Unmasking Model; None where none was trained for this recogniser."""
-    same_person: float
-    """Cosine from which two faces are taken for one person."""
+    least: Thresholds
+    """From where on two faces are taken for one person."""
 
     def submit(self, crops: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to embed canonical crops (S, S, 3) RGB. Raises `EngineError`."""
         return self.recogniser.submit(crops)
 
-    def embeddings(self, answer: Pending, masked: Sequence[bool]) -> Vectors:
-        """(N, d) of unit length, those of the `masked` repaired. Raises `EngineError`."""
+    def looks(self, answer: Pending, masked: Sequence[bool]) -> list[Look]:
+        """What each of these faces tells, where `masked` says which are. Raises `EngineError`."""
         found = self.recogniser.embeddings(answer)
         which = np.flatnonzero(masked)
+        repaired = found
         if self.unmasker is not None and len(which):
-            found[which] = self.unmasker.run({"masked": found[which]})["embedding"]
-        return found
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """Somebody's face in a picture file."""
-
-    embedding: Vectors
-    """(d,) of unit length."""
-    masked: bool
+            repaired = found.copy()
+            repaired[which] = self.unmasker.run({"masked": found[which]})["embedding"]
+        return [
+            Look(masked=plain, repaired=better) if hidden else Look(bare=plain)
+            for plain, better, hidden in zip(found, repaired, masked, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Examiner:
     embedder: Embedder
 
 
-def portrait(path: Path, examiner: Examiner) -> Portrait:
+def portrait(path: Path, examiner: Examiner) -> Look:
     """The one face in a picture. Raises `SourceError` when there is none, more than one, or it is of no use."""
     (frame,) = StillSource(path)
     faces = examiner.detector(frame)
@@ -81,7 +76,7 @@ def portrait(path: Path, examiner: Examiner) -> Portrait:
     if not shown:
         raise SourceError(f"{path}: the face is {cropped.left[0][1].value}: give another picture")
     answer = examiner.embedder.submit([shown[1].image(cropped)])
-    return Portrait(examiner.embedder.embeddings(answer, [shown[1].masked])[0], shown[1].masked)
+    return examiner.embedder.looks(answer, [shown[1].masked])[0]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Stages: who each face is. Ids last through occlusion, exits and cuts, and only chosen people's masks are taken off.
 
-A face is embedded when it appears, a few times soon after, where it comes close to another one, when it is back from
-behind something, and else once a second. The first stage hands the crops to the network and the second takes the
+A face is embedded when it appears, a few times soon after, when it is apart again from another that it touched, when it
+is back from behind something, and else once a second. The first stage hands the crops to the network and the second takes the
 answer, so that nobody waits for it who has something else to do.
 """
 
@@ -54,7 +54,10 @@ class _Seen:
 
     looks: int = 0
     last: Fraction = Fraction(0)
+    touched: bool = False
+    """Whether another face overlaps it in this frame."""
     doubt: bool = False
+    """Whether it may be somebody else since: it was out of sight, or touched."""
     present: int = -1
     """The frame in which it was seen last, counted here."""
 
@@ -78,7 +81,8 @@ class Identify:
             tracks = cropped.tracked.tracks
             for track in tracks:
                 known = seen.setdefault(track.id, _Seen())
-                known.doubt |= known.present not in (-1, number - 1) or _touched(track, tracks)
+                known.touched = _touched(track, tracks)
+                known.doubt |= known.touched or known.present not in (-1, number - 1)
                 known.present = number
             faces = clear_faces(cropped)
             due = {each: face for each, face in faces.items() if self._is_due(seen[each], face.track, cropped.frame)}
@@ -96,13 +100,13 @@ class Identify:
 
         Raises `EngineError`.
         """
-        people = People(self.embedder.same_person)
+        people = People(self.embedder.least)
         for asking in stream:
             tracks = [track.id for track in asking.cropped.tracked.tracks]
             found = {}
             if asking.answer is not None:
-                embeddings = self.embedder.embeddings(asking.answer, [masked for _, masked in asking.asked])
-                found = {track: each for (track, _), each in zip(asking.asked, embeddings, strict=True)}
+                looks = self.embedder.looks(asking.answer, [masked for _, masked in asking.asked])
+                found = {track: look for (track, _), look in zip(asking.asked, looks, strict=True)}
             people.meet(tracks, found, asking.doubtful)
             present = {track: people.of_track[track] for track in tracks}
             chosen = self.choice(present)
@@ -113,7 +117,7 @@ class Identify:
         if not seen.looks:
             return True
         since = frame.time - seen.last
-        if track.unseen:  # followed, not detected: its landmarks may be on what hides it
+        if track.unseen or seen.touched:  # its crop may show what hides it
             return False
         return since >= self.every_seconds or seen.doubt or (seen.looks < FIRST_LOOKS and since >= QUICK_SECONDS)
 

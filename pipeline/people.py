@@ -9,17 +9,63 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from pipeline.recognisers import Thresholds
 
     Vector = NDArray[np.float32]
 
 STAYS = 0.03
 """A track's own person is preferred to another by so much of the cosine: raise it and a swap is found less often."""
 LOOSE = 0.04
-"""And may be less alike than `same_person` by so much, once the track was lost from sight; a face that was followed all
+"""And may be less alike than the threshold by so much, once the track was lost from sight; a face that was followed all
 the time stays who it was."""
+MEMORY = 20
+"""How many views the mean so far stands for at most."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a face tells, or the mean of several: (d,) vectors of unit length, None where unknown."""
+
+    bare: Vector | None = None
+    """The embedding of the bare face."""
+    masked: Vector | None = None
+    """The embedding of the masked face, as the recogniser gives it: to be compared with other masked ones."""
+    repaired: Vector | None = None
+    """The same, repaired: to be compared with bare ones. Two repaired ones are alike whoever it is."""
+
+    def margin(self, other: Look, least: Thresholds) -> float:
+        """By how much two looks are more alike than the threshold for their kind; one person's, where it is above 0.
+
+        Bare faces tell most, then two masked ones, then a bare and a masked one.
+        """
+        pairs = (
+            (self.bare, other.bare, least.bare),
+            (self.masked, other.masked, least.masked),
+            (self.bare, other.repaired, least.mixed),
+            (self.repaired, other.bare, least.mixed),
+        )
+        return next(float(one @ two) - limit for one, two, limit in pairs if one is not None and two is not None)
+
+
+def mean_of(looks: Sequence[Look]) -> Look:
+    """The mean of each kind."""
+    return Look(
+        bare=_mean([look.bare for look in looks]),
+        masked=_mean([look.masked for look in looks]),
+        repaired=_mean([look.repaired for look in looks]),
+    )
+
+
+def _mean(vectors: Sequence[Vector | None]) -> Vector | None:
+    there = [vector for vector in vectors if vector is not None]
+    if not there:
+        return None
+    total = np.sum(there, axis=0)
+    return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
 @dataclass
@@ -27,19 +73,13 @@ class Person:
     """Somebody who was seen. Changed in place."""
 
     id: int
-    total: Vector | float = 0.0
-    """The sum of the embeddings so far."""
     views: int = 0
+    look: Look = field(default_factory=Look)
+    """The mean of all views."""
 
-    @property
-    def embedding(self) -> Vector:
-        """(d,) of unit length: the mean of all views."""
-        total = np.asarray(self.total)
-        return np.asarray(total / np.linalg.norm(total), np.float32)
-
-    def add(self, embedding: Vector) -> None:
-        """One more view."""
-        self.total = self.total + embedding
+    def add(self, look: Look) -> None:
+        """One more view, which counts like each before it, up to a point: people turn, and light changes."""
+        self.look = mean_of([*[self.look] * min(self.views, MEMORY), look])
         self.views += 1
 
 
@@ -47,15 +87,14 @@ class Person:
 class People:
     """Everybody seen in a run, and which track shows whom. Changed in place, by one thread."""
 
-    same_person: float
-    """Cosine from which two faces are taken for one person."""
+    least: Thresholds
     of_track: dict[int, Person] = field(default_factory=dict)
     known: list[Person] = field(default_factory=list)
-    """Those who were embedded at least once."""
+    """Those who were looked at at least once."""
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def meet(self, present: Collection[int], found: Mapping[int, Vector], doubtful: Collection[int]) -> None:
-        """Take in a frame: the tracks in it, the embeddings taken of some, and who of these were lost from sight.
+    def meet(self, present: Collection[int], found: Mapping[int, Look], doubtful: Collection[int]) -> None:
+        """Take in a frame: the tracks in it, looks at some of them, and which of these were lost from sight before.
 
         The likeliest pair of track and person is joined first, and everybody is in a frame once.
         """
@@ -70,24 +109,23 @@ class People:
             if track not in chosen and person.id not in taken:
                 chosen[track] = person
                 taken.add(person.id)
-        for track, embedding in found.items():
+        for track, look in found.items():
             person = chosen.get(track) or self._newcomer(track, taken)
             if not person.views:
                 self.known.append(person)
-            person.add(embedding)
+            person.add(look)
             self.of_track[track] = person
 
     def _pairs(
-        self, found: Mapping[int, Vector], free: list[Person], doubtful: Collection[int]
+        self, found: Mapping[int, Look], free: list[Person], doubtful: Collection[int]
     ) -> Iterator[tuple[float, int, Person]]:
         """How likely it is that a track shows a person, for those who may be."""
-        for track, embedding in found.items():
+        for track, look in found.items():
             for person in free:
-                alike = float(embedding @ person.embedding)
+                margin = look.margin(person.look, self.least)
                 own = self.of_track[track] is person
-                least = self.same_person if not own else self.same_person - LOOSE if track in doubtful else -1.0
-                if alike >= least:
-                    yield alike + STAYS * own, track, person
+                if margin >= (0.0 if not own else -LOOSE if track in doubtful else -2.0):
+                    yield margin + STAYS * own, track, person
 
     def _newcomer(self, track: int, taken: set[int]) -> Person:
         """Who a track shows when it is nobody known: whom it was given at first sight, or somebody new."""
@@ -99,23 +137,23 @@ class People:
 class Choice:
     """Whose masks are taken off, by pictures of them."""
 
-    wanted: NDArray[np.float32] | None
-    """(R, d) embeddings of those whose masks alone are taken off; None: everybody's."""
-    spared: NDArray[np.float32] | None
-    """(R, d) embeddings of those who keep theirs; None: nobody."""
-    same_person: float
+    wanted: tuple[Look, ...] | None
+    """Pictures of those whose masks alone are taken off; None: everybody's."""
+    spared: tuple[Look, ...]
+    """Pictures of those who keep theirs."""
+    least: Thresholds
 
     def __call__(self, present: Mapping[int, Person]) -> set[int]:
         """The tracks among `present` whose masks are to be taken off."""
         wanted = set(present) if self.wanted is None else self._named(self.wanted, present)
-        return wanted - (set() if self.spared is None else self._named(self.spared, present))
+        return wanted - self._named(self.spared, present)
 
-    def _named(self, pictures: NDArray[np.float32], present: Mapping[int, Person]) -> set[int]:
+    def _named(self, pictures: Sequence[Look], present: Mapping[int, Person]) -> set[int]:
         """Those whom a picture shows: of all who are alike enough the most alike, as a picture names one person."""
-        seen = [(track, person.embedding) for track, person in present.items() if person.views]
+        seen = [(track, person.look) for track, person in present.items() if person.views]
         named = set()
         for picture in pictures if seen else ():
-            alike, track = max((float(embedding @ picture), track) for track, embedding in seen)
-            if alike >= self.same_person:
+            margin, track = max((look.margin(picture, self.least), track) for track, look in seen)
+            if margin >= 0:
                 named.add(track)
         return named

@@ -30,6 +30,19 @@ DEFAULT = "dlib-resnet"
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Cosines from which two faces are taken for one person. Raise them and people are taken for others less often, and
+    not known again more often."""
+
+    bare: float
+    """Of two bare faces."""
+    mixed: float
+    """Of a bare face and the repaired embedding of a masked one."""
+    masked: float
+    """Of two masked faces, whose embeddings are not repaired for this."""
+
+
+@dataclass(frozen=True)
 class Recogniser:
     """A recogniser's network, and how it wants a face."""
 
@@ -65,8 +78,7 @@ class RecogniserFile(Protocol):
 
     UNMASKER: str | None
     """The network of ours that repairs its embeddings of masked faces; None where none was trained."""
-    SAME_PERSON: float
-    """Cosine of a bare and a bare or repaired embedding from which two faces are taken for one person."""
+    SAME_PERSON: Thresholds
 
     def missing(self) -> str | None:
         """Why the recogniser can't run here and how to get it, or None. Imports nothing heavy."""
