@@ -64,7 +64,7 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
 
     require("evaluate identity", "onnx", "skimage", "face_recognition_models")
     from pipeline.report import write_json
-    from training.identity import evaluate, plots
+    from training.identity import evaluate, plots, tables
     from training.identity.sets import photo_set
 
     photos = photo_set(options.data, limit=options.limit)
@@ -82,7 +82,7 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     if options.json:
         write_json(told, options.json)
     if options.json != "-":
-        print(evaluate.table(told))
+        print(tables.table(told))
     return 0
 
 

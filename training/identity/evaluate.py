@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.recognisers import unit
 from training.identity.metrics import Rates, rates_at, summary, threshold_at
-from training.identity.resample import Comparisons, Resampled, draws, interval
+from training.identity.resample import Comparisons, Resampled, change, draws, interval
 from training.photos import read, wear
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def score(
                 "genuine": len(scores.genuine),
                 "impostor": len(scores.impostor),
                 "interval": {key: interval(found[:, at]) for at, key in enumerate(MEASURES)},
-                "change": {key: interval(found[:, at] / base[:, at] - 1) for at, key in enumerate(MEASURES)},
+                "change": {key: change(found[:, at], base[:, at]) for at, key in enumerate(MEASURES)},
                 "at_bare_thresholds": {key: _at(scores, threshold) for key, threshold in thresholds.items()},
             }
             curves[setting][name] = Rates.of(scores.genuine, scores.impostor)
@@ -288,30 +288,3 @@ def _missing(photos: PhotoSet, looked: Looked, name: str) -> int:
     really = np.zeros(len(photos.files), bool) if photos.masked is None else photos.masked
     wanted = really | (looked.design >= 0) if name == "worn" else ~really
     return int((wanted & ~side.there).sum())
-
-
-def table(told: Mapping[str, object]) -> str:
-    """The measures as lines for a person, in per cent where they are rates."""
-    parts = [("all photos", told["settings"])]
-    if "drawn" in told:
-        parts.append(
-            (f"the first {told['drawn']['photos']} photos, whose masks were drawn over", told["drawn"]["settings"])
-        )
-    lines = []
-    for title, settings in parts:
-        lines.append(title)
-        lines.append(
-            f"{'setting':<8}{'method':<22}{'EER%':>8}{'FMR100%':>9}{'FMR1000%':>10}{'95 %':>16}{'change':>18}"
-            f"{'AUC':>8}{'G-mean':>8}{'I-mean':>8}{'FDR':>8}"
-        )
-        for setting, found in settings.items():
-            for name, row in found.items():
-                low, high = (100 * edge for edge in row["interval"]["fmr1000"])
-                less, more = (100 * edge for edge in row["change"]["fmr1000"])
-                lines.append(
-                    f"{setting:<8}{name:<22}{100 * row['eer']:>8.2f}{100 * row['fmr100']:>9.2f}"
-                    f"{100 * row['fmr1000']:>10.2f}{f'{low:.1f} to {high:.1f}':>16}"
-                    f"{f'{less:+.0f} to {more:+.0f} %':>18}"
-                    f"{row['auc']:>8.4f}{row['genuine_mean']:>8.4f}{row['impostor_mean']:>8.4f}{row['fdr']:>8.3f}"
-                )
-    return "\n".join(lines)

@@ -91,6 +91,13 @@ def draws(people: int, count: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=count).astype(np.float64)
 
 
-def interval(values: NDArray[np.float64]) -> list[float]:
-    """The middle 95 % of `values`, NaN left out."""
-    return [float(edge) for edge in np.nanquantile(values, [0.025, 0.975])]
+def interval(values: NDArray[np.float64]) -> list[float] | None:
+    """The middle 95 % of `values`, those left out that are no numbers; None when these are more than the others."""
+    numbers = values[np.isfinite(values)]
+    return [float(edge) for edge in np.quantile(numbers, [0.025, 0.975])] if 2 * len(numbers) > len(values) else None
+
+
+def change(values: NDArray[np.float64], before: NDArray[np.float64]) -> list[float] | None:
+    """The middle 95 % of the relative change of `values` from those `before`, draw by draw, as `interval` has it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return interval(values / before - 1)
