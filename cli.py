@@ -14,6 +14,7 @@ from commands.mask import add_mask
 from commands.parsing import INTERRUPTED, Parser, Version, complain
 from commands.run import add_run
 from commands.serve import add_serve
+from commands.verify import add_verify
 from pipeline import manual
 from pipeline.errors import BarefacedError
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add_build(commands)
     add_bench(commands)
     add_mask(commands)
+    add_verify(commands)
     evaluations = add_evaluate(commands)
     for command in (*commands.choices.values(), *evaluations.choices.values()):
         _add_loudness(command)

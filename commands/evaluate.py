@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.identity import add_evaluate_identity
 from commands.parsing import KINDS, add, at_least_one
 from pipeline import config as configuration
 from pipeline import manual
@@ -75,6 +76,7 @@ def add_evaluate(commands: Commands) -> Commands:
     )
     _add_engine(generator)
     _add_evaluate_video(what)
+    add_evaluate_identity(what)
     return what
 
 

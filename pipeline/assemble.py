@@ -10,13 +10,16 @@ import cv2
 
 from engine import models, select
 from engine.spec import Device, Precision
+from pipeline import acquaint
 from pipeline.blend import Blend
 from pipeline.decode import FileSource
 from pipeline.detect import Detect
 from pipeline.detectors import detector_file
+from pipeline.embed import Examiner
 from pipeline.encode import FileSink
 from pipeline.encoders import Codec
 from pipeline.frames import Track, Tracked
+from pipeline.identify import Identify, without_chosen, without_names
 from pipeline.inpaint import Inpaint
 from pipeline.ledger import (
     Forgiving,
@@ -40,11 +43,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from engine.spec import Engine, Network
+    from pipeline.acquaint import Who
     from pipeline.batch import Job
     from pipeline.config import Config, EngineConfig
     from pipeline.controls import Controls
     from pipeline.detectors import Detector, DetectorFile
     from pipeline.frames import Cropped, Detected, Frame, Inpainted
+    from pipeline.identify import Asking
     from pipeline.inpaint import Drawing
     from pipeline.ledger import Shown
     from pipeline.segment import Looking
@@ -77,6 +82,8 @@ class Networks:
     """Network name to the SHA-256 of its file."""
     description: str
     """What runs them, such as `openvino 2026.4.1 cpu bf16`; several are joined by commas."""
+    who: Who | None = None
+    """Tells people apart; None: nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,19 @@ def networks(config: Config) -> Iterator[Networks]:
     with ExitStack() as stack:
         engines = [_compiled(network, config.engine, kind, stack) for network, kind in zip(files, kinds, strict=True)]
         found, segmenter, generator = engines
+        detector = _detector(file, found, config)
+        who: Who | None = None
+        more: tuple[Network, ...] = ()
+        if config.identity.wanted:
+            embedder, more = acquaint.embedder(config.identity, lambda file: _of_faces(file, config, stack))
+            who = acquaint.who(config.identity, Examiner(detector, segmenter, embedder))
         yield Networks(
-            detector=_detector(file, found, config),
+            detector=detector,
             segmenter=segmenter,
             generator=generator,
-            hashes={network.name: network.sha256 for network in files},
+            hashes={network.name: network.sha256 for network in (*files, *more)},
             description=", ".join(dict.fromkeys(engine.description for engine in engines)),
+            who=who,
         )
 
 
@@ -193,6 +207,26 @@ def finder(config: Config) -> Iterator[Detector]:
         file = detector_file(config.faces.detector)
         precision = _of_detector(Precision(config.engine.precision))
         yield _detector(file, _compiled(file.network(), config.engine, precision, stack), config)
+
+
+@contextmanager
+def examiner(config: Config) -> Iterator[Examiner]:
+    """What it takes to embed the face in a picture, compiled as `networks` compiles it, and closed at the end.
+
+    Raises as `networks` does, and `CheckpointError` where the recogniser is not installed.
+    """
+    with ExitStack() as stack:
+        file = detector_file(config.faces.detector)
+        precision = _of_detector(Precision(config.engine.precision))
+        detector = _detector(file, _compiled(file.network(), config.engine, precision, stack), config)
+        segmenter = _compiled(models.shipped("segmenter"), config.engine, precision, stack)
+        embedder, _ = acquaint.embedder(config.identity, lambda file: _of_faces(file, config, stack))
+        yield Examiner(detector, segmenter, embedder)
+
+
+def _of_faces(file: Network, config: Config, stack: ExitStack) -> Engine:
+    """A network that embeds faces: in float32, in which its thresholds were measured."""
+    return _compiled(file, config.engine, Precision.F32, stack)
 
 
 def _of_detector(precision: Precision) -> Precision:
@@ -328,6 +362,11 @@ def faces(
     detect: Stage[Frame, Detected] = Detect(parts.detector, every=every, longest_seconds=longest_seconds)
     cut: Stage[Tracked, Looking] = segment.ask
     find: Stage[Looking, Cropped] = segment.answer
+    name: tuple[Stage[Cropped, Asking], Stage[Asking, Cropped]] | None = None
+    if parts.who is not None:
+        tally.people = set()
+        identify = Identify(parts.who.embedder, parts.who.choice, people=tally.people)
+        name = identify.ask, identify.answer
     start: Stage[Cropped, Drawing] = inpaint.ask
     draw: Stage[Drawing, Inpainted] = inpaint.answer
     if ledger is not None:
@@ -336,19 +375,24 @@ def faces(
         find = Forgiving(find, ledger, frame_of=lambda looking: looking.frame, instead=without_crops)
         start = Forgiving(start, ledger, frame_of=lambda cropped: cropped.frame, instead=without_faces)
         draw = Forgiving(draw, ledger, frame_of=lambda drawing: drawing.frame, instead=without_patches)
+        if name is not None:
+            asked = Forgiving(name[0], ledger, frame_of=lambda cropped: cropped.frame, instead=without_names)
+            told = Forgiving(name[1], ledger, frame_of=lambda asking: asking.frame, instead=without_chosen)
+            name = asked, told
     smooth: Stage[Inpainted, Inpainted] = Smooth()
     blend: Stage[Inpainted, Frame] = Blend()
     if controls is not None:
-        find, smooth, blend = _joined(find, controls.choose), controls.smooth(), controls.blend()
-    blended = (
-        frames.then("detect", detect)
-        .then("track", follow)
-        .then("align", cut)
-        .then("segment", _joined(find, start))
-        .then("inpaint", _joined(draw, tally))
-        .then("smooth", smooth)
-        .then("blend", blend)
-    )
+        smooth, blend = controls.smooth(), controls.blend()
+        if name is None:
+            find = _joined(find, controls.choose)
+        else:
+            name = name[0], _joined(name[1], controls.choose)
+    aligned = frames.then("detect", detect).then("track", follow).then("align", cut)
+    if name is None:
+        started = aligned.then("segment", _joined(find, start))
+    else:  # the recogniser works while the next frame's masks are found
+        started = aligned.then("segment", _joined(find, name[0])).then("identify", _joined(name[1], start))
+    blended = started.then("inpaint", _joined(draw, tally)).then("smooth", smooth).then("blend", blend)
     return blended.then("mark", Mark()) if config.output.mark else blended
 
 

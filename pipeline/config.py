@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.rules import Choice, Modules, Rule, Share, Size, Switch, Text, Time, Whole, setting
+from pipeline.rules import Choice, Files, Modules, Rule, Share, Size, Switch, Text, Time, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +35,8 @@ class Setting:
     """One thing that can be set: where it lives, what it means and what it may be."""
 
     key: str
+    field: str
+    """Its name in the dataclass: the key with underscores, and one more behind a word of Python's."""
     group: str
     default: object
     rule: Rule
@@ -104,6 +106,30 @@ class FacesConfig:
         Share(),
         "score from which it is a face; lower it and more faces are found, and more doubt",
     )
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """Who is who."""
+
+    only: tuple[str, ...] = setting(
+        (), Files(), "take off this person's mask alone: a picture of them, one face in it; again for more people"
+    )
+    except_: tuple[str, ...] = setting((), Files(), "leave this person's mask on; again for more people")
+    identity: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="know people again behind occlusions and cuts, and count them; --only and --except imply it",
+    )
+    recogniser: str = setting("dlib-resnet", Modules("pipeline/recognisers"), "what tells people apart")
+    recogniser_file: str | None = setting(
+        None, Text(metavar="FILE.onnx"), "the recogniser's network, for those that don't come with the extra identity"
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether people are to be told apart at all."""
+        return self.identity or bool(self.only or self.except_)
 
 
 @dataclass(frozen=True)
@@ -199,6 +225,7 @@ class Config:
     input: InputConfig = InputConfig()
     output: OutputConfig = OutputConfig()
     faces: FacesConfig = FacesConfig()
+    identity: IdentityConfig = IdentityConfig()
     engine: EngineConfig = EngineConfig()
     live: LiveConfig = LiveConfig()
     serve: ServeConfig = ServeConfig()
@@ -212,10 +239,8 @@ class Config:
 
 def as_json(config: Config) -> dict[str, object]:
     """Every setting's value by key, as JSON holds it; times are seconds."""
-    values = {key: value for group in _sections() for key, value in vars(getattr(config, group)).items()}
-    return {
-        key.replace("_", "-"): float(value) if isinstance(value, Fraction) else value for key, value in values.items()
-    }
+    values = {each.key: getattr(getattr(config, each.group), each.field) for each in settings()}
+    return {key: float(value) if isinstance(value, Fraction) else value for key, value in values.items()}
 
 
 def settings() -> tuple[Setting, ...]:
@@ -226,8 +251,8 @@ def settings() -> tuple[Setting, ...]:
 def _settings() -> Iterator[Setting]:
     for group, section in _sections().items():
         for each in fields(section):
-            key = each.name.replace("_", "-")
-            yield Setting(key, group, each.default, each.metadata["rule"], each.metadata["meaning"])
+            key = each.name.rstrip("_").replace("_", "-")
+            yield Setting(key, each.name, group, each.default, each.metadata["rule"], each.metadata["meaning"])
 
 
 def read(path: Path) -> dict[str, object]:
@@ -268,7 +293,7 @@ def build(*layers: Mapping[str, object]) -> Config:
         if key not in known:
             raise ConfigError(_unknown(key, value, known))
     sections = {
-        group: section(**{key.replace("-", "_"): value for key, value in values.items() if known[key].group == group})
+        group: section(**{known[key].field: value for key, value in values.items() if known[key].group == group})
         for group, section in _sections().items()
     }
     return Config(**sections)

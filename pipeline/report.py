@@ -35,6 +35,8 @@ class Tally:
     """Frames in which at least one mask was drawn over."""
     left: Counter[Left] = field(default_factory=Counter)
     """The other faces by why they were left as they are."""
+    people: set[int] | None = None
+    """The ids of the people who were told apart; None when nobody asked."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
         """Hand on every item as it is."""
@@ -107,6 +109,7 @@ class Report:
             "bare_faces": bare,
             "faces_left": left,
             "frames_with_mask": self.tally.frames_with_mask,
+            "people": None if self.tally.people is None else len(self.tally.people),
             "bad_packets": self.bad_packets,
             "wall_seconds": round(self.wall_seconds, 3),
             "fps": round(self.fps, 2),

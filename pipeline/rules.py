@@ -194,6 +194,24 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Any number of files: as a flag one each time, in TOML a list."""
+
+    allowed: str = "a list of file names"
+    metavar: str = "FILE"
+
+    def from_text(self, key: str, text: str) -> str:
+        if not text:
+            raise _refused(key, text, "the name of a file")
+        return text
+
+    def from_toml(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            raise _refused(key, value, self.allowed)
+        return tuple(value)
+
+
+@dataclass(frozen=True)
 class Time:
     """A time in seconds, exact: `83.25`, `1:23.25` or `0:01:23.25`; in TOML also a number or a TOML local time."""
 

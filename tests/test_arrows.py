@@ -18,6 +18,7 @@ MODULES = {
 }
 LEADERS = {
     "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate",
+    "commands.verify",
     "pipeline.process", "pipeline.live", "pipeline.demo.show",
     "pipeline.web.server", "pipeline.web.uploads", "pipeline.web.visit",
     "benchmarks.child", "benchmarks.live_child", "benchmarks.smoke", "benchmarks.metered",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
-COMMANDS = ("run", "live", "cameras", "demo", "doctor", "engines", "build", "bench", "mask", "evaluate")
+COMMANDS = ("run", "live", "cameras", "demo", "doctor", "engines", "build", "bench", "mask", "verify", "evaluate")
 FAST = ("--preset", "ultrafast")
 
 

@@ -31,7 +31,7 @@ def settings_table() -> str:
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, bool):
         return str(default).lower()

