@@ -1,4 +1,8 @@
-"""Steady showing: at every tick a frame goes out, the newest that is due, or the last one again."""
+"""Steady showing: at every tick a frame goes out, the next that is due, or the last one again.
+
+Behind a frame that took longer the next ones come in pairs. One of them may wait for a tick, so that none is lost; of
+more than that the oldest are left out, so that ages stay bounded.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class Counts:
     repeated: int = 0
     """Of these, those at which it was the frame of the tick before."""
     overtaken: int = 0
-    """Frames that were ready and never shown, since a newer one was ready at the same tick."""
+    """Frames that were ready and never shown, since newer ones were ready at the same tick."""
     late: int = 0
     """Frames that were ready only after their delay."""
     out_of_order: int = 0
@@ -65,7 +69,9 @@ class Outbox:
     def due(self, now: float) -> Shown | None:
         """What to show at `now`, in `time.perf_counter` seconds; None before the first frame. Counts."""
         found: Shown | None = None
-        while self._ready and now >= self._ready[0].frame.arrived + self.delay_seconds:
+        waiting = list(self._ready)  # at once, since another thread puts
+        due = sum(now >= shown.frame.arrived + self.delay_seconds for shown in waiting)
+        for _ in range(max(due - WAITING, min(due, 1))):
             self.counts.overtaken += found is not None
             found = self._ready.popleft()
         if found is None:
@@ -84,6 +90,9 @@ class Outbox:
             self.counts.memory_mb.append(round(resident_mb(), 1))
         self.counts.late += bool(self.delay_seconds) and age_seconds > self.delay_seconds + LATE_SECONDS
 
+
+WAITING = 1
+"""Frames that are due and may wait for the next tick."""
 
 LATE_SECONDS = 0.1
 """Beyond its delay and this a frame counts as late: sound that is delayed alike is then visibly ahead."""

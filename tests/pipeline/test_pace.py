@@ -37,14 +37,22 @@ def test_the_last_frame_is_repeated_and_counted() -> None:
     assert (outbox.counts.sent, outbox.counts.repeated, outbox.counts.ages.count) == (3, 2, 1)
 
 
-def test_of_two_that_are_ready_the_newer_is_shown_and_the_older_counted() -> None:
+def test_of_two_that_are_ready_the_newer_waits_for_the_next_tick() -> None:
     outbox = Outbox()
     outbox.put(shown(0, 1.0))
     outbox.put(shown(1, 1.03))
-    found = outbox.due(1.1)
-    assert found is not None
-    assert found.frame.index == 1
-    assert outbox.counts.overtaken == 1
+    indices = [found.frame.index for now in (1.1, 1.13, 1.16) if (found := outbox.due(now)) is not None]
+    assert indices == [0, 1, 1]
+    assert (outbox.counts.overtaken, outbox.counts.repeated) == (0, 1)
+
+
+def test_of_more_than_two_that_are_ready_the_oldest_are_left_out() -> None:
+    outbox = Outbox()
+    for index in range(4):
+        outbox.put(shown(index, 1.0 + 0.03 * index))
+    indices = [found.frame.index for now in (1.2, 1.23) if (found := outbox.due(now)) is not None]
+    assert indices == [2, 3]
+    assert outbox.counts.overtaken == 2
 
 
 def test_frames_in_the_wrong_order_are_counted() -> None:
