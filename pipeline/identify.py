@@ -1,8 +1,8 @@
 """Stages: who each face is. Ids last through occlusion, exits and cuts, and only chosen people's masks are taken off.
 
 A face is embedded when it appears, a few times soon after, when it is apart again from another that it touched, when it
-is back from behind something, and else once a second. The first stage hands the crops to the network and the second takes the
-answer, so that nobody waits for it who has something else to do.
+is back from behind something, and else once a second. The first stage hands the crops to the network and the second
+takes the answer, so that nobody waits for it who has something else to do.
 """
 
 from __future__ import annotations
