@@ -60,9 +60,6 @@ def add_evaluate_identity(what: Commands) -> None:
 
 
 def _evaluate_identity(options: argparse.Namespace) -> int:
-    from training.needs import require
-
-    require("evaluate identity", "onnx", "skimage", "face_recognition_models")
     from pipeline.report import write_json
     from training.identity import evaluate, plots, tables
     from training.identity.sets import photo_set
@@ -93,7 +90,6 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked
 
     from pipeline.errors import ConfigError
     from training.identity.evaluate import Looked, look_at
-    from training.identity.looker import looker
 
     if options.keep is not None and options.keep.exists():
         found = Looked.load(options.keep)
@@ -102,10 +98,14 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked
                 f"{options.keep} holds {len(found.design)} photos, {photos.name} has {len(photos.files)}: "
                 "give another --keep, or remove it"
             )
+        if options.draw and np.isnan(found.worn.drawn[: options.draw]).all():
+            raise ConfigError(f"{options.keep} was made without --draw: give another --keep, or remove it")
         return found
 
     def counted(numbers: range) -> Iterable[int]:
         yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
+
+    from training.identity.looker import looker
 
     wearing = {"both": np.ones_like(photos.probes), "probe": photos.probes, "none": np.zeros_like(photos.probes)}[masks]
     with looker(engine=options.engine, threads=options.threads) as look:

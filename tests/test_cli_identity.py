@@ -14,7 +14,8 @@ import pytest
 
 import cli
 from pipeline.errors import CheckpointError
-from pipeline.recognisers import dlib_resnet
+from pipeline.recognisers import dlib_resnet, unit
+from training.identity.evaluate import Looked, Side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,3 +137,41 @@ def test_without_the_extra_the_cure_is_said(
     monkeypatch.setattr(dlib_resnet, "missing", lambda: f"the package is not installed: {dlib_resnet.CURE}")
     assert cli.main(["verify", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 1
     assert "make setup EXTRAS=identity" in capsys.readouterr().err
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Ten people with three photos each, and embeddings of them as if they had been looked at before."""
+    draw = np.random.default_rng(0)
+    owner = np.repeat(np.arange(10), 3)
+    near = draw.normal(size=(10, 128))[owner]
+    (tmp_path / "photos").mkdir()
+    for number, person in enumerate(owner):
+        cv2.imwrite(str(tmp_path / "photos" / f"person{person}_{number}.png"), np.zeros((4, 4, 3), np.uint8))
+    bare, worn = (unit((near + draw.normal(size=near.shape)).astype(np.float32)) for _ in range(2))
+    unknown, yes = np.full_like(bare, np.nan), np.ones(len(owner), bool)
+    looked = Looked(Side(bare, ~yes, unknown), Side(worn, yes, unknown), design=np.arange(len(owner)) % 4)
+    looked.save(tmp_path / "kept.npz")
+    return tmp_path
+
+
+def test_evaluate_identity_writes_scores_and_curves(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "identity", "--data", str(kept / "photos"), "--keep", str(kept / "kept.npz"), "--quiet"]
+    assert cli.main([*arguments, "--json", str(kept / "scores.json"), "--plots", str(kept / "curves")]) == 0
+    told = json.loads((kept / "scores.json").read_text())
+    assert list(told["settings"]) == ["U-U", "U-M", "M-M", "MLFW"]
+    assert list(told["settings"]["U-M"]) == ["baseline", "eum_srt"]
+    assert told["settings"]["U-U"]["baseline"] == told["settings"]["U-U"]["eum_srt"], "bare faces are not repaired"
+    assert told["masks"] == "both"
+    assert len(list((kept / "curves").glob("*.png"))) == 8
+    assert "eum_srt" in capsys.readouterr().out
+
+
+def test_embeddings_of_another_set_or_without_drawn_faces_are_refused(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "identity", "--data", str(kept / "photos"), "--keep", str(kept / "kept.npz")]
+    assert cli.main([*arguments, "--limit", "9"]) == 1
+    assert "holds 30 photos, photos has 27" in capsys.readouterr().err
+    assert cli.main([*arguments, "--draw", "5"]) == 1
+    assert "was made without --draw" in capsys.readouterr().err

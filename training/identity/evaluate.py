@@ -236,15 +236,22 @@ def score(
             ready = Resampled.of(scores, people)
             found = np.array([ready.measures(drawn) for drawn in weights])
             base = found if base is None else base
-            told[setting][name] = summary(scores.genuine, scores.impostor) | {
-                "genuine": len(scores.genuine),
-                "impostor": len(scores.impostor),
-                "interval": {key: interval(found[:, at]) for at, key in enumerate(MEASURES)},
-                "change": {key: change(found[:, at], base[:, at]) for at, key in enumerate(MEASURES)},
-                "at_bare_thresholds": {key: _at(scores, threshold) for key, threshold in thresholds.items()},
-            }
+            told[setting][name] = _row(scores, found, base, thresholds)
             curves[setting][name] = Rates.of(scores.genuine, scores.impostor)
     return told, curves
+
+
+def _row(
+    scores: Comparisons, found: NDArray[np.float64], base: NDArray[np.float64], thresholds: Mapping[str, float]
+) -> dict[str, object]:
+    """What JSON holds of a method; `found` and `base` (draws, 3) are its measures and the baseline's, draw by draw."""
+    return summary(scores.genuine, scores.impostor) | {
+        "genuine": len(scores.genuine),
+        "impostor": len(scores.impostor),
+        "interval": {key: interval(found[:, at]) for at, key in enumerate(MEASURES)},
+        "change": {key: change(found[:, at], base[:, at]) for at, key in enumerate(MEASURES)},
+        "at_bare_thresholds": {key: _at(scores, threshold) for key, threshold in thresholds.items()},
+    }
 
 
 def _at(scores: Comparisons, threshold: float) -> dict[str, float]:

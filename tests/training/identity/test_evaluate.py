@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("skimage", reason="evaluation needs the extra `training`")
-
 from tests.pipeline.faces import MadeEngine
 from training.identity import evaluate, plots, tables
 from training.identity.evaluate import Looked, Side, comparing, methods, repaired
