@@ -45,6 +45,9 @@ METHOD = (
     "matrix products; one is two operations."
 )
 
+NETWORKS = (DEFAULT, "generator", "segmenter")
+"""Those that look at pictures, in every frame. The one that repairs embeddings takes microseconds, once a second."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -92,7 +95,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     with Noise() as noise:
         for variant in _variants(config.engine, plan.engines):
             with closing(turns.Ceiling.of(variant.load, variant.precision)) as ceiling:
-                for name in (DEFAULT, *models.names()):
+                for name in NETWORKS:
                     for row, samples in _rows(plan, variant, name, faces, ceiling):
                         rows.append(row)
                         series += samples

@@ -49,6 +49,11 @@ def test_a_port_that_is_taken_is_an_error_with_its_cure(
     assert "--port 0 takes a free one" in said
 
 
+def heed_interrupts() -> None:
+    """A shell that starts a job in the background makes it and all of its children deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def served() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
@@ -57,6 +62,7 @@ def served() -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     yield process
     process.kill()
