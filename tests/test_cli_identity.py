@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -15,12 +14,15 @@ import pytest
 import cli
 from pipeline.errors import CheckpointError
 from pipeline.recognisers import dlib_resnet, unit
+from tests.shared import DATA
 from training.identity.evaluate import Looked, Side
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-FACES = Path("/work/shared/data/lfw")
+FACES = DATA / "lfw"
 NAMED, OTHER = ("Abdullah_Gul_0001", "Abdullah_Gul_0007"), "Aaron_Patterson_0001"
 WIDTH, HEIGHT, FRAMES, SIDE = 640, 288, 60, 240
 FAST = ("--codec", "ffv1", "--threads", "1", "--quiet")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,11 +20,12 @@ from engine import models, select
 from engine.spec import Precision
 from pipeline.errors import BackendMissing, CheckpointError
 from pipeline.inpaint import hole_of
+from tests.shared import DATA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PAIRS = Path("/work/shared/data/eval_pairs")
+PAIRS = DATA / "eval_pairs"
 COUNT = 3
 ENGINES = [name for name in select.names() if name not in ("identity", "torch_compile")]
 """`torch_compile` runs the reference's own graph, and takes minutes to compile it."""

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.errors import SourceError
+from tests.shared import DATA
 from training.identity.sets import photo_set
 
-DATA = Path("/work/shared/data")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def photos(folder: Path, *names: str) -> Path:
