@@ -6,14 +6,15 @@ Nothing is written unless the exported network gives the eager one's picture.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from onnxscript import optimizer
-from torch import nn
+from torch import Tensor, nn
 
 from engine.interface import read_interface
 from engine.models import Manifest
@@ -27,6 +28,8 @@ from training.settings import TrainConfig
 from training.stored_weights import halve, with_all_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     import onnx
 
 OPSET = 18
@@ -43,7 +46,7 @@ class Port:
     """How a network meets the outside."""
 
     input_name: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     output_name: str
 
 
@@ -70,20 +73,51 @@ def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
     return optimizer.optimize(model, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
 
 
-def difference(network: nn.Module, exported: Network, port: Port) -> float:
-    """The largest difference of an output between both, over batches of 1 and 3 of smooth noise."""
-    worst = 0.0
-    engine = load(exported, engine="onnxruntime", precision=Precision.F32)
+def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, feeds: Iterable[Tensor]) -> Network:
+    """`model`, made of `network`, once it gives what that gives.
+
+    Raises `CheckpointError` when an output for one of `feeds` differs by more than `TOLERANCE`.
+    """
+    exported, worst = Network.of(name, model.SerializeToString()), 0.0
+    with closing(load(exported, engine="onnxruntime", precision=Precision.F32)) as engine:
+        for feed in feeds:
+            with torch.no_grad():
+                eager = network(feed).numpy()
+            given = engine.run({port.input_name: feed.numpy()})[port.output_name]
+            worst = max(worst, float(np.abs(eager - given).max()))
+    if worst > TOLERANCE:
+        raise CheckpointError(
+            f"the exported {name} differs from the eager one by {worst:.2g}, more than {TOLERANCE:.2g}"
+        )
+    return exported
+
+
+def write(exported: Network, folder: Path, state: Mapping[str, Any], *, data: str, terms: str) -> Manifest:
+    """`exported` as `<name>.onnx` and, with what the checkpoint's `state` says of its run, as `<name>.json`."""
+    interface = read_interface(exported)
+    manifest = Manifest(
+        name=exported.name,
+        sha256=exported.sha256,
+        inputs=interface.inputs,
+        outputs=interface.outputs,
+        data=data,
+        steps=state["step"],
+        scores={key: round(value, 4) for key, value in state["scores"].items()},
+        terms=terms,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{exported.name}.onnx").write_bytes(exported.onnx)
+    (folder / f"{exported.name}.json").write_text(manifest.dumps())
+    return manifest
+
+
+def smooth_noise(port: Port) -> Iterator[Tensor]:
+    """Pictures to compare on, in batches of 1 and 3."""
     for batch in (1, 3):
         small = torch.randn(batch, port.input_shape[0], 16, 16, generator=torch.Generator().manual_seed(batch))
         feed = nn.functional.interpolate(small, port.input_shape[1:], mode="bicubic").clamp(-1, 1)
         feed[:, 3:] = (feed[:, 3:] > 0).float()
-        with torch.no_grad():
-            eager = network(feed).numpy()
-        given = engine.run({port.input_name: feed.numpy()})[port.output_name]
-        worst = max(worst, float(np.abs(eager - given).max()))
-    engine.close()
-    return worst
+        yield feed
 
 
 def export(run: Path, folder: Path) -> Manifest:
@@ -100,27 +134,8 @@ def export(run: Path, folder: Path) -> Manifest:
     network.load_state_dict(state["smooth"])
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)
-    exported = Network.of(name, model.SerializeToString())
-    worst = difference(network, exported, port)
-    if worst > TOLERANCE:
-        raise CheckpointError(
-            f"the exported {name} differs from the eager one by {worst:.2g}, more than {TOLERANCE:.2g}"
-        )
-    interface = read_interface(exported)
-    manifest = Manifest(
-        name=name,
-        sha256=exported.sha256,
-        inputs=interface.inputs,
-        outputs=interface.outputs,
-        data=DATA,
-        steps=state["step"],
-        scores={key: round(value, 4) for key, value in state["scores"].items()},
-        terms=TERMS,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.onnx").write_bytes(exported.onnx)
-    (folder / f"{name}.json").write_text(manifest.dumps())
-    return manifest
+    exported = checked(name, model, network, port, smooth_noise(port))
+    return write(exported, folder, state, data=DATA, terms=TERMS)
 
 
 def main() -> None:
