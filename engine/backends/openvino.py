@@ -8,6 +8,7 @@ import io
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.cache import Cache, Label, logger
@@ -38,14 +39,24 @@ def missing() -> str | None:
 
 def offer() -> Offer:
     """Version, devices and precisions."""
-    import openvino
-
-    have = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    have = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return Offer(_version(), ("cpu",), tuple(ours for ours, theirs in CAPABILITIES.items() if theirs in have))
 
 
 def _version() -> str:
     return importlib.metadata.version(NAME)
+
+
+@lru_cache(maxsize=1)
+def _core() -> openvino.Core:
+    """The one of this process, which stays.
+
+    A Core gives the thread that makes it a stack for signal handlers, and frees it when it goes, in whatever thread
+    that is. If Cores came and went, a thread could be left with a stack that is gone, and Ctrl-C ended in a crash.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OpenVinoEngine:
@@ -57,12 +68,10 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     reason = missing()
     if reason is not None:
         raise BackendMissing(f"engine {NAME}: {reason}", reasons={NAME: reason})
-    import openvino
-
     if device.kind != "cpu":
         reason = f"runs on the cpu only, not on {device}"
         raise BackendMissing(f"engine {NAME} {reason}", reasons={NAME: reason})
-    core = openvino.Core()
+    core = _core()
     chosen = _precision(core, network, precision)
     interface = read_interface(network)
     settings = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -194,3 +196,35 @@ def test_a_precision_that_is_not_there_is_refused(name: str) -> None:
         select.load(networks.detector(), engine=name, precision=Precision.INT8)
     assert list(raised.value.reasons) == [name]
     assert "int8" in raised.value.reasons[name]
+
+
+INTERRUPTED = """
+import signal, sys, threading
+from engine import models, select
+signal.signal(signal.SIGINT, signal.default_int_handler)
+loaded = [select.load(models.shipped(name), engine=sys.argv[1], threads=1) for name in ("segmenter", "generator")]
+def first_in_first_out():
+    while loaded:
+        loaded.pop(0).close()
+if sys.argv[2] == "elsewhere":
+    closing = threading.Thread(target=first_in_first_out)
+    closing.start()
+    closing.join()
+else:
+    first_in_first_out()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("heard")
+"""
+"""A process that closes its networks and is interrupted: a runtime that leaves its signal stack freed crashes there."""
+
+
+@pytest.mark.parametrize("closed", ["here", "elsewhere"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
+def test_ctrl_c_is_heard_after_closing(name: str, closed: str) -> None:
+    reason = select.backend(name).missing()
+    if reason is not None:
+        pytest.skip(reason)
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED, name, closed], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "heard\n"), ran.stderr
