@@ -11,11 +11,11 @@ import numpy as np
 from pipeline.colour import FIELD_SIZE, correction, shrunk
 from pipeline.geometry import CROP_SIZE
 from pipeline.grain import SkinDetail
-from pipeline.hole import find_hole, sides_outside
+from pipeline.hole import Hole, Sides, find_hole, sides_outside
 from pipeline.paste import Copier, write
 from pipeline.place import Place, place_of
 from pipeline.samples import Grid, Samples, samples_of
-from pipeline.skin import map_skin
+from pipeline.skin import SkinMap, map_skin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Patch
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A drawing in the colours of the face around it. A face that is held shows it again as it is."""
+
+    patch: Patch
+    outside: Sides
+    hole: Hole
+    box: tuple[int, int, int, int]
+    """`hole.box`, which is not empty."""
+    skin: SkinMap
+    drawn: NDArray[np.float32]
+    """(h, w, 3) RGB: what was drawn inside `box` of the crop."""
+
+    def holds(self, patch: Patch, outside: Sides) -> bool:
+        """Whether `patch` is the same drawing."""
+        same = patch.image is self.patch.image and patch.crop.mask is self.patch.crop.mask
+        return same and patch.crop.held and outside == self.outside
+
+
+@dataclass
+class _Face:
+    """What is remembered of a face from frame to frame."""
+
+    detail: SkinDetail
+    fitted: _Fitted | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +78,10 @@ class Blend:
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
         """Raises `SourceError` for a picture in a format that can't be painted on."""
         copier = Copier()
-        details: dict[int, SkinDetail] = {}
+        faces: dict[int, _Face] = {}
         for item in items:
             alive = {track.id for track in item.cropped.tracked.tracks}
-            details = {track: detail for track, detail in details.items() if track in alive}
+            faces = {track: face for track, face in faces.items() if track in alive}
             if not item.patches:
                 yield item.frame
                 continue
@@ -63,43 +90,39 @@ class Blend:
             target = samples_of(picture, writable=True)
             for patch in item.patches:
                 track = patch.crop.track.id
-                self._paint(patch, source, target, details.setdefault(track, SkinDetail(track)))
+                self._paint(patch, source, target, faces.setdefault(track, _Face(SkinDetail(track))))
             yield replace(item.frame, planes=picture)
 
-    def _paint(self, patch: Patch, source: Samples, target: Samples, detail: SkinDetail) -> None:
+    def _paint(self, patch: Patch, source: Samples, target: Samples, face: _Face) -> None:
         frame_from_crop = patch.crop.crop_from_frame.inverse()
-        grow_px = self.grow_px + self.grow_frame_px / frame_from_crop.scale
         rows, columns = source.components[0].samples.shape
         outside = sides_outside(frame_from_crop, width=columns, height=rows)
-        hole = find_hole(patch.crop.mask, grow_px=grow_px, feather_px=self.feather_px, outside=outside)
-        box = hole.box
-        if box is None:
+        if face.fitted is None or not face.fitted.holds(patch, outside):
+            face.fitted = self._fitted(patch, outside, frame_from_crop.scale)
+        fitted = face.fitted
+        if fitted is None:
             return
-        real, small = shrunk(patch.crop.image), shrunk(patch.image)
-        field = np.zeros_like(small)
-        if self.colour_limit > 0:
-            field = correction(real, small, hole, limit=self.colour_limit)
-        skin = map_skin(real, small + field, hole)
-        drawn = _drawn_samples(patch, field, box, target)
+        drawn = cv2.transform(fitted.drawn, target.samples_from_rgb).astype(np.float32, copy=False)
+        drawn = drawn if drawn.ndim == 3 else drawn[..., None]
         missing: NDArray[np.float32] | None = None
         places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
         for index, component in enumerate(target.components):
             component_from_crop = component.grid.component_from_frame.after(frame_from_crop)
             if component.grid not in places:
-                found = place_of(box, component, component_from_crop)
+                found = place_of(fitted.box, component, component_from_crop)
                 if found is None:
                     return
-                places[component.grid] = found, found.alpha(hole)
+                places[component.grid] = found, found.alpha(fitted.hole)
             place, alpha = places[component.grid]
             values = place.resampled(drawn[..., index])
             if index == 0 and self.detail > 0:
-                missing = detail.missing_from(
+                missing = face.detail.missing_from(
                     values,
                     left=place.left,
                     top=place.top,
                     luma=source.components[0].samples,
                     luma_from_crop=component_from_crop,
-                    skin=skin,
+                    skin=fitted.skin,
                 )
                 if missing is not None:
                     # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
@@ -113,15 +136,24 @@ class Blend:
                 values += missing
             write(samples, values, alpha, target)
 
+    def _fitted(self, patch: Patch, outside: Sides, scale: float) -> _Fitted | None:
+        """The drawing in the colours around it; None where there is nothing to paint.
 
-def _drawn_samples(
-    patch: Patch, field: NDArray[np.float32], box: tuple[int, int, int, int], target: Samples
-) -> NDArray[np.float32]:
-    """(h, w, n) float32: what was drawn inside `box` of the crop, in the frame's colours, as sample values."""
-    left, top, right, bottom = box
-    ratio = CROP_SIZE // FIELD_SIZE
-    part = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
-    drawn = patch.image[top:bottom, left:right].astype(np.float32)
-    drawn += cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-    samples = cv2.transform(drawn, target.samples_from_rgb).astype(np.float32, copy=False)
-    return samples if samples.ndim == 3 else samples[..., None]
+        `scale` is how many of the frame's pixels one of the crop is across.
+        """
+        grow_px = self.grow_px + self.grow_frame_px / scale
+        hole = find_hole(patch.crop.mask, grow_px=grow_px, feather_px=self.feather_px, outside=outside)
+        box = hole.box
+        if box is None:
+            return None
+        real, small = shrunk(patch.crop.image), shrunk(patch.image)
+        field = np.zeros_like(small)
+        if self.colour_limit > 0:
+            field = correction(real, small, hole, limit=self.colour_limit)
+        skin = map_skin(real, small + field, hole)
+        left, top, right, bottom = box
+        ratio = CROP_SIZE // FIELD_SIZE
+        part = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
+        drawn = patch.image[top:bottom, left:right].astype(np.float32)
+        drawn += cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+        return _Fitted(patch, outside, hole, box, skin, drawn)

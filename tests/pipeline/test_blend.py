@@ -180,6 +180,17 @@ def detail_ratios(scene: Scene, picture: av.VideoFrame, *, index: int) -> NDArra
     return ratio
 
 
+def test_a_held_face_keeps_its_colours_and_a_new_drawing_meets_those_around_it() -> None:
+    first = SMALL.inpainted(spoil=cast)
+    (patch,) = first.patches
+    tinted = replace(patch.crop, image=cast(patch.crop.image))
+    held, anew = (replace(patch, crop=replace(tinted, held=is_held)) for is_held in (True, False))
+    frames = Blend(detail=0)(iter([replace(first, patches=(each,)) for each in (patch, held, anew)]))
+    fitted, shown, refitted = (whole(frame.planes) for frame in frames)
+    assert (shown == fitted).all()
+    assert (refitted != fitted).any()
+
+
 def test_grain_changes_from_frame_to_frame_and_pores_do_not() -> None:
     for scene, moving in ((replace(SMALL, noise=5.0), True), (replace(CLOSE_UP, noise=0.2, pores=5.0), False)):
         items = [with_patch(scene, index=index, spoil=soft) for index in range(8)]
