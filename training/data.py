@@ -2,12 +2,12 @@
 
 Photos are cut once (`training.crops`) into a memory-mapped array of crops a quarter wider than the canonical one, each
 with its face mesh. A sample jitters the crop as a tracker would, draws a mask and degrades the picture as a camera
-would, anew each time.
+would, anew each time; some faces come so close that the photo ends within the crop.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -90,7 +90,7 @@ def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     values = (values - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
     values = values * np.exp(rng.normal(0, 0.04, 3))
     grey = values.mean(2, keepdims=True)
-    values = grey + (values - grey) * (0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.15)))
+    values = grey + (values - grey) * np.exp(rng.normal(0, 0.15))
     return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
 
 
@@ -149,6 +149,31 @@ def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> N
     return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+CLOSE_UP, COLOURLESS = 0.2, 0.04
+"""How often a photo ends within the crop, and how often it is black and white."""
+
+_ENDS = (0.25, 0.28, 0.25, 0.28)
+"""How far from the crop's left, top, right and bottom side it may end, as parts of the side."""
+
+
+def colourless(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same (S, S, 3), black and white."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def close_up(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The same of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
+    side = len(sample.alpha)
+    left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
+    kept = np.s_[top : side - bottom, left : side - right]
+    picture, truth = (
+        np.asarray(cv2.copyMakeBorder(image[kept], top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+        for image in (sample.picture, sample.truth)
+    )
+    alpha = cv2.copyMakeBorder(sample.alpha[kept], top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return Sample(picture, truth, np.asarray(alpha, np.float32))
+
+
 def draw_sample(
     faces: Faces,
     index: int,
@@ -190,4 +215,7 @@ def draw_sample(
             for each in (picture, truth)
         )
         alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
-    return Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
+    sample = Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
+    if rng.random() < COLOURLESS:
+        sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
+    return close_up(sample, rng) if rng.random() < CLOSE_UP else sample

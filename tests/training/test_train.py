@@ -17,7 +17,7 @@ from tests.training.made_faces import store
 from training import checkpoints
 from training import train as train_module
 from training.checkpoints import restore
-from training.data import Faces, draw_sample
+from training.data import Faces, Sample, close_up, colourless, draw_sample
 from training.export import export
 from training.generator import Generator
 from training.networks import built
@@ -224,6 +224,32 @@ def test_sample_is_as_large_as_asked(crops: Path) -> None:
     sample = draw_sample(faces, 0, np.random.default_rng(0), size=128)
     assert sample.picture.shape == sample.truth.shape == (128, 128, 3)
     assert sample.alpha.shape == (128, 128)
+
+
+def test_a_close_up_goes_on_with_its_border() -> None:
+    x, y = np.meshgrid(np.arange(128), np.arange(128))
+    where = np.dstack([x, y, 0 * x]).astype(np.uint8)
+    whole = Sample(where, where[..., ::-1], x.astype(np.float32))
+    ends = []
+    for seed in range(20):
+        near = close_up(whole, np.random.default_rng(seed))
+        left, right, top, bottom = (
+            int(end) for at in (0, 1) for end in (near.picture[..., at].min(), near.picture[..., at].max())
+        )
+        assert (near.picture == np.dstack([x.clip(left, right), y.clip(top, bottom), 0 * x])).all()
+        assert (near.truth == near.picture[..., ::-1]).all()
+        assert (near.alpha == near.picture[..., 0]).all()
+        ends.append((left, top, 127 - right, 127 - bottom))
+    assert (np.max(ends, axis=0) > 20).all()
+    assert (np.max(ends, axis=0) < 36).all()
+    assert (np.min(ends, axis=0) == 0).all()
+
+
+def test_black_and_white_has_one_value_for_all_colours() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    grey = colourless(image)
+    assert (grey == grey[..., :1]).all()
+    np.testing.assert_allclose(grey[..., 0], image @ [0.299, 0.587, 0.114], atol=1)
 
 
 def test_turned_heads_are_drawn_more_often_than_they_come() -> None:
