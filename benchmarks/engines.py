@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import turns
-from benchmarks.arithmetic import multiply_adds
 from benchmarks.faces import Faces, moments
 from benchmarks.noise import Noise
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models, select
+from engine.cost import multiply_adds
 from engine.spec import Device, Network, Precision
 from pipeline.config import as_json, build
 from pipeline.detectors import DEFAULT, detector_file

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import paper, turns
-from benchmarks.arithmetic import multiply_adds
 from benchmarks.deepfill import deepfill
 from benchmarks.engines import psnr_db
 from benchmarks.faces import moments
 from benchmarks.literature import lama, mi_gan
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import models, select
+from engine.cost import multiply_adds
 from engine.spec import Precision
 from pipeline.errors import ConfigError
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import crowd, expectations, turns
-from benchmarks.arithmetic import multiply_adds
 from benchmarks.clips import demo_masks, make_clip, parsed, verify
 from benchmarks.faces import moments
 from benchmarks.noise import Noise
 from benchmarks.pipeline import run_child
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models
+from engine.cost import multiply_adds
 from engine.spec import Precision
 from pipeline.config import as_json, build
 

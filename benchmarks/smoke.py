@@ -16,7 +16,6 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import blending, child, turns
-from benchmarks.arithmetic import multiply_adds
 from benchmarks.clips import make_clip, verify
 from benchmarks.faces import moments
 from benchmarks.machine import described
@@ -24,6 +23,7 @@ from benchmarks.noise import Noise
 from benchmarks.profile import Profile
 from benchmarks.record import Better, Document
 from engine import models
+from engine.cost import multiply_adds
 from engine.spec import Precision
 from pipeline import assemble
 from pipeline.batch import Job

@@ -115,9 +115,9 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
         raise ConfigError("--paper-seconds trains a baseline: give --baselines CROPS, which it learns from")
     from tqdm import tqdm
 
+    from engine.cost import multiply_adds
     from pipeline.report import write_json
     from training import evaluate
-    from training.cost import multiply_adds
     from training.groups import read_labels
     from training.judge import Judge
     from training.photos import DrawnPairs, FixedPairs, MaskedPhotos

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from engine.cost import multiply_adds
 from engine.select import load
 from engine.spec import Network
 from pipeline.errors import BarefacedError, ConfigError
 from training import losses
 from training.checkpoints import restore
-from training.cost import multiply_adds
 from training.export import PORTS, to_onnx
 from training.generator import Generator
 from training.needs import require

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.cost import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Left
 from training import sheets
-from training.cost import multiply_adds
 from training.judge import MEASURES, Judge
 from training.product import told, worn_by
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from benchmarks import generators, literature
-from benchmarks.arithmetic import multiply_adds
 from benchmarks.deepfill import deepfill
 from benchmarks.graph import Graph, Value
 from benchmarks.literature import lama, mi_gan
 from benchmarks.record import BenchmarkError
 from engine import select
+from engine.cost import multiply_adds
 from engine.spec import Network, Precision
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("onnx", reason="training needs the extra `training`")
 
+from engine.cost import multiply_adds
 from engine.models import shipped
 from pipeline.errors import ConfigError
 from tests.training.made_faces import store
 from training import ablate
-from training.cost import multiply_adds
 from training.variants import ALONE, BASE, LEARNING, SHARPENING, SIZE, VARIANTS, Variant
 
 NAMED = {variant.name: variant for variant in VARIANTS}

@@ -14,6 +14,7 @@ pytest.importorskip("onnx", reason="evaluating needs the extra `training`")
 pytest.importorskip("skimage", reason="evaluating needs the extra `training`")
 
 import cli
+from engine.cost import multiply_adds
 from engine.models import shipped
 from pipeline.errors import SourceError
 from pipeline.frames import Detection, Left
@@ -21,7 +22,6 @@ from pipeline.geometry import Box
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.masked_scenes import Scene
 from training import evaluate
-from training.cost import multiply_adds
 from training.judge import MEASURES, Judge
 from training.photos import Masked
 from training.product import Product

@@ -1,20 +1,20 @@
+from typing import Any
+
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="costs are counted in ONNX files")
-
-from onnx import TensorProto, helper
-
+from engine.cost import multiply_adds
 from engine.models import shipped
 from engine.spec import Network
-from training.cost import multiply_adds
+from tests.engine import networks
+
+onnx = pytest.importorskip("onnx", reason="the package onnx builds these networks: install barefaced[training]")
+helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
 
 
-def network(*nodes: onnx.NodeProto, weights: dict[str, tuple[int, ...]], out: tuple[int, ...]) -> Network:
-    tensors = [
-        helper.make_tensor(name, TensorProto.FLOAT, shape, [0.0] * _size(shape)) for name, shape in weights.items()
-    ]
+def network(*nodes: Any, weights: dict[str, tuple[int, ...]], out: tuple[int, ...]) -> Network:
+    tensors = [helper.make_tensor(name, FLOAT, shape, [0.0] * _size(shape)) for name, shape in weights.items()]
     ports = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", *shape))
+        helper.make_tensor_value_info(name, FLOAT, ("batch", *shape))
         for name, shape in (("in", (8, 10, 12)), ("out", out))
     ]
     graph = helper.make_graph(nodes, "made", ports[:1], ports[1:], tensors)
@@ -26,6 +26,19 @@ def _size(shape: tuple[int, ...]) -> int:
     for side in shape:
         size *= side
     return size
+
+
+def test_multiply_adds_are_those_of_the_tower_by_hand() -> None:
+    # 3x3 from 3 to 8 channels at 16x16, then 3x3 from 8 to 8 there, for two pictures
+    expected = 2 * 16 * 16 * 9 * (3 * 8 + 8 * 8)
+    assert multiply_adds(networks.tower(), {"picture": (2, 3, 32, 32)}) == expected
+
+
+def test_a_size_that_is_open_must_be_said() -> None:
+    with pytest.raises(ValueError, match="a size is open"):
+        multiply_adds(networks.detector())
+    small, large = (multiply_adds(networks.detector(), {"input": (1, 3, side, side)}) for side in (320, 640))
+    assert large == pytest.approx(4 * small, rel=0.01)
 
 
 def test_a_grouped_convolution_by_hand() -> None:
