@@ -130,11 +130,12 @@ def write(whole: Document, path: str) -> None:
 
 def between_marks(page: str, text: str) -> str:
     """`page` with `text` in the place of what lies between its marks. Raises `ValueError` where it has none."""
-    before, begun, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    begin, end = (f"\n{mark}\n" for mark in (BEGIN, END))  # a page may speak of them in a sentence, too
+    before, begun, rest = f"\n{page}\n".partition(begin)
+    _, ended, after = f"\n{rest}".partition(end)
     if not begun or not ended:
         raise ValueError(f"it is there and has no place for tables: put {BEGIN} and {END} into it, each in a line")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+    return f"{before}{begin}\n{text}{end}{after}"[1:-1]
 
 
 def _pipeline(part: Document) -> list[Table]:

@@ -141,11 +141,12 @@ def test_tables_stand_in_markdown() -> None:
 
 def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
     target = tmp_path / "page.md"
-    target.write_text(f"# Fast\n\n{tables.BEGIN}\nold\n{tables.END}\n\nEnd.\n")
+    spoken_of = f"Between `{tables.BEGIN}` and `{tables.END}` it says:"
+    target.write_text(f"# Fast\n\n{spoken_of}\n\n{tables.BEGIN}\nold\n{tables.END}\n\nEnd.\n")
     tables.write(documents.live(), str(target))
     tables.write(documents.live(), str(target))
     text = target.read_text()
-    assert text.startswith("# Fast\n")
+    assert text.startswith(f"# Fast\n\n{spoken_of}\n\n")
     assert text.endswith("\n\nEnd.\n")
     assert "old" not in text
     assert text.count("### live") == 1
