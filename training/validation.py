@@ -51,7 +51,8 @@ def _segmented(_config: TrainConfig, network: nn.Module, samples: Batch) -> tupl
     iou = (found & want).sum((1, 2, 3)) / (found | want).sum((1, 2, 3)).clamp(min=1)
     wrongly = found[~worn].float().mean((1, 2, 3)) > 0.005
     shown = functional.interpolate(guess, masked.shape[2:]) * 2 - 1
-    scores = {"iou": iou[worn].mean().item(), "false": wrongly.float().mean().item()}
+    judged = {"iou": iou[worn], "false": wrongly.float()}
+    scores = {name: values.mean().item() for name, values in judged.items() if len(values)}  # none shows it: no score
     return scores, [masked, shown.expand(-1, 3, -1, -1)]
 
 
