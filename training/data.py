@@ -86,12 +86,13 @@ def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Another exposure, contrast, white balance and saturation, as cameras differ."""
-    values = (image.astype(np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
-    values = (values - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
-    values = values * np.exp(rng.normal(0, 0.04, 3))
-    grey = values.mean(2, keepdims=True)
-    values = grey + (values - grey) * np.exp(rng.normal(0, 0.15))
-    return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
+    curve = (np.arange(256, dtype=np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
+    curve = (curve - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
+    curves = 255 * curve[:, None] * np.exp(rng.normal(0, 0.04, 3))
+    values = cv2.LUT(image, curves[None].astype(np.float32))
+    vivid = np.exp(rng.normal(0, 0.15))
+    mixed = cv2.transform(values, np.eye(3) * vivid + (1 - vivid) / 3)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -182,9 +183,10 @@ def draw_sample(
     size: int = CROP_SIZE,
     bare: float = 0.0,
     textures: Sequence[NDArray[np.uint8]] = (),
+    plain: bool = False,
 ) -> Sample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
-    mask."""
+    mask. `plain` as in `masks.draw`."""
     stored = faces.crops[index]
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     moved = jitter(rng, side)
@@ -200,7 +202,7 @@ def draw_sample(
     alpha = np.zeros((side, side), np.float32)
     picture = truth
     if rng.random() >= bare:
-        picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
+        picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
     elif rng.random() < 0.2:
         picture = truth = no_face(stored, side, rng)
     elif rng.random() < 0.4:

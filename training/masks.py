@@ -156,10 +156,8 @@ def far_wings(mesh: Floats, rng: Rng) -> NDArray[np.float64]:
     return np.stack([-outward * reach[0] + rise * reach[0], outward * reach[1] + rise * reach[1]])
 
 
-def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Floats, Floats, Floats]:
-    """Soft coverage (size, size) and the maps u and v of the ruled surface between the curves."""
-    spacing = max(np.linalg.norm(bottom[32] - top[32]), np.linalg.norm(top[-1] - top[0]), 8.0)
-    count = int(min(spacing * 1.6, 2.2 * size))
+def ruled(top: Floats, bottom: Floats, count: int, *, bulge: float) -> Floats:
+    """(count, count, 2) points of the ruled surface between the curves: rows from top to bottom, columns along them."""
     v = np.linspace(0, 1, count, dtype=np.float32)[:, None, None]
     rows = np.stack(
         [np.interp(np.linspace(0, 63, count), np.arange(64), side[:, k]) for side in (top, bottom) for k in (0, 1)]
@@ -167,20 +165,33 @@ def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Fl
     upper, lower = rows[:2].T[None], rows[2:].T[None]
     u = np.linspace(0, 1, count, dtype=np.float32)[None, :, None]
     out = (u - 0.5) * 4 * v * (1 - v) * bulge * np.linalg.norm(top[-1] - top[0])
-    points = upper * (1 - v) + lower * v + out * np.array([1.0, 0.0])
-    cells = np.rint(points).astype(int)
-    inside = ((cells >= 0) & (cells < size)).all(-1)
-    maps = np.zeros((size, size, 3), np.float32)
-    y, x = cells[inside].T[::-1]
-    maps[y, x, 0] = np.broadcast_to(u, (count, count, 1))[inside][:, 0]
-    maps[y, x, 1] = np.broadcast_to(v, (count, count, 1))[inside][:, 0]
-    maps[y, x, 2] = 1
+    return np.asarray(upper * (1 - v) + lower * v + out * np.array([1.0, 0.0]))
+
+
+def covered(points: Floats, size: int) -> Floats:
+    """(size, size) soft coverage of a surface's points."""
     rim = np.concatenate([points[0], points[:, -1], points[-1, ::-1], points[::-1, 0]])
     cover = np.zeros((size, size), np.uint8)
     cv2.fillPoly(cover, [np.rint(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return cover.astype(np.float32) / 255
+
+
+def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Floats, Floats, Floats]:
+    """Soft coverage (size, size) and the maps u and v of the ruled surface between the curves."""
+    spacing = max(np.linalg.norm(bottom[32] - top[32]), np.linalg.norm(top[-1] - top[0]), 8.0)
+    count = int(min(spacing * 1.6, 2.2 * size))
+    points = ruled(top, bottom, count, bulge=bulge)
+    cells = np.rint(points).astype(int)
+    inside = ((cells >= 0) & (cells < size)).all(-1)
+    maps = np.zeros((size, size, 3), np.float32)
+    v, u = np.meshgrid(*(np.linspace(0, 1, count, dtype=np.float32),) * 2, indexing="ij")
+    y, x = cells[inside].T[::-1]
+    maps[y, x, 0] = u[inside]
+    maps[y, x, 1] = v[inside]
+    maps[y, x, 2] = 1
     weight = cv2.GaussianBlur(maps[..., 2], (0, 0), 1.2) + 1e-4
     return (
-        cover.astype(np.float32) / 255,
+        covered(points, size),
         cv2.GaussianBlur(maps[..., 0], (0, 0), 1.2) / weight,
         cv2.GaussianBlur(maps[..., 1], (0, 0), 1.2) / weight,
     )
@@ -333,23 +344,35 @@ def face_light(image: Image, mesh: Floats) -> tuple[float, Floats]:
 
 
 def draw(
-    image: Image, mesh: Floats, rng: Rng, *, kind: Kind | None = None, textures: Sequence[Image] = ()
+    image: Image,
+    mesh: Floats,
+    rng: Rng,
+    *,
+    kind: Kind | None = None,
+    textures: Sequence[Image] = (),
+    plain: bool = False,
 ) -> tuple[Image, Floats]:
     """`image` (S, S, 3) with a mask drawn on the face of `mesh` (468, 2) in its pixels, and the mask's alpha (S, S).
 
-    The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask.
+    The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
+    one has no print and no folds, and takes half the time: for those who never look beneath the alpha.
     """
     kind = kind or rng.choice(list(Kind), p=[0.34, 0.26, 0.16, 0.12, 0.12])
     cut = cut_of(kind, rng)
     size = image.shape[0]
     top, bottom = outline(mesh, cut, kind, rng)
-    cover, u, v = surface(top, bottom, size, bulge=rng.uniform(0.0, 0.12))
-    paint = print_on(u, v, base_colour(kind, rng), rng, textures)
-    if kind is Kind.RESPIRATOR and rng.random() < 0.4:
-        paint = valve(paint, u, v, rng)
-    paint = paint * folds(kind, u, v, rng)[..., None]
-    if kind not in (Kind.GAITER, Kind.SCARF) and rng.random() < 0.6:
-        paint = beyond_the_cheek(paint, mesh, rng)
+    bulge = rng.uniform(0.0, 0.12)
+    if plain:
+        cover = covered(ruled(top, bottom, 64, bulge=bulge), size)
+        paint = np.full((size, size, 3), base_colour(kind, rng), np.float32)
+    else:
+        cover, u, v = surface(top, bottom, size, bulge=bulge)
+        paint = print_on(u, v, base_colour(kind, rng), rng, textures)
+        if kind is Kind.RESPIRATOR and rng.random() < 0.4:
+            paint = valve(paint, u, v, rng)
+        paint = paint * folds(kind, u, v, rng)[..., None]
+        if kind not in (Kind.GAITER, Kind.SCARF) and rng.random() < 0.6:
+            paint = beyond_the_cheek(paint, mesh, rng)
     band = straps(cover, top, bottom, mesh, kind, rng)
     strap_colour = (
         base_colour(Kind.RESPIRATOR, rng)

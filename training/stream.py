@@ -34,15 +34,19 @@ class Masked(Dataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
         bare: float,
         textures: Sequence[NDArray[np.uint8]],
+        plain: bool = False,
     ) -> None:
-        self.sets, self.size, self.seed, self.bare, self.textures = sets, size, seed, bare, textures
+        self.sets, self.size, self.seed = sets, size, seed
+        self.bare, self.textures, self.plain = bare, textures, plain
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, number])
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
         index = faces.any_index(rng)
-        sample = draw_sample(faces, index, rng, size=self.size, bare=self.bare, textures=self.textures)
+        sample = draw_sample(
+            faces, index, rng, size=self.size, bare=self.bare, textures=self.textures, plain=self.plain
+        )
         return (
             torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
             torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),

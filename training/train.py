@@ -140,9 +140,9 @@ def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[tupl
     sets = [(Faces.read(config.crops, "train"), 0.9)]
     if (config.crops / "sharp.npz").exists():
         sets.append((Faces.read(config.crops, "sharp"), 0.1))
-    bare = 0.3 if config.network == "segmenter" else 0.0
-    textures = read_textures(config.textures)
-    dataset = Masked(sets, size=config.size, seed=config.seed, bare=bare, textures=textures)
+    judges = config.network == "segmenter"  # the others never see what is beneath the alpha
+    bare, textures = (0.3, read_textures(config.textures)) if judges else (0.0, [])
+    dataset = Masked(sets, size=config.size, seed=config.seed, bare=bare, textures=textures, plain=not judges)
     wanted = numbers(step=step, batch=config.batch, rank=world.rank, processes=world.size)
     return batches(dataset, wanted, workers=config.workers, pinned=world.device.type == "cuda")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 from pipeline.geometry import CROP_SIZE
@@ -24,10 +25,19 @@ def hole_of(alpha: Tensor, *, grow: int) -> Tensor:
 
 
 def grown(hole: Tensor, pixels: int) -> Tensor:
-    """The largest value within a square of `pixels` to each side, rows first and then columns."""
-    side = 2 * pixels + 1
-    rows = functional.max_pool2d(hole, (side, 1), stride=1, padding=(pixels, 0))
-    return functional.max_pool2d(rows, (1, side), stride=1, padding=(0, pixels))
+    """The largest value within a square of `pixels` to each side; `hole` (B, 1, S, S) is nowhere negative.
+
+    Of windows twice as wide each time: on a CPU a max pool as wide takes twenty times as long.
+    """
+    seen = functional.pad(hole, (pixels, pixels, pixels, pixels))
+    for axis in (2, 3):
+        wide = 1
+        while wide <= 2 * pixels:
+            step = min(wide, 2 * pixels + 1 - wide)
+            rest = seen.shape[axis] - step
+            seen = torch.maximum(seen.narrow(axis, 0, rest), seen.narrow(axis, step, rest))
+            wide += step
+    return seen
 
 
 def scaled(pixels: int, size: int) -> int:
@@ -35,6 +45,12 @@ def scaled(pixels: int, size: int) -> int:
     return max(1, round(pixels * size / CROP_SIZE))
 
 
+def shrunk(x: Tensor, side: int) -> Tensor:
+    """(B, C, S, S) to (B, C, side, side), means of squares; S a multiple of `side`. As it is where it has that size."""
+    times = x.shape[-1] // side
+    return x if times == 1 else functional.avg_pool2d(x, times)
+
+
 def segmenter_sized(x: Tensor) -> Tensor:
     """(B, C, S, S) at the size of the segmenter's input."""
-    return functional.avg_pool2d(x, x.shape[-1] // INPUT_SIZE)
+    return shrunk(x, INPUT_SIZE)

@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 
 from training import losses
 from training.features import EfficientNetFeatures, compared
+from training.views import grown
 
 
 def pictures(seed: int = 0) -> torch.Tensor:
@@ -25,6 +26,13 @@ def test_truth_costs_nothing_and_what_is_outside_the_hole_does_not_count(loss: o
     outside = truth + (1 - hole()) * 0.5
     assert loss(outside, truth, hole()) == pytest.approx(0, abs=1e-5)
     assert loss(pictures(1), truth, hole()) > 0.1
+
+
+@pytest.mark.parametrize("pixels", [1, 3, 6, 12])
+def test_hole_is_grown_as_by_a_max_pool(pixels: int) -> None:
+    spots = (torch.rand(2, 1, 40, 50, generator=torch.Generator().manual_seed(2)) > 0.98).float()
+    wide = torch.nn.functional.max_pool2d(spots, 2 * pixels + 1, stride=1, padding=pixels)
+    assert torch.equal(grown(spots, pixels), wide)
 
 
 def test_hole_l1_by_hand_and_free_of_the_size_of_the_hole() -> None:

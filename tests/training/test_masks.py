@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -42,6 +43,17 @@ def test_same_seed_draws_the_same_mask() -> None:
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: Kind) -> None:
+    whole, plain = (draw(face(), mesh(), np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
+    both = (whole[1] > 0.9) & (plain[1] > 0.9)
+    assert both.sum() > 0.75 * max((whole[1] > 0.9).sum(), (plain[1] > 0.9).sum())  # the straps are other ones
+    deep = cv2.erode(plain[1], np.ones((25, 25))) > 0.99
+    shades = plain[0][deep].astype(float)
+    brightness = shades.mean(1, keepdims=True) + 1
+    assert (shades / brightness).std(0).max() < 0.02
 
 
 def test_dark_face_wears_a_darker_mask() -> None:

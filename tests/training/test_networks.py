@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from training.discriminator import PatchDiscriminator
-from training.generator import ChannelSpatialAttention, Generator, Trunk, doubled, multiply_adds
+from training.generator import ChannelSpatialAttention, Dilated, Generator, Trunk, doubled, multiply_adds
 from training.segmenter import Segmenter
 
 
@@ -69,6 +69,20 @@ def test_attention_is_one_filter_over_channels_rows_and_columns() -> None:
     with torch.no_grad():
         volume = attention.filter(features.unsqueeze(1)).squeeze(1)
         assert torch.allclose(attention.filtered(features), volume, atol=1e-5)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4, 8])
+@pytest.mark.parametrize("side", [8, 16, 20])
+def test_dilated_convolution_learns_from_the_sums_that_it_is_run_with(dilation: int, side: int) -> None:
+    layer = Dilated(12, 6, dilation)
+    seen = torch.randn(2, 12, side, side, generator=torch.Generator().manual_seed(5))
+    slopes = []
+    for learning in (True, False):
+        layer.train(learning)
+        out = layer(x := seen.clone().requires_grad_())
+        slopes.append([out, *torch.autograd.grad(out.square().sum(), [x, layer.weight, layer.bias])])
+    for fast, plain in zip(*slopes, strict=True):
+        assert torch.allclose(fast, plain, atol=1e-3, rtol=1e-4)
 
 
 def test_every_weight_of_the_generator_is_used() -> None:
