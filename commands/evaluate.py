@@ -162,11 +162,12 @@ def _evaluate_video(options: argparse.Namespace) -> int:
 
     mesh_network()  # says what to install before anything is begun
     settings = configuration.build({"engine": options.engine, "threads": options.threads})
-    wear = Wear(seed=options.mask_seed, kind=Kind(options.kind) if options.kind else None)
+    kind = Kind(options.kind) if options.kind else None
     scores, strips = {}, []
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         networks = Networks(parts.detector, parts.segmenter, parts.generator, {}, parts.generator.description)
-        for clip in options.clips:
+        for place, clip in enumerate(options.clips):
+            wear = Wear(seed=options.mask_seed + place, kind=kind)
             pairs = _there_and_back(clip, options, settings, networks, wear)
             found, strip = video_scores.measure(pairs, title=clip.stem)
             scores[clip.name] = found.summary()
