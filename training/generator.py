@@ -81,13 +81,16 @@ class Dilated(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, out, H, W)."""
-        d, (high, wide) = self.dilation[0], x.shape[2:]
+        d, (count, channels, high, wide) = self.dilation[0], x.shape
         if not self.training or d == 1 or high % d or wide % d:
             return super().forward(x)
-        apart = x.unflatten(3, (-1, d)).unflatten(2, (-1, d)).permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
-        small = high == wide <= 2 * d  # almost all taps lie outside
+        rows, columns = high // d, wide // d
+        apart = x.reshape(count, channels, rows, d, columns, d).permute(0, 3, 5, 1, 2, 4)
+        apart = apart.reshape(-1, channels, rows, columns)
+        small = rows == columns <= 2  # almost all taps lie outside
         seen = self._densely(apart) if small else functional.conv2d(apart, self.weight, self.bias, padding=1)
-        return seen.unflatten(0, (-1, d, d)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
+        together = seen.reshape(count, d, d, -1, rows, columns).permute(0, 3, 4, 1, 5, 2)
+        return together.reshape(count, -1, high, wide)
 
     def _densely(self, x: Tensor) -> Tensor:
         """The 3x3 convolution of pictures (B, C, n, n), n at most 2, as one product with a matrix."""
