@@ -41,12 +41,15 @@ def luma(x: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """(B, 1, H, W) structural similarity (Wang et al. 2004), mean of the channels; Gaussian window of 11, sigma 1.5."""
+    """(B, 1, S, S) structural similarity (Wang et al. 2004) of (B, C, S, S), mean of the channels; S at least 11.
+
+    The window is Gaussian, 11 wide, of sigma 1.5.
+    """
     side = first.shape[-1]
     place = torch.arange(side, dtype=first.dtype, device=first.device)
     away = (place - place[:, None]).abs()
     bell = torch.exp(-(away**2) / (2 * 1.5**2)) * (away <= 5)
-    bell = bell / torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2)).sum()
+    bell = bell / bell[side // 2].sum()  # the middle's window is whole
 
     def blur(*each: Tensor) -> tuple[Tensor, ...]:
         # As a product with a matrix of the window at each place: a CPU takes several times as long to convolve.

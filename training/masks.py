@@ -355,7 +355,7 @@ def draw(
     """`image` (S, S, 3) with a mask drawn on the face of `mesh` (468, 2) in its pixels, and the mask's alpha (S, S).
 
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
-    one has no print and no folds, and takes half the time: for those who never look beneath the alpha.
+    one has no print and no folds, which take long: for those who never look beneath the alpha.
     """
     kind = kind or rng.choice(list(Kind), p=[0.34, 0.26, 0.16, 0.12, 0.12])
     cut = cut_of(kind, rng)

@@ -55,7 +55,9 @@ class TrainConfig:
     precision: str = told("bf16", "of the network's products; f32 where bf16 is slow", "bf16", "f32")
     threads: int = told(1, "threads of the network; workers draw masks beside them")
     workers: int = told(1, "processes that draw batches ahead of time; 0: the loop draws them itself")
-    textures: Path | None = told(None, "folder of pictures (*.jpg) to print on drawn masks")
+    textures: Path | None = told(
+        None, "folder of pictures (*.jpg) to print on the masks that the segmenter learns from"
+    )
     warm: Path | None = told(None, "a checkpoint or an exported network to begin with when the run is new")
     samples: int = told(96, "validation faces")
     every: int = told(500, "steps between checkpoints, validations and sheets")
