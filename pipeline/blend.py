@@ -71,9 +71,9 @@ class Blend:
     colour_limit: float = 48.0
     """How many of 255 steps of brightness the drawn colours may be moved to meet the real ones; 0 leaves them alone.
     Raise it for hard light; too high, and a bright thing beside the mask tints the cheek."""
-    detail: float = 1.0
-    """How much of the missing fine detail is filled in. At 0 a close-up has a soft patch; above 1 it has a gritty
-    one."""
+    detail: float = 0.5
+    """How much of the missing fine detail is filled in. At 0 a close-up has a soft patch. At 1 it has the energy of the
+    visible skin, the dirt of compression included, and a much compressed face looks gritty."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
         """Raises `SourceError` for a picture in a format that can't be painted on."""

@@ -75,13 +75,13 @@ class Adversary:
         self.network.load_state_dict(state["adversary"])
         self.optimiser.load_state_dict(state["adversary_optimiser"])
 
-    def train(self, made: Tensor, truth: Tensor, hole: Tensor) -> float:
+    def train(self, made: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
         """One step on composites and their truths; the loss before it."""
         self.optimiser.zero_grad()
         loss: Tensor = self.loss(truth, made.detach(), hole)
         torch.autograd.backward(loss)
         self.optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     def fooled(self, made: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
         """The generator's loss: how well its composites are told from the truth."""

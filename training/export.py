@@ -47,11 +47,12 @@ class Port:
     input_shape: tuple[int, ...]
     output_name: str
     tolerance: float = 2e-3
-    """The largest difference of an output between the exported network in float32 and the eager one."""
+    """The largest difference of an output between the exported network in float32 and the eager one. Of a picture it is
+    one step of 255; nearly all of it is that weights are stored as float16."""
 
 
 PORTS = {
-    "generator": Port("crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face"),
+    "generator": Port("crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face", tolerance=2 / 255),
     "segmenter": Port("crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask", tolerance=1 / 255),
 }
 

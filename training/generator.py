@@ -26,7 +26,7 @@ DILATIONS = (1, 2, 4, 8)
 class GeneratorConfig:
     """How large the generator is."""
 
-    widths: tuple[int, int, int] = (64, 128, 192)
+    widths: tuple[int, int, int] = (96, 160, 256)
     """The trunk's channels at a quarter, an eighth and a sixteenth of its picture's side."""
     blocks: int = 4
     """M-CSAM blocks at the trunk's bottom."""
@@ -95,7 +95,8 @@ class Dilated(nn.Conv2d):
     def _densely(self, x: Tensor) -> Tensor:
         """The 3x3 convolution of pictures (B, C, n, n), n at most 2, as one product with a matrix."""
         side = x.shape[3]
-        row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        places = torch.arange(side, device=x.device)
+        row, column = torch.meshgrid(places, places, indexing="ij")
         away = [place.flatten() - place.flatten()[:, None] + 1 for place in (row, column)]  # out to in
         matrix = self.weight[:, :, away[0], away[1]].permute(0, 2, 1, 3)  # out, its place, channel, its place
         bias = None if self.bias is None else self.bias.repeat_interleave(side * side)

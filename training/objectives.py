@@ -27,7 +27,7 @@ FADE = 0.05
 class Objective(Protocol):
     """The losses of one network."""
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, `part` of the run through, and its terms for the log."""
         ...
 
@@ -58,7 +58,7 @@ class GeneratorLoss:
         if self.adversary and "adversary" in state:
             self.adversary.load(state)
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`."""
         config = self.config
         masked, truth = picture(batch[0]), picture(batch[1])
@@ -73,7 +73,7 @@ class GeneratorLoss:
             late = self._of_features(drawn, truth, seen) | self._of_patches(drawn, truth, hole, seen)
             terms |= {name: (fade * weight, value) for name, (weight, value) in late.items()}
         total = sum((weight * value for weight, value in terms.values()), drawn.new_zeros(()))
-        return total, {name: value.item() for name, (_, value) in terms.items()}
+        return total, {name: value.detach() for name, (_, value) in terms.items()}
 
     def _of_pixels(self, drawn: Tensor, truth: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Weights and values of what is wanted; so do the others."""
@@ -105,7 +105,7 @@ class GeneratorLoss:
         if self.adversary is None:
             return {}
         made = losses.composite(drawn, truth, seen)
-        told = drawn.new_tensor(self.adversary.train(made, truth, hole))
+        told = self.adversary.train(made, truth, hole)
         return {"adversary": (0.0, told), "fooled": (self.config.adversarial, self.adversary.fooled(made, truth, hole))}
 
 
@@ -122,14 +122,14 @@ class SegmenterLoss:
     def load(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`; the same at every `part` of the run."""
         del part
         crop, alpha = segmenter_sized(picture(batch[0])), segmenter_sized(batch[2].float() / 255)
         with torch.autocast(crop.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.logits(crop)
         loss = losses.segmentation(logits.float(), alpha)
-        return loss, {"loss": loss.item()}
+        return loss, {"loss": loss.detach()}
 
 
 def objective(config: TrainConfig, network: nn.Module, world: World) -> Objective:

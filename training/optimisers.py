@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 MOMENTUM = 0.95
 
 
-def orthogonalised(gradient: Tensor) -> Tensor:
-    """The matrix nearest in shape to (R, C) `gradient` with singular values near 1.
+def orthogonalised(gradients: Tensor) -> Tensor:
+    """The matrices nearest in shape to (N, R, C) `gradients` with singular values near 1.
 
     Five steps of the quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024 ("Muon: an optimizer
     for hidden layers in neural networks").
     """
-    x: Tensor = gradient.bfloat16()
-    if tall := x.shape[0] > x.shape[1]:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+    x: Tensor = gradients.bfloat16()
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
-        square = x @ x.T
+        square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return (x.T if tall else x).float()
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
@@ -47,14 +47,18 @@ class Muon(torch.optim.Optimizer):
         """One step; `closure` isn't supported."""
         if closure is not None:
             raise NotImplementedError("Muon takes no closure")
+        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
         for parameter in self.param_groups[0]["params"]:
             velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
             velocity.lerp_(parameter.grad, 1 - MOMENTUM)
             ahead = parameter.grad.lerp(velocity, MOMENTUM).flatten(1)
+            alike.setdefault(ahead.shape, []).append((parameter, ahead))
+        for shape, pairs in alike.items():  # matrices of one shape in one product: a GPU waits less
+            changes = orthogonalised(torch.stack([ahead for _, ahead in pairs]))
             # 0.2 sqrt(larger side): as large an update as Adam's (Liu et al. 2025, "Muon is scalable")
-            size = 0.2 * max(ahead.shape) ** 0.5
-            change = orthogonalised(ahead).view_as(parameter)
-            parameter.add_(change, alpha=-self.param_groups[0]["lr"] * size)
+            pace = -self.param_groups[0]["lr"] * 0.2 * max(shape) ** 0.5
+            for (parameter, _), change in zip(pairs, changes, strict=True):
+                parameter.add_(change.view_as(parameter), alpha=pace)
         self.adam.param_groups[0]["lr"] = self.param_groups[1]["lr"]
         self.adam.step()
 

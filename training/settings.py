@@ -54,6 +54,7 @@ class TrainConfig:
     device: str = told("cpu", "where the network is computed; cuda takes one card for each process", "cpu", "cuda")
     precision: str = told("bf16", "of the network's products; f32 where bf16 is slow", "bf16", "f32")
     threads: int = told(1, "threads of the network; workers draw masks beside them")
+    reuse: int = told(1, "how often a drawn picture is seen; more where drawing is slower than learning")
     workers: int = told(1, "processes that draw batches ahead of time; 0: the loop draws them itself")
     textures: Path | None = told(
         None, "folder of pictures (*.jpg) to print on the masks that the segmenter learns from"
@@ -89,7 +90,7 @@ class TrainConfig:
             words = each.metadata.get("words")
             if words and getattr(self, each.name) not in words:
                 raise ConfigError(f"--{_flag(each.name)} {getattr(self, each.name)}: it is one of {', '.join(words)}")
-        for name in ("steps", "batch", "threads", "samples", "every", "blocks"):
+        for name in ("steps", "batch", "reuse", "threads", "samples", "every", "blocks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} {getattr(self, name)}: at least 1")
         least = PAPERS_LEAST_SIDE if self.network == "mcsam-paper" else LEAST_SIDE

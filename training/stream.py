@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
+from dataclasses import dataclass
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from training.objectives import Batch
+
+GROUP = 32
+"""Batches whose pictures are mixed when each is seen several times."""
 
 
 class Masked(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -91,3 +97,39 @@ def batches(
             pin_memory=pinned,
         )
     )
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Drawn pictures that are seen several times: drawing takes a CPU several times as long as a GPU learns.
+
+    A group of `GROUP` batches is kept on `device` and gone through `times` times, every other time mirrored, each time
+    mixed anew. All follows from seed and step.
+    """
+
+    times: int
+    seed: int
+    device: torch.device
+
+    def first_drawn(self, step: int) -> int:
+        """The batch with which drawing begins for a run that goes on at `step`."""
+        return step if self.times == 1 else step // (GROUP * self.times) * GROUP
+
+    def seen(self, drawn: Iterator[Batch], step: int) -> Iterator[Batch]:
+        """The batches from `step` on, of those `drawn` from `first_drawn` on."""
+        if self.times == 1:
+            yield from drawn
+            return
+        skipped = step % (GROUP * self.times)
+        for group in count(step // (GROUP * self.times)):
+            yield from islice(self._mixed(list(islice(drawn, GROUP)), group), skipped, None)
+            skipped = 0
+
+    def _mixed(self, drawn: list[Batch], group: int) -> Iterator[Batch]:
+        pictures, truths, alphas = (torch.cat(parts).to(self.device) for parts in zip(*drawn, strict=True))
+        for turn in range(self.times):
+            rng = np.random.default_rng([self.seed, group, turn])
+            order = torch.from_numpy(rng.permutation(len(pictures))).to(self.device)
+            for some in torch.chunk(order, len(drawn)):
+                batch = pictures[some], truths[some], alphas[some]
+                yield batch if turn % 2 == 0 else (batch[0].flip(3), batch[1].flip(3), batch[2].flip(3))

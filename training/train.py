@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipeline.errors import BarefacedError
 from training.checkpoints import restore, save
@@ -28,7 +29,7 @@ from training.objectives import objective
 from training.optimisers import OPTIMISERS
 from training.parallel import joined
 from training.settings import add_flags, given
-from training.stream import Masked, batches, numbers, read_textures
+from training.stream import Masked, Reuse, batches, numbers, read_textures
 from training.validation import fixed_samples, validate
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Run:
         """How much of the run is done, in [0, 1]."""
         return self.step / self.config.steps
 
-    def advance(self, batch: Batch) -> dict[str, float]:
-        """One step on a batch; the terms of its loss."""
+    def advance(self, batch: Batch) -> dict[str, Tensor]:
+        """One step on a batch; the terms of its loss, which nobody has waited for yet."""
         warming = max(1, min(WARMING, self.config.steps // 10))
         pace = min(1, (self.step + 1) / warming) * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.part)))
         for group in self.optimiser.param_groups:
@@ -83,8 +84,8 @@ class Run:
     @torch.no_grad()
     def _average(self) -> None:
         keep = min(0.998, self.step / (self.step + 20))
-        for mean, now in zip(self.smooth.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, 1 - keep)
+        average = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
+        average(list(self.smooth.parameters()), list(self.network.parameters()), self.step)
         for held, buffer in zip(self.smooth.buffers(), self.network.buffers(), strict=True):
             held.copy_(buffer)  # what a normalisation has counted is an average already
 
@@ -116,6 +117,7 @@ class Run:
 def begun(config: TrainConfig, world: World) -> Run:
     """The run where its folder's checkpoint stands; a new one, perhaps warm, where there is none."""
     torch.set_num_threads(config.threads)
+    torch.backends.cudnn.benchmark = True  # all batches are alike, so the fastest kernels are worth a search
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
     network = built(config)
@@ -143,8 +145,10 @@ def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[tupl
     judges = config.network == "segmenter"  # the others never see what is beneath the alpha
     bare, textures = (0.3, read_textures(config.textures)) if judges else (0.0, [])
     dataset = Masked(sets, size=config.size, seed=config.seed, bare=bare, textures=textures, plain=not judges)
-    wanted = numbers(step=step, batch=config.batch, rank=world.rank, processes=world.size)
-    return batches(dataset, wanted, workers=config.workers, pinned=world.device.type == "cuda")
+    reuse = Reuse(config.reuse, seed=config.seed, device=world.device)
+    wanted = numbers(step=reuse.first_drawn(step), batch=config.batch, rank=world.rank, processes=world.size)
+    drawn = batches(dataset, wanted, workers=config.workers, pinned=world.device.type == "cuda")
+    return reuse.seen(drawn, step)
 
 
 def train(config: TrainConfig) -> None:
@@ -165,7 +169,8 @@ def train(config: TrainConfig) -> None:
             if run.step % LOGGED == 0:
                 seconds = {"seconds": round(time.monotonic() - started, 1), "waited": round(waited, 1)}
                 pictures = run.step * config.batch * world.size
-                run.tell({"pictures": pictures} | seconds | {name: round(value, 5) for name, value in terms.items()})
+                told = {name: round(value.item(), 5) for name, value in terms.items()}
+                run.tell({"pictures": pictures} | seconds | told)
             if run.step % config.every == 0 or run.step == config.steps:
                 scores = validate(config, run.smooth, fixed, run.step)
                 run.tell({"validation": scores})

@@ -152,13 +152,15 @@ def test_no_step_shows_along_the_rim() -> None:
 @pytest.mark.parametrize("scene", [CLOSE_UP, replace(CLOSE_UP, degrees=12.0), replace(SMALL, noise=4.0)])
 def test_a_soft_drawing_is_not_a_soft_patch(scene: Scene) -> None:
     items = [with_patch(scene, index=index, spoil=soft) for index in range(3)]
-    frames = list(Blend()(iter(items)))
+    none, some, whole = (
+        detail_ratios(scene, list(blend(iter(items)))[-1].planes, index=2)
+        for blend in (Blend(detail=0), Blend(), Blend(detail=1))
+    )
     low, high = DETAIL_RATIO
-    ratios = detail_ratios(scene, frames[-1].planes, index=2)
-    assert ratios.min() > low
-    assert ratios.max() < high
-    without = list(Blend(detail=0)(iter(items)))
-    assert detail_ratios(scene, without[-1].planes, index=2)[0] < 0.6
+    assert whole.min() > low
+    assert whole.max() < high
+    assert none[0] < some[0] < whole[0]
+    assert none[0] < 0.6
 
 
 def detail_ratios(scene: Scene, picture: av.VideoFrame, *, index: int) -> NDArray[np.float64]:

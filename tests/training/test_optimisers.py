@@ -12,8 +12,8 @@ from training.optimisers import OPTIMISERS, Muon, orthogonalised
 
 @pytest.mark.parametrize("shape", [(16, 144), (144, 16), (32, 32)])
 def test_singular_values_are_brought_near_one(shape: tuple[int, int]) -> None:
-    gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(gradient))
+    gradients = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(gradients))
     assert values.min() > 0.4
     assert values.max() < 1.4
 
@@ -21,7 +21,16 @@ def test_singular_values_are_brought_near_one(shape: tuple[int, int]) -> None:
 def test_directions_are_kept() -> None:
     gradient = torch.randn(16, 40, generator=torch.Generator().manual_seed(1))
     left, _, right = torch.linalg.svd(gradient, full_matrices=False)
-    assert functional.cosine_similarity(orthogonalised(gradient).flatten(), (left @ right).flatten(), dim=0) > 0.97
+    (found,) = orthogonalised(gradient[None])
+    assert functional.cosine_similarity(found.flatten(), (left @ right).flatten(), dim=0) > 0.97
+
+
+def test_each_matrix_is_seen_apart() -> None:
+    gradients = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(2))
+    gradients *= torch.tensor([1e-3, 1, 50])[:, None, None]
+    together = orthogonalised(gradients)
+    for gradient, found in zip(gradients, together, strict=True):
+        assert torch.allclose(orthogonalised(gradient[None])[0], found, atol=0.02)  # steps are taken in bf16
 
 
 @pytest.mark.parametrize("name", list(OPTIMISERS))
