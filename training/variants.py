@@ -34,7 +34,9 @@ def _late(name: str, meaning: str, **changes: float) -> Variant:
 
 def _size(name: str, widths: tuple[int, int, int], blocks: int) -> Variant:
     across = "-".join(map(str, widths))
-    return Variant(name, SIZE, f"{across}, {blocks} blocks", {"widths": widths, "blocks": blocks, "refined": widths[0]})
+    return Variant(
+        name, SIZE, f"{across}, {blocks} blocks", {"widths": widths, "blocks": blocks, "refined": min(64, widths[0])}
+    )
 
 
 VARIANTS = (
@@ -55,9 +57,9 @@ VARIANTS = (
     _late("all", "features and patch discriminator with R1", perceptual=0.25, adversarial=0.01, r1=1.0),
     _size("narrow", (32, 64, 96), 4),
     _size("slim", (48, 96, 144), 4),
-    _size("shallow", (64, 128, 192), 2),
-    Variant(SHIPPED, SIZE, "64-128-192, 4 blocks", run=BASE),
-    _size("deep", (64, 128, 192), 8),
-    _size("wide", (96, 192, 288), 4),
+    _size("medium", (64, 128, 192), 4),
+    _size("shallow", (96, 160, 256), 2),
+    Variant(SHIPPED, SIZE, "96-160-256, 4 blocks", run=BASE),
+    _size("deep", (96, 160, 256), 8),
 )
 """In the order in which they are trained: those that begin with the base's weights come after it."""
