@@ -1,8 +1,9 @@
 """Whether drawing keeps up with learning: `python -m training.throughput NETWORK --crops DIR --seconds 20 ...`.
 
 Takes the flags of `training.train` and measures three things, one after the other: how many pictures a second the
-workers draw while nothing learns, how many the network takes of one batch again and again, and both together as a run
-does it, with the share of its time that a step waits for data. Nothing is kept.
+workers draw while nothing learns, each counted once whatever `--reuse` says; how many the network takes of one batch
+again and again; and both together as a run does it, with the share of its time that a step waits for data. Nothing is
+kept.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import argparse
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from pipeline.errors import BarefacedError
-from training.parallel import World
+from training.parallel import joined
 from training.settings import add_flags, given
 from training.train import begun, drawn_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from training.objectives import Batch
     from training.settings import TrainConfig
 
 ENOUGH = 0.05
@@ -62,17 +67,24 @@ def paced(work: Callable[[], object], seconds: float) -> float:
 
 def measure(config: TrainConfig, seconds: float) -> Throughput:
     """Each of the three for `seconds`. Losses that join late are counted in. Raises as `training.train.train` does."""
-    world = World()
-    with tempfile.TemporaryDirectory() as aside:
+    with joined(config.device) as world, tempfile.TemporaryDirectory() as aside:
         joining = 0.0 if config.sharpen_from <= 1 else config.sharpen_from
         config = replace(config, run=Path(aside), sharpen_from=joining)
         run = begun(config, world)
+
+        def learn(batch: Batch) -> None:
+            run.advance(batch)
+            if world.device.type == "cuda":
+                torch.cuda.synchronize(world.device)  # a step is over when the card has done it
+
+        def drawing() -> Iterator[Batch]:
+            return drawn_batches(replace(config, reuse=1), world, 0)
+
+        batch = next(drawing())  # with a stream go its workers, and what they have drawn ahead
+        learned = paced(lambda: learn(batch), seconds)
+        drawn = paced(partial(next, drawing()), seconds)
         stream = drawn_batches(config, world, 0)
-        batch = next(stream)
-        learned = paced(lambda: run.advance(batch), seconds)
-        del stream  # with it go the workers, and what they have drawn ahead
-        stream = drawn_batches(config, world, 0)
-        drawn = paced(lambda: next(stream), seconds)
+        next(stream)  # its workers are there
         waited = 0.0
 
         def step() -> None:
@@ -80,10 +92,10 @@ def measure(config: TrainConfig, seconds: float) -> Throughput:
             asked = time.monotonic()
             batch = next(stream)
             waited += time.monotonic() - asked
-            run.advance(batch)
+            learn(batch)
 
         began = time.monotonic()
-        together = paced(step, seconds)  # nothing is left of what was drawn ahead
+        together = paced(step, seconds)
         waiting = waited / (time.monotonic() - began)
     return Throughput(drawn * config.batch, learned * config.batch, together * config.batch, waiting)
 

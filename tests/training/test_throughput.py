@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
+from pipeline.errors import ConfigError
 from tests.training.made_faces import store
 from training import throughput
 from training.settings import TrainConfig
@@ -41,6 +42,13 @@ def test_slow_data_shows_as_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = throughput.measure(TrainConfig("segmenter", tmp_path, tmp_path, batch=2), 9)
     assert [found.drawn, found.learned, found.together] == pytest.approx([8, 2 / 0.75, 2])
     assert found.waiting == pytest.approx(0.25)
+
+
+def test_card_that_is_not_there_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    with pytest.raises(ConfigError, match="finds 0 cards"):
+        throughput.measure(TrainConfig("segmenter", tmp_path, tmp_path, device="cuda"), 1)
 
 
 def test_real_run_is_measured_and_its_folder_stays_as_it_was(tmp_path: Path) -> None:
