@@ -84,6 +84,57 @@ def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
     return moved
 
 
+ELSEWHERE = 0.75
+"""How often a mask sits as on somebody else who holds the head alike."""
+
+
+def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(468, 2) in the canonical crop: the geometry of a mask that tells little of the face of `index` beneath it.
+
+    A mask that is drawn along a face's own jaw and chin shows where they are, and a generator learns to read them off
+    the outline instead of off the face: under masks of another make it was then 2 dB worse. So most sit as on somebody
+    else, and all are stretched, moved and bent.
+    """
+    mesh, turn = faces.meshes[index], masks.head_turn(faces.meshes[index])
+    if rng.random() < ELSEWHERE:
+        others = faces.meshes[rng.integers(len(faces), size=6)]
+        mesh = min(others, key=lambda other: abs(masks.head_turn(other) - turn))
+    middle = mesh.mean(axis=0)
+    points = (mesh - middle) * np.exp(rng.normal(0, 0.06, 2)) + middle + rng.normal(0, 0.02 * CROP_SIZE, 2)
+    bends = rng.normal(0, 0.025 * CROP_SIZE, (4, 4, 2)).astype(np.float32)
+    where = np.clip(points * (3 / CROP_SIZE), 0, 3).astype(np.float32)
+    bent = cv2.remap(bends, where[:, :1], where[:, 1:], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(points + bent[:, 0], np.float32)
+
+
+STRANDED = 0.3
+"""How often bands run from a mask that have nothing to do with ears."""
+
+
+def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Lay bands of any colour across `picture` (S, S, 3) from within its mask, and add them to `alpha` (S, S).
+
+    Straps run anywhere: round the neck, over the hair, beyond the cheek. What is behind them is all that is hidden.
+    """
+    side = len(alpha)
+    held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
+    if not len(held):
+        return
+    drawn = np.zeros(alpha.shape, np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        start = held[rng.integers(len(held)), ::-1]
+        way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
+        bend = rng.normal(0, 0.1, 2) * length
+        end = start + length * np.array([np.cos(way), np.sin(way)])
+        path = masks.curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
+        wide = max(1, round(side * rng.uniform(0.005, 0.03)))
+        points = np.rint(path * 16).astype(np.int32)
+        cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
+    band = drawn.astype(np.float32) / 255
+    picture[:] = np.rint(picture * (1 - band[..., None]) + rng.integers(0, 256, 3) * band[..., None])
+    np.maximum(alpha, band, out=alpha)
+
+
 def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Another exposure, contrast, white balance and saturation, as cameras differ."""
     curve = (np.arange(256, dtype=np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
@@ -186,7 +237,10 @@ def draw_sample(
     plain: bool = False,
 ) -> Sample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
-    mask. `plain` as in `masks.draw`."""
+    mask.
+
+    `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
+    """
     stored = faces.crops[index]
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     moved = jitter(rng, side)
@@ -198,11 +252,14 @@ def draw_sample(
     whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
     truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     truth = recolour(np.asarray(truth, np.uint8), rng)
-    mesh = (faces.meshes[index] @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
+    mesh = loosely(faces, index, rng) if plain else faces.meshes[index]
+    mesh = (mesh @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
     alpha = np.zeros((side, side), np.float32)
     picture = truth
     if rng.random() >= bare:
         picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
+        if plain and rng.random() < STRANDED:
+            strands(picture, alpha, rng)
     elif rng.random() < 0.2:
         picture = truth = no_face(stored, side, rng)
     elif rng.random() < 0.4:

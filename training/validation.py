@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -28,8 +29,9 @@ AT_ONCE = 16
 def fixed_samples(config: TrainConfig) -> Batch:
     """The same validation batch in every run and at every step."""
     faces, rng = Faces.read(config.crops, "val"), np.random.default_rng(7)
-    bare = 0.3 if config.network == "segmenter" else 0.0
-    samples = [draw_sample(faces, i * 5 % len(faces), rng, size=config.size, bare=bare) for i in range(config.samples)]
+    judges = config.network == "segmenter"
+    drawn = partial(draw_sample, faces, size=config.size, bare=0.3 if judges else 0.0, plain=not judges)
+    samples = [drawn(i * 5 % len(faces), rng) for i in range(config.samples)]
     pictures, truths, alphas = zip(*((s.picture, s.truth, s.alpha) for s in samples), strict=True)
     stack = [torch.from_numpy(np.stack(x).transpose(0, 3, 1, 2).copy()) for x in (pictures, truths)]
     return stack[0], stack[1], torch.from_numpy(np.rint(np.stack(alphas)[:, None] * 255).astype(np.uint8))

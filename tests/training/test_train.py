@@ -148,6 +148,17 @@ def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
     }  # fmt: skip
 
 
+def test_losses_are_computed_in_full_whatever_was_allowed_before(crops: Path) -> None:
+    """With TF32 the gradient of SSIM in the hole of a soft drawing has a cosine of 0.5 to the true one."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        train_module.begun(config(crops, "trunk", 2), World())
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_run_begins_warm_from_another_run(crops: Path) -> None:
     train(config(crops, "segmenter", 2))
     cold, first = crops / "segmenter" / "checkpoint.pt", config(crops, "segmenter", 2)
