@@ -117,7 +117,7 @@ class Run:
 def begun(config: TrainConfig, world: World) -> Run:
     """The run where its folder's checkpoint stands; a new one, perhaps warm, where there is none."""
     torch.set_num_threads(config.threads)
-    torch.set_float32_matmul_precision("highest")  # with products in TF32 the slope of SSIM is noise for its half
+    torch.set_float32_matmul_precision("highest")  # in TF32 SSIM's slope in smooth skin is mostly noise
     torch.backends.cudnn.benchmark = True  # all batches are alike, so the fastest kernels are worth a search
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
