@@ -92,7 +92,7 @@ def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.fl
     """(468, 2) in the canonical crop: the geometry of a mask that tells little of the face of `index` beneath it.
 
     A mask that is drawn along a face's own jaw and chin shows where they are, and a generator learns to read them off
-    the outline instead of off the face: under masks of another make it was then 2 dB worse. So most sit as on somebody
+    the outline instead of off the face: under masks of another make it was then 1 dB worse. So most sit as on somebody
     else, and all are stretched, moved and bent.
     """
     mesh, turn = faces.meshes[index], masks.head_turn(faces.meshes[index])
