@@ -49,7 +49,7 @@ def test_mean_lies_where_the_shares_say_and_has_scores_of_its_own(folder: Path, 
     [
         (["{first}=0.5", "{second}=0.6"], "1 together"),
         (["{first}=1.5", "{second}=-0.5"], "above 0"),
-        (["{first}=0.5", "{deep}=0.5"], "trunk|another"),
+        (["{first}=0.5", "{deep}=0.5"], "another network than Trunk"),
         (["{first}=0.5", "{crops}=0.5"], "can't be read as a checkpoint"),
         (["{crops}=1"], "is the folder of a run"),
         (["{first}"], "PATH=SHARE"),
@@ -64,5 +64,5 @@ def test_what_has_no_mean_is_refused_and_nothing_is_written(
         main([str(folder / "out"), *(part.format(**names) for part in parts)])
     assert ended.value.code
     error = capsys.readouterr().err
-    assert any(each in error for each in said.split("|"))
+    assert said in error
     assert not (folder / "out").exists()
