@@ -357,7 +357,7 @@ def draw(
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
     one has no print and no folds, which take long: for those who never look beneath the alpha.
     """
-    kind = kind or rng.choice(list(Kind), p=[0.28, 0.22, 0.14, 0.18, 0.18])
+    kind = kind or Kind(rng.choice(list(Kind), p=[0.28, 0.22, 0.14, 0.18, 0.18]))  # NumPy gives back a plain string
     cut = cut_of(kind, rng)
     size = image.shape[0]
     top, bottom = outline(mesh, cut, kind, rng)

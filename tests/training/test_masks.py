@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from tests.training.made_faces import face, mesh
+from training import masks
 from training.masks import Kind, along, curve, draw, head_turn
 
 
@@ -43,6 +44,19 @@ def test_same_seed_draws_the_same_mask() -> None:
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
     assert not np.array_equal(first[0], other[0])
+
+
+def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the folds of its kind, and with a valve now and then; NumPy's choice of a kind is a plain string."""
+    folded, valves = [], []
+    folds, valve = masks.folds, masks.valve
+    monkeypatch.setattr(masks, "folds", lambda kind, *rest: folded.append(kind) or folds(kind, *rest))
+    monkeypatch.setattr(masks, "valve", lambda *all_: valves.append(1) or valve(*all_))
+    for seed in range(40):
+        draw(face(64), mesh(64), np.random.default_rng(seed))
+    assert all(isinstance(kind, Kind) for kind in folded)
+    assert set(folded) == set(Kind)
+    assert valves
 
 
 @pytest.mark.parametrize("kind", list(Kind))
