@@ -3,7 +3,7 @@
 After "Face Mask Removal with Region-attentive Face Inpainting" (arXiv 2409.06845). What we keep: four parallel dilated
 convolutions a block (1, 2, 4, 8), their joint channel-spatial attention, the composite as the thing that is supervised.
 What differs: a trunk draws the face at half the side, a shallow stage refines that at the full one, so depth costs a
-quarter and what the trunk learned small is used as it is; pictures enter and leave through a pixel shuffle by 4, so
+quarter and what the trunk learned small is used as it is; pictures are shuffled to a quarter of their side and back, so
 nothing runs at full resolution; skips are added, not concatenated; there is no normalisation, residual branches start
 at zero instead; and the pixels under the mask are removed before the first convolution, so that a real mask cannot look
 different from a drawn one.
@@ -238,6 +238,9 @@ def without_hole(crop_and_mask: Tensor) -> Tensor:
 
 def multiply_adds(network: nn.Module, *shape: int) -> int:
     """How many multiply-adds one run on an input of `shape` costs: convolutions, as the literature counts them."""
+    learning = network.training
+    network.eval()  # a normalisation that counts would count these zeros
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(shape))
+    network.train(learning)
     return int(counter.get_total_flops()) // 2

@@ -1,3 +1,6 @@
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
@@ -5,9 +8,11 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 from torch import nn
 from torch.nn import functional
 
-from training.discriminator import PatchDiscriminator
+from training import losses
+from training.discriminator import Discriminator, DiscriminatorLoss, PatchDiscriminator
 from training.generator import ChannelSpatialAttention, Dilated, Generator, Trunk, doubled, multiply_adds
 from training.segmenter import Segmenter
+from training.settings import TrainConfig
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -24,12 +29,26 @@ def test_multiply_adds_of_one_convolution_by_hand() -> None:
     assert multiply_adds(layer, 1, 8, 10, 12) == 16 * 10 * 12 * 4 * 9
 
 
-def test_generator_costs_what_a_cpu_runs_at_video_rate() -> None:
-    assert multiply_adds(Generator(), 1, 4, 256, 256) <= 2.4e9
+@pytest.mark.parametrize(
+    ("network", "shape", "gmacs", "millions"),
+    [(Generator(), (4, 256, 256), 1.50, 4.69), (Segmenter(), (3, 128, 128), 0.23, 0.71)],
+    ids=["generator", "segmenter"],
+)
+def test_networks_are_as_large_as_the_model_card_says(
+    network: nn.Module, shape: tuple[int, ...], gmacs: float, millions: float
+) -> None:
+    """The bounds are 2.4 and 0.3 GMACs: what a CPU runs at video rate."""
+    assert multiply_adds(network, 1, *shape) / 1e9 == pytest.approx(gmacs, abs=0.006)
+    assert sum(weight.numel() for weight in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
 
 
-def test_segmenter_is_an_eighth_of_the_generator() -> None:
-    assert multiply_adds(Segmenter(), 1, 3, 128, 128) <= 0.3e9
+def test_counting_multiply_adds_changes_nothing() -> None:
+    """A normalisation would count what it is run on."""
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert multiply_adds(network, 1, 1, 8, 8) == 64
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_what_is_under_the_mask_does_not_reach_the_generator() -> None:
@@ -113,3 +132,29 @@ def test_discriminator_scores_patches_of_the_lower_face() -> None:
     scores.sum().backward()
     assert not picture.grad[:, :, :96].any()
     assert picture.grad[:, :, 120:].any()
+
+
+def test_discriminator_sees_twice_as_far_at_its_coarse_scale() -> None:
+    picture = torch.zeros(1, 3, 256, 256, requires_grad=True)
+    reach = []
+    for scores in Discriminator()(picture, torch.zeros(1, 1, 256, 256)):
+        middle = scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2]
+        (slope,) = torch.autograd.grad(middle, picture, retain_graph=True)
+        seen = slope[0].abs().sum(0) > 0
+        reach.append((int(seen.any(1).sum()), int(seen.any(0).sum())))
+    assert reach == [(38, 38), (76, 76)]
+
+
+@pytest.mark.parametrize("r1", [0.0, 10.0])
+def test_either_scale_of_the_discriminator_has_half_a_say(r1: float) -> None:
+    """The coarse one has a quarter of the scores."""
+    truth, made = torch.rand(2, 4, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    hole, judge = torch.ones(4, 1, 256, 256), shaken(Discriminator())
+    config = TrainConfig("generator", crops=Path(), run=Path(), precision="f32", r1=r1)
+    each = []
+    for scale in (judge.fine, judge.from_afar):
+        hinge = losses.discriminator_hinge(scale(truth, hole), scale(made, hole))
+        steep = losses.slope_penalty(partial(scale, hole=hole[:1]), truth[:1])
+        each.append(hinge + r1 * steep)
+    assert torch.allclose(DiscriminatorLoss(judge, config)(truth, made, hole), sum(each) / 2)
+    assert (steep > 0) and not torch.allclose(each[0], each[1])

@@ -42,7 +42,7 @@ def torchrun(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_two_processes_have_the_gradients_of_one_with_the_doubled_batch(folder: Path) -> None:
+def test_two_processes_have_the_gradients_of_one_with_the_doubled_batch_and_one_discriminator(folder: Path) -> None:
     networks = ("trunk", "segmenter")
     torchrun(str(ROOT / "tests" / "training" / "gradients.py"), str(folder), "2", *networks)
     for network in networks:
@@ -53,9 +53,12 @@ def test_two_processes_have_the_gradients_of_one_with_the_doubled_batch(folder: 
             assert largest > 0, name
             assert all((theirs[name] - gradient).abs().max() <= TOLERANCE * largest for theirs in two), name
 
+    ours, theirs = (torch.load(folder / f"discriminator-{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(weight, theirs[name]) for name, weight in ours.items())  # of other pictures each
+
 
 def test_run_of_two_processes_is_written_once_and_goes_on(folder: Path) -> None:
-    """With an adversary, whose gradients are averaged too, and its penalty, which differentiates twice."""
+    """With a discriminator and its penalty, which differentiates twice."""
     flags = ["--crops", str(folder / "crops"), "--run", str(folder / "run"), "--size", "128", "--batch", "1"]
     flags += ["--widths", "8", "8", "8", "--blocks", "1", "--sharpen-from", "0", "--perceptual", "0", "--r1", "1"]
     flags += ["--every", "50", "--samples", "2", "--workers", "0"]
