@@ -4,7 +4,7 @@ ABOUT = """\
 Takes the face masks off people in video, on your own machine.
 
 What it draws where a mask was is INVENTED by a neural network. Nothing hidden is recovered, and a
-drawn face identifies nobody. Every output says so in its metadata.
+drawn face identifies nobody. Every file says so in its metadata; for a live camera there is --mark.
 """
 
 EXAMPLES = """\

@@ -262,6 +262,13 @@ def describe(exif: Image.Exif) -> Image.Exif:
     return exif
 
 
+def synthetic_png() -> PngImagePlugin.PngInfo:
+    """The text entries of a PNG of our own that shows drawn faces: that they are invented."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", SYNTHETIC_PICTURE)
+    return info
+
+
 def png_text(still: Still) -> PngImagePlugin.PngInfo:
     """A PNG's text entries: the input's own, and that faces are invented."""
     info = PngImagePlugin.PngInfo()

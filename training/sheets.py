@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from pipeline.errors import SinkError
+from pipeline.stills import synthetic_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +44,7 @@ def write(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
     sheet = np.vstack(
         [np.pad(band, ((0, 0), (0, wide - band.shape[1]), (0, 0)), constant_values=255) for band in bands]
     )
-    _, packed = cv2.imencode(".png", sheet[..., ::-1])
     try:
-        path.write_bytes(packed.tobytes())
+        Image.fromarray(sheet).save(path, format="PNG", pnginfo=synthetic_png())
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error

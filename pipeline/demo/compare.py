@@ -13,6 +13,8 @@ from pipeline.demo.clip import encodable, video_stream
 from pipeline.demo.motion import frame_from_portrait, warped
 from pipeline.demo.portrait import FACE_CENTRE, portrait
 from pipeline.errors import SourceError
+from pipeline.stills import synthetic_png
+from pipeline.tags import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,7 @@ def write_side_by_side(before: Path, after: Path, target: Path) -> None:
     Raises `SourceError` when one has fewer frames than the other.
     """
     with av.open(str(before)) as left, av.open(str(after)) as right, av.open(str(target), "w") as output:
+        output.metadata["comment"] = SYNTHETIC
         first = left.streams.video[0]
         stream = video_stream(output, width=2 * first.width, height=first.height, crf=20)
         sounds = {sound.index: output.add_stream_from_template(sound) for sound in left.streams.audio}
@@ -66,7 +69,7 @@ def write_before_after(before: Path, after: Path, target: Path) -> None:
         middle = float(place.apply(FACE_CENTRE)[0])
         rows = ((masked, BEFORE), (bare, AFTER), (truth, TRUTH))
         columns.append(np.concatenate([_halved(labelled(_square(image, middle), text)) for image, text in rows]))
-    Image.fromarray(np.concatenate(columns, axis=1)).save(target, optimize=True)
+    Image.fromarray(np.concatenate(columns, axis=1)).save(target, optimize=True, pnginfo=synthetic_png())
 
 
 def _square(image: NDArray[np.uint8], middle: float) -> NDArray[np.uint8]:

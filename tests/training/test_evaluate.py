@@ -182,6 +182,7 @@ def test_command_scores_pairs_and_writes_json_and_sheet(tmp_path: Path, capsys: 
     for path in (sheet, *written.values()):
         with Image.open(path) as shown:
             assert shown.size == (192, 18 + 4 * 180)
+            assert "invented" in shown.info["Comment"]
 
 
 def test_command_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ from pipeline import assemble
 from pipeline.demo import clip, compare, show
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SinkError, SourceError
+from pipeline.stills import SYNTHETIC_PICTURE
+from pipeline.tags import SYNTHETIC
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def test_it_leaves_films_and_a_picture_and_says_that_the_face_is_invented(
     assert all(name in said for name in names)
     assert "invented" in said
     with av.open(str(folder / "side-by-side.mp4")) as both:
+        assert both.metadata["comment"] == SYNTHETIC
         assert len(both.streams.audio) == 1
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in both.decode(video=0)]
     assert len(frames) == FRAMES
@@ -53,6 +56,7 @@ def test_it_leaves_films_and_a_picture_and_says_that_the_face_is_invented(
     assert np.abs(left - right).mean() > 1
     with Image.open(folder / "before-after.png") as picture:
         assert picture.size == (240, 360)
+        assert picture.info["Comment"] == SYNTHETIC_PICTURE
 
 
 def test_a_shorter_output_is_not_shown_as_whole(tmp_path: Path) -> None:
