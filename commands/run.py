@@ -89,7 +89,8 @@ def _tell(ended: Ended, settings: Config, options: argparse.Namespace) -> None:
     for sentence in report.warnings:
         print(f"barefaced: note: {sentence}", file=sys.stderr)
     if report.output is not None:
-        print(f"{report.output}: {report.summary} {INVENTED}", file=sys.stderr)
+        told = f" {INVENTED}" if report.tally.masked_faces else ""
+        print(f"{report.output}: {report.summary}{told}", file=sys.stderr)
 
 
 def exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:

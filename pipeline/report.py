@@ -86,8 +86,13 @@ class Report:
     @property
     def summary(self) -> str:
         """The counts in a sentence, for a person."""
-        left = sum(self.tally.left.values()) - self.tally.left[Left.BARE]
+        bare = self.tally.left[Left.BARE]
+        left = sum(self.tally.left.values()) - bare
         drawn = f"{self.tally.masked_faces} masked faces drawn in {self.tally.frames_with_mask} frames"
+        if not self.tally.faces:
+            drawn = "nothing drawn: no face was found"
+        elif not self.tally.masked_faces:
+            drawn = f"nothing drawn: {bare} faces without a mask" if bare else "nothing drawn"
         kept = f", {left} left masked or in doubt" if left else ""
         return f"{self.frames_out} frames at {self.fps:.1f} fps, {drawn}{kept}."
 

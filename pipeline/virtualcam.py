@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-INSTALL = "pip install 'barefaced[live]', or make setup EXTRAS=live"
+INSTALL = "make setup EXTRAS=live, or pip install --editable '.[live]' in the clone"
 
 MODPROBE = "sudo modprobe v4l2loopback devices=1 exclusive_caps=1 card_label=barefaced"
 

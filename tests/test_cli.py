@@ -304,6 +304,17 @@ def test_a_wrong_config_file_is_an_error_of_ours(
     assert "did you mean 'quality'" in capsys.readouterr().err
 
 
+def test_a_start_beyond_the_end_is_not_called_damage(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "r.json"
+    asked = ["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--start", "100", "--report", str(report), *FAST]
+    assert cli.main(asked) == 1
+    assert "start is 100.00 s" in (said := capsys.readouterr().err)
+    assert "incomplete" not in said
+    assert json.loads(report.read_text())["missing"] == []
+
+
 def test_networks_that_are_not_there_are_reported_for_every_input(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

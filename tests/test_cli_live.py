@@ -101,7 +101,7 @@ def test_without_pyvirtualcam_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert cli.main(["live", "--virtual-camera"]) == 1
-    assert "pip install 'barefaced[live]'" in capsys.readouterr().err
+    assert "make setup EXTRAS=live" in capsys.readouterr().err
 
 
 def test_cameras_are_listed_with_what_they_send(

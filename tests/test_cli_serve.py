@@ -29,7 +29,7 @@ def test_without_its_extra_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert cli.main(["serve"]) == 1
-    said = "`barefaced serve` needs aiohttp and aiortc: make setup EXTRAS=serve, or pip install 'barefaced[serve]'"
+    said = f"`barefaced serve` needs aiohttp and aiortc: {web.CURE}"
     assert said in capsys.readouterr().err
 
 

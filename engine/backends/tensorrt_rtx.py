@@ -28,7 +28,7 @@ def context_with_graphs(trt: ModuleType, engine: Any) -> Any:  # noqa: ANN401 - 
 
 FAMILY = Family(
     name=NAME,
-    cure="pip install 'barefaced[rtx]', or make setup EXTRAS=rtx",
+    cure="make setup EXTRAS=rtx, or pip install --editable '.[rtx]' in the clone",
     portable=True,
     context_of=context_with_graphs,
     captured=False,

@@ -28,7 +28,7 @@ PRECISIONS = (Precision.F32, Precision.BF16, Precision.FP16, Precision.INT8)
 def missing() -> str | None:
     """Why the reference can't run here, or None."""
     absent = [package for package in ("torch", "onnx") if importlib.util.find_spec(package) is None]
-    return f"not installed: {' and '.join(absent)}; install barefaced[training]" if absent else None
+    return f"not installed: {' and '.join(absent)}; make setup EXTRAS=training" if absent else None
 
 
 def offer() -> Offer:

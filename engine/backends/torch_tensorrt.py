@@ -34,7 +34,7 @@ MIN_BLOCK = 1
 def missing() -> str | None:
     """Why Torch-TensorRT can't run here, or None."""
     if importlib.util.find_spec(NAME) is None:
-        return "not installed: pip install torch-tensorrt, with barefaced[training]"
+        return "not installed: make setup EXTRAS=training, then pip install torch-tensorrt"
     return reference.missing() or cuda.missing()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
-from engine import ahead, cache, models
+from engine import ahead, cache, cuda, models
 from engine.backends import tensorrt_rtx
 from engine.spec import Precision, TensorSpec
 from engine.tensorrt_plan import Phases, ranges, shapes_told
@@ -117,6 +117,13 @@ def test_a_network_that_the_parser_refuses_is_quoted() -> None:
 def test_what_a_card_does_not_have_is_refused(capabilities: tuple[str, ...], precision: Precision, reason: str) -> None:
     with pytest.raises(BackendMissing, match=reason):
         tensorrt_rtx.build(networks.detector(), precision=precision, capabilities=capabilities, time_limit_seconds=600)
+
+
+@needs_compiler
+def test_without_a_card_the_cure_is_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "missing", lambda: "there is no CUDA driver here")
+    with pytest.raises(BackendMissing, match=r"no CUDA driver here; or give --compute-capability, such as 8\.6"):
+        tensorrt_rtx.build(networks.detector(), precision=Precision.FP16, capabilities=(), time_limit_seconds=600)
 
 
 def test_an_engine_that_does_not_compile_ahead_of_time_is_told() -> None:

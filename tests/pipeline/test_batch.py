@@ -66,6 +66,17 @@ def test_several_inputs_need_a_directory(folder: Path, tmp_path: Path) -> None:
         jobs([str(folder / "b.mp4"), str(folder / "c.png")], str(tmp_path / "file"))
 
 
+def test_a_directory_is_not_made_under_the_name_of_a_file(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"4 inputs need a directory to go to, and .*x\.mp4 is named like a file"):
+        jobs([str(folder)], str(tmp_path / "x.mp4"))
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_a_network_address_is_told_from_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"https://example\.org/a\.mp4 is a network address"):
+        jobs(["https://example.org/a.mp4"], str(tmp_path / "x.mp4"))
+
+
 def test_two_outputs_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -100,6 +100,15 @@ def test_the_summary_counts_who_was_left_without_the_bare() -> None:
     assert "1 left masked or in doubt" in report_of(tallied(item((one,), ((two, Left.UNCERTAIN),)))).summary
 
 
+def test_a_run_that_drew_nothing_says_so_and_why() -> None:
+    one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
+    assert report_of(Tally()).summary.endswith("fps, nothing drawn: no face was found.")
+    bare = tallied(item((), ((one, Left.BARE), (two, Left.BARE))))
+    assert report_of(bare).summary.endswith("fps, nothing drawn: 2 faces without a mask.")
+    doubted = tallied(item((), ((one, Left.UNCERTAIN),)))
+    assert report_of(doubted).summary.endswith("fps, nothing drawn, 1 left masked or in doubt.")
+
+
 def test_a_report_that_can_not_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="can't be written"):
         write_json({}, str(tmp_path / "no" / "report.json"))
