@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config
+from pipeline import config, flags
 from pipeline.report import Report, Tally
 from pipeline.rules import Modules, Switch
 
@@ -21,12 +21,15 @@ DENIED = ("not", "never", "nothing", "no ")
 
 def settings_table() -> str:
     """The table of docs/settings.md, made from the settings."""
-    lines = ["| flag and TOML key | what it may be | default | what it means |", "|---|---|---|---|"]
+    lines = ["| flag and TOML key | of | what it may be | default | what it means |", "|---|---|---|---|---|"]
+    takers = {"run": flags.taken_by_run, "live": flags.taken_by_live, "serve": flags.taken_by_serve}
     for setting in config.settings():
         rule, key = setting.rule, setting.key
         flag = f"`--{key}`, `--no-{key}`" if isinstance(rule, Switch) else f"`--{key}`"
         allowed = f"{rule.first or ''} or a file of `{rule.folder}/`" if isinstance(rule, Modules) else rule.allowed
-        lines.append(f"| {flag} | {allowed.removeprefix(' or ')} | {_shown(setting.default)} | {setting.meaning} |")
+        of = ", ".join(command for command, takes in takers.items() if takes(setting))
+        cells = flag, of, allowed.removeprefix(" or "), _shown(setting.default), setting.meaning
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
