@@ -209,9 +209,10 @@ def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler
     if options.baselines is None:
         return {}
     from training.baselines import FaceSpace, untrained
-    from training.crops import stored_crops
+    from training.data import Faces
 
-    found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", stored_crops(options.baselines)))
+    crops = Faces.read(options.baselines, "train").crops
+    found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", crops))
     if options.paper_seconds:
         from training.needs import require
 

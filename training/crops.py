@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import openvino
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from engine.select import load
 from pipeline.detectors import DEFAULT, Detector, detector_file
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, SourceError
 from pipeline.geometry import CROP_SIZE, Affine, face_crop
 from pipeline.stills import still_frame
+from training.needs import errors_told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,8 +90,14 @@ def central_face(image: NDArray[np.uint8]) -> tuple[Affine, NDArray[np.float32]]
 
 
 def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
-    """The stored crop (size, size, 3) and mesh of a photo's most central face; None where no face is found."""
-    image = np.asarray(Image.open(path).convert("RGB"))
+    """The stored crop (size, size, 3) and mesh of a photo's most central face; None where no face is found.
+
+    Raises `SourceError` for a file that is no picture.
+    """
+    try:
+        image = np.asarray(Image.open(path).convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise SourceError(f"{path} can't be read as a picture: {error}") from error
     found = central_face(image)
     if found is None:
         return None
@@ -101,18 +108,15 @@ def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] 
     return np.asarray(crop, np.uint8), mesh
 
 
-def stored_crops(folder: Path) -> NDArray[np.uint8]:
-    """(N, side, side, 3) training crops in `folder`, memory-mapped. Raises `CheckpointError` where there are none."""
-    try:
-        count = len(np.load(folder / "train.npz")["mesh"])
-        return np.asarray(np.load(folder / "train_crops.npy", mmap_mode="r")[:count])
-    except (OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{folder} holds no stored crops called train: training.crops writes them") from error
-
-
 def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -> int:
-    """Write the crops of all `photos` to `folder` as `name`; how many had a face."""
-    files = sorted(path for path in photos.iterdir() if path.is_file())
+    """Write the crops of the pictures in the folder `photos` to `folder` as `name`; how many had a face.
+
+    Raises `SourceError` for a folder without pictures or without faces, and for a picture that can't be read.
+    """
+    pictures = Image.registered_extensions()
+    files = sorted(path for path in photos.glob("*") if path.suffix.lower() in pictures)
+    if not files:
+        raise SourceError(f"{photos} holds no pictures: training.crops takes a folder of photos of bare faces")
     folder.mkdir(parents=True, exist_ok=True)
     crops = np.lib.format.open_memmap(folder / f"{name}_crops.npy", "w+", np.uint8, (len(files), size, size, 3))
     meshes: list[NDArray[np.float32]] = []
@@ -122,6 +126,8 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
                 crops[len(meshes)] = found[0]
                 meshes.append(found[1])
     crops.flush()
+    if not meshes:
+        raise SourceError(f"in none of the {len(files)} pictures of {photos} is a face found")
     np.savez(folder / f"{name}.npz", mesh=np.array(meshes))
     return len(meshes)
 
@@ -136,8 +142,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     flags = parser.parse_args()
     cv2.setNumThreads(0)
-    count = cut_all(flags.photos, flags.folder, flags.name, size=flags.size, workers=flags.workers)
-    print(f"{count} faces in {flags.folder}/{flags.name}.npz")  # noqa: T201 (the command's answer)
+    with errors_told(parser):
+        count = cut_all(flags.photos, flags.folder, flags.name, size=flags.size, workers=flags.workers)
+        print(f"{count} faces in {flags.folder}/{flags.name}.npz")  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from training import masks
 from training.crops import MARGIN
@@ -35,10 +36,15 @@ class Faces:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Faces:
-        """The set `name` in `folder`, as `training.crops` wrote it."""
-        stored = np.load(folder / f"{name}.npz")
-        crops = np.load(folder / f"{name}_crops.npy", mmap_mode="r")
-        return cls(crops[: len(stored["mesh"])], stored["mesh"][:, :, :2])
+        """The set `name` in `folder`, as `training.crops` wrote it. Raises `CheckpointError` where there is none."""
+        try:
+            stored = np.load(folder / f"{name}.npz")["mesh"]
+            crops = np.load(folder / f"{name}_crops.npy", mmap_mode="r")
+        except (OSError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{folder} holds no crops called {name}: training.crops writes them") from error
+        if not len(stored):
+            raise CheckpointError(f"{folder}/{name}.npz holds no face: training.crops found none in its photos")
+        return cls(crops[: len(stored)], stored[:, :, :2])
 
     def __len__(self) -> int:
         return len(self.meshes)

@@ -23,6 +23,7 @@ from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from training.checkpoints import restore
+from training.needs import errors_told
 from training.networks import built
 from training.settings import TrainConfig
 from training.stored_weights import halve, with_all_weights
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 OPSET = 18
 TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
-DATA = "CelebA (22,000 photos of its train partition) and FFHQ (700), masks drawn by training.masks"
 MOST_FOLDED = 1 << 20
 """Numbers of a constant that may be computed at export."""
 
@@ -121,7 +121,7 @@ def smooth_noise(port: Port) -> Iterator[Tensor]:
         yield feed
 
 
-def export(run: Path, folder: Path) -> Manifest:
+def export(run: Path, folder: Path, *, data: str) -> Manifest:
     """Write the averaged weights of the run's checkpoint as `<network>.onnx` and `<network>.json`.
 
     Raises `CheckpointError` when the exported network does not give the eager one's picture.
@@ -136,7 +136,7 @@ def export(run: Path, folder: Path) -> Manifest:
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)
     exported = checked(name, model, network, port, smooth_noise(port))
-    return write(exported, folder, state, data=DATA, terms=TERMS)
+    return write(exported, folder, state, data=data, terms=TERMS)
 
 
 def main() -> None:
@@ -144,8 +144,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
     flags = parser.parse_args()
-    print(export(flags.run, flags.folder).dumps())  # noqa: T201 (the command's answer)
+    with errors_told(parser):
+        print(export(flags.run, flags.folder, data=flags.data).dumps())  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BarefacedError, CheckpointError, ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 from training.checkpoints import restore, save
+from training.needs import errors_told
 from training.networks import begin_warm, built
 from training.settings import TrainConfig
 from training.validation import fixed_samples, validate
@@ -71,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("parts", type=_part, nargs="+", metavar="PATH=SHARE", help="a run's folder or a .onnx file")
     flags = parser.parse_args(arguments)
-    try:
+    with errors_told(parser):
         scores = mean(flags.out, dict(flags.parts))
-    except BarefacedError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))  # noqa: T201 (the command's answer)
+        print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""What a training command needs beyond a plain run, looked for before anything heavy is loaded."""
+"""What the commands of training share: what they need beyond a plain run, and how they end when something is wrong."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError
+from pipeline.errors import BarefacedError, ConfigError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator
 
 INSTALL = "make setup EXTRAS=training"
 
@@ -14,3 +20,12 @@ def require(command: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ConfigError(f"{command} needs {', '.join(missing)}: {INSTALL}")
+
+
+@contextmanager
+def errors_told(parser: ArgumentParser) -> Iterator[None]:
+    """End the program with status 1 and one line, without a traceback, for an error that the user can mend."""
+    try:
+        yield
+    except BarefacedError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")

@@ -34,7 +34,7 @@ def begin_warm(network: nn.Module, path: Path) -> None:
 
     Raises `CheckpointError` when `path` is none of these or is of another network or another size of it.
     """
-    weights = read_weights(path) if path.suffix == ".onnx" else restore(path)["smooth"]
+    weights = read_weights(path) if path.suffix == ".onnx" else restore(path).get("smooth", {})
     wanted = network.state_dict().keys()
     if isinstance(network, Generator) and weights.keys() == network.trunk.state_dict().keys():
         _load(network.trunk, weights, path)

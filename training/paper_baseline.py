@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipeline.errors import ConfigError
 from training.baselines import Filler
 from training.checkpoints import restore
 from training.generator import multiply_adds
@@ -31,7 +32,7 @@ def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, t
     """`mcsam-paper` at a cost of `gmacs`, trained on `crops` for about `seconds`; the run lies in `folder`.
 
     A run that was cut off goes on, and one that has ended is taken as it is. Raises `CheckpointError` for a foreign
-    checkpoint.
+    checkpoint and `ConfigError` for a run of another time or width.
     """
     config = TrainConfig(
         network="mcsam-paper", paper_width=width_of(gmacs * 1e9), crops=crops, run=folder, threads=threads
@@ -48,17 +49,26 @@ def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, t
 
 
 def planned_steps(config: TrainConfig, seconds: float) -> int:
-    """How many steps of `config` take `seconds` here. Told by a short run, and kept so that a resumed run agrees."""
-    plan = config.run / "plan.json"
+    """How many steps of `config` take `seconds` here. Told by a short run, and kept so that a resumed run agrees.
+
+    Raises `ConfigError` when another time or width was kept.
+    """
+    plan, wanted = config.run / "plan.json", {"seconds": seconds, "width": config.paper_width}
     if plan.exists():
-        return int(json.loads(plan.read_text())["steps"])
+        kept = json.loads(plan.read_text())
+        if {name: kept.get(name) for name in wanted} != wanted:
+            raise ConfigError(
+                f"{config.run} was trained for {kept['seconds']:g} s at width {kept.get('width')}, "
+                f"not for {seconds:g} s at {config.paper_width}: give another --baseline-runs"
+            )
+        return int(kept["steps"])
     with tempfile.TemporaryDirectory() as aside:
         train(replace(config, run=Path(aside), steps=PILOT_STEPS, samples=8, every=PILOT_STEPS))
         lines = [json.loads(line) for line in (Path(aside) / "log.jsonl").read_text().splitlines()]
     taken = [line["seconds"] for line in lines if line.get("step") == PILOT_STEPS and "seconds" in line]
     steps: int = max(1, round(seconds * PILOT_STEPS / taken[0]))
     config.run.mkdir(parents=True, exist_ok=True)
-    plan.write_text(json.dumps({"steps": steps, "seconds": seconds, "seconds_a_step": taken[0] / PILOT_STEPS}))
+    plan.write_text(json.dumps(wanted | {"steps": steps, "seconds_a_step": taken[0] / PILOT_STEPS}))
     return steps
 
 

@@ -37,6 +37,7 @@ from pipeline.errors import CheckpointError
 from pipeline.inpaint import hole_of
 from pipeline.segment import INPUT_SIZE
 from training.data import Faces, draw_sample
+from training.needs import errors_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -201,6 +202,12 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=96, metavar="N", help="held-out faces to measure the loss on")
     flags = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises on the root logger
+    with errors_told(parser):
+        _quantise(flags)
+
+
+def _quantise(flags: argparse.Namespace) -> None:
+    """Write the first version that loses little. Raises `CheckpointError` when all lose more."""
     network, manifest = models.shipped(flags.network, flags.folder), models.manifest(flags.network, flags.folder)
     calibration = drawn(Faces.read(flags.crops, "train"), flags.calibrate, seed=1)
     held_out = drawn(Faces.read(flags.crops, "val"), flags.check, seed=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path  # noqa: TC003 - the flags' types are read from the fields
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
@@ -13,17 +13,14 @@ from training.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection, Mapping
 
 Value = TypeVar("Value")
 
 NETWORKS = ("trunk", "generator", "segmenter", "mcsam-paper")
 
-LEAST_SIDE = 128
-"""Of a crop in pixels: SSIM is taken at this size, and so is the segmenter's input."""
-
-
-PAPERS_LEAST_SIDE = 160
-"""Its widest branch mirrors eight pixels at a sixteenth of the side."""
+SIDE = 128
+"""A crop's is a multiple of it: SSIM is taken at this size, and so is the segmenter's input."""
 
 
 def told(default: Value, meaning: str, *words: str) -> Value:
@@ -93,9 +90,13 @@ class TrainConfig:
         for name in ("steps", "batch", "reuse", "threads", "samples", "every", "blocks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} {getattr(self, name)}: at least 1")
-        least = PAPERS_LEAST_SIDE if self.network == "mcsam-paper" else LEAST_SIDE
-        if self.size < least or self.size % 32:
-            raise ConfigError(f"--size {self.size}: {self.network} takes a multiple of 32, at least {least}")
+        least = 2 * SIDE if self.network == "mcsam-paper" else SIDE  # whose widest branch mirrors as far as 256 allow
+        if self.size < least or self.size % SIDE:
+            raise ConfigError(f"--size {self.size}: {self.network} takes a multiple of {SIDE}, at least {least}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ConfigError(f"--{_flag(each.name)} {value}: at least 0")
         if self.widths[2] % len(self.dilations):
             raise ConfigError(f"--widths {self.widths}: {len(self.dilations)} branches can't share {self.widths[2]}")
 
@@ -105,6 +106,12 @@ class TrainConfig:
         return GeneratorConfig(
             widths=self.widths, blocks=self.blocks, refined=self.refined, dilations=tuple(self.dilations)
         )
+
+
+def differences(before: Mapping[str, object], config: TrainConfig, *, free: Collection[str]) -> list[str]:
+    """The flags in which `config` differs from the settings `before`, but for those that are `free` to."""
+    now = asdict(config)
+    return sorted(_flag(name) for name in now if name not in free and now[name] != before.get(name))
 
 
 def add_flags(parser: argparse.ArgumentParser, *, leave_out: tuple[str, ...] = ()) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.errors import ConfigError
 from training.data import Faces, draw_sample
 
 if TYPE_CHECKING:
@@ -61,13 +62,17 @@ class Masked(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
-    """Pictures to print on drawn masks, (256, 256, 3) RGB each; none when `folder` is None."""
+    """Pictures to print on drawn masks, (256, 256, 3) RGB each; none when `folder` is None.
+
+    Raises `ConfigError` for a folder without any.
+    """
     if folder is None:
         return []
     pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted(folder.glob("*.jpg"))]
-    return [
-        np.asarray(cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures if p is not None
-    ]
+    found = [p for p in pictures if p is not None]
+    if not found:
+        raise ConfigError(f"--textures {folder}: there is no picture called *.jpg")
+    return [np.asarray(cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA), np.uint8) for p in found]
 
 
 def numbers(*, step: int, batch: int, rank: int = 0, processes: int = 1) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.errors import BarefacedError
+from training.needs import errors_told
 from training.parallel import joined
 from training.settings import add_flags, given
 from training.train import begun, drawn_batches
@@ -110,11 +110,9 @@ def main() -> None:
     parser.set_defaults(run=Path())  # nothing is kept
     options = parser.parse_args()
     seconds = vars(options).pop("seconds")
-    try:
+    with errors_told(parser):
         config = given(options)
         print(measure(config, seconds).told(config))  # noqa: T201 (the command's answer)
-    except BarefacedError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

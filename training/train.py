@@ -21,14 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pipeline.errors import BarefacedError
+from pipeline.errors import ConfigError
 from training.checkpoints import restore, save
 from training.data import Faces
+from training.needs import errors_told
 from training.networks import begin_warm, built
 from training.objectives import objective
 from training.optimisers import OPTIMISERS
 from training.parallel import joined
-from training.settings import add_flags, given
+from training.settings import add_flags, differences, given
 from training.stream import Masked, Reuse, batches, numbers, read_textures
 from training.validation import fixed_samples, validate
 
@@ -46,6 +47,9 @@ WARMING = 200
 LOGGED = 50
 """Steps between lines of the log."""
 
+FREE = ("run", "crops", "warm", "steps", "every", "samples", "device", "threads", "workers")
+"""Settings with which a run may go on that are not those it was begun with."""
+
 
 @dataclass
 class Run:
@@ -59,6 +63,8 @@ class Run:
     loss_of: Objective
     optimiser: torch.optim.Optimizer
     step: int = 0
+    pictures: int = 0
+    """Seen so far, by all processes."""
 
     @property
     def part(self) -> float:
@@ -78,6 +84,7 @@ class Run:
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
+        self.pictures += self.config.batch * self.world.size
         self._average()
         return terms
 
@@ -96,7 +103,7 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.loss_of.load(state)
         torch.set_rng_state(state["rng"])
-        self.step = state["step"]
+        self.step, self.pictures = state["step"], state["pictures"]
 
     def keep(self, scores: dict[str, float]) -> None:
         """Write all that `resume` needs."""
@@ -105,7 +112,13 @@ class Run:
             "smooth": self.smooth.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        state |= {"step": self.step, "rng": torch.get_rng_state(), "config": asdict(self.config), "scores": scores}
+        state |= {
+            "step": self.step,
+            "pictures": self.pictures,
+            "rng": torch.get_rng_state(),
+            "config": asdict(self.config),
+            "scores": scores,
+        }
         save(self.config.run / "checkpoint.pt", state | self.loss_of.state())
 
     def tell(self, line: Mapping[str, object]) -> None:
@@ -115,9 +128,13 @@ class Run:
 
 
 def begun(config: TrainConfig, world: World) -> Run:
-    """The run where its folder's checkpoint stands; a new one, perhaps warm, where there is none."""
+    """The run where its folder's checkpoint stands; a new one, perhaps warm, where there is none.
+
+    Raises `ConfigError` for a checkpoint of a run with other settings, `CheckpointError` for weights that don't fit.
+    """
     torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision("highest")  # in TF32 SSIM's slope in smooth skin is mostly noise
+    torch.backends.cudnn.allow_tf32 = False  # nor are convolutions whose slopes count asked for in less
     torch.backends.cudnn.benchmark = True  # all batches are alike, so the fastest kernels are worth a search
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
     torch.manual_seed(config.seed)
@@ -131,7 +148,13 @@ def begun(config: TrainConfig, world: World) -> Run:
     run = Run(config, world, network, smooth, loss_of, OPTIMISERS[config.optimiser](network, config.rate))
     checkpoint = config.run / "checkpoint.pt"
     if checkpoint.exists():
-        run.resume(restore(checkpoint))
+        state = restore(checkpoint)
+        if differs := differences(state["config"], config, free=FREE):
+            raise ConfigError(
+                f"{checkpoint} is of a run with another {', '.join(differs)}: "
+                "give another --run, and --warm to begin with its weights"
+            )
+        run.resume(state)
     elif config.warm is not None:
         begin_warm(network, config.warm)
         smooth.load_state_dict(network.state_dict())
@@ -169,9 +192,8 @@ def train(config: TrainConfig) -> None:
                 continue
             if run.step % LOGGED == 0:
                 seconds = {"seconds": round(time.monotonic() - started, 1), "waited": round(waited, 1)}
-                pictures = run.step * config.batch * world.size
                 told = {name: round(value.item(), 5) for name, value in terms.items()}
-                run.tell({"pictures": pictures} | seconds | told)
+                run.tell({"pictures": run.pictures} | seconds | told)
             if run.step % config.every == 0 or run.step == config.steps:
                 scores = validate(config, run.smooth, fixed, run.step)
                 run.tell({"validation": scores})
@@ -184,10 +206,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_flags(parser)
     options = parser.parse_args()
-    try:
+    with errors_told(parser):
         train(given(options))
-    except BarefacedError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_runs_are_scored_written_and_taken_as_they_are(tmp_path: Path, monkeypat
     assert ablate.ablate(plan(tmp_path), wanted) == found
     with pytest.raises(ConfigError, match="another steps: take another --out"):
         ablate.ablate(plan(tmp_path, pictures=8), wanted)
+    other = shutil.copy(tmp_path / "out" / BASE / "checkpoint.pt", tmp_path / "other.pt")
+    with pytest.raises(ConfigError, match="another warm: take another --out"):
+        ablate.ablate(plan(tmp_path, warm=other), wanted[1:])
 
 
 def test_tables_have_a_row_each_and_mark_what_the_others_are_compared_with() -> None:

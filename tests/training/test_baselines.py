@@ -4,11 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import CheckpointError, ShapeError
+from pipeline.errors import ShapeError
 from pipeline.geometry import CROP_SIZE
-from tests.training.made_faces import store
 from training.baselines import PCA_SIDE, FaceSpace, Filler, diffused, untrained
-from training.crops import stored_crops
 
 
 def made_faces(count: int, *, seed: int = 0) -> np.ndarray:
@@ -57,13 +55,6 @@ def test_face_space_is_kept_and_read_back(tmp_path: Path) -> None:
     assert np.array_equal(first.mean, again.mean)
     assert np.array_equal(first.components, again.components)
     assert first.noise == again.noise
-
-
-def test_crops_are_those_that_were_stored(tmp_path: Path) -> None:
-    store(tmp_path, "train", count=2)
-    assert stored_crops(tmp_path).shape == (2, 160, 160, 3)
-    with pytest.raises(CheckpointError, match=r"training\.crops writes them"):
-        stored_crops(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("method", [cv2.INPAINT_TELEA, cv2.INPAINT_NS])

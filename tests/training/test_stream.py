@@ -1,11 +1,15 @@
 from collections import Counter
 from itertools import count, islice
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
-from training.stream import GROUP, Reuse
+from pipeline.errors import ConfigError
+from training.stream import GROUP, Reuse, read_textures
 
 CPU = torch.device("cpu")
 BATCH = 2
@@ -51,3 +55,12 @@ def test_run_that_goes_on_sees_what_the_whole_one_saw(times: int) -> None:
         rest = seen(times, step, 3)
         for ours, theirs in zip(rest, whole[step : step + 3], strict=True):
             assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def test_textures_are_those_of_the_folder_and_without_any_it_is_an_error(tmp_path: Path) -> None:
+    assert read_textures(None) == []
+    with pytest.raises(ConfigError, match=r"there is no picture called \*\.jpg"):
+        read_textures(tmp_path)
+    cv2.imwrite(str(tmp_path / "wool.jpg"), np.full((20, 30, 3), 90, np.uint8))
+    (tmp_path / "torn.jpg").write_bytes(b"")
+    assert [each.shape for each in read_textures(tmp_path)] == [(256, 256, 3)]

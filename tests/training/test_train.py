@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from engine.models import manifest, shipped
 from engine.select import load
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, ConfigError
 from tests.training.made_faces import store
 from training import checkpoints
 from training import train as train_module
@@ -56,14 +56,15 @@ def test_run_resumes_exports_and_gives_the_eager_picture(crops: Path, network: s
     train(config(crops, network, 4))
     second = restore(crops / network / "checkpoint.pt")
     assert (first["step"], second["step"]) == (2, 4)
+    assert (first["pictures"], second["pictures"]) == (4, 8)
     changed = [not torch.equal(first["network"][key], second["network"][key]) for key in first["network"]]
     assert np.mean(changed) > 0.8  # a gain that starts at zero holds what it multiplies
     lines = [json.loads(line) for line in (crops / network / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "validation" in line] == [2, 4]
     assert (crops / network / "sheet-000004.png").stat().st_size > 1000
 
-    written = export(crops / network, crops / "models")
-    assert (written.steps, written.name) == (4, network)
+    written = export(crops / network, crops / "models", data="drawn faces")
+    assert (written.steps, written.name, written.data) == (4, network, "drawn faces")
     assert manifest(network, crops / "models").scores == written.scores
     engine = load(shipped(network, crops / "models"), engine="onnxruntime")
     (port,) = engine.inputs
@@ -151,10 +152,12 @@ def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
 def test_losses_are_computed_in_full_whatever_was_allowed_before(crops: Path) -> None:
     """With TF32 the gradient of SSIM in the hole of a soft drawing has a cosine of 0.5 to the true one."""
     before = torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("medium")
     try:
         train_module.begun(config(crops, "trunk", 2), World())
         assert torch.get_float32_matmul_precision() == "highest"
+        assert not torch.backends.cudnn.allow_tf32
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -169,12 +172,20 @@ def test_run_begins_warm_from_another_run(crops: Path) -> None:
 
 def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
     train(config(crops, "generator", 1))
-    export(crops / "generator", crops / "models")
+    export(crops / "generator", crops / "models", data="drawn faces")
     again = replace(config(crops, "generator", 1), run=crops / "again", rate=0.0)
     train(replace(again, warm=crops / "models" / "generator.onnx"))
     before, after = restore(crops / "generator" / "checkpoint.pt")["smooth"], restore(again.run / "checkpoint.pt")
     for name, weight in before.items():
         assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
+
+
+def test_run_with_other_settings_does_not_go_on_in_the_same_folder(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, adversarial=0.0, samples=2)
+    train(small)
+    train(replace(small, steps=2, every=1, workers=1))  # none of this decides what is learned
+    with pytest.raises(ConfigError, match=r"another ms-ssim, rate: give another --run"):
+        train(replace(small, steps=3, rate=1e-3, ms_ssim=0.1))
 
 
 def test_weights_of_another_network_are_refused(crops: Path) -> None:
@@ -201,7 +212,7 @@ def test_trunk_alone_is_not_exported(crops: Path) -> None:
     small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
     torch.save({"network": {}, "step": 1, "config": asdict(small)}, crops / "checkpoint.pt")
     with pytest.raises(CheckpointError, match="trained trunk: generator and segmenter are what is exported"):
-        export(crops, crops / "models")
+        export(crops, crops / "models", data="drawn faces")
 
 
 def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:

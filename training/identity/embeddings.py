@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.errors import CheckpointError, SourceError
 from training.identity.looker import looker
+from training.needs import errors_told
 from training.photos import read, wear
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 PART = 200
 """Photos to a file."""
+
+TRAINING = 1
+"""Ends the seed of each mask here, so that none is one of the evaluation's."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def embed(photos: Sequence[Path], look: Looker, *, masks: int, seed: int, first:
     people, bare, masked, drawn = [], [], [], []
     for number, path in enumerate(photos, start=first):
         photo = read(path)
-        worn = [wear(photo, np.random.default_rng([seed, number, mask])) for mask in range(masks)]
+        worn = [wear(photo, np.random.default_rng([seed, number, mask, TRAINING])) for mask in range(masks)]
         seen = look.embedding(photo)
         found = [pair for each in worn if each is not None and (pair := _hidden(look, each[0], draw=draw)) is not None]
         if seen is None or len(found) < masks:
@@ -107,7 +111,13 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", metavar="I/N", help="only every N-th file from the I-th, from 0")
     flags = parser.parse_args()
     cv2.setNumThreads(1)
-    files = sorted(path for path in flags.photos.iterdir() if path.is_file())
+    with errors_told(parser):
+        _embed_all(flags)
+
+
+def _embed_all(flags: argparse.Namespace) -> None:
+    """Raises `SourceError` for a folder without photos and for a file that is none."""
+    files = sorted(path for path in flags.photos.glob("*") if path.is_file())
     if not files:
         raise SourceError(f"{flags.photos} holds no photos")
     flags.folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from training.checkpoints import restore
 from training.export import Port, checked, to_onnx, write
 from training.identity.model import EmbeddingUnmaskingModel
+from training.needs import errors_told
 from training.stored_weights import halve
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="eum_srt, eum_t, …; what ends in _drawn repairs drawn faces")
     parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
     flags = parser.parse_args()
-    print(export(flags.run, flags.folder, name=flags.name, data=flags.data).dumps())  # noqa: T201 (the command's answer)
+    with errors_told(parser):
+        manifest = export(flags.run, flags.folder, name=flags.name, data=flags.data)
+        print(manifest.dumps())  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from training.identity.embeddings import Embedded
 from training.identity.losses import LOSSES
 from training.identity.metrics import summary
 from training.identity.model import EmbeddingUnmaskingModel
+from training.needs import errors_told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -199,7 +200,9 @@ def main() -> None:
     parser.add_argument("--source", choices=("masked", "drawn"), default=TrainConfig.source)
     for name, kind in (("epochs", int), ("batch", int), ("rate", float), ("candidates", int), ("seed", int)):
         parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name))
-    print(json.dumps(train(TrainConfig(**vars(parser.parse_args())))))  # noqa: T201 (the command's answer)
+    options = vars(parser.parse_args())
+    with errors_told(parser):
+        print(json.dumps(train(TrainConfig(**options))))  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":
