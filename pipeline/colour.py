@@ -45,8 +45,8 @@ def correction(
 
     Both are compared on the feather, where the one fades into the other: a gain and an offset for each channel first,
     then what differs still from place to place, spread over the hole like a stretched skin. None is larger than
-    `limit`. The network's own hole should reach as far as the feather: what it has merely copied says nothing about
-    what it invents.
+    `limit`. What lies beyond the network's own hole, which ends within the feather, it has merely copied: that says
+    little about what it invents.
     """
     size = (FIELD_SIZE, FIELD_SIZE)
     soiled = cv2.resize(hole.grown, size, interpolation=cv2.INTER_AREA)

@@ -69,8 +69,8 @@ class TrainConfig:
     perceptual: float = told(0.15, "weight of the difference of EfficientNet features")
     style: float = told(0.0, "weight of the difference of their Gram matrices")
     identity: float = told(0.0, "weight of 1 - cosine of their pooled embedding; see losses.identity for what it is")
-    adversarial: float = told(0.012, "weight of the patch discriminator's opinion")
-    r1: float = told(0.0, "weight of the discriminator's squared slope on true pictures")
+    adversarial: float = told(0.012, "weight of the discriminator's opinion, at two scales")
+    r1: float = told(0.0, "weight of its squared slope on a quarter of the true pictures")
     r2: float = told(0.0, "the same on drawn ones")
 
     widths: tuple[int, int, int] = told(GeneratorConfig.widths, "channels of the trunk, from fine to coarse")

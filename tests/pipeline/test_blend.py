@@ -27,8 +27,8 @@ SMALL = Scene(width=256, height=224, eyes_px=48)
 CLOSE_UP = Scene(width=720, height=560, eyes_px=200, pores=2.5)
 """The face at three times the crop's size."""
 
-EXACT_DB, CAST_DB, SEAM_DB = 40.0, 38.0, 36.0
-"""PSNR inside the hole against the bare frame: the right drawing, one with a colour cast, one whose hole is darker."""
+EXACT_DB, CAST_DB = 40.0, 38.0
+"""PSNR inside the hole against the bare frame: the right drawing, and one with a colour cast."""
 
 DETAIL_RATIO = (0.6, 1.35)
 """Energy of fine detail on the drawn skin over that of the bare face, in each octave; 1 at best."""
@@ -132,15 +132,11 @@ def test_a_colour_cast_is_met() -> None:
     assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0, colour_limit=0), cast)) < 28
 
 
-def test_a_hole_that_was_drawn_darker_leaves_no_seam() -> None:
-    hole = grown(SMALL.mask_in_crop(), px=GROW_PX)[..., None]
-    darker = painted(SMALL, Blend(detail=0), lambda crop: np.clip(crop - 14.0 * hole, 0, 255).astype(np.uint8))
-    assert psnr_in_hole(SMALL, darker) > SEAM_DB
-
-
-def test_no_step_shows_along_the_rim() -> None:
-    hole = grown(SMALL.mask_in_crop(), px=GROW_PX)[..., None]
-    spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(cast(crop) - 10.0 * hole, 0, 255).astype(np.uint8))
+def test_a_face_that_was_drawn_darker_leaves_no_step_along_the_rim() -> None:
+    """As a network draws it, which sees the rim of its hole: darker towards the middle."""
+    hole = (grown(SMALL.mask_in_crop(), px=GROW_PX) > 0.5).astype(np.uint8)
+    depth = np.minimum(cv2.distanceTransform(hole, cv2.DIST_L2, 5) / 16, 1)[..., None]
+    spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(crop - 14.0 * depth, 0, 255).astype(np.uint8))
     truth = whole(SMALL.picture(SMALL.bare()))
     off = cv2.GaussianBlur(whole(spoiled).astype(np.float32) - truth, (0, 0), 1.5)
     slope = np.hypot(cv2.Sobel(off, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(off, cv2.CV_32F, 0, 1, scale=1 / 8))
