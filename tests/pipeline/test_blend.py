@@ -27,8 +27,14 @@ SMALL = Scene(width=256, height=224, eyes_px=48)
 CLOSE_UP = Scene(width=720, height=560, eyes_px=200, pores=2.5)
 """The face at three times the crop's size."""
 
-EXACT_DB, CAST_DB = 40.0, 38.0
-"""PSNR inside the hole against the bare frame: the right drawing, and one with a colour cast."""
+EXACT_DB, CAST_DB, SEAM_DB = 40.0, 38.0, 36.0
+"""PSNR inside the hole against the bare frame: the right drawing, one with a colour cast, one whose hole is darker."""
+
+STEP = 0.5
+"""Levels of brightness a pixel; the eye sees a step of about two."""
+
+REACHED_PX = 10
+"""As far beyond the mask as blending compares colours, in crop pixels."""
 
 DETAIL_RATIO = (0.6, 1.35)
 """Energy of fine detail on the drawn skin over that of the bare face, in each octave; 1 at best."""
@@ -42,6 +48,16 @@ def psnr_in_hole(scene: Scene, painted: av.VideoFrame, *, index: int = 0) -> flo
     truth = whole(scene.picture(scene.bare(index=index)))
     off = (whole(painted).astype(float) - truth)[scene.mask_in_frame() > 0.5]
     return float(10 * np.log10(255**2 / np.mean(off**2)))
+
+
+def slope_along_the_rim(picture: av.VideoFrame) -> float:
+    """Of what differs from the bare frame of `SMALL`, in levels a pixel."""
+    truth = whole(SMALL.picture(SMALL.bare()))
+    off = cv2.GaussianBlur(whole(picture).astype(np.float32) - truth, (0, 0), 1.5)
+    slope = np.hypot(cv2.Sobel(off, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(off, cv2.CV_32F, 0, 1, scale=1 / 8))
+    mask = (SMALL.mask_in_frame() > 0.5).astype(np.uint8)
+    rim = cv2.dilate(mask, np.ones((19, 19), np.uint8)) - cv2.erode(mask, np.ones((3, 3), np.uint8))
+    return float(slope[rim > 0].mean())
 
 
 def painted(scene: Scene, blend: Blend, spoil=None) -> av.VideoFrame:  # noqa: ANN001 - a function of a crop
@@ -132,17 +148,24 @@ def test_a_colour_cast_is_met() -> None:
     assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0, colour_limit=0), cast)) < 28
 
 
-def test_a_face_that_was_drawn_darker_leaves_no_step_along_the_rim() -> None:
-    """As a network draws it, which sees the rim of its hole: darker towards the middle."""
+def test_a_hole_that_was_drawn_darker_leaves_no_seam() -> None:
+    hole = grown(SMALL.mask_in_crop(), px=REACHED_PX)[..., None]
+    darker = painted(SMALL, Blend(detail=0), lambda crop: np.clip(crop - 14.0 * hole, 0, 255).astype(np.uint8))
+    assert psnr_in_hole(SMALL, darker) > SEAM_DB
+
+
+def test_no_step_shows_along_the_rim() -> None:
+    hole = grown(SMALL.mask_in_crop(), px=REACHED_PX)[..., None]
+    spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(cast(crop) - 10.0 * hole, 0, 255).astype(np.uint8))
+    assert slope_along_the_rim(spoiled) < STEP
+
+
+def test_no_step_shows_where_the_drawing_goes_off_within_the_network_s_own_hole() -> None:
+    """As a network draws it, which sees the rim of its hole: the darker the deeper."""
     hole = (grown(SMALL.mask_in_crop(), px=GROW_PX) > 0.5).astype(np.uint8)
     depth = np.minimum(cv2.distanceTransform(hole, cv2.DIST_L2, 5) / 16, 1)[..., None]
-    spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(crop - 14.0 * depth, 0, 255).astype(np.uint8))
-    truth = whole(SMALL.picture(SMALL.bare()))
-    off = cv2.GaussianBlur(whole(spoiled).astype(np.float32) - truth, (0, 0), 1.5)
-    slope = np.hypot(cv2.Sobel(off, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(off, cv2.CV_32F, 0, 1, scale=1 / 8))
-    mask = (SMALL.mask_in_frame() > 0.5).astype(np.uint8)
-    rim = cv2.dilate(mask, np.ones((19, 19), np.uint8)) - cv2.erode(mask, np.ones((3, 3), np.uint8))
-    assert slope[rim > 0].mean() < 0.5  # levels of brightness a pixel; the eye sees a step of about two
+    spoiled = painted(SMALL, Blend(detail=0), lambda crop: np.clip(cast(crop) - 10.0 * depth, 0, 255).astype(np.uint8))
+    assert slope_along_the_rim(spoiled) < STEP
 
 
 @pytest.mark.parametrize("scene", [CLOSE_UP, replace(CLOSE_UP, degrees=12.0), replace(SMALL, noise=4.0)])
