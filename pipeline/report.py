@@ -70,7 +70,7 @@ class Report:
     tally: Tally
     stages: Sequence[StageStats] = ()
     missing: Sequence[str] = ()
-    """What of the input is not in the output or is damaged there, in sentences."""
+    """What of the input is not in the output or is damaged there, in sentences; none after an error."""
     warnings: Sequence[str] = ()
     """What was changed without loss, in sentences."""
     error: str | None = None
