@@ -38,8 +38,8 @@ def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
     """A job for every input, in the order given, directories and globs in alphabetical order.
 
     One file goes to `output` as a file, unless that is a directory or ends like one; whatever else goes into `output`
-    as a directory, which is made, under the input's own name. Raises `SourceError` when an input matches nothing or is a
-    network address, `SinkError` when `output` is a file, or named like one, where a directory is needed, and
+    as a directory, which is made, under the input's own name. Raises `SourceError` when an input matches nothing or is
+    a network address, `SinkError` when `output` is a file, or named like one, where a directory is needed, and
     `ConfigError` when two outputs, or an output and its input, would be the same file.
     """
     sources = [source for given in inputs for source in _expanded(given)]
