@@ -15,8 +15,8 @@ from commands.parsing import INTERRUPTED, Parser, Version, complain
 from commands.run import add_run
 from commands.serve import add_serve
 from commands.verify import add_verify
-from pipeline import manual
 from pipeline.errors import BarefacedError
+from pipeline.settings import manual
 
 if TYPE_CHECKING:
     import argparse

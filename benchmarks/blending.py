@@ -13,11 +13,11 @@ import numpy as np
 
 from benchmarks.clips import parsed
 from benchmarks.record import Better, Series
-from pipeline.align import align
-from pipeline.blend import Blend
+from pipeline.blend.blend import Blend
 from pipeline.demo.clip import draw_frames, encodable
 from pipeline.demo.motion import frame_from_portrait, warped
 from pipeline.demo.portrait import LANDMARKS, mask_alpha, portrait
+from pipeline.find.align import align
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Box, Landmarks
 

@@ -14,17 +14,17 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.metered import Meters
-from pipeline import assemble
-from pipeline.batch import Job
-from pipeline.config import Config, build
-from pipeline.memory import peak_mb, resident_mb
-from pipeline.process import process
-from pipeline.runner import Pipeline
+from pipeline.live.memory import peak_mb, resident_mb
+from pipeline.run import assemble
+from pipeline.run.batch import Job
+from pipeline.run.process import process
+from pipeline.settings.config import Config, build
+from pipeline.threads.runner import Pipeline
 
 if TYPE_CHECKING:
     from benchmarks.record import Document
     from pipeline.frames import Frame
-    from pipeline.interrupt import Stoppable
+    from pipeline.run.interrupt import Stoppable
 
 SAMPLE_EVERY = 250
 """Frames between two looks at the memory in use."""

@@ -19,15 +19,15 @@ from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models, select
 from engine.cost import multiply_adds
 from engine.spec import Device, Network, Precision
-from pipeline.config import as_json, build
 from pipeline.detectors import DEFAULT, detector_file
 from pipeline.errors import BackendMissing, CheckpointError
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from engine.spec import Array, Engine
-    from pipeline.config import EngineConfig
+    from pipeline.settings.config import EngineConfig
 
 LEAST_PSNR_DB = {Precision.F32: 80.0, Precision.FP16: 50.0, Precision.BF16: 40.0, Precision.INT8: 39.0}
 """Of each output against the reference's, by precision; of the generator inside the hole."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.align import write_colours
 from pipeline.demo.clip import FRAME_RATE, draw_frames
 from pipeline.demo.motion import frame_from_portrait, warped
 from pipeline.demo.portrait import LANDMARKS, mask_alpha
+from pipeline.draw.inpaint import hole_of
+from pipeline.draw.segment import INPUT_SIZE
+from pipeline.find.align import write_colours
 from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
-from pipeline.inpaint import hole_of
-from pipeline.segment import INPUT_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

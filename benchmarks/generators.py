@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from engine.spec import Network
-    from pipeline.config import EngineConfig
+    from pipeline.settings.config import EngineConfig
 
 LEAST_PSNR_DB = 20.0
 """Of an output against float32's. Random weights carry rounding on undamped: this catches what is wrong, no more."""

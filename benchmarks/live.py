@@ -15,7 +15,7 @@ from benchmarks.noise import Noise
 from benchmarks.pipeline import asked_of
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from benchmarks.spread import spread_of
-from pipeline.config import as_json, build
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

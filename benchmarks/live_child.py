@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from pipeline import assemble
-from pipeline.config import build
-from pipeline.live import prepared
-from pipeline.memory import resident_mb
-from pipeline.virtualcam import as_i420
+from pipeline.live.live import prepared
+from pipeline.live.memory import resident_mb
+from pipeline.live.virtualcam import as_i420
+from pipeline.run import assemble
+from pipeline.settings.config import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.keys import Key
-    from pipeline.live import LiveRun, Sink
+    from pipeline.live.keys import Key
+    from pipeline.live.live import LiveRun, Sink
 
 BITS, BLOCK = 20, 8
 """Of a number in the picture, and the side of each in pixels."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.doctor import memory_bytes, processor, usable_cores
+from pipeline.run.doctor import memory_bytes, processor, usable_cores
 
 FEATURES = (
     "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16",

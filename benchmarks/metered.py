@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.spec import Array, Engine, Pending, TensorSpec
-    from pipeline.assemble import Networks
     from pipeline.detectors import Detector
     from pipeline.frames import Detection, Frame
+    from pipeline.run.assemble import Networks
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""The generator of the paper (`training.mcsam_paper`) as a network that any engine loads. It needs torch to be written.
+"""The generator of the paper (`training.networks.mcsam_paper`) as a network that any engine loads.
+
+Writing it needs torch.
 
 Its authors' weights are not to be had: at its own size it is known by its speed alone. What `barefaced evaluate
 generator --paper-seconds` trained, at the cost of ours, has scores too.
@@ -14,7 +16,7 @@ from training.needs import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.mcsam_paper import McsamPaper
+    from training.networks.mcsam_paper import McsamPaper
 
 NEEDED = ("torch", "onnx", "onnxscript")
 
@@ -22,7 +24,7 @@ NEEDED = ("torch", "onnx", "onnxscript")
 def untrained() -> Network:
     """At its own size. Raises `ConfigError` where torch is not installed."""
     require("the paper's network", *NEEDED)
-    from training.mcsam_paper import McsamPaper
+    from training.networks.mcsam_paper import McsamPaper
 
     return _exported(McsamPaper())
 
@@ -30,8 +32,8 @@ def untrained() -> Network:
 def trained(run: Path) -> Network:
     """As the training run in `run` left it. Raises `ConfigError` without torch, `CheckpointError` for a foreign run."""
     require("the paper's network", *NEEDED)
-    from training.checkpoints import restore
-    from training.mcsam_paper import McsamPaper
+    from training.networks.checkpoints import restore
+    from training.networks.mcsam_paper import McsamPaper
     from training.settings import TrainConfig
 
     state: dict[str, Any] = restore(run / "checkpoint.pt")
@@ -41,7 +43,7 @@ def trained(run: Path) -> Network:
 
 
 def _exported(network: McsamPaper) -> Network:
-    from training.export import PORTS, to_onnx
+    from training.networks.export import PORTS, to_onnx
 
     network.eval()
     return Network.of("mcsam-paper", to_onnx(network, PORTS["generator"]).SerializeToString())

@@ -28,7 +28,7 @@ from benchmarks.noise import Noise
 from benchmarks.passthrough import OPTIONS
 from benchmarks.pipeline import child_environment
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
-from pipeline.config import as_json, build
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,7 @@ from benchmarks.clips import CYCLE_FRAMES, SIZES, make_clip, verify
 from benchmarks.noise import Noise
 from benchmarks.profile import Profile
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
-from pipeline.config import as_json, build
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -19,20 +19,20 @@ from benchmarks.clips import demo_masks
 from benchmarks.faces import moments
 from benchmarks.noise import Noise
 from benchmarks.record import Better, Document, Series, document
-from pipeline.config import as_json, build
 from pipeline.demo.clip import FRAME_RATE
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
 from pipeline.demo.portrait import masked_portrait, portrait
 from pipeline.errors import ConfigError
+from pipeline.settings.config import as_json, build
 from training.needs import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from engine.spec import Engine
-    from pipeline.config import EngineConfig
-    from training.evaluate import Marks
-    from training.photos import Masked, MaskedPhotos
+    from pipeline.settings.config import EngineConfig
+    from training.data.photos import Masked, MaskedPhotos
+    from training.evaluation.evaluate import Marks
 
 ROUNDS, WARM_UP_ROUNDS = 15, 2
 NEEDED = ("onnx", "skimage")
@@ -47,7 +47,7 @@ HOW_TO_LEARN = "barefaced evaluate generator --baselines CROPS leaves it"
 OURS, PAPERS_OWN, AT_OUR_COST = "ours", "the paper's, at its own size", "the paper's, at our cost"
 
 MEASURES = ("hole_psnr", "hole_ssim")
-"""Of `training.judge`: those inside the hole, since the rest of a picture is the same for all."""
+"""Of `training.evaluation.judge`: those inside the hole, since the rest of a picture is the same for all."""
 
 METHOD = (
     "Every generator takes the same place in the product: the same faces, the true mask, the same blending; the result "
@@ -92,7 +92,7 @@ class Moments:
 
     def __getitem__(self, number: int) -> Masked:
         """One moment of the cycle."""
-        from training.photos import Masked
+        from training.data.photos import Masked
 
         index = number * FRAME_RATE * CYCLE_SECONDS // self.count
         size = {"width": self.width, "height": self.height}
@@ -108,10 +108,10 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     Raises `ConfigError` when a package that scoring needs is not here, and `SourceError` for pairs that can't be read.
     """
     require("bench quality", *NEEDED)
-    from training import evaluate
-    from training.judge import Judge
-    from training.photos import FixedPairs
-    from training.product import product
+    from training.data.photos import FixedPairs
+    from training.evaluation import evaluate
+    from training.evaluation.judge import Judge
+    from training.evaluation.product import product
 
     config = build(plan.settings)
     photos: MaskedPhotos = Moments(plan.moments)
@@ -162,7 +162,7 @@ class Rivals:
     @classmethod
     def here(cls, learned: Path, config: EngineConfig, stack: ExitStack) -> Rivals:
         """The baselines that learn nothing, those that were learned into `learned`, and the paper's network."""
-        from training.baselines import FaceSpace, unlearned, untrained
+        from training.evaluation.baselines import FaceSpace, unlearned, untrained
 
         scored: dict[str, Engine] = dict(unlearned())
         only_timed: dict[str, Engine] = {}

@@ -20,7 +20,7 @@ from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models
 from engine.cost import multiply_adds
 from engine.spec import Precision
-from pipeline.config import as_json, build
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -25,14 +25,14 @@ from benchmarks.record import Better, Document
 from engine import models
 from engine.cost import multiply_adds
 from engine.spec import Precision
-from pipeline import assemble
-from pipeline.batch import Job
-from pipeline.config import build
+from pipeline.run import assemble
+from pipeline.run.batch import Job
+from pipeline.settings.config import build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.config import EngineConfig
+    from pipeline.settings.config import EngineConfig
 
 FILE = "smoke.json"
 """The committed ratios, beside this module."""

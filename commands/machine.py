@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add
-from pipeline import config as configuration
-from pipeline import flags, manual
-from pipeline.rules import Choice, Text, Whole
+from pipeline.settings import config as configuration
+from pipeline.settings import flags, manual
+from pipeline.settings.rules import Choice, Text, Whole
 
 if TYPE_CHECKING:
     import argparse
@@ -84,8 +84,8 @@ def add_build(commands: Commands) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from pipeline.demo.show import show
-    from pipeline.interrupt import Interrupts
-    from pipeline.progress import Progress
+    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.progress import Progress
 
     def say(text: str) -> None:
         if not options.quiet:
@@ -99,7 +99,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _doctor(_options: argparse.Namespace) -> int:
-    from pipeline.doctor import State, examine
+    from pipeline.run.doctor import State, examine
 
     broken = 0
     for finding in examine():
@@ -110,8 +110,8 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from pipeline.report import write_json
-    from pipeline.survey import survey
+    from pipeline.run.report import write_json
+    from pipeline.run.survey import survey
 
     found = survey()
     if options.json != "-":
@@ -127,7 +127,7 @@ def _build(options: argparse.Namespace) -> int:
     from engine import ahead, models
     from engine.spec import Precision
     from pipeline.detectors import DEFAULT, detector_file
-    from pipeline.report import write_json
+    from pipeline.run.report import write_json
 
     given, precision = options.compute_capability, Precision(options.precision)
     names, finder = models.names(), [detector_file(DEFAULT).network()]

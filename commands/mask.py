@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from commands.parsing import KINDS, add
 from commands.run import exit_code
-from pipeline import config as configuration
-from pipeline import flags, manual
+from pipeline.settings import config as configuration
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
 
     from commands.parsing import Commands
-    from training.wear import Worn
+    from training.data.wear import Worn
 
 
 def add_mask(commands: Commands) -> None:
@@ -38,15 +38,15 @@ def _mask(options: argparse.Namespace) -> int:
     settings = configuration.build(flags.given(options))
     from contextlib import ExitStack
 
-    from pipeline import assemble
-    from pipeline.batch import Job
-    from pipeline.interrupt import Interrupts
-    from pipeline.process import carry_out
-    from pipeline.progress import Progress
-    from training import alpha
-    from training.crops import mesh_network
-    from training.masks import Kind
-    from training.wear import Dressed, Wear
+    from pipeline.run import assemble
+    from pipeline.run.batch import Job
+    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.process import carry_out
+    from pipeline.run.progress import Progress
+    from training.data import alpha
+    from training.data.crops import mesh_network
+    from training.data.masks import Kind
+    from training.data.wear import Dressed, Wear
 
     mesh_network()  # says what to install before anything is begun
     job, wearers = Job(options.input, options.output), Counter[int]()

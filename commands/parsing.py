@@ -6,13 +6,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from pipeline import config as configuration
-from pipeline import flags
+from pipeline.settings import config as configuration
+from pipeline.settings import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.config import Config
+    from pipeline.settings.config import Config
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it has no public name
 
@@ -84,7 +84,7 @@ def settings_of(options: argparse.Namespace) -> Config:
 
 def complain(error: BaseException) -> int:
     """Say what went wrong in a line on standard error; the exit code."""
-    from pipeline.process import described
+    from pipeline.run.process import described
 
     print(f"barefaced: {described(error)}", file=sys.stderr)
     return FAILED

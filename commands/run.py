@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INCOMPLETE, INTERRUPTED, add, complain, settings_of
-from pipeline import flags, manual
 from pipeline.errors import BarefacedError
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from commands.parsing import Commands
-    from pipeline.batch import Job
-    from pipeline.config import Config
-    from pipeline.process import Ended
+    from pipeline.run.batch import Job
+    from pipeline.run.process import Ended
+    from pipeline.settings.config import Config
 
 
 def add_run(commands: Commands) -> None:
@@ -41,8 +41,8 @@ def add_run(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    from pipeline.batch import jobs
-    from pipeline.report import joined, write_json
+    from pipeline.run.batch import jobs
+    from pipeline.run.report import joined, write_json
 
     ended = _process_all(jobs(options.inputs, options.output), settings, quiet=options.quiet > 0)
     if settings.report.report:
@@ -54,10 +54,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _process_all(todo: Sequence[Job], settings: Config, *, quiet: bool) -> list[Ended]:
     """Every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
-    from pipeline import assemble
-    from pipeline.interrupt import Interrupts
-    from pipeline.process import failed, process
-    from pipeline.progress import Progress
+    from pipeline.run import assemble
+    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.process import failed, process
+    from pipeline.run.progress import Progress
 
     ended: list[Ended] = []
     with Interrupts() as interrupts:
@@ -75,7 +75,7 @@ def _process_all(todo: Sequence[Job], settings: Config, *, quiet: bool) -> list[
 
 def _tell(ended: Ended, settings: Config, options: argparse.Namespace) -> None:
     """What became of an input, for a person; on standard error, since a report may go to standard output."""
-    from pipeline.report import INVENTED, stage_table
+    from pipeline.run.report import INVENTED, stage_table
 
     report = ended.report
     if ended.error is not None and not isinstance(ended.error, KeyboardInterrupt):

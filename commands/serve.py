@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import INTERRUPTED, add, settings_of
-from pipeline import flags, manual
 from pipeline.errors import ConfigError
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
 
     from commands.parsing import Commands
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
+    from pipeline.run.assemble import Networks
+    from pipeline.settings.config import Config
 
 
 def add_serve(commands: Commands) -> None:
@@ -44,7 +44,7 @@ def _serve(options: argparse.Namespace) -> int:
     reason = missing()
     if reason is not None:
         raise ConfigError(reason)  # before networks are compiled
-    from pipeline import assemble
+    from pipeline.run import assemble
 
     with assemble.networks(settings) as networks, suppress(KeyboardInterrupt):
         asyncio.run(_until_ended(settings, networks, quiet=options.quiet > 0))

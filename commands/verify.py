@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import add
-from pipeline import config as configuration
-from pipeline import flags, manual
+from pipeline.settings import config as configuration
+from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
@@ -28,8 +28,8 @@ def add_verify(commands: Commands) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     settings = configuration.build(flags.given(options))
-    from pipeline import assemble
-    from pipeline.embed import portrait
+    from pipeline.people.embed import portrait
+    from pipeline.run import assemble
 
     with assemble.examiner(settings) as examiner:
         looks = [portrait(path, examiner) for path in (options.a, options.b)]

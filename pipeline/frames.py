@@ -46,7 +46,7 @@ class Frame:
     @cached_property
     def image(self) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 RGB, converted when first asked for, read-only."""
-        from pipeline.pixels import read_rgb
+        from pipeline.picture.pixels import read_rgb
 
         image = read_rgb(self.planes, left=0, top=0, right=self.width, bottom=self.height)
         image.flags.writeable = False
@@ -71,8 +71,8 @@ class Track:
     """A face followed over time."""
 
     id: int
-    """Never used twice in a run; a cut ends every track. Behind `pipeline.identify` it is a person's, who may come back
-    after a cut under the same one."""
+    """Never used twice in a run; a cut ends every track. Behind `pipeline.people.identify` it is a person's, who may
+    come back after a cut under the same one."""
     detection: Detection
     """Where the face is in this frame: seen, or predicted and smoothed."""
     age: int

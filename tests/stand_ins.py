@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.pending import Done
-from pipeline.assemble import Networks
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
+from pipeline.run.assemble import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from engine.spec import Array, TensorSpec
-    from pipeline.config import Config
     from pipeline.frames import Frame
+    from pipeline.settings.config import Config
 
 DRAWN = np.array([0.6, -0.8, -0.6], np.float32)
 """What the generator paints, RGB in [-1, 1]: a red that is nowhere in the portrait's face."""

@@ -21,19 +21,19 @@ from PIL import Image
 import cli
 from benchmarks.clips import verify
 from engine import models, select
-from pipeline import assemble, interrupt
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
-from pipeline.interrupt import Interrupts
+from pipeline.run import assemble, interrupt
+from pipeline.run.interrupt import Interrupts
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
     from pipeline.frames import Detection, Frame
+    from pipeline.run.assemble import Networks
+    from pipeline.settings.config import Config
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
@@ -409,7 +409,7 @@ def test_ctrl_c_ends_a_batch(clip: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_doctor_exits_with_1_when_something_needed_is_not_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline import doctor
+    from pipeline.run import doctor
 
     found = [doctor.Finding("a", doctor.State.WORKS, "fine"), doctor.Finding("b", doctor.State.ABSENT, "get it so")]
     monkeypatch.setattr(doctor, "examine", lambda: iter(found))
@@ -462,7 +462,7 @@ def test_int8_without_an_int8_version_says_how_to_make_it(tmp_path: Path, capsys
     source = tmp_path / "photo.png"
     Image.new("RGB", (320, 240)).save(source)
     assert cli.main(["run", str(source), "-o", str(tmp_path / "bare.png"), "--precision", "int8"]) == 1
-    assert "python -m training.quantise makes it" in capsys.readouterr().err
+    assert "python -m training.networks.quantise makes it" in capsys.readouterr().err
     assert not (tmp_path / "bare.png").exists()
 
 

@@ -51,9 +51,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         pytest.skip("the photos are not here")
     if dlib_resnet.missing() is not None:
         pytest.skip("the recogniser's weights are in the extra `identity`")
-    from training.crops import mesh_network
-    from training.masks import Kind
-    from training.photos import read, wear
+    from training.data.crops import mesh_network
+    from training.data.masks import Kind
+    from training.data.photos import read, wear
 
     try:
         mesh_network()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
-from pipeline import assemble, devices
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SourceError
+from pipeline.live import devices
+from pipeline.run import assemble
 from tests.pipeline.live_fakes import Screen
 from tests.stand_ins import as_if_loaded
 

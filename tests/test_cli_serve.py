@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
-from pipeline import assemble, web
+from pipeline import web
+from pipeline.run import assemble
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:

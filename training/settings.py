@@ -7,9 +7,9 @@ from pathlib import Path  # noqa: TC003 - the flags' types are read from the fie
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from pipeline.errors import ConfigError
-from training.generator import GeneratorConfig
-from training.mcsam_paper import WIDTH
-from training.optimisers import OPTIMISERS
+from training.loop.optimisers import OPTIMISERS
+from training.networks.generator import GeneratorConfig
+from training.networks.mcsam_paper import WIDTH
 
 if TYPE_CHECKING:
     import argparse

@@ -1,7 +1,8 @@
 """The networks that we ship: `<name>.onnx` beside `<name>.json`, its manifest.
 
 Weights may be stored in float16 behind Cast nodes: half the bytes in the package, and float32 in and out all the same.
-A network may have a version in int8, `<name>.int8.onnx` beside `<name>.int8.json`, that `training.quantise` made of it.
+A network may have a version in int8, `<name>.int8.onnx` beside `<name>.int8.json`, that
+`training.networks.quantise` made of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
-MAKE_INT8 = "python -m training.quantise makes it (docs/model-card.md)"
+MAKE_INT8 = "python -m training.networks.quantise makes it (docs/model-card.md)"
 INT8 = ".int8"
 """What the name of a network's int8 version ends with."""
 PACKAGE = resources.files(__name__)

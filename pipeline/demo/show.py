@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import assemble
-from pipeline.batch import Job
-from pipeline.config import build
 from pipeline.demo.clip import write_clip
 from pipeline.demo.compare import write_before_after, write_side_by_side
 from pipeline.errors import SinkError
-from pipeline.process import process
-from pipeline.report import INVENTED
+from pipeline.run import assemble
+from pipeline.run.batch import Job
+from pipeline.run.process import process
+from pipeline.run.report import INVENTED
+from pipeline.settings.config import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pipeline.process import Watcher
-    from pipeline.report import Report
+    from pipeline.run.process import Watcher
+    from pipeline.run.report import Report
 
 WIDTH, HEIGHT = 1280, 720
 """Of the demonstration's clip, in pixels."""

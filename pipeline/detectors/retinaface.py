@@ -21,7 +21,7 @@ from engine.spec import Network
 from pipeline.errors import CheckpointError
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
-from pipeline.pixels import read_small
+from pipeline.picture.pixels import read_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

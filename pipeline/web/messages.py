@@ -6,14 +6,14 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from pipeline.controls import WIDEST_FEATHER_PX, Choice
 from pipeline.errors import ConfigError
+from pipeline.run.controls import WIDEST_FEATHER_PX, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.controls import Controls, SeenFace
-    from pipeline.live import LiveRun
+    from pipeline.live.live import LiveRun
+    from pipeline.run.controls import Controls, SeenFace
 
 MOST_FACES = 1000
 """Of which somebody may have said whether they are drawn."""

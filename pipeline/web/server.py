@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pipeline.controls import WIDEST_FEATHER_PX, Choice
 from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
-from pipeline.report import INVENTED
+from pipeline.run.controls import WIDEST_FEATHER_PX, Choice
+from pipeline.run.report import INVENTED
 from pipeline.web.guard import Guard, add_headers
 from pipeline.web.messages import number
 from pipeline.web.turn import Turn
@@ -26,8 +26,8 @@ from pipeline.web.visit import receive
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
+    from pipeline.run.assemble import Networks
+    from pipeline.settings.config import Config
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 """What the page is made of."""

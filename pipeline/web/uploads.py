@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pipeline.batch import VIDEO_SUFFIXES, Job
-from pipeline.containers import holds
-from pipeline.controls import Controls
 from pipeline.errors import BarefacedError, ConfigError, SourceError, TooLarge, TooSlow
-from pipeline.opening import opened, video_stream
-from pipeline.process import failed, process
-from pipeline.stills import FORMATS, is_still
+from pipeline.run.batch import VIDEO_SUFFIXES, Job
+from pipeline.run.controls import Controls
+from pipeline.run.process import failed, process
+from pipeline.video.containers import holds
+from pipeline.video.opening import opened, video_stream
+from pipeline.video.stills import FORMATS, is_still
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
-    from pipeline.controls import Choice
     from pipeline.frames import Frame
-    from pipeline.interrupt import Stoppable
-    from pipeline.process import Ended
+    from pipeline.run.assemble import Networks
+    from pipeline.run.controls import Choice
+    from pipeline.run.interrupt import Stoppable
+    from pipeline.run.process import Ended
+    from pipeline.settings.config import Config
     from pipeline.web.turn import Turn
 
 KEPT = 3

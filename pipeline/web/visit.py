@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from pipeline.camera import CameraSource
-from pipeline.controls import Controls
 from pipeline.errors import BarefacedError, ConfigError, SourceError
-from pipeline.live import LiveRun, rehearsal
+from pipeline.live.camera import CameraSource
+from pipeline.live.live import LiveRun, rehearsal
+from pipeline.run.controls import Controls
 from pipeline.web.messages import choice_of, offer_of, parsed, status_of
 from pipeline.web.peer import BrowserCamera, Peer
 
 if TYPE_CHECKING:
-    from pipeline.assemble import Networks
-    from pipeline.config import Config
-    from pipeline.ledger import Shown
+    from pipeline.run.assemble import Networks
+    from pipeline.run.ledger import Shown
+    from pipeline.settings.config import Config
     from pipeline.web.messages import Message
     from pipeline.web.turn import Turn
 

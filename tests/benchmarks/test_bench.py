@@ -13,8 +13,8 @@ import pytest
 from benchmarks import child, clips, machine, peers, pipeline, record
 from benchmarks.clips import make_clip, verify
 from benchmarks.record import BenchmarkError
-from pipeline.batch import Job
-from pipeline.config import build
+from pipeline.run.batch import Job
+from pipeline.settings.config import build
 from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:

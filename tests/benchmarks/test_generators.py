@@ -116,7 +116,7 @@ def test_a_mirrored_border_leaves_an_even_picture_even() -> None:
 def test_the_papers_network_is_the_published_one_by_cost() -> None:
     pytest.importorskip("torch", reason="the paper's network is written with torch: make setup EXTRAS=training")
     pytest.importorskip("onnxscript", reason="make setup EXTRAS=training")
-    from training.mcsam_paper import McsamPaper
+    from training.networks.mcsam_paper import McsamPaper
 
     network = McsamPaper()
     assert sum(weights.numel() for weights in network.parameters()) / 1e6 == pytest.approx(44.7, rel=0.005)

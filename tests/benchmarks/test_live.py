@@ -13,9 +13,9 @@ from benchmarks.clips import make_clip
 from benchmarks.live import seen_in
 from benchmarks.live_child import BITS, ClipCamera, Room, Screen, read_number, write_number
 from benchmarks.record import BenchmarkError
-from pipeline.config import build
-from pipeline.live import prepared
-from pipeline.virtualcam import as_i420
+from pipeline.live.live import prepared
+from pipeline.live.virtualcam import as_i420
+from pipeline.settings.config import build
 from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:

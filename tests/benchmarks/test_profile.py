@@ -12,7 +12,7 @@ from benchmarks import blending, smoke
 from benchmarks.metered import Metered, MeteredDetector, Meters
 from benchmarks.profile import Profile
 from pipeline.demo.clip import draw_frames
-from pipeline.stills import still_frame
+from pipeline.video.stills import still_frame
 from tests.stand_ins import StandInEngine, stand_in_networks
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from benchmarks import paper, peers, quality
 from benchmarks.clips import make_clip, verify
 from benchmarks.passthrough import passed_through
 from benchmarks.record import BenchmarkError, check
-from pipeline.config import build
 from pipeline.errors import ConfigError
+from pipeline.settings.config import build
 from tests.stand_ins import StandInEngine, flat_colour
-from training.baselines import FaceSpace
+from training.evaluation.baselines import FaceSpace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ def test_the_order_of_generators_is_measured(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def quality_baselines() -> dict[str, object]:
-    from training.baselines import unlearned
+    from training.evaluation.baselines import unlearned
 
     return {"telea": unlearned()["telea"]}
 

@@ -11,12 +11,12 @@ import pytest
 from benchmarks import child, clips, crowd, expectations, scale
 from benchmarks.clips import demo_masks, verify
 from benchmarks.record import BenchmarkError
-from pipeline.batch import Job
-from pipeline.config import build
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
+from pipeline.run.batch import Job
+from pipeline.settings.config import build
 from tests.benchmarks import documents
 from tests.stand_ins import stand_in_networks
 
@@ -113,8 +113,8 @@ def test_one_mask_that_stays_is_told(tmp_path: Path) -> None:
 
 
 def test_a_detector_sees_as_many_as_there_are(tmp_path: Path) -> None:
-    from pipeline import assemble
-    from pipeline.decode import FileSource
+    from pipeline.run import assemble
+    from pipeline.video.decode import FileSource
 
     with assemble.finder(build()) as detector:
         for faces in (0, 8):

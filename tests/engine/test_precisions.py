@@ -18,8 +18,8 @@ from benchmarks.engines import LEAST_PSNR_DB, psnr_db
 from benchmarks.faces import moments
 from engine import models, select
 from engine.spec import Precision
+from pipeline.draw.inpaint import hole_of
 from pipeline.errors import BackendMissing, CheckpointError
-from pipeline.inpaint import hole_of
 from tests.shared import DATA
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from itertools import count, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from pipeline.runner import Pipeline, Run, Stage
+from pipeline.threads.runner import Pipeline, Run, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pipeline.runner import Run, Stage
+    from pipeline.threads.runner import Run, Stage
 
 LONG_ENOUGH_SECONDS = 0.01
 

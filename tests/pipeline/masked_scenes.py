@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Affine, Box, Landmarks, face_crop
-from pipeline.pixels import read_crop
+from pipeline.picture.pixels import read_crop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from training.networks import built
-from training.objectives import GeneratorLoss, objective
-from training.parallel import World, joined
+from training.loop.objectives import GeneratorLoss, objective
+from training.loop.parallel import World, joined
+from training.loop.train import drawn_batches
+from training.networks.networks import built
 from training.settings import TrainConfig
-from training.train import drawn_batches
 
 
 def plan(folder: Path, network: str, batch: int) -> TrainConfig:

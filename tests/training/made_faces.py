@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from training import masks
+from training.data import masks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def face(size: int = 256, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def store(folder: Path, name: str, *, count: int = 3, side: int = 160) -> None:
-    """Write `count` faces as `training.crops` would."""
+    """Write `count` faces as `training.data.crops` would."""
     whole = [np.pad(face(seed=i), ((32, 32), (32, 32), (0, 0)), mode="reflect") for i in range(count)]
     crops = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in whole]
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from pipeline.errors import ConfigError
-from training.generator import GeneratorConfig
+from training.networks.generator import GeneratorConfig
 from training.settings import TrainConfig, add_flags, given
 
 NEEDED = ["--crops", "crops", "--run", "runs/a"]

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from pipeline.errors import CheckpointError, SourceError
+from training.data.photos import read, wear
 from training.identity.looker import looker
 from training.needs import errors_told
-from training.photos import read, wear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.recognisers import unit
+from training.data.photos import read, wear
 from training.identity.metrics import Rates, rates_at, summary, threshold_at
 from training.identity.resample import Comparisons, Resampled, change, draws, interval
-from training.photos import read, wear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

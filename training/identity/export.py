@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from training.checkpoints import restore
-from training.export import Port, checked, to_onnx, write
 from training.identity.model import EmbeddingUnmaskingModel
 from training.needs import errors_told
-from training.stored_weights import halve
+from training.networks.checkpoints import restore
+from training.networks.export import Port, checked, to_onnx, write
+from training.networks.stored_weights import halve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

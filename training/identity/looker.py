@@ -10,13 +10,13 @@ import numpy as np
 
 from engine import select
 from engine.spec import Precision
-from pipeline.align import align
+from pipeline.find.align import align
 from pipeline.frames import Tracked
 from pipeline.geometry import CROP_SIZE
-from pipeline.pixels import read_crop
+from pipeline.picture.pixels import read_crop
 from pipeline.recognisers import DEFAULT, Recogniser, recogniser_file
-from pipeline.stills import still_frame
-from training.product import Product, product
+from pipeline.video.stills import still_frame
+from training.evaluation.product import Product, product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

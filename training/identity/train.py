@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from pipeline.errors import CheckpointError
-from training.checkpoints import restore, save
 from training.identity.embeddings import Embedded
 from training.identity.losses import LOSSES
 from training.identity.metrics import summary
 from training.identity.model import EmbeddingUnmaskingModel
 from training.needs import errors_told
+from training.networks.checkpoints import restore, save
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import cli
-from pipeline import assemble
 from pipeline.demo import clip, compare, show
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SinkError, SourceError
-from pipeline.stills import SYNTHETIC_PICTURE
-from pipeline.tags import SYNTHETIC
+from pipeline.run import assemble
+from pipeline.video.stills import SYNTHETIC_PICTURE
+from pipeline.video.tags import SYNTHETIC
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:

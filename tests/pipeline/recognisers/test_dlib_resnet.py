@@ -12,9 +12,9 @@ from engine.select import load
 from engine.spec import Precision
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
-from pipeline.pixels import read_crop
+from pipeline.picture.pixels import read_crop
 from pipeline.recognisers import dlib_resnet, names, recogniser_file
-from pipeline.stills import still_frame
+from pipeline.video.stills import still_frame
 from tests.pipeline.masked_scenes import PORTRAIT_LANDMARKS, portrait
 
 if TYPE_CHECKING:

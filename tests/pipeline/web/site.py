@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar, WSMsgType
 
-from pipeline import config as configuration
+from pipeline.settings import config as configuration
 from pipeline.web.server import serving
 from tests.stand_ins import stand_in_networks
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientWebSocketResponse
 
-    from pipeline.assemble import Networks
+    from pipeline.run.assemble import Networks
     from pipeline.web.guard import Guard
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
 pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
 
-from pipeline import config as configuration
-from pipeline.controls import Choice
 from pipeline.demo.clip import write_clip
 from pipeline.demo.portrait import masked_portrait
 from pipeline.errors import ConfigError
+from pipeline.run.controls import Choice
+from pipeline.settings import config as configuration
 from pipeline.web.turn import Turn
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
 from tests.pipeline.web.site import Page, run, site

@@ -1,0 +1,214 @@
+"""Fine detail for what was drawn: the texture of the face's own skin, and the grain of its frame.
+
+A network draws 256 pixels across; a face in a close-up has a thousand, with pores, and every frame has the noise of its
+sensor and the dirt of its compression. Without them the drawn part is a soft patch in a sharp face. So the energy of
+each octave of detail is measured on visible skin and on what was drawn, and what is missing is filled in from two
+sources:
+
+- texture, which belongs to the face: quilted once from blocks of the face's own visible skin, and moving with it;
+- grain, which belongs to the picture: noise that is new in every frame.
+
+How much of each is told by how much the skin's detail changes from one frame to the next.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.blend.bands import Bands, block_energies, gains_for, interplay, merge
+from pipeline.blend.colour import FIELD_SIZE
+from pipeline.blend.skin import BLOCK, CALM, Region, SkinMap, drawn_skin, visible_skin
+from pipeline.blend.texture import noise, noise_piece, quilt
+from pipeline.geometry import CROP_SIZE, Affine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.picture.samples import Values
+
+_EVERY = 12
+"""Frames from one measurement to the next. Lower it and a change of focus or light is met sooner, for more work."""
+
+_MOST_OCTAVES = 6
+
+_CANVAS = (24, 64, 232, 256)
+"""left, top, right, bottom of the crop that the texture covers: wherever a mask may hang."""
+
+_RESCALED = 1.4
+"""When the face has grown or shrunk by this factor in the frame, its texture is quilted anew."""
+
+
+_SMALLEST = 0.2
+"""Samples for each pixel of the crop below which a face is a dozen samples wide and has no detail to speak of."""
+
+_SURE_SKIN = 1.6
+"""What looks like skin by this factor less than certain gets its whole texture."""
+
+_UNSEEN = 0.1
+"""A change of gain of this share of the largest is not worth merging the texture anew."""
+
+_CHANCE = 0.8
+"""The least of plain noise's mean square that its calm blocks are taken to have."""
+
+_RATIO = CROP_SIZE / FIELD_SIZE
+_CROP_FROM_MAP = Affine(np.array([[_RATIO, 0, (_RATIO - 1) / 2], [0, _RATIO, (_RATIO - 1) / 2]]))
+
+
+class SkinDetail:
+    """The fine detail of one face: what was measured, and the texture. One for each track, kept as long as it lasts."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._frames = 0
+        self._scale = 0.0
+        self._octaves = 0
+        self._skin: NDArray[np.float64] | None = None
+        """(octaves,) mean squares of visible skin; None until enough of it was seen."""
+        self._drawn = np.zeros(0)
+        """(octaves,) mean squares of what was drawn."""
+        self._grain_share: NDArray[np.float64] | None = None
+        """(octaves,) in [0, 1]: how much of the skin's detail is new in every frame."""
+        self._before: tuple[Region, Affine] | None = None
+        self._texture: Bands = []
+        self._canvas_from_crop = Affine(np.eye(2, 3))
+        self._interplay = np.zeros((0, 0, 0))
+        self._still_gains = np.zeros(0, np.float32)
+        self._still = np.zeros((0, 0), np.float32)
+        """The texture with its gains."""
+        self._grain_gains = np.zeros(0, np.float32)
+
+    def missing_from(
+        self, drawn: NDArray[np.float32], *, left: int, top: int, luma: Values, luma_from_crop: Affine, skin: SkinMap
+    ) -> NDArray[np.float32] | None:
+        """What to add to `drawn` (h, w), which lies at (left, top) of `luma`, in sample values: (h, w) float32.
+
+        `luma` is the frame's, as the decoder gave it. None while too little skin is visible to know, and for tiny
+        faces.
+        """
+        scale = luma_from_crop.scale
+        if scale < _SMALLEST:
+            return None
+        if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
+            self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
+            self._frames, self._skin, self._grain_share, self._texture = 0, None, None, []
+        if self._frames % _EVERY == 0 or self._skin is None:
+            painted = drawn_skin(drawn, left, top, luma_from_crop, skin)
+            self._measure(visible_skin(luma, luma_from_crop, skin), painted, luma_from_crop)
+        elif self._before is not None:
+            self._compare(luma, luma_from_crop)
+        self._frames += 1
+        if self._skin is None:
+            return None
+        height, width = drawn.shape
+        noise_seed = self._seed * 1_000_003 + self._frames
+        moving = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=noise_seed)
+        texture = self._texture_at(left, top, width, height, luma_from_crop)
+        texture *= _skin_at(left, top, width, height, luma_from_crop, skin)
+        texture += moving
+        return texture
+
+    def _measure(self, skin: Region | None, painted: Region | None, luma_from_crop: Affine) -> None:
+        """Take the energies of this frame in; the first time, quilt the texture too."""
+        if skin is None or painted is None:
+            return
+        energies = skin.energies(self._octaves)
+        found, drawn = skin.calm(energies), painted.calm(painted.energies(self._octaves))
+        if self._skin is None:
+            self._skin, self._drawn = found, drawn
+        else:
+            self._skin, self._drawn = self._skin + 0.3 * (found - self._skin), self._drawn + 0.3 * (drawn - self._drawn)
+        self._before = skin, luma_from_crop
+        if not self._texture:
+            left, top, right, bottom = _CANVAS
+            scale = self._scale
+            self._canvas_from_crop = Affine(
+                np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+            )
+            size = round((right - left) * scale), round((bottom - top) * scale)
+            random = np.random.default_rng(self._seed)
+            self._texture = quilt(skin, energies, width=size[0], height=size[1], random=random)
+            self._interplay = interplay([band[: 256 >> j, : 256 >> j] for j, band in enumerate(self._texture)])
+            self._still_gains = np.full(self._octaves, -1, np.float32)
+        self._update_gains(self._skin)
+
+    def _compare(self, luma: Values, luma_from_crop: Affine) -> None:
+        """Learn from the same skin one frame later how much of its detail is grain."""
+        assert self._before is not None and self._skin is not None  # noqa: S101 - as the caller has checked
+        (skin, crop_then), self._before = self._before, None
+        corner = np.array([skin.left, skin.top])
+        middle = skin.centres.mean(axis=0) + corner
+        moved = luma_from_crop.apply(crop_then.inverse().apply(middle)) - middle
+        left, top = np.rint(moved).astype(int) + corner
+        height, width = skin.values.shape
+        if left < 0 or top < 0 or left + width > luma.shape[1] or top + height > luma.shape[0]:
+            return
+        now = luma[top : top + height, left : left + width].astype(np.float32)
+        change = (now - skin.values) * np.float32(np.sqrt(0.5))
+        energies = block_energies(change, skin.centres, octaves=self._octaves, block_px=skin.block_px)
+        share = np.clip(skin.calm(energies) / np.maximum(self._skin, 1e-6), 0, 1)
+        if self._grain_share is None:
+            self._grain_share = share
+        # A face that moves seems to have more grain than it has: believe a lower share at once and a higher one slowly.
+        else:
+            self._grain_share = self._grain_share + np.where(share < self._grain_share, 0.5, 0.1) * (
+                share - self._grain_share
+            )
+        self._update_gains(self._skin)
+
+    def _update_gains(self, skin: NDArray[np.float64]) -> None:
+        share = np.full(self._octaves, 0.5) if self._grain_share is None else self._grain_share
+        lacking = np.maximum(skin - self._drawn, 0)
+        grain = np.minimum(lacking, share * skin)
+        still = lacking - grain
+        # Both measures stand for calm blocks; what is added has the mean that goes with them.
+        calm_share = _calm_share(self._octaves, round(BLOCK * self._scale))
+        self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
+        gains = gains_for(still / calm_share, self._interplay)
+        if np.abs(gains - self._still_gains).max() > _UNSEEN * float(gains.max()):
+            self._still_gains, self._still = gains, merge(self._texture, gains)
+
+    def _texture_at(self, left: int, top: int, width: int, height: int, luma_from_crop: Affine) -> NDArray[np.float32]:
+        """(height, width): the texture laid over the face, at (left, top) of the luma."""
+        luma_from_canvas = luma_from_crop.after(self._canvas_from_crop.inverse()).matrix.copy()
+        luma_from_canvas[:, 2] -= left, top
+        # Interpolation would take half of the finest octave away, more or less as the face moves; the nearest takes
+        # none.
+        placed = cv2.warpAffine(
+            self._still, luma_from_canvas, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
+        )
+        return placed.astype(np.float32, copy=False)
+
+
+def _skin_at(
+    left: int, top: int, width: int, height: int, luma_from_crop: Affine, skin: SkinMap
+) -> NDArray[np.float32]:
+    """(height, width) how much each sample looks like skin; so smooth that a quarter of them are worked out."""
+    quarter_from_luma = Affine(np.array([[0.25, 0, -0.25 * left - 0.375], [0, 0.25, -0.25 * top - 0.375]]))
+    matrix = quarter_from_luma.after(luma_from_crop).after(_CROP_FROM_MAP).matrix
+    size = (-(-width // 4), -(-height // 4))
+    likely = np.minimum(_SURE_SKIN * skin.drawn, 1)
+    quarter = cv2.warpAffine(likely, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    whole = cv2.resize(quarter, (4 * size[0], 4 * size[1]), interpolation=cv2.INTER_LINEAR)
+    return whole[:height, :width].astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=64)
+def _calm_share(octaves: int, block_px: int) -> NDArray[np.float64]:
+    """(octaves,) what blocks of plain noise that count as calm have of its mean square."""
+    flat = np.ones(octaves, np.float32)
+    plain = noise_piece(octaves, flat, width=512, height=512, seed=0)
+    places = np.arange(block_px / 2, 512 - block_px / 2, max(block_px / 3, 2))
+    centres = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+    energies = block_energies(plain, centres, octaves=octaves, block_px=block_px)
+    shares = np.percentile(energies, CALM, axis=1) / np.maximum(energies.mean(axis=1), 1e-6)
+    # Coarse octaves of real skin are calm where there are no folds, not by chance: there the whole share is too much.
+    return np.asarray(np.maximum(shares, _CHANCE), np.float64)
+
+
+@lru_cache(maxsize=_MOST_OCTAVES)
+def _noise_interplay(octaves: int) -> NDArray[np.float64]:
+    return interplay(noise(octaves))

@@ -1,0 +1,149 @@
+"""Pasting into a private copy of a decoded picture, in the picture's own format.
+
+The decoder goes on using its pictures as references for later ones, so a picture is copied before it is written to.
+Only samples under the paint change; every other sample stays bit for bit.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from av.filter import Graph
+
+from pipeline.picture.samples import Component, Samples, Values, samples_of
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+
+_UNTIMED = Fraction(1, 1000)
+"""The time base under which a picture without one passes through the copier."""
+
+
+class Copier:
+    """Makes private copies of pictures, with all that a picture carries: times, colour tags, captions, side data.
+
+    PyAV has no call for this. A filter graph without filters hands on a second reference to the picture with everything
+    attached, and making that one writable copies its samples. The graph is kept from picture to picture while size and
+    format stay. Used by one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._key: tuple[object, ...] = ()
+
+    def copy(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """A picture with the same samples that may be written to; `picture` itself stays as it is."""
+        time_base = picture.time_base or _UNTIMED
+        key = (picture.format.name, picture.width, picture.height, time_base)
+        if self._graph is None or key != self._key:
+            self._graph, self._key = _pass_through(picture, time_base), key
+        self._graph.vpush(picture)
+        copy = self._graph.vpull()
+        copy.make_writable()
+        copy.pts = picture.pts
+        if picture.time_base is not None:
+            copy.time_base = picture.time_base
+        return copy
+
+
+def paste(
+    picture: av.VideoFrame, *, left: int, top: int, colour: NDArray[np.generic], alpha: NDArray[np.float32]
+) -> av.VideoFrame:
+    """A copy of `picture` with `colour` (h, w, 3) RGB in [0, 255] laid over it where `alpha` (h, w) in [0, 1] says so.
+
+    The paint's top left pixel lies at (left, top); what reaches outside the picture is cut off. A chroma sample that
+    several pixels share is painted with their mean alpha and colour. Raises `SourceError` for an unknown format.
+    """
+    copy = Copier().copy(picture)
+    samples = samples_of(copy, writable=True)
+    right, bottom = min(left + alpha.shape[1], picture.width), min(top + alpha.shape[0], picture.height)
+    first_x, first_y = max(left, 0), max(top, 0)
+    if first_x >= right or first_y >= bottom:
+        return copy
+    inside = np.s_[first_y - top : bottom - top, first_x - left : right - left]
+    covered = alpha[inside].astype(np.float32)
+    values = cv2.transform(colour[inside].astype(np.float32), samples.samples_from_rgb)
+    for index, component in enumerate(samples.components):
+        paint = values[..., index] if values.ndim == 3 else values
+        size = (picture.width, picture.height)
+        target, paint, weight = _subsample(paint, covered, left=first_x, top=first_y, size=size, component=component)
+        mix(target, paint, weight, samples)
+    return copy
+
+
+def mix(target: Values, values: Values, alpha: NDArray[np.float32], samples: Samples) -> None:
+    """Write `values` (h, w) float32 over the samples `target` (h, w), as far as `alpha` (h, w) in [0, 1] says."""
+    below = target.astype(np.float32)
+    write(target, below + alpha * (values - below), alpha, samples)
+
+
+def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: Samples) -> None:
+    """Write `values` (h, w) float32 to the samples `target` (h, w) where `alpha` is above 0, rounded and in range.
+
+    Where `alpha` is 0 the values must be those of `target`.
+    """
+    if samples.step == 1 and target.dtype == np.uint8:
+        target[...] = cv2.convertScaleAbs(np.maximum(values, 0))  # rounds and stops at 255
+        return
+    rounded = np.clip(np.rint(values / samples.step) * samples.step, 0, samples.peak).astype(target.dtype)
+    np.copyto(target, rounded, where=alpha > 0)  # the bits below the step stay too
+
+
+def _pass_through(picture: av.VideoFrame, time_base: Fraction) -> Graph:
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=time_base, name="in"
+    )
+    source.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _subsample(
+    paint: Values, alpha: NDArray[np.float32], *, left: int, top: int, size: tuple[int, int], component: Component
+) -> tuple[Values, Values, NDArray[np.float32]]:
+    """The samples of a component that the paint at (left, top) reaches, a view, with their own paint and alpha.
+
+    `size` is the picture's (width, height).
+    """
+    grid, (rows, columns) = component.grid, component.samples.shape
+    height, width = alpha.shape
+    if grid.step_x == grid.step_y == 1:
+        return component.samples[top : top + height, left : left + width], paint, alpha
+    first_column, first_row = left // grid.step_x, top // grid.step_y
+    end_column = min(-(-(left + width) // grid.step_x) + 1, columns)
+    end_row = min(-(-(top + height) // grid.step_y) + 1, rows)
+    first_x, first_y = first_column * grid.step_x, first_row * grid.step_y
+    shape = ((end_row - first_row) * grid.step_y, (end_column - first_column) * grid.step_x)
+    inside = np.zeros(shape, np.float32)
+    inside[: size[1] - first_y, : size[0] - first_x] = 1
+    covered, premultiplied = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    place = np.s_[top - first_y : top - first_y + height, left - first_x : left - first_x + width]
+    covered[place], premultiplied[place] = alpha, alpha * paint
+    share, weight, sums = (
+        _thinned(_thinned(layer, grid.step_x, grid.first_x, axis=1), grid.step_y, grid.first_y, axis=0)
+        for layer in (inside, covered, premultiplied)
+    )
+    samples = component.samples[first_row:end_row, first_column:end_column]
+    return samples, sums / np.maximum(weight, 1e-6), weight / share
+
+
+def _thinned(layer: NDArray[np.float32], step: int, first: float, *, axis: int) -> NDArray[np.float32]:
+    """One value for each `step` along `axis`: their mean, or a triangle about the first where the sample lies on it."""
+    if step == 1:
+        return layer
+    if first > 0:
+        weights = dict.fromkeys(range(step), 1 / step)
+    else:
+        weights = {offset: (step - abs(offset)) / step**2 for offset in range(1 - step, step)}
+    lines = np.moveaxis(layer, axis, 0)
+    padded = np.concatenate([np.zeros_like(lines[: step - 1]), lines])
+    thinned = np.zeros_like(lines[::step])
+    for offset, weight in weights.items():
+        thinned += weight * padded[step - 1 + offset :: step][: len(thinned)]
+    return np.moveaxis(thinned, 0, axis)

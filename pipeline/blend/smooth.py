@@ -1,0 +1,215 @@
+"""Steady drawing: what the networks say of one face is smoothed over time, in the coordinates of its crop.
+
+A network draws each frame on its own, and noise that nobody sees makes what it invents shimmer. Averaging over time
+calms it, but must not drag behind a face that moves. So the average follows at its own pace where the crop stays as it
+was, and at once where the crop has really changed: a turn of the head, an expression, another light. The crop tells,
+not the drawing: only the crop is real.
+
+A tracker's jitter moves the crop over a face that is still. So each crop is first laid over the average, and the patch
+goes on in the average's own steadier coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import numpy as np
+
+from pipeline.blend.colour import FIELD_SIZE, largest, shrunk
+from pipeline.blend.register import register
+from pipeline.draw.hold import FACE
+from pipeline.geometry import CROP_SIZE, Affine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from pipeline.frames import Inpainted, Patch
+
+_QUIETEST, _LOUDEST = 0.4, 2.5
+"""Between which mean changes, in 8-bit steps, the noise of a still crop is looked for."""
+
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+
+_FARTHEST, _NEAREST = 1.0, 0.01
+"""In 64ths of the crop's side. A crop that lies further from the average begins a new one: it is another pose. A nearer
+one is not worth the moving."""
+
+_MARGIN_PX = 16
+"""How far around the mask the drawing is averaged: as far as any blending reaches."""
+
+
+@dataclass(frozen=True)
+class _Average:
+    """What is known of one face from its frames so far."""
+
+    drawn: NDArray[np.float32]
+    """(S, S, 3) RGB."""
+    image: NDArray[np.uint8]
+    """`drawn` in bytes."""
+    mask: NDArray[np.float32]
+    """(S, S) in [0, 1]."""
+    small: NDArray[np.float32]
+    """(64, 64, 3): `drawn`, shrunk."""
+    crop: NDArray[np.float32]
+    """(64, 64, 3) RGB: the crop that `drawn` goes with."""
+    noise: float
+    """Mean change of the crop from its average while the face is still, in 8-bit steps."""
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """Stage: the patches of each face calmed over time. A new track begins afresh, and so does every track after a
+    cut."""
+
+    pace: float = 0.12
+    """How much of each new drawing enters the average while the face is still, in (0, 1]. Lower it for a calmer face,
+    which then also takes longer to gain from a better view; at 1 nothing is smoothed."""
+    alert: float = 2.5
+    """How many times its usual noise a crop has to change for its drawing to be taken at once. Lower it and slow
+    movement is followed more closely, but noise is let through; raise it and the mouth drags behind a slow turn."""
+    jump_levels: float = 24.0
+    """By how many of 255 steps a drawing must differ from the average, over a few pixels, to be taken there at once.
+    Below it two mouths could be seen at a time; too low, and the shimmer is taken for change."""
+    release: float = 0.15
+    """How fast the hole shrinks again, as a share of the way in each frame; it grows at once, so that no mask shows.
+    Raise it and the hole's edge wanders with the segmenter's noise; lower it and real skin is hidden for longer."""
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
+        """The same frames, each patch with its drawing and its mask calmed; a frame without patches as it came."""
+        averages: dict[int, _Average] = {}
+        for item in items:
+            alive = {track.id for track in item.cropped.tracked.tracks}
+            averages = {track: average for track, average in averages.items() if track in alive}
+            if item.cropped.tracked.detected.cut:
+                averages = {}
+            patches = []
+            for patch in item.patches:
+                track = patch.crop.track.id
+                averages[track], settled = self._joined(averages.get(track), patch)
+                patches.append(settled)
+            yield replace(item, patches=tuple(patches)) if patches else item
+
+    def _joined(self, average: _Average | None, patch: Patch) -> tuple[_Average, Patch]:
+        """The average with `patch` in it, and what is to be painted instead of `patch`."""
+        crop, small = shrunk(patch.crop.image), shrunk(patch.image)
+        small_from_average = None if average is None else _nearby(average, crop)
+        if average is None or small_from_average is None:
+            drawn = patch.image.astype(np.float32)
+            return _Average(drawn, patch.image, patch.crop.mask, small, crop, _QUIETEST), patch
+        if patch.crop.held:
+            return average, _laid(patch, average, small_from_average)
+        settled = patch
+        if _farthest(small_from_average) > _NEAREST:
+            settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
+            crop, small = (_warped(values, small_from_average.matrix, crop.shape[:2]) for values in (crop, small))
+        pace, noise = self._pace(average, crop, small)
+        mask = settled.crop.mask
+        fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+        shrinking = average.mask + np.maximum(fine, self.release) * (mask - average.mask)
+        mask = np.maximum(mask, shrinking).astype(np.float32, copy=False)
+        drawn = settled.image.astype(np.float32)
+        left, top, right, bottom = _around(mask)
+        part = np.s_[top:bottom, left:right]
+        before, share = average.drawn[part], fine[part]
+        drawn[part] = cv2.add(before, cv2.multiply(cv2.subtract(drawn[part], before), cv2.merge([share, share, share])))
+        image = settled.image.copy()
+        image[part] = cv2.convertScaleAbs(drawn[part])
+        joined = _Average(
+            drawn=drawn,
+            image=image,
+            mask=mask,
+            small=average.small + pace[..., None] * (small - average.small),
+            crop=average.crop + pace[..., None] * (crop - average.crop),
+            noise=noise,
+        )
+        return joined, replace(settled, crop=replace(settled.crop, mask=mask), image=image)
+
+    def _pace(
+        self, average: _Average, crop: NDArray[np.float32], drawn: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float]:
+        """(64, 64) in [pace, 1]: how much of the new drawing to take where; and the crop's noise."""
+        change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))
+        overall = float(cv2.mean(change, mask=FACE)[0])
+        settling = 0.2 if overall < average.noise else 0.02
+        noise = float(np.clip(average.noise + settling * (overall - average.noise), _QUIETEST, _LOUDEST))
+        everywhere = _rise(overall / (self.alert * noise))
+        nearby = cv2.blur(change, (9, 9)) / (3 * self.alert * noise)
+        jump = largest(cv2.absdiff(cv2.blur(drawn, (3, 3)), cv2.blur(average.small, (3, 3)))) / self.jump_levels
+        reason = cv2.blur(np.maximum(np.maximum(_rise(nearby), _rise(jump)), everywhere), (5, 5))
+        return np.asarray(self.pace + (1 - self.pace) * reason, np.float32), noise
+
+
+def _rise(times: NDArray[np.generic] | float) -> NDArray[np.float32]:
+    """0 up to half of the threshold, 1 from the threshold on, smooth between."""
+    share = np.clip(2 * np.asarray(times, np.float32) - 1, 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _nearby(average: _Average, crop: NDArray[np.float32]) -> Affine | None:
+    """How `crop` (64, 64, 3) lies over the average's crop, `small_from_average`; None when it is too far away."""
+    lumas = (cv2.blur(cv2.transform(image, _LUMA), (3, 3)) for image in (crop, average.crop))
+    moved, fixed = (luma.astype(np.float32, copy=False) for luma in lumas)
+    small_from_average = register(moved, fixed, FACE.astype(np.float32) / np.float32(255))
+    return small_from_average if _farthest(small_from_average) <= _FARTHEST else None
+
+
+def _farthest(small_from_average: Affine) -> float:
+    """How far the corners of a face are moved, at most."""
+    corners = np.array([[20.0, 15.0], [44.0, 15.0], [20.0, 50.0], [44.0, 50.0]])
+    return float(np.hypot(*(small_from_average.apply(corners) - corners).T).max())
+
+
+def _laid(patch: Patch, average: _Average, small_from_average: Affine) -> Patch:
+    """The average as it is, laid where the crop of `patch` lies."""
+    crop_from_frame = _in_full(small_from_average).inverse().after(patch.crop.crop_from_frame)
+    return replace(
+        patch, crop=replace(patch.crop, mask=average.mask, crop_from_frame=crop_from_frame), image=average.image
+    )
+
+
+def _in_full(small_from_average: Affine) -> Affine:
+    """`crop_from_average`, between pictures of the crop's whole size."""
+    ratio = CROP_SIZE / FIELD_SIZE
+    crop_from_small = Affine(np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]]))
+    return crop_from_small.after(small_from_average).after(crop_from_small.inverse())
+
+
+def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
+    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
+    crop_from_average = _in_full(small_from_average)
+    left, top, right, bottom = box
+    matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
+    part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
+    image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
+    crop_image[part] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)  # it is looked at in small only
+    mask[part] = _warped(mask, matrix, shape)
+    drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
+    image[part] = cv2.convertScaleAbs(np.maximum(drawn, 0))
+    crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
+    crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)
+    return replace(patch, crop=crop, image=image)
+
+
+def _warped(
+    values: NDArray[np.integer[Any] | np.floating[Any]],
+    source_from_target: NDArray[np.float64],
+    shape: tuple[int, int],
+    flags: int = cv2.INTER_LINEAR,
+) -> NDArray[np.float32]:
+    height, width = shape
+    flags |= cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(values, source_from_target, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cast("NDArray[np.float32]", warped)
+
+
+def _around(mask: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of what `mask` covers, with a margin."""
+    left, top, width, height = cv2.boundingRect((mask > 0.05).astype(np.uint8))
+    if width == 0:
+        return 0, 0, CROP_SIZE, CROP_SIZE
+    right, bottom = min(left + width + _MARGIN_PX, CROP_SIZE), min(top + height + _MARGIN_PX, CROP_SIZE)
+    return max(left - _MARGIN_PX, 0), max(top - _MARGIN_PX, 0), right, bottom

@@ -1,0 +1,152 @@
+"""Which pixels of each face's crop are mask, and which faces are to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+
+from pipeline.draw.hold import Holder, kept
+from pipeline.find.align import align, turned_away, write_colours
+from pipeline.frames import Cropped, FaceCrop, Left
+from pipeline.geometry import CROP_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine, Pending
+    from pipeline.frames import Frame, Track, Tracked
+    from pipeline.geometry import Affine
+
+INPUT_SIZE = 128
+"""Side of the picture that the segmenter looks at."""
+
+_Verdict: TypeAlias = "NDArray[np.float32] | Left"
+"""The mask of a face's crop, or why the face is left."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A face cut out upright."""
+
+    track: Track
+    image: NDArray[np.uint8]
+    """(S, S, 3) uint8 RGB."""
+    crop_from_frame: Affine
+    held: bool
+    """It is as it was when it was last searched: what was found then holds."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A frame whose faces are being searched for masks."""
+
+    tracked: Tracked
+    aligned: tuple[Aligned, ...]
+    left: tuple[tuple[Track, Left], ...]
+    """The faces that are not searched, each with the reason."""
+    masks: Pending | None
+    """Those of the faces that are not held, in order; None when there are none."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.tracked.frame
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Cuts the crop of each track and finds the mask in it, in two stages: while the second waits for one frame, the
+    first cuts the next.
+    """
+
+    engine: Engine
+    least_mask: float = 0.03
+    """Part of the crop that must be mask before a face counts as masked: raise it and a mask on the chin stays, lower
+    it and a hand may be taken for a mask. Once masked, a face stays so down to half of this."""
+    least_certainty: float = 0.6
+    """How sure the network must be of the pixels that it calls mask, on average, in (0.5, 1]."""
+    least_eye_distance_px: float = 7.0
+    """Smaller faces are left: there is nothing to see in what would be drawn."""
+    most_turned: float = 0.72
+    """How far a head may be turned, 1 is one eye behind the other: beyond it the generator draws nothing good."""
+    every: int = 4
+    """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
+    raise it and a still face costs less."""
+
+    def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
+        """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
+        holder = Holder(self.every)
+        for tracked in stream:
+            holder.keep((track.id for track in tracked.tracks), cut=tracked.detected.cut)
+            left: list[tuple[Track, Left]] = []
+            aligned: list[Aligned] = []
+            for track in tracked.tracks:
+                reason = self._unfit(track)
+                if reason is None:
+                    image, crop_from_frame = align(tracked.frame, track)
+                    aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
+                else:
+                    left.append((track, reason))
+            new = [face.image for face in aligned if not face.held]
+            yield Looking(
+                tracked, tuple(aligned), tuple(left), self.engine.submit({"crop": _feed(new)}) if new else None
+            )
+
+    def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
+        """Stage: each frame with its masked faces, and the others with why they are left. Raises `EngineError`."""
+        before: dict[int, _Verdict] = {}
+        for looking in stream:
+            before = self._verdicts(looking, before)
+            left = list(looking.left)
+            crops: list[FaceCrop] = []
+            for face in looking.aligned:
+                verdict = before[face.track.id]
+                if isinstance(verdict, Left):
+                    left.append((face.track, verdict))
+                else:
+                    crops.append(FaceCrop(face.track, face.image, verdict, face.crop_from_frame, face.held))
+            yield Cropped(tracked=looking.tracked, crops=tuple(crops), left=tuple(left))
+
+    def _verdicts(self, looking: Looking, before: dict[int, _Verdict]) -> dict[int, _Verdict]:
+        """What is to be said of each face, by its track."""
+        verdicts: dict[int, _Verdict] = {}
+        masks = iter(() if looking.masks is None else looking.masks.result()["mask"])
+        for face in looking.aligned:
+            if face.held:
+                verdicts[face.track.id] = kept(before, face.track)
+                continue
+            (small,) = next(masks)
+            mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+            was_masked = not isinstance(before.get(face.track.id, Left.BARE), Left)
+            reason = self._unmasked(mask, was_masked=was_masked)
+            verdicts[face.track.id] = mask if reason is None else reason
+        return verdicts
+
+    def _unfit(self, track: Track) -> Left | None:
+        eyes = track.detection.landmarks.points[:2]
+        if turned_away(track) > self.most_turned:
+            return Left.TURNED_AWAY
+        spread = float(np.ptp(track.detection.landmarks.points, axis=0).max())
+        if max(float(np.hypot(*(eyes[1] - eyes[0]))), 0.6 * spread) < self.least_eye_distance_px:
+            return Left.TOO_SMALL
+        return None
+
+    def _unmasked(self, mask: NDArray[np.float32], *, was_masked: bool) -> Left | None:
+        inside = mask > 0.5
+        if inside.mean() < (self.least_mask / 2 if was_masked else self.least_mask):
+            return Left.BARE
+        return Left.UNCERTAIN if mask[inside].mean() < self.least_certainty else None
+
+
+def _feed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, 3, s, s) in [-1, 1] of N crops, s = `INPUT_SIZE`."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    feed = np.empty((len(images), 3, *size), np.float32)
+    for image, planes in zip(images, feed, strict=True):
+        write_colours(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), planes)
+    return feed

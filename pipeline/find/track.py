@@ -1,0 +1,196 @@
+"""Stage: who is who from frame to frame, and where each face is in every one of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from pipeline.find.associate import associate
+from pipeline.find.flow import FlowPicture
+from pipeline.find.follow import FollowedFace
+from pipeline.frames import Track, Tracked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.frames import Detected, Detection, Frame
+
+SAME_FACE_DISTANCE = 1.0
+"""A detection is a known face's when their landmarks are at most this many distances between the eyes apart."""
+SAME_FACE_GROWTH = 1.5
+"""What is added to that for each second in which the detector missed the face."""
+LOST_GROWTH = 8.0
+"""And for each second in which flow lost it, too: it moves fast then."""
+FARTHEST = 2.5
+"""But a detection farther away is somebody else's."""
+SURE = 0.9
+"""Score from which one detection is enough to begin a track."""
+OFTEN = 3
+"""A face of a lower score begins a track when it was detected so many times, missed at most once between."""
+LOST_SECONDS = 0.25
+"""A face that was neither detected nor followed for longer is not reported, though still waited for."""
+OVERLAP = 0.2
+"""Intersection over union from which two faces are at the same place."""
+
+
+@dataclass(frozen=True)
+class TrackFaces:
+    """Gives every face an id that lasts, and its landmarks in every frame, steady and without delay."""
+
+    patience_seconds: float = 1.5
+    """How long a face that the detector misses keeps its id. Raise it and a face survives longer behind a hand, and
+    somebody else who comes into its place may be taken for it."""
+    lookback: int = 0
+    """How many frames are held back, so that a face that is believed only later is reported from its first sighting,
+    and from before it as far as it can be followed. 0 for live video: holding back is delay."""
+
+    def __call__(self, items: Iterator[Detected]) -> Iterator[Tracked]:
+        """Each frame with its faces. Raises `SourceError` for an unknown pixel format."""
+        crowd = _Crowd(self.patience_seconds)
+        held: deque[_Held] = deque()
+        for item in items:
+            if item.cut:
+                crowd.leave()
+            newcomers = crowd.see(item)
+            held.append(
+                _Held(item, [_Report(person, person.face.detection, person.unseen) for person in crowd.visible()])
+            )
+            for person in newcomers:
+                _report_before(person, held)
+            if len(held) > self.lookback:
+                yield held.popleft().tracked()
+        while held:
+            yield held.popleft().tracked()
+
+
+@dataclass
+class _Person:
+    """Somebody who was seen. Changed in place."""
+
+    face: FollowedFace
+    hits: int = 1
+    misses: int = 0
+    """Looks of the detector since it last saw the face."""
+    unseen: int = 0
+    """Frames since then."""
+    unseen_seconds: float = 0.0
+    id: int | None = None
+    """None until it is believed to be a face."""
+    age: int = 0
+    """Tracks reported so far, counting those that were held back."""
+
+    @property
+    def reach(self) -> float:
+        """How far away, in distances between the eyes, a detection may be this person's."""
+        grown = SAME_FACE_GROWTH * self.unseen_seconds + LOST_GROWTH * self.face.coasting_seconds
+        return min(SAME_FACE_DISTANCE + grown, FARTHEST)
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Where somebody was in one frame."""
+
+    person: _Person
+    detection: Detection
+    unseen: int
+
+
+@dataclass
+class _Held:
+    """A frame, and who was in it, believed or not."""
+
+    item: Detected
+    reports: list[_Report]
+
+    def tracked(self) -> Tracked:
+        """The frame with those who are believed by now."""
+        tracks = []
+        for report in self.reports:
+            person = report.person
+            if person.id is not None:
+                tracks.append(Track(person.id, report.detection, person.age, report.unseen))
+                person.age += 1
+        return Tracked(self.item, tuple(tracks))
+
+
+@dataclass
+class _Crowd:
+    """Everybody in the shot. Changed in place."""
+
+    patience_seconds: float
+    people: list[_Person] = field(default_factory=list)
+    ids: count[int] = field(default_factory=lambda: count(1))
+    before: tuple[Frame, FlowPicture] | None = None
+    """The last frame in which somebody was."""
+
+    def leave(self) -> None:
+        """The shot is over."""
+        self.people = []
+        self.before = None
+
+    def visible(self) -> list[_Person]:
+        """Those whose place in the present frame is known."""
+        return [person for person in self.people if person.face.coasting_seconds <= LOST_SECONDS]
+
+    def see(self, item: Detected) -> list[_Person]:
+        """Take in the next frame; gives who is in it for the first time."""
+        if not self.people and not item.detections:
+            self.before = None
+            return []
+        picture = FlowPicture.of(item.frame.planes)
+        if self.before is not None:
+            self._advance(picture, seconds=float(item.frame.time - self.before[0].time))
+        newcomers = [] if item.detections is None else self._meet(item.detections, picture)
+        self.people = [person for person in self.people + newcomers if self._is_awaited(person, item.frame)]
+        for person in self.people:
+            if person.id is None and (person.face.score >= SURE or person.hits >= OFTEN):
+                person.id = next(self.ids)
+        self.before = item.frame, picture
+        return newcomers
+
+    def _advance(self, picture: FlowPicture, *, seconds: float) -> None:
+        assert self.before is not None  # noqa: S101 - the caller looked
+        for person in self.people:
+            person.face.advance(self.before[1], picture, seconds=seconds)
+            person.unseen += 1
+            person.unseen_seconds += seconds
+
+    def _meet(self, detections: Sequence[Detection], picture: FlowPicture) -> list[_Person]:
+        """Tell everybody where they were seen; gives the detections that are nobody known."""
+        limits = [person.reach for person in self.people]
+        detection_of = associate([person.face for person in self.people], detections, limits=limits)
+        for row, person in enumerate(self.people):
+            if row in detection_of:
+                person.face.correct(detections[detection_of[row]], picture)
+                person.hits += 1
+                person.misses = person.unseen = 0
+                person.unseen_seconds = 0.0
+            else:
+                person.misses += 1
+        others = [detections[column] for column in range(len(detections)) if column not in detection_of.values()]
+        return [_Person(FollowedFace.seen(other, picture)) for other in others]
+
+    def _is_awaited(self, person: _Person, frame: Frame) -> bool:
+        x, y = person.face.detection.box.centre
+        if not (0 <= x < frame.width and 0 <= y < frame.height):
+            return False
+        return person.unseen_seconds <= self.patience_seconds if person.id is not None else person.misses < 2
+
+
+def _report_before(person: _Person, held: deque[_Held]) -> None:
+    """Follow a newcomer back into the frames that are held, as far as it can be seen there."""
+    face = replace(person.face)
+    *earlier, later = held
+    picture = FlowPicture.of(later.item.frame.planes)
+    for unseen, entry in enumerate(reversed(earlier), start=1):
+        if later.item.cut:
+            return
+        picture_before = FlowPicture.of(entry.item.frame.planes)
+        face.advance(picture, picture_before, seconds=float(later.item.frame.time - entry.item.frame.time))
+        taken = any(face.detection.box.iou(report.detection.box) > OVERLAP for report in entry.reports)
+        if taken or face.coasting_seconds:
+            return
+        entry.reports.append(_Report(person, face.detection, unseen))
+        later, picture = entry, picture_before

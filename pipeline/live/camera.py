@@ -1,0 +1,178 @@
+"""A camera as a source of frames: the newest picture wins, and what is unplugged is opened again.
+
+The camera is read in a thread of its own, as fast as it sends. Whoever asks for the next frame gets the newest one;
+those that nobody asked for in time are counted and dropped here, before any tracking, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from fractions import Fraction
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.errors import SourceError
+from pipeline.frames import Frame
+from pipeline.picture.formats import working_format
+from pipeline.threads.newest import Newest
+from pipeline.video.conform import in_format
+from pipeline.video.fit import Fitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    import av
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 8.0
+"""Between two tries to open a camera that is gone: doubled each time, up to the longest."""
+
+WATCH_SECONDS = 0.5
+"""How often a camera that rests is asked whether somebody watches again."""
+
+
+class Openable(Protocol):
+    """What can be opened to give pictures: a camera, a stream, a file played in real time, or a test's stand-in."""
+
+    @property
+    def name(self) -> str:
+        """As the user knows it."""
+        ...
+
+    def opened(self) -> AbstractContextManager[Iterator[av.VideoFrame]]:
+        """The pictures as they come. Entering and iterating raise `SourceError` with the cure."""
+        ...
+
+
+@dataclass
+class CameraStats:
+    """What a camera did so far. Written by its thread, read by any."""
+
+    pictures: int = 0
+    """That it gave."""
+    reopened: int = 0
+    """Times that it came back."""
+    present: bool = False
+    """Whether it is open now."""
+    resting: bool = False
+    """Whether it is closed because nobody watches."""
+    spent: int = 0
+    """Pictures that were rehearsed with and not shown."""
+
+
+@dataclass(frozen=True)
+class CameraSource:
+    """The frames of a camera, the newest first, with the time at which each arrived. Iterate once.
+
+    A camera that can't be opened at the start raises `SourceError`; one that is lost later is waited for, and `say`
+    is told. All frames have the size of the first: another size is scaled to fit, and `say` is told.
+    """
+
+    device: Openable
+    say: Callable[[str], None]
+    lasts: bool = True
+    """Whether pictures should never end, as a camera's; the end of a file is an end."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether anybody watches: asked at every picture; the camera is closed while nobody does."""
+    rehearse: Callable[[Frame], None] | None = None
+    """Called with the first frame, which is then dropped: it would be old before anybody has seen it."""
+    stats: CameraStats = field(default_factory=CameraStats)
+    _newest: Newest[tuple[av.VideoFrame, float] | SourceError] = field(default_factory=Newest, repr=False)
+    _ending: SimpleQueue[None] = field(default_factory=SimpleQueue, repr=False)
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that nobody asked for in time, and the one that was rehearsed with."""
+        return self._newest.dropped + self.stats.spent
+
+    def stop(self) -> None:
+        """End it, from any thread or a signal handler; also while the camera is away."""
+        self._ending.put(None)
+        self._newest.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        # Not a daemon: at exit the interpreter would stop it inside a driver.
+        reader = threading.Thread(target=self._read, name="camera reader", daemon=False)
+        reader.start()
+        fitter = Fitter(self.say)
+        index, began = 0, None
+        try:
+            while (newest := self._newest.take()) is not None:
+                if isinstance(newest, SourceError):
+                    raise newest
+                picture, arrived = newest
+                began = arrived if began is None else began
+                shown = fitter(picture)
+                shown = in_format(shown, working_format(shown.format.name))
+                # Not the device's clock, which starts anew when it is opened again.
+                seconds = Fraction(round((arrived - began) * 1_000_000), 1_000_000)
+                frame = Frame(index, seconds, arrived, shown)
+                if self.rehearse is not None and not self.stats.spent:
+                    self.stats.spent = 1
+                    self.rehearse(frame)
+                    continue
+                yield frame
+                index += 1
+        finally:
+            self.stop()
+            reader.join()
+
+    def _read(self) -> None:
+        """Leave every picture where the newest is found, until the end. The reader's thread."""
+        wait_seconds = FIRST_WAIT_SECONDS
+        while not self._ends_within(0):
+            before, lost = self.stats.pictures, "it sends no more"
+            try:
+                self._read_until_closed()
+            except SourceError as error:
+                if not self.stats.pictures or not self.lasts:
+                    self._newest.put(error)
+                    return
+                lost = str(error)
+            self.stats.present = False
+            if not self.wanted():
+                self._rest()
+                continue
+            if not self.lasts:
+                break
+            if self.stats.pictures > before and not self._ends_within(0):
+                wait_seconds = FIRST_WAIT_SECONDS
+                self.say(f"{self.device.name} is lost ({lost}); waiting for it")
+            self._ends_within(wait_seconds)
+            wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+        self._newest.close()
+
+    def _read_until_closed(self) -> None:
+        """Read while pictures come and somebody watches. Raises `SourceError`."""
+        with self.device.opened() as pictures:
+            for picture in pictures:
+                if not self.stats.present:
+                    self._appeared()
+                self.stats.pictures += 1
+                self._newest.put((picture, time.perf_counter()))
+                if self._ends_within(0) or not self.wanted():
+                    return
+
+    def _appeared(self) -> None:
+        """It is open and gives pictures."""
+        rested, self.stats.resting, self.stats.present = self.stats.resting, False, True
+        if self.stats.pictures and not rested:
+            self.stats.reopened += 1
+            self.say(f"{self.device.name} is back")
+
+    def _rest(self) -> None:
+        """Wait until somebody watches again, or it ends."""
+        self.stats.resting = True
+        while not self.wanted() and not self._ends_within(WATCH_SECONDS):
+            pass
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Whether `stop` was called, waiting for it so long."""
+        try:
+            self._ending.get(timeout=seconds) if seconds else self._ending.get_nowait()
+        except Empty:
+            return False
+        self._ending.put(None)  # for whoever asks next
+        return True

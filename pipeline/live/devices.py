@@ -1,0 +1,178 @@
+"""Cameras as FFmpeg names them: which there are, how one is opened, and why it can't be."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import ConfigError, SourceError
+from pipeline.live.holders import holders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LIST = "`barefaced cameras` lists what there is"
+"""The cure for a camera that was named wrongly."""
+
+OPEN_SECONDS, READ_SECONDS = 8.0, 5.0
+"""How long a stream over the network may take to open, and to give its next packet, before it counts as gone."""
+
+FORMAT_OF_PLATFORM = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+"""`sys.platform` to FFmpeg's name for its cameras."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A camera or a stream, ready to be opened."""
+
+    name: str
+    """As the user knows it."""
+    url: str
+    """As FFmpeg wants it."""
+    format: str | None = None
+    """FFmpeg's input device, such as `v4l2`; None for a stream, whose format FFmpeg finds out."""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
+        """The pictures as they come, in a `with` block. Entering and iterating raise `SourceError` with the cure.
+
+        The iterator ends when a stream ends; a camera that is unplugged raises.
+        """
+        try:
+            container = av.open(
+                self.url,
+                format=self.format,
+                options=dict(self.options),
+                timeout=(OPEN_SECONDS, READ_SECONDS),
+            )
+        except av.error.FFmpegError as error:
+            raise SourceError(why_not(self, error)) from error
+        with container:
+            if not container.streams.video:
+                raise SourceError(f"{self.name} gives no video: {LIST}")
+            yield self._pictures(container)
+
+    def _pictures(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
+        stream = container.streams.video[0]
+        stream.thread_type = "SLICE"  # frame threads would hold pictures back
+        try:
+            for packet in container.demux(stream):
+                with contextlib.suppress(av.error.InvalidDataError):  # a torn picture, as cameras send at their start
+                    yield from packet.decode()
+        except av.error.FFmpegError as error:
+            raise SourceError(why_not(self, error)) from error
+
+
+def camera(
+    which: str, *, size: tuple[int, int] | None, fps: int, sends: str | None = None, platform: str = sys.platform
+) -> Device:
+    """The camera of that number, path or name. `sends` is what it is asked to send, such as `mjpeg` or `yuyv422`.
+
+    Raises `ConfigError` where the platform's cameras are unknown, and `SourceError` for a number that none has.
+    """
+    kind = FORMAT_OF_PLATFORM.get(platform)
+    if kind is None:
+        raise ConfigError(f"cameras are not known on {platform}; give --input rtsp://… of a network camera")
+    options = {"framerate": str(fps)}
+    if size is not None:
+        options["video_size"] = f"{size[0]}x{size[1]}"
+    if kind == "v4l2":
+        url = f"/dev/video{which}" if which.isdecimal() else which
+        return Device(url, url, kind, options | ({"input_format": sends} if sends else {}))
+    if kind == "avfoundation":
+        return Device(f"camera {which}", f"{which}:none", kind, options | {"pixel_format": sends or "nv12"})
+    name = _directshow_name(int(which)) if which.isdecimal() else which
+    wanted = {"vcodec" if sends == "mjpeg" else "pixel_format": sends} if sends else {}
+    return Device(name, f"video={name}", kind, options | {"rtbufsize": "64M"} | wanted)
+
+
+def stream(url: str) -> Device:
+    """A stream over the network, such as `rtsp://…`; RTSP goes over TCP, where no packet is lost."""
+    options = {"fflags": "nobuffer"}
+    return Device(url, url, None, options | ({"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}))
+
+
+def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
+    """The cameras of this machine: what `--camera` takes, and what the system calls it.
+
+    Raises `SourceError` when the system does not tell.
+    """
+    kind = FORMAT_OF_PLATFORM.get(platform, "")
+    if kind == "v4l2" and not any(Path("/dev").glob("video*")):
+        return ()
+    try:
+        found = av.enumerate_input_devices(kind)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise SourceError(f"the cameras of {platform} can't be listed: {error}") from error
+    video = [device for device in found if "video" in device.media_types or not device.media_types]
+    return tuple(
+        (device.name if kind == "v4l2" else str(number), device.description) for number, device in enumerate(video)
+    )
+
+
+def formats(device: Device) -> tuple[str, ...]:
+    """What a camera can send, a line each, as FFmpeg words it; empty where it does not tell without being opened."""
+    wanted = {"v4l2": {"list_formats": "all"}, "dshow": {"list_options": "true"}}.get(device.format or "")
+    if wanted is None:
+        return ()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as said, contextlib.suppress(av.error.FFmpegError):
+            av.open(device.url, format=device.format, options=wanted).close()
+    finally:
+        av.logging.set_level(level)
+    return format_lines("".join(text for _, _, text in said))
+
+
+def format_lines(said: str) -> tuple[str, ...]:
+    """The lines about formats in what FFmpeg logs, without their prefix, each once."""
+    lines = [re.sub(r"^\[[^]]*\]\s*", "", line).strip() for line in said.splitlines()]
+    return tuple(dict.fromkeys(line for line in lines if re.match(r"(Raw|Compressed|pixel_format=|vcodec=)", line)))
+
+
+def _directshow_name(number: int) -> str:
+    found = cameras("win32")
+    if number >= len(found):
+        raise SourceError(f"there is no camera {number}: {LIST}")
+    return found[number][1]
+
+
+def why_not(device: Device, error: av.error.FFmpegError) -> str:
+    """What FFmpeg's error means for a person, and what to do."""
+    network = device.format is None
+    if isinstance(error, av.error.FileNotFoundError):
+        advice = "; in a container or a virtual machine it has to be handed in" if device.format == "v4l2" else ""
+        return f"{device.name} is not there: plug it in; {LIST}{advice}"
+    if isinstance(error, av.error.PermissionError):
+        return f"{device.name} may not be opened by you: {_permission(device)}"
+    if error.errno == errno.EBUSY:
+        who = holders(Path(device.url)) if device.format == "v4l2" else ()
+        by = f" by {', '.join(who)}: close that" if who else ": close the program that shows its picture"
+        return f"{device.name} is in use{by}, or take another camera"
+    if error.errno in (errno.ENODEV, errno.EIO, errno.ENXIO):
+        return f"{device.name} is gone: plug it in again"
+    if error.errno == errno.ENOTTY:
+        return f"{device.name} is not a camera: {LIST}"
+    if error.errno == errno.EINVAL:
+        wanted = ", ".join(f"{key}={value}" for key, value in device.options.items())
+        return f"{device.name} can't do {wanted}: `barefaced cameras` lists sizes; give --size, --fps, --camera-format"
+    if network:
+        return f"{device.name} does not answer ({error.strerror}): is the address right, is the sender on?"
+    return f"{device.name} can't be read: {error.strerror}; {LIST}"
+
+
+def _permission(device: Device) -> str:
+    if device.format == "v4l2":
+        return "sudo usermod -aG video $USER, then log out and in"
+    if device.format == "avfoundation":
+        return "System Settings, Privacy & Security, Camera: allow the terminal, then start it anew"
+    return "Settings, Privacy & security, Camera: let desktop apps use it"

@@ -1,0 +1,244 @@
+"""A live run: camera in, virtual camera and preview out, steady and never far behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.errors import ConfigError, EngineError
+from pipeline.live import devices
+from pipeline.live.camera import CameraSource
+from pipeline.live.live_report import LiveReport
+from pipeline.live.pace import Outbox, ticks
+from pipeline.live.playback import Playback
+from pipeline.live.rehearse import rehearse
+from pipeline.live.view import View
+from pipeline.run import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import av
+
+    from pipeline.frames import Frame
+    from pipeline.live.camera import Openable
+    from pipeline.live.keys import Key
+    from pipeline.run.assemble import Networks
+    from pipeline.run.controls import Controls
+    from pipeline.run.ledger import Shown
+    from pipeline.settings.config import Config, LiveConfig
+    from pipeline.threads.runner import Run
+
+STALE_SECONDS = 3.0
+"""When no new frame came for so long, black is shown: an old picture would look like a frozen one."""
+
+CAPACITY = 1
+"""Frames between two stages: the number of frames in flight is what bounds them."""
+
+
+def always() -> bool:
+    """Somebody watches."""
+    return True
+
+
+class Sink(Protocol):
+    """What shows pictures: a virtual camera, a window."""
+
+    def show(self, picture: av.VideoFrame) -> None:
+        """Show a picture. Raises `SinkError`."""
+        ...
+
+
+class Surroundings(Protocol):
+    """The sinks of a run and the keys that are pressed. The `with` block of the run is around them."""
+
+    def sinks(self, picture: av.VideoFrame, stack: ExitStack) -> tuple[Sink, ...]:
+        """Open what shows pictures of this size; `stack` closes it. Raises `SinkError`."""
+        ...
+
+    def pressed(self) -> Iterator[Key]:
+        """The keys since the last call."""
+        ...
+
+    def tell(self, run: LiveRun) -> None:
+        """Say how the run gets on; called at every tick."""
+        ...
+
+
+def device_of(live: LiveConfig) -> Openable:
+    """What `--camera` or `--input` name. Raises `ConfigError` and `SourceError`."""
+    if live.input is None:
+        return devices.camera(live.camera, size=live.size, fps=live.fps, sends=live.camera_format)
+    if "://" in live.input:
+        return devices.stream(live.input)
+    if not live.realtime:
+        raise ConfigError(
+            f"input {live.input} is a file: --realtime plays it as a camera would; `barefaced run` makes a file of it"
+        )
+    return Playback(Path(live.input))
+
+
+@dataclass
+class LiveRun:
+    """A run that is about to begin, goes on, or is over. `show_until_end` is its whole life."""
+
+    config: Config
+    networks: Networks
+    source: CameraSource
+    said: list[str] = field(default_factory=list)
+    """What happened, in sentences; the last is the newest."""
+    view: View = field(default_factory=View)
+    began: float = field(default_factory=time.perf_counter)
+    controls: Controls | None = None
+    """What may be changed meanwhile."""
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(delay_seconds=self.config.live.delay / 1000)
+        self.stream = assemble.live(self.source, self.config, self.networks, self.controls)
+        self.run: Run[Shown] = self.stream.pipeline.run(
+            capacity=CAPACITY, in_flight=self.config.live.in_flight, on_end=self.source.stop
+        )
+        self.error: BaseException | None = None
+
+    def stop(self) -> None:
+        """End the camera; what is on its way is still shown. From any thread or a signal handler."""
+        self.run.stop()
+
+    def show_until_end(self, around: Surroundings) -> None:
+        """Show frames at every tick until the source ends, a key quits or `stop` is called.
+
+        Raises what the source, a stage or a sink raised; sinks are closed and threads are gone however it ends.
+        """
+        deliverer = threading.Thread(target=self._deliver, name="deliver", daemon=False)
+        with ExitStack() as stack:
+            deliverer.start()
+            try:
+                self._pace(around, stack)
+            except BaseException:
+                self.run.cancel()
+                raise
+            finally:
+                deliverer.join()
+        if self.error is not None:
+            raise self.error
+
+    def show_as_they_come(self, show: Callable[[Shown], None]) -> None:
+        """Show each frame as soon as it is finished, until the source ends or `stop` is called: for whoever keeps a
+        steady pace of their own, as browsers do.
+
+        Raises what the source, a stage or `show` raised; threads are gone however it ends.
+        """
+        with self.run as run:
+            for finished in run:
+                self.outbox.put(finished)
+                show(finished)
+                self.outbox.due(time.perf_counter())
+
+    def _deliver(self) -> None:
+        """Take finished frames out of the pipeline. A thread of its own, since the other one keeps the ticks."""
+        try:
+            with self.run as run:
+                for shown in run:
+                    self.outbox.put(shown)
+        except BaseException as error:  # raised again where the run was begun
+            self.error = error
+        finally:
+            self.outbox.ended = True
+
+    def _pace(self, around: Surroundings, stack: ExitStack) -> None:
+        sinks: tuple[Sink, ...] = ()
+        for now in ticks(self.config.live.fps):
+            if self.outbox.ended and (self.error is not None or self.outbox.empty):
+                return
+            shown = self.outbox.due(now)
+            if shown is not None:
+                stale = now - self.outbox.renewed > STALE_SECONDS
+                picture = self.view.picture(shown, stale=stale)
+                sinks = sinks or around.sinks(picture, stack)
+                for sink in sinks:
+                    sink.show(picture)
+            for key in around.pressed():
+                self.view.press(key)
+            if self.view.quitting:
+                self.run.stop()
+                return
+            around.tell(self)
+
+    @property
+    def status(self) -> str:
+        """How it gets on, in a line."""
+        counts, now = self.outbox.counts, time.perf_counter()
+        ages = counts.ages.recent()
+        if ages is None:
+            return f"waiting for {self.source.device.name}"
+        parts = [
+            f"{counts.ages.recent_fps(now=now):.1f} fps",
+            f"age {ages}",
+            f"{self.source.dropped} dropped, {counts.repeated} repeated",
+        ]
+        if self.stream.ledger.failures:
+            parts.append(f"{self.stream.ledger.failures} failed ({self.stream.ledger.last_failure})")
+        if not self.source.stats.present:
+            parts.append("camera closed, nobody watches" if self.source.stats.resting else "camera away")
+        return " | ".join([*parts, str(self.view)])
+
+    def report(self, error: str | None, *, interrupted: bool) -> LiveReport:
+        """What became of it."""
+        return LiveReport(
+            input=self.source.device.name,
+            error=error,
+            interrupted=interrupted,
+            wall_seconds=time.perf_counter() - self.began,
+            pictures=self.source.stats.pictures,
+            dropped=self.source.dropped,
+            reopened=self.source.stats.reopened,
+            counts=self.outbox.counts,
+            failures=self.stream.ledger.failures,
+            last_failure=self.stream.ledger.last_failure,
+            delay_ms=self.config.live.delay,
+            engine=self.networks.description,
+            networks=self.networks.hashes,
+            tally=self.stream.tally,
+            stages=self.run.stats(),
+            said=tuple(self.said),
+        )
+
+
+def prepared(
+    config: Config,
+    networks: Networks,
+    say: Callable[[str], None],
+    device: Openable,
+    *,
+    wanted: Callable[[], bool] = always,
+) -> LiveRun:
+    """A run over `device`, not begun. `say` is told what happens meanwhile, from any thread.
+
+    The camera is closed while `wanted` says that nobody watches.
+    """
+    said: list[str] = []
+
+    def note(sentence: str) -> None:
+        said.append(sentence)
+        say(sentence)
+
+    lasts = not isinstance(device, Playback)
+    source = CameraSource(device, note, lasts=lasts, wanted=wanted, rehearse=rehearsal(networks, note))
+    return LiveRun(config, networks, source, said)
+
+
+def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame], None]:
+    """What a camera's first frame is for: every network runs once on it. One that fails is told of, and tried again
+    with every frame that follows."""
+
+    def run(frame: Frame) -> None:
+        try:
+            rehearse(frame, detector=networks.detector, segmenter=networks.segmenter, generator=networks.generator)
+        except EngineError as error:
+            say(f"a network failed before the first frame was shown: {error}")
+
+    return run

@@ -1,0 +1,102 @@
+"""What a live run has around it on a desktop: a virtual camera, a preview window, the terminal's keys and a line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError, SinkError
+from pipeline.live.keys import HELP, Keys
+from pipeline.live.onlookers import Onlookers
+from pipeline.live.virtualcam import VirtualCamera, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import ExitStack
+
+    import av
+
+    from pipeline.live.keys import Key
+    from pipeline.live.live import LiveRun, Sink
+    from pipeline.live.preview import Preview
+
+LINE_SECONDS = 0.5
+"""How often the line is written anew."""
+
+
+@dataclass
+class Terminal:
+    """The surroundings of `barefaced live`. Raises `ConfigError` when there is nothing to show pictures in,
+    and `SinkError` when what is asked for is not installed."""
+
+    keys: Keys
+    virtual_camera: str | None
+    """None for no virtual camera, empty for the first there is, or its name."""
+    preview: bool
+    fps: int
+    size: tuple[int, int] | None
+    quiet: bool
+    onlookers: Onlookers = field(default_factory=Onlookers)
+    """Who watches the virtual camera."""
+    _window: Preview | None = field(default=None, init=False)
+    _next_line: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.virtual_camera is None and not self.preview:
+            raise ConfigError("nothing would be seen: give --virtual-camera, --preview or both")
+        reason = missing()
+        if self.virtual_camera is not None and reason is not None:
+            raise SinkError(reason)  # before a camera is opened and networks are compiled
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether it can be known that nobody watches."""
+        return sys.platform == "linux" and self.virtual_camera is not None and not self.preview
+
+    def say(self, sentence: str) -> None:
+        """Tell the user what happened; above the line, from any thread."""
+        if not self.quiet:
+            sys.stderr.write(f"{self._clear}barefaced: {sentence}\n")
+
+    def sinks(self, picture: av.VideoFrame, stack: ExitStack) -> tuple[Sink, ...]:
+        """Open what was asked for. Raises `SinkError`."""
+        found: list[Sink] = []
+        if self.virtual_camera is not None:
+            width, height = self.size or (picture.width, picture.height)
+            device = self.virtual_camera or None
+            camera = stack.enter_context(VirtualCamera(width=width, height=height, fps=self.fps, device=device))
+            self.say(f"virtual camera {camera.device}, {camera.width}x{camera.height}; keys: {HELP}")
+            self.onlookers.device = Path(camera.device)
+            found.append(camera)
+        if self.preview:
+            from pipeline.live.preview import Preview
+
+            self._window = stack.enter_context(Preview())
+            found.append(self._window)
+        return tuple(found)
+
+    def pressed(self) -> Iterator[Key]:
+        """The keys of the terminal and of the window."""
+        yield from self.keys.pressed()
+        if self._window is not None:
+            yield from self._window.pressed()
+
+    def tell(self, run: LiveRun) -> None:
+        """Write the line anew, now and then, on a terminal."""
+        now = time.monotonic()
+        if self.quiet or not sys.stderr.isatty() or now < self._next_line:
+            return
+        self._next_line = now + LINE_SECONDS
+        sys.stderr.write(f"{self._clear}{run.status}")
+        sys.stderr.flush()
+
+    def end_line(self) -> None:
+        """Leave the line."""
+        sys.stderr.write(self._clear)
+
+    @property
+    def _clear(self) -> str:
+        return "\r\x1b[K" if sys.stderr.isatty() else ""

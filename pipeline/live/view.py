@@ -1,0 +1,75 @@
+"""Which picture is shown: the result, the camera's own, both side by side, or the last one held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+import numpy as np
+
+from pipeline.live.keys import Key
+from pipeline.picture.pixels import read_small
+from pipeline.run.ledger import blank
+
+if TYPE_CHECKING:
+    from pipeline.run.ledger import Shown
+
+
+class Mode(StrEnum):
+    """What is shown."""
+
+    RESULT = "result"
+    CAMERA = "bypass"
+    """The camera as it is."""
+    BOTH = "side by side"
+
+
+@dataclass
+class View:
+    """What the keys have chosen."""
+
+    mode: Mode = Mode.RESULT
+    paused: bool = False
+    """Whether the picture is held; the camera goes on, so that going on is instant."""
+    quitting: bool = False
+    _held: av.VideoFrame | None = field(default=None, repr=False)
+
+    def press(self, key: Key) -> None:
+        """Change what is shown. Bypass and side by side are left by the same key."""
+        if key is Key.QUIT:
+            self.quitting = True
+        elif key is Key.PAUSE:
+            self.paused = not self.paused
+        else:
+            chosen = Mode.CAMERA if key is Key.BYPASS else Mode.BOTH
+            self.mode = Mode.RESULT if self.mode is chosen else chosen
+
+    def picture(self, shown: Shown, *, stale: bool) -> av.VideoFrame:
+        """What to send for the frame `shown`. With `stale` the camera is away: black, but a pause holds its picture."""
+        if self.paused and self._held is not None:
+            return self._held
+        if stale:
+            return blank(shown.frame.width, shown.frame.height)
+        if self.mode is Mode.CAMERA:
+            self._held = shown.camera
+        else:
+            self._held = shown.frame.planes if self.mode is Mode.RESULT else side_by_side(shown)
+        return self._held
+
+    def __str__(self) -> str:
+        return f"{self.mode.value}, paused" if self.paused else self.mode.value
+
+
+def side_by_side(shown: Shown) -> av.VideoFrame:
+    """The camera's picture on the left and the result on the right, each at half size, in the frame's own size."""
+    width, height = shown.frame.width, shown.frame.height
+    half, tall = max(width // 2, 1), max(height // 2, 1)
+    picture = np.zeros((height, width, 3), np.uint8)
+    top = (height - tall) // 2
+    for left, planes in ((0, shown.camera), (half, shown.frame.planes)):
+        picture[top : top + tall, left : left + half] = read_small(planes, width=half, height=tall)
+    cv2.line(picture, (half, top), (half, top + tall), (255, 255, 255), 1)
+    return av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -1,0 +1,160 @@
+"""Stages: who each face is. Ids last through occlusion, exits and cuts, and only chosen people's masks are taken off.
+
+A face is embedded when it appears, a few times soon after, when it is apart again from another that it touched, when it
+is back from behind something, and else once a second. The first stage hands the crops to the network and the second
+takes the answer, so that nobody waits for it who has something else to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pipeline.frames import Cropped, Left, Tracked
+from pipeline.people.embed import clear_faces
+from pipeline.people.people import People
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.spec import Pending
+    from pipeline.frames import Frame, Track
+    from pipeline.people.embed import Embedder
+    from pipeline.people.people import Choice
+
+FIRST_LOOKS = 3
+"""How often a new face is embedded in quick succession: one look may be blurred."""
+QUICK_SECONDS = Fraction(1, 8)
+TOUCHING = 0.02
+"""Intersection over union from which two faces may be taken for each other."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A frame of which some faces are being embedded."""
+
+    cropped: Cropped
+    asked: tuple[tuple[int, bool], ...]
+    """Which tracks are embedded, and whether they are masked."""
+    doubtful: frozenset[int]
+    """Those of them that were lost from sight or close to another face since the last time."""
+    answer: Pending | None
+    """None when none are."""
+
+    @property
+    def frame(self) -> Frame:
+        """Whose faces they are."""
+        return self.cropped.frame
+
+
+@dataclass
+class _Seen:
+    """When a track was looked at. Changed in place."""
+
+    looks: int = 0
+    last: Fraction = Fraction(0)
+    touched: bool = False
+    """Whether another face overlaps it in this frame."""
+    doubt: bool = False
+    """Whether it may be somebody else since: it was out of sight, or touched."""
+    present: int = -1
+    """The frame in which it was seen last, counted here."""
+
+
+@dataclass(frozen=True)
+class Identify:
+    """Gives each face the id of a person, and leaves those who are not chosen."""
+
+    embedder: Embedder
+    choice: Choice
+    every_seconds: float = 1.0
+    """How often a face that is followed steadily is embedded again. Raise it and it costs less, and a face that turned
+    into somebody else's unnoticed is found out later."""
+    people: set[int] = field(default_factory=set, compare=False)
+    """The ids given so far; read it in any thread."""
+
+    def ask(self, stream: Iterator[Cropped]) -> Iterator[Asking]:
+        """Stage: choose the faces to embed and hand them to the network. Raises `EngineError`."""
+        seen: dict[int, _Seen] = {}
+        for number, cropped in enumerate(stream):
+            tracks = cropped.tracked.tracks
+            for track in tracks:
+                known = seen.setdefault(track.id, _Seen())
+                known.touched = _touched(track, tracks)
+                known.doubt |= known.touched or known.present not in (-1, number - 1)
+                known.present = number
+            faces = clear_faces(cropped)
+            due = {each: face for each, face in faces.items() if self._is_due(seen[each], face.track, cropped.frame)}
+            doubtful = frozenset(each for each in due if seen[each].doubt)
+            for each in due:
+                seen[each].looks += 1
+                seen[each].last = cropped.frame.time
+                seen[each].doubt = False
+            crops = [face.image(cropped) for face in due.values()]
+            asked = tuple((each, face.masked) for each, face in due.items())
+            yield Asking(cropped, asked, doubtful, self.embedder.submit(crops) if crops else None)
+
+    def answer(self, stream: Iterator[Asking]) -> Iterator[Cropped]:
+        """Stage: each frame with people's ids, and only the chosen ones' masks to be drawn over.
+
+        Raises `EngineError`.
+        """
+        people, before = People(self.embedder.least), dict[int, int]()
+        for asking in stream:
+            tracks = [track.id for track in asking.cropped.tracked.tracks]
+            found = {}
+            if asking.answer is not None:
+                looks = self.embedder.looks(asking.answer, [masked for _, masked in asking.asked])
+                found = {track: look for (track, _), look in zip(asking.asked, looks, strict=True)}
+            people.meet(tracks, found, asking.doubtful)
+            present = {track: people.of_track[track] for track in tracks}
+            chosen = self.choice(present)
+            self.people.update(person.id for person in present.values() if person.views)
+            names = {track: person.id for track, person in present.items()}
+            yield renamed(asking.cropped, names, chosen, before)
+            before = names
+
+    def _is_due(self, seen: _Seen, track: Track, frame: Frame) -> bool:
+        if not seen.looks:
+            return True
+        since = frame.time - seen.last
+        if track.unseen or seen.touched:  # its crop may show what hides it
+            return False
+        return since >= self.every_seconds or seen.doubt or (seen.looks < FIRST_LOOKS and since >= QUICK_SECONDS)
+
+
+def _touched(track: Track, tracks: tuple[Track, ...]) -> bool:
+    box = track.detection.box
+    return any(box.iou(other.detection.box) > TOUCHING for other in tracks if other.id != track.id)
+
+
+def renamed(cropped: Cropped, names: dict[int, int], chosen: set[int], before: dict[int, int]) -> Cropped:
+    """A frame with its tracks under other ids, and the masked faces that are not `chosen` left as they are.
+
+    A face that had another name `before` is not held: what was drawn under its new one may be somebody else's.
+    """
+
+    def named(track: Track) -> Track:
+        return replace(track, id=names[track.id])
+
+    tracked = Tracked(cropped.tracked.detected, tuple(map(named, cropped.tracked.tracks)))
+    left = [(named(track), why) for track, why in cropped.left]
+    left += [(named(crop.track), Left.NOT_CHOSEN) for crop in cropped.crops if crop.track.id not in chosen]
+    crops = [
+        replace(crop, track=named(crop.track), held=crop.held and before.get(crop.track.id) == names[crop.track.id])
+        for crop in cropped.crops
+        if crop.track.id in chosen
+    ]
+    return Cropped(tracked, tuple(crops), tuple(left))
+
+
+def without_names(cropped: Cropped) -> Asking:
+    """A frame that the recogniser would not take."""
+    return Asking(cropped, (), frozenset(), None)
+
+
+def without_chosen(asking: Asking) -> Cropped:
+    """A frame that the recogniser failed on: nobody is known to be chosen, so all faces are left."""
+    unknown = tuple((crop.track, Left.UNCERTAIN) for crop in asking.cropped.crops)
+    return replace(asking.cropped, crops=(), left=asking.cropped.left + unknown)

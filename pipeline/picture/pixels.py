@@ -1,0 +1,137 @@
+"""Reading a part of a decoded picture as colours, and pasting colours into a copy of it.
+
+A round trip from YUV to RGB and back changes two samples in three, so a picture is never converted as a whole to be
+passed on. What is read is converted, only as far as it is needed; what is pasted becomes samples of the picture's own
+format.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import Affine
+from pipeline.picture.samples import Component, Samples, Values, samples_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import av
+    from numpy.typing import NDArray
+
+_MUCH_FINER = 1.6
+"""Crop pixels for each chroma sample."""
+
+
+def read_rgb(picture: av.VideoFrame, *, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+    """The rectangle of `picture` as (bottom - top, right - left, 3) uint8 RGB; half-open, inside the picture.
+
+    Converted with the picture's own matrix and range; chroma is interpolated from where its samples lie.
+    Raises `ValueError` for a rectangle that is empty or reaches outside, `SourceError` for an unknown format.
+    """
+    if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
+        raise ValueError(f"({left}, {top}, {right}, {bottom}) is not inside {picture.width}x{picture.height}")
+    samples = samples_of(picture)
+    rectangle_from_frame = Affine(np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]))
+    values = [
+        component.samples[top:bottom, left:right]
+        if component.grid.step_x == component.grid.step_y == 1
+        else _resample(component, rectangle_from_frame, (right - left, bottom - top), cv2.INTER_LINEAR)
+        for component in samples.components
+    ]
+    return _to_rgb(values, samples)
+
+
+def read_small(picture: av.VideoFrame, *, width: int, height: int) -> NDArray[np.uint8]:
+    """The whole picture resized to (height, width, 3) uint8 RGB, averaged where it shrinks.
+
+    Halves and quarters are fastest. Chroma is taken as lying in the middle of its group, which may be half a frame
+    pixel off: good for looking, not for drawing. Raises `SourceError` for an unknown format.
+    """
+    samples = samples_of(picture)
+    return _to_rgb([_resize(component.samples, width, height) for component in samples.components], samples)
+
+
+def read_crop(picture: av.VideoFrame, crop_from_frame: Affine, *, size: int) -> NDArray[np.uint8]:
+    """The square that `crop_from_frame` cuts out, (size, size, 3) uint8 RGB; outside the picture its border goes on.
+
+    Only what the crop needs is converted. Where the frame has more pixels than the crop they are averaged first.
+    Raises `SourceError` for an unknown format.
+    """
+    samples = samples_of(picture)
+    first, *others = samples.components
+    values = [_resample(first, crop_from_frame, (size, size), cv2.INTER_CUBIC)]
+    values += [_resample_chroma(component, crop_from_frame, size) for component in others]
+    return _to_rgb(values, samples)
+
+
+def _resample_chroma(component: Component, crop_from_frame: Affine, size: int) -> Values:
+    """As `_resample`; where the crop has much more pixels than subsampled chroma, by way of a grid half as fine."""
+    crop_from_component = crop_from_frame.after(component.grid.component_from_frame.inverse())
+    if component.grid.step_x == 1 or crop_from_component.scale < _MUCH_FINER or size % 2:
+        return _resample(component, crop_from_frame, (size, size), cv2.INTER_LINEAR)
+    half_from_crop = Affine(np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]]))
+    half = _resample(component, half_from_crop.after(crop_from_frame), (size // 2, size // 2), cv2.INTER_LINEAR)
+    return cv2.resize(half, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _resample(component: Component, target_from_frame: Affine, size: tuple[int, int], interpolation: int) -> Values:
+    """The component's samples on another grid of `size` (width, height), averaged first where that grid is coarser."""
+    target_from_component = target_from_frame.after(component.grid.component_from_frame.inverse())
+    wanted = round(-math.log2(target_from_component.scale))
+    halvings = max(0, min(wanted, min(component.samples.shape).bit_length() - 1))
+    left, top, right, bottom = _source_box(component, target_from_component, size, unit=1 << halvings)
+    piece = component.samples[top:bottom, left:right]
+    for _ in range(halvings):
+        piece = cv2.resize(piece, (piece.shape[1] // 2, piece.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    shrink = 1 << halvings
+    middle = (shrink - 1) / 2
+    component_from_piece = Affine(np.array([[shrink, 0.0, left + middle], [0.0, shrink, top + middle]]))
+    matrix = target_from_component.after(component_from_piece).matrix
+    exact = piece.astype(np.float32)  # and a third less time than in bytes
+    return cv2.warpAffine(exact, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _source_box(
+    component: Component, target_from_component: Affine, size: tuple[int, int], *, unit: int
+) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the samples that the target needs, each way a multiple of `unit` if there are enough.
+
+    A target that lies outside the picture gets the nearest samples of its border.
+    """
+    rows, columns = component.samples.shape
+    width, height = size
+    corners = target_from_component.inverse().apply([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
+    lows, highs = np.floor(corners.min(axis=0)) - 2 * unit, np.ceil(corners.max(axis=0)) + 2 * unit + 1
+    firsts, ends = [], []
+    for low, high, limit in zip(lows, highs, (columns, rows), strict=True):
+        first = int(np.clip(low, 0, max(limit - unit, 0)))
+        whole = (int(np.clip(high, first + unit, limit)) - first) // unit * unit
+        firsts.append(first)
+        ends.append(min(first + max(whole, unit), limit))
+    return firsts[0], firsts[1], ends[0], ends[1]
+
+
+def _resize(values: Values, width: int, height: int) -> Values:
+    """`values` at (height, width), averaged where they shrink."""
+    rows, columns = values.shape
+    while columns >= 2 * width and rows >= 2 * height and columns % 2 == rows % 2 == 0:
+        rows, columns = rows // 2, columns // 2
+        values = cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA)  # the one size it averages fast
+    if (columns, rows) == (width, height):
+        return values
+    grows = width >= columns and height >= rows
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR if grows else cv2.INTER_AREA)
+
+
+def _to_rgb(values: Sequence[Values], samples: Samples) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB from sample values of the same size."""
+    if all(value.dtype == np.uint8 for value in values):
+        stacked = cv2.merge([np.ascontiguousarray(value) for value in values])
+        return cv2.transform(stacked, samples.rgb_from_samples).astype(np.uint8, copy=False)
+    stacked = cv2.merge([value.astype(np.float32) for value in values])
+    image = cv2.transform(stacked, samples.rgb_from_samples)
+    return cv2.convertScaleAbs(np.maximum(image, 0, out=image)).astype(np.uint8, copy=False)  # rounds, stops at 255

@@ -1,0 +1,126 @@
+"""One input from beginning to end: check, run, watch, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.run import assemble
+from pipeline.run.report import Report, Tally
+from pipeline.threads.channel import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.frames import Frame
+    from pipeline.run.assemble import Film, Networks, Photo
+    from pipeline.run.batch import Job
+    from pipeline.run.controls import Controls
+    from pipeline.run.interrupt import Stoppable
+    from pipeline.settings.config import Config
+
+
+class Watcher(Protocol):
+    """Is told how a run gets on."""
+
+    def began(self, job: Job, run: Stoppable, frames: int | None) -> None:
+        """The run is about to start; `frames` is how many are expected, None when nobody knows."""
+        ...
+
+    def wrote(self, frame: Frame) -> None:
+        """A frame went to the encoder."""
+        ...
+
+    def ended(self) -> None:
+        """The run is over, well or not. Also called when it never began."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an input ended: the report, and the error that ended it."""
+
+    report: Report
+    error: BaseException | None
+
+
+def process(
+    job: Job, config: Config, networks: Networks, *, watcher: Watcher, controls: Controls | None = None
+) -> Ended:
+    """Take the masks off in one video or picture. Raises nothing: what went wrong is in what it returns.
+
+    With `controls` faces are drawn as they say.
+    """
+    work: Film | Photo
+    if job.still:
+        work = assemble.still(job, config, networks, controls)
+    else:
+        work = assemble.video(job, config, networks, controls)
+    return carry_out(job, work, watcher=watcher, engine=networks.description, hashes=networks.hashes)
+
+
+def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, hashes: Mapping[str, str]) -> Ended:
+    """Run what was assembled for `job`. Raises nothing: what went wrong is in what it returns.
+
+    `engine` and `hashes` say in the report what ran which networks.
+    """
+    began = perf_counter()
+    run = work.pipeline.run()
+    error: BaseException | None = None
+    try:
+        work.sink.check()
+        watcher.began(job, run, work.expected_frames())
+        with run:
+            for frame in run:
+                watcher.wrote(frame)
+    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
+        error = raised
+    finally:
+        watcher.ended()
+    account = work.account()
+    report = Report(
+        input=str(job.source),
+        output=str(job.target) if error is None else None,
+        complete=error is None and account.complete,
+        frames_in=account.frames_in,
+        frames_out=account.frames_out if error is None else 0,
+        bad_packets=account.bad_packets,
+        wall_seconds=perf_counter() - began,
+        engine=engine,
+        networks=hashes,
+        tally=work.tally,
+        stages=run.stats(),
+        missing=account.missing if error is None else (),  # the error says it
+        warnings=account.warnings,
+        error=described(error) if error else None,
+        interrupted=run.stopped or isinstance(error, KeyboardInterrupt | Cancelled),
+    )
+    return Ended(report, error)
+
+
+def failed(job: Job, error: BaseException) -> Ended:
+    """How an input ended that was never begun."""
+    report = Report(
+        input=str(job.source),
+        output=None,
+        complete=False,
+        frames_in=0,
+        frames_out=0,
+        bad_packets=0,
+        wall_seconds=0.0,
+        engine="",
+        networks={},
+        tally=Tally(),
+        error=described(error),
+    )
+    return Ended(report, error)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    if isinstance(error, KeyboardInterrupt | Cancelled):
+        return "interrupted; the output was not finished and is not there"
+    if isinstance(error, SystemExit):
+        return "the program was told to end; the output was not finished and is not there"
+    return " ".join((str(error) or type(error).__name__).split())

@@ -1,0 +1,312 @@
+"""What can be set: frozen dataclasses, read from a TOML file, overridden by flags, with one meaning in both.
+
+A field's key is its name with dashes: `detect_every` is the flag `--detect-every 3` and in TOML `detect-every = 3`. The
+rule beside each field parses and checks it, and says what is allowed, whichever way the value came. Importing this
+module loads nothing heavy, so that `barefaced --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.settings.rules import Choice, Files, Modules, Rule, Share, Size, Switch, Text, Time, Whole, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""Words for speed; a test holds them equal to those of `pipeline.video.encoders`, which is heavy to import."""
+
+
+PRECISIONS = ("auto", "f32", "bf16", "fp16", "int8")
+"""As `engine.spec.Precision` has them, which is heavy to import; a test holds both equal."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that can be set: where it lives, what it means and what it may be."""
+
+    key: str
+    field: str
+    """Its name in the dataclass: the key with underscores, and one more behind a word of Python's."""
+    group: str
+    default: object
+    rule: Rule
+    meaning: str
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What is read."""
+
+    start: Fraction | None = setting(
+        None, Time(), "begin here, counted from the start of the input: seconds or h:m:s, exact; the output begins at 0"
+    )
+    end: Fraction | None = setting(None, Time(), "end before this time, counted in the same way; sound is cut with it")
+    hardware_decoder: str | None = setting(
+        None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
+    )
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written."""
+
+    codec: str = setting(
+        "auto",
+        Choice(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
+        "video codec; auto is the container's usual one, ffv1 loses nothing",
+    )
+    quality: int | None = setting(
+        None,
+        Whole(0, 63),
+        "of video: lower is better and larger, in the codec's own scale (H.264, HEVC: to 51); left out: like the input",
+    )
+    picture_quality: int | None = setting(
+        None, Whole(1, 100), "of pictures that are not lossless: 100 is best; left out: as a JPEG input was, or 95"
+    )
+    preset: str | None = setting(None, Choice(PRESETS), "speed against size")
+    hardware_encoder: str | None = setting(
+        None, Choice(("nvenc", "qsv", "amf")), "encode on this hardware: NVIDIA's, Intel's or AMD's"
+    )
+    overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
+    mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
+
+
+@dataclass(frozen=True)
+class FacesConfig:
+    """How faces are found."""
+
+    detector: str = setting("retinaface", Modules("pipeline/detectors"), "what finds faces")
+    detect_every: int = setting(
+        4,
+        Whole(1, 120),
+        "look for faces in every n-th frame, follow them between; raise it and new faces show later",
+    )
+    redraw_every: int = setting(
+        4,
+        Whole(1, 120),
+        "draw a face anew at least in every n-th frame, and whenever it changes; 1: in every frame, for more work",
+    )
+    detect_size: int = setting(
+        640,
+        Whole(64, 4096),
+        "longer side, in pixels, of what the detector looks at; raise it and smaller faces are found, at a price",
+    )
+    detect_threshold: Fraction = setting(
+        Fraction(1, 2),
+        Share(),
+        "score from which it is a face; lower it and more faces are found, and more doubt",
+    )
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """Who is who."""
+
+    only: tuple[str, ...] = setting(
+        (), Files(), "take off this person's mask alone: a picture of them, one face in it; again for more people"
+    )
+    except_: tuple[str, ...] = setting((), Files(), "leave this person's mask on; again for more people")
+    identity: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="know people again behind occlusions and cuts, and count them; --only and --except imply it",
+    )
+    recogniser: str = setting("dlib-resnet", Modules("pipeline/recognisers"), "what tells people apart")
+    recogniser_file: str | None = setting(
+        None, Text(metavar="FILE.onnx"), "the recogniser's network, for those that don't come with the extra identity"
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether people are to be told apart at all."""
+        return self.identity or bool(self.only or self.except_)
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What runs the networks."""
+
+    engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
+    device: str = setting(
+        "cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "cpu, cuda or cuda:1; never replaced in silence"
+    )
+    precision: str = setting(
+        "auto",
+        Choice(PRECISIONS),
+        "in what numbers; auto: the fastest the device has; int8: for networks that have such a version",
+    )
+    threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """What `barefaced live` takes besides."""
+
+    camera: str = setting(
+        "0", Text(), "which camera: a number, a path such as /dev/video2, a name; `barefaced cameras` lists them"
+    )
+    camera_format: str | None = setting(
+        None, Text(r"[a-z0-9]+", "a name such as mjpeg or yuyv422"), "what the camera is asked to send, such as mjpeg"
+    )
+    input: str | None = setting(
+        None, Text(metavar="URL|FILE"), "instead of a camera: a stream such as rtsp://…, or with --realtime a file"
+    )
+    realtime: bool = setting(default=False, rule=Switch(), meaning="play the file of --input as a camera would")
+    size: tuple[int, int] | None = setting(
+        None, Size(), "ask the camera for this size, and give the virtual camera it; left out: the camera's own choice"
+    )
+    fps: int = setting(
+        30, Whole(1, 240), "ask the camera for so many frames a second, and send as many; late ones are repeated"
+    )
+    delay: int = setting(
+        0,
+        Whole(0, 5000),
+        "show each frame so many milliseconds after it arrived, so that a microphone can be delayed alike; 0: at once",
+    )
+    on_error: str = setting(
+        "pass",
+        Choice(("pass", "freeze", "blank")),
+        "when a network fails on a frame: show it as it is, the last good one, or black",
+    )
+    rest: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="close the camera while no program of yours watches the virtual one (Linux); else it stays open",
+    )
+    in_flight: int = setting(
+        2,
+        Whole(1, 8),
+        "frames on their way at a time; raise it on many cores: more frames a second, each one older",
+    )
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """The page of `barefaced serve`."""
+
+    host: str = setting(
+        "127.0.0.1",
+        Text(r"[A-Za-z0-9.:-]+", "an address or a name", metavar="ADDRESS"),
+        "the address where the page is; another than 127.0.0.1 lets other machines in",
+    )
+    port: int = setting(8437, Whole(0, 65535), "its port; 0: a free one")
+    token: bool = setting(
+        default=True, rule=Switch(), meaning="let nobody in without the link, which is good for one browser"
+    )
+    open: bool = setting(default=False, rule=Switch(), meaning="open the page in the browser")
+    upload_megabytes: int = setting(512, Whole(1, 1_000_000), "largest file that may be dropped on the page, in MB")
+    upload_minutes: int = setting(
+        30, Whole(1, 1440), "how long receiving a file may take, and then processing it, in minutes"
+    )
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is said about a run."""
+
+    stats: bool = setting(default=False, rule=Switch(), meaning="print where the time went, stage by stage")
+    report: str | None = setting(None, Text(metavar="FILE"), "write a JSON report to this file; - is standard output")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings; each command takes those that mean something to it."""
+
+    input: InputConfig = InputConfig()
+    output: OutputConfig = OutputConfig()
+    faces: FacesConfig = FacesConfig()
+    identity: IdentityConfig = IdentityConfig()
+    engine: EngineConfig = EngineConfig()
+    live: LiveConfig = LiveConfig()
+    serve: ServeConfig = ServeConfig()
+    report: ReportConfig = ReportConfig()
+
+    def __post_init__(self) -> None:
+        start, end = self.input.start or Fraction(0), self.input.end
+        if end is not None and end <= start:
+            raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
+
+
+def as_json(config: Config) -> dict[str, object]:
+    """Every setting's value by key, as JSON holds it; times are seconds."""
+    values = {each.key: getattr(getattr(config, each.group), each.field) for each in settings()}
+    return {key: float(value) if isinstance(value, Fraction) else value for key, value in values.items()}
+
+
+def settings() -> tuple[Setting, ...]:
+    """Every setting of `Config`, group by group, in the order in which they stand."""
+    return tuple(_settings())
+
+
+def _settings() -> Iterator[Setting]:
+    for group, section in _sections().items():
+        for each in fields(section):
+            key = each.name.rstrip("_").replace("_", "-")
+            yield Setting(key, each.name, group, each.default, each.metadata["rule"], each.metadata["meaning"])
+
+
+def read(path: Path) -> dict[str, object]:
+    """What a TOML file sets, by key, parsed and checked.
+
+    Raises `ConfigError` for a file that can't be read, an unknown key (naming the nearest) and a value that is not
+    allowed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(f"config file {path} can't be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not TOML: {error}") from error
+    known = {setting.key: setting for setting in settings()}
+    values: dict[str, object] = {}
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(f"config file {path}: {_unknown(key, value, known)}")
+        try:
+            values[key] = known[key].rule.from_toml(key, value)
+        except ConfigError as error:
+            raise ConfigError(f"config file {path}: {error}") from error
+    return values
+
+
+def build(*layers: Mapping[str, object]) -> Config:
+    """The settings that `layers` give by key, later layers over earlier ones, over the defaults.
+
+    Values are parsed already, by `read` or by a rule's `from_text`. Raises `ConfigError` for an unknown key and where
+    two settings contradict each other.
+    """
+    values: dict[str, object] = {}
+    for layer in layers:
+        values.update(layer)
+    known = {setting.key: setting for setting in settings()}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(_unknown(key, value, known))
+    sections = {
+        group: section(**{known[key].field: value for key, value in values.items() if known[key].group == group})
+        for group, section in _sections().items()
+    }
+    return Config(**sections)
+
+
+def _sections() -> dict[str, type]:
+    return {each.name: type(each.default) for each in fields(Config)}
+
+
+def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
+    nearest = get_close_matches(key.replace("_", "-").lower(), known, n=1)
+    if nearest:
+        return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
+    if isinstance(value, dict):
+        return f"[{key}] is a table; settings stand at the top level: {', '.join(known)}"
+    return f"unknown key {key!r}; there are: {', '.join(known)}"

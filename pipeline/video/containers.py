@@ -1,0 +1,138 @@
+"""Which container holds which streams, asked of FFmpeg's muxers themselves."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import SinkError
+from pipeline.video.encoders import Codec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from av.stream import Stream
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of output file."""
+
+    muxer: str
+    """FFmpeg's name."""
+    codecs: tuple[Codec, ...]
+    """For the processed video; the first is the usual one."""
+    before_zero: bool
+    """True when sound may begin before time 0, as the priming of AAC does: the file says what to skip."""
+
+
+CONTAINERS = {
+    ".mp4": Container("mp4", (Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1), before_zero=True),
+    ".m4v": Container("mp4", (Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1), before_zero=True),
+    ".mkv": Container("matroska", (Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1, Codec.FFV1), before_zero=False),
+    ".mov": Container("mov", (Codec.H264, Codec.HEVC), before_zero=True),
+    ".webm": Container("webm", (Codec.VP9, Codec.AV1), before_zero=False),
+    ".ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
+    ".m2ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
+    ".mts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
+}
+"""By suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
+
+SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts")
+"""In the order in which another container is recommended."""
+
+TRANSPORT_STREAM_CODECS = frozenset(
+    [
+        "h264",
+        "hevc",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "av1",
+        "aac",
+        "aac_latm",
+        "ac3",
+        "eac3",
+        "mp1",
+        "mp1float",
+        "mp2",
+        "mp2float",
+        "mp3",
+        "mp3float",
+        "dts",
+        "dca",
+        "truehd",
+        "opus",
+        "libopus",
+        "s302m",
+        "dvbsub",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "libzvbi_teletextdec",
+        "klv",
+        "timed_id3",
+        "bin_data",
+    ]
+)
+"""FFmpeg writes anything into MPEG-TS, but what is not here comes out as data that nobody can read."""
+
+
+def container_for(path: Path) -> Container:
+    """The container that the suffix of `path` names. Raises `SinkError` for one that we can't write."""
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        known = ", ".join(CONTAINERS)
+        what = f"{suffix} files can't hold a video" if suffix else f"{path.name} has no suffix that names a container"
+        raise SinkError(f"{what}; use one of {known}")
+    return CONTAINERS[suffix]
+
+
+def codec_for(path: Path, codec: Codec) -> Codec:
+    """The codec to encode in, `AUTO` decided. Raises `SinkError` when the container can't hold it."""
+    container = container_for(path)
+    if codec is Codec.AUTO:
+        return container.codecs[0]
+    if codec not in container.codecs:
+        others = [suffix for suffix in SUGGESTED if codec in CONTAINERS[suffix].codecs]
+        raise SinkError(f"{path.suffix} can't hold {codec} video; write to {' or '.join(others)} instead")
+    return codec
+
+
+def holds(suffix: str, stream: Stream) -> bool:
+    """True when the container can take a copy of the stream, which its own muxer decides on a header in memory."""
+    container = CONTAINERS[suffix]
+    name = stream.codec_context.name if stream.codec_context is not None else None
+    if container.muxer == "mpegts" and name not in TRANSPORT_STREAM_CODECS:
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format=container.muxer) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def refuse(path: Path, refused: list[Stream], others: list[Stream], codec: Codec) -> SinkError:
+    """The error for streams that the container of `path` can't hold, naming one that can."""
+    named = ", ".join(f"stream {each.index} ({each.type}, {name_of(each)})" for each in refused)
+    able = [
+        suffix
+        for suffix in SUGGESTED
+        if codec in CONTAINERS[suffix].codecs and all(holds(suffix, each) for each in others)
+    ]
+    able = able or [suffix for suffix in SUGGESTED if all(holds(suffix, each) for each in others)]
+    cure = (
+        f"write to {' or '.join(able[:2])} instead, which can"
+        if able
+        else "no container that we write can; convert it first"
+    )
+    return SinkError(f"{path.suffix} can't hold {named} of the input; {cure}")
+
+
+def name_of(stream: Stream) -> str:
+    """The codec's name, `unknown` when FFmpeg has no decoder for it."""
+    return stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None) or "unknown"

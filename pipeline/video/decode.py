@@ -1,0 +1,96 @@
+"""A video file as a source of frames: upright, in time order, each with its exact time.
+
+Damage is survived where it can be: a packet that does not decode is counted and skipped. What is missing is never
+passed over: after the last frame `FileSource.outcome` says what was wrong and whether the video was complete.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError, DecodeError
+from pipeline.frames import Frame
+from pipeline.picture.planes import moment
+from pipeline.video.conform import conform
+from pipeline.video.opening import opened
+from pipeline.video.probe import probe
+from pipeline.video.reading import Outcome, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from fractions import Fraction
+    from pathlib import Path
+
+    import av
+
+    from pipeline.video.info import SourceInfo
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """The frames of a video file.
+
+    Iterating raises `SourceError` when the file can't be opened and `DecodeError` when no frame at all can be read;
+    damage after the first frame ends up in `outcome`. Iterate once.
+    """
+
+    path: Path
+    start: Fraction | None = None
+    """Seconds from the start of the input; frames before it are not given."""
+    end: Fraction | None = None
+    """Seconds from the start of the input; frames at or after it are not given."""
+    hardware: str | None = None
+    """FFmpeg's name of a hardware decoder, such as `cuda` or `qsv`; None decodes in software."""
+    outcome: Outcome = field(default_factory=Outcome, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.start < 0:
+            raise ConfigError(f"start is {float(self.start)} s; it counts from the start of the input, from 0 up")
+        if self.end is not None and self.end <= (self.start or 0):
+            raise ConfigError(f"end is {float(self.end)} s; it must be after start ({float(self.start or 0)} s)")
+
+    @cached_property
+    def info(self) -> SourceInfo:
+        """What the file holds. Raises `SourceError`."""
+        return probe(self.path, hardware=self.hardware)
+
+    def __iter__(self) -> Iterator[Frame]:
+        info, outcome = self.info, self.outcome
+        start = None if self.start is None else info.origin + self.start
+        end = None if self.end is None else info.origin + self.end
+        with opened(self.path, hardware=self.hardware) as container:
+            reading = Reading(info, outcome, container, start)
+            pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
+            for picture in pictures:
+                seconds = moment(picture)
+                if end is not None and seconds >= end:
+                    break
+                if start is None or seconds >= start:
+                    yield self.frame(picture, seconds)
+            else:
+                reading.compare_end(end)
+        outcome.ended = True
+        if outcome.bad_packets:
+            packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"
+            outcome.problem(f"{packets} damaged: pictures are missing or show damage")
+        if outcome.frames == 0:
+            raise DecodeError(f"{self.path}: {self.nothing()}")
+
+    def nothing(self) -> str:
+        """Why there was no frame."""
+        duration = self.info.duration
+        if self.start is not None and duration is not None and self.start >= duration:
+            return f"start is {float(self.start):.2f} s, but the video lasts {float(duration):.2f} s"
+        return "no picture could be decoded" if self.start is None else "there is no picture between start and end"
+
+    def frame(self, picture: av.VideoFrame, seconds: Fraction) -> Frame:
+        """The picture as it flows downstream."""
+        info, outcome = self.info, self.outcome
+        index = outcome.frames
+        outcome.frames += 1
+        shown = picture.duration * info.time_base if picture.duration else info.frame_seconds
+        outcome.end_time = seconds + shown
+        return Frame(index, seconds, time.perf_counter(), picture, info.pixel_aspect)

@@ -1,0 +1,99 @@
+"""A video file as a sink of frames: each picture at its exact time, every other stream of the input beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import SinkError
+from pipeline.video.aside import written_aside
+from pipeline.video.containers import codec_for, container_for
+from pipeline.video.encoders import Codec, choose
+from pipeline.video.opening import opened
+from pipeline.video.remux import is_cover, select
+from pipeline.video.tags import file_tags, unusual_in_mp4
+from pipeline.video.writer import Writer, Written, muxer_options, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pipeline.frames import Frame
+    from pipeline.video.decode import FileSource
+
+
+@dataclass(frozen=True)
+class FileSink:
+    """Writes frames to a video file and yields each once it was handed to the encoder.
+
+    Until the file is whole it has another name in the same directory; after any error there is none. Raises `SinkError`
+    and `ConfigError`; `check` raises the same before any work is done.
+    """
+
+    source: FileSource
+    """Where the frames come from: the other streams are copied from the same file, cut alike."""
+    path: Path
+    codec: Codec = Codec.AUTO
+    quality: int | None = None
+    """Constant quality in the codec's own scale, lower is better and larger; None is the codec's default."""
+    preset: str | None = None
+    """One of `encoders.PRESETS`: slower presets make smaller files of the same quality."""
+    hardware: str | None = None
+    """One of `encoders.HARDWARE`; None encodes on the CPU."""
+    overwrite: bool = False
+    outcome: Written = field(default_factory=Written, init=False, compare=False)
+
+    def check(self) -> None:
+        """Open what the run will open, write a header, and leave nothing behind. Raises what the run would raise."""
+        with contextlib.suppress(Discarded), written_aside(self.path, overwrite=self.overwrite) as aside:
+            with self.writer(aside) as writer:
+                writer.begin(self.source.info.origin)
+            raise Discarded
+
+    def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Write every frame; the file gets its name after the last one was taken."""
+        with written_aside(self.path, overwrite=self.overwrite) as aside, self.writer(aside) as writer:
+            for frame in frames:
+                writer.write(frame)
+                yield frame
+            writer.finish()
+
+    @contextlib.contextmanager
+    def writer(self, aside: Path) -> Iterator[Writer]:
+        """A file being written under another name, closed at the end."""
+        info = self.source.info
+        if self.path.exists() and self.path.samefile(info.path):
+            raise SinkError(f"{self.path} is the input itself; choose another name for the output")
+        codec = codec_for(self.path, self.codec)
+        encoding = choose(info, codec, quality=self.quality, preset=self.preset, hardware=self.hardware)
+        with opened(info.path) as container:
+            selection = select(container, info.video_index, self.path, codec)
+            kind = container_for(self.path)
+            # MP4 has no room for a cover in the table that takes any tag.
+            free_keys = bool(unusual_in_mp4(file_tags(container.metadata, kind))) and not any(
+                map(is_cover, selection.copied)
+            )
+            options = muxer_options(kind, info.time_base, free_keys=free_keys)
+            with translated(self.path):
+                output = av.open(str(aside.absolute()), "w", format=kind.muxer, container_options=options)
+            try:
+                yield Writer(
+                    self.source,
+                    self.path,
+                    encoding=encoding,
+                    selection=selection,
+                    container=container,
+                    output=output,
+                    outcome=self.outcome,
+                )
+            finally:
+                # After `finish` this does nothing; before, it ends a file that is about to be removed.
+                with contextlib.suppress(av.error.FFmpegError):
+                    output.close()
+
+
+class Discarded(Exception):  # noqa: N818 - not an error, a way out
+    """Ends a trial: leaves the writing of a file as an error would, so that the file is removed."""

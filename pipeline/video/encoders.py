@@ -1,0 +1,252 @@
+"""Which encoder, with which settings, in which pixel format."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import ConfigError, SinkError
+from pipeline.picture.planes import loses_nothing, plain, traits
+from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""Speed against size, in x264's words, for every codec that has a choice."""
+
+DEFAULT_PRESET = "veryfast"
+"""The encoder shares the processor with the networks; slower presets save a tenth of the size for twice the time."""
+
+
+class Codec(StrEnum):
+    """What the processed video is encoded as."""
+
+    AUTO = "auto"
+    """What the container is usually watched in: VP9 in WebM, H.264 elsewhere."""
+    H264 = "h264"
+    HEVC = "hevc"
+    VP9 = "vp9"
+    AV1 = "av1"
+    FFV1 = "ffv1"
+    """Lossless."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs from one codec to another."""
+
+    software: str
+    """FFmpeg's encoder on the CPU."""
+    quality: int | None
+    """The default constant quality, in the codec's own scale, lower is better; None where there is no choice."""
+    worst: int
+    """The highest number that the scale allows."""
+
+
+KINDS = {
+    Codec.H264: Kind("libx264", 18, 51),
+    Codec.HEVC: Kind("libx265", 20, 51),
+    Codec.VP9: Kind("libvpx-vp9", 24, 63),
+    Codec.AV1: Kind("libsvtav1", 24, 63),
+    Codec.FFV1: Kind("ffv1", None, 0),
+}
+
+HARDWARE = ("nvenc", "qsv", "amf")
+"""What FFmpeg calls the hardware encoders that take pictures from memory and hold a constant quality."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """An encoder chosen and set up, not yet opened."""
+
+    encoder: str
+    """FFmpeg's name, such as `libx264`."""
+    pixel_format: str
+    options: dict[str, str]
+    colour: Colour
+    """The tags of what is encoded."""
+    warnings: tuple[str, ...]
+    """What the choice costs, in sentences."""
+
+
+def choose(
+    info: SourceInfo, codec: Codec, *, quality: int | None, preset: str | None, hardware: str | None
+) -> Encoding:
+    """The encoder for this source.
+
+    Raises `ConfigError` for a quality or preset that the codec has not, and `SinkError` when there is no such encoder.
+    """
+    kind = KINDS[codec]
+    name = kind.software if hardware is None else hardware_encoder(codec, hardware)
+    formats = encoder_formats(name)
+    pixel_format, reason = nearest_format(info, formats, codec)
+    warnings = [reason] if reason else []
+    if not loses_nothing(info.pixel_format, pixel_format) and not reason:
+        warnings.append(f"{name} does not take {info.pixel_format}; the video is converted to {pixel_format}")
+    chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
+    options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
+    if info.mastering_display and name not in ("libx264", "libx265", "libsvtav1"):
+        warnings.append(f"{name} can't store the mastering display's HDR values; the colour tags are kept")
+    return Encoding(name, pixel_format, options, encoded_colour(info, pixel_format), tuple(warnings))
+
+
+def check(codec: Codec, kind: Kind, *, quality: int | None, preset: str | None) -> tuple[int | None, str]:
+    """Quality and preset with their defaults filled in. Raises `ConfigError` for what the codec has not."""
+    if kind.quality is None and (quality is not None or preset is not None):
+        raise ConfigError(f"{codec} is lossless and has neither quality nor preset; leave both out")
+    if quality is not None and not 0 <= quality <= kind.worst:
+        raise ConfigError(f"quality is {quality}; {codec} takes 0 (best) to {kind.worst}")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"preset is {preset!r}; it is one of {', '.join(PRESETS)}")
+    return kind.quality if quality is None else quality, preset or DEFAULT_PRESET
+
+
+def hardware_encoder(codec: Codec, hardware: str) -> str:
+    """FFmpeg's name of the hardware encoder. Raises `SinkError` when this FFmpeg has none of that name."""
+    if hardware not in HARDWARE:
+        raise ConfigError(f"hardware encoder is {hardware!r}; it is one of {', '.join(HARDWARE)}")
+    name = f"{codec}_{hardware}"
+    if name not in av.codecs_available:
+        there = [each for each in HARDWARE if f"{codec}_{each}" in av.codecs_available]
+        raise SinkError(f"there is no encoder {name} here; for {codec} there are: {', '.join(there) or 'none'}")
+    return name
+
+
+def encoder_formats(name: str) -> list[str]:
+    """The pixel formats that an encoder takes. Raises `SinkError` when there is no such encoder."""
+    try:
+        codec = av.Codec(name, "w")
+    except av.error.EncoderNotFoundError as error:
+        raise SinkError(
+            f"this build of FFmpeg has no encoder {name}; install PyAV from PyPI or choose another"
+        ) from error
+    # What has no components is memory of a device, which our pictures are not in.
+    return [each.name for each in codec.video_formats or () if each.components]
+
+
+def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[str, str | None]:
+    """The encoder's format that loses least, and what to tell the user when that is a surprise."""
+    halved = info.width % 2 or info.height % 2
+    if halved and codec in (Codec.H264, Codec.HEVC):
+        # Both count their size in whole chroma samples: an odd size exists only where chroma is as fine as luma.
+        whole = [name for name in formats if (kind := traits(name)).coarse_x == kind.coarse_y == 1]
+        best = closest(info.pixel_format, whole)
+        if best not in (info.pixel_format, plain(info.pixel_format)):
+            reason = (
+                f"{codec} stores odd sizes ({info.width}x{info.height}) only in full chroma: it is encoded as {best}"
+            )
+            return best, f"{reason}, which some players can't show; vp9, av1 and ffv1 keep {info.pixel_format}"
+        return best, None
+    return closest(info.pixel_format, formats), None
+
+
+def closest(wanted: str, formats: list[str]) -> str:
+    """The format of the list that keeps most of `wanted`: itself, an exact one, else the least loss."""
+    if wanted in formats:
+        return wanted
+    have = traits(wanted)
+
+    def cost(name: str) -> tuple[int | bool, ...]:
+        want = traits(name)
+        # RGB and grey that have to become YUV become 4:2:0: the rest of H.264 and VP9 plays in few places.
+        free = have.rgb != want.rgb or have.grey != want.grey
+        coarse_x, coarse_y = (2, 2) if free else (have.coarse_x, have.coarse_y)
+        return (
+            plain(name) != plain(wanted),
+            not loses_nothing(wanted, name),
+            have.rgb != want.rgb,
+            want.grey and not have.grey,
+            max(0, have.depth - want.depth),
+            have.grey and not want.grey,
+            max(0, want.coarse_x - coarse_x) + max(0, want.coarse_y - coarse_y),
+            have.alpha and not want.alpha,
+            want.depth,
+            max(0, coarse_x - want.coarse_x) + max(0, coarse_y - want.coarse_y),
+            want.alpha,
+            not name.startswith(("yuv", "gbrp", "gray")),
+            name.startswith("yuvj"),
+        )
+
+    usable = [name for name in formats if not traits(name).depth > 16 and "f" not in name and not name.endswith("be")]
+    return min(usable, key=cost)
+
+
+def encoded_colour(info: SourceInfo, pixel_format: str) -> Colour:
+    """The colour tags of the encoded picture: the source's, except where RGB becomes YUV."""
+    colour = info.colour
+    if traits(info.pixel_format).rgb == traits(pixel_format).rgb:
+        full = colour.range or (2 if pixel_format.startswith("yuvj") else 0)
+        return Colour(colour.matrix, full, colour.primaries, colour.transfer)
+    return Colour(matrix=1, range=1, primaries=colour.primaries, transfer=colour.transfer)
+
+
+def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -> dict[str, str]:
+    """The encoder's options."""
+    rank = PRESETS.index(preset)
+    hdr = hdr_parameters(name, info.mastering_display, info.content_light)
+    if name == "libx264":
+        return {"preset": preset, "crf": str(quality)} | ({"x264-params": hdr} if hdr else {})
+    if name == "libx265":
+        return {"preset": preset, "crf": str(quality), "x265-params": ":".join(filter(None, ["log-level=error", hdr]))}
+    if name == "libvpx-vp9":
+        return {"crf": str(quality), "b": "0", "deadline": "good", "cpu-used": str(8 - rank), "row-mt": "1"}
+    if name == "libsvtav1":
+        options = {"crf": str(quality), "preset": str((12, 11, 10, 9, 8, 7, 5, 4, 2)[rank])}
+        return options | ({"svtav1-params": hdr} if hdr else {})
+    if name == "ffv1":
+        return {"level": "3", "slicecrc": "1", "g": "1"}
+    return hardware_settings(name, quality=quality, rank=rank)
+
+
+def hardware_settings(name: str, *, quality: int | None, rank: int) -> dict[str, str]:
+    """The options of a hardware encoder that mean the same quality and effort."""
+    if name.endswith("_nvenc"):
+        return {
+            "rc": "vbr",
+            "cq": str(quality),
+            "b": "0",
+            "preset": ("p1", "p1", "p2", "p3", "p4", "p4", "p5", "p6", "p7")[rank],
+        }
+    if name.endswith("_qsv"):
+        return {"global_quality": str(quality), "preset": PRESETS[max(rank, 2)]}
+    effort = ("speed", "balanced", "quality")[rank // 3]
+    return {"rc": "cqp", "qp_i": str(quality), "qp_p": str(quality), "quality": effort}
+
+
+def hdr_parameters(name: str, display: MasteringDisplay | None, light: ContentLight | None) -> str:
+    """The HDR values as the encoder wants to read them; empty where there are none or it has no such setting."""
+    named = {
+        "libx264": ("mastering-display", "cll", 50000, 10000),
+        "libx265": ("master-display", "max-cll", 50000, 10000),
+        "libsvtav1": ("mastering-display", "content-light", 1, 1),
+    }
+    if name not in named:
+        return ""
+    display_key, light_key, chromaticity, luminance = named[name]
+    parts = []
+    if display and display.primaries and display.white and display.luminance:
+        red, green, blue = (pair(each, chromaticity) for each in display.primaries)
+        darkest, brightest = display.luminance
+        white = pair(display.white, chromaticity)
+        limits = pair((brightest, darkest), luminance)
+        parts.append(f"{display_key}=G{green}B{blue}R{red}WP{white}L{limits}")
+    if light:
+        parts.append(f"{light_key}={light.maximum},{light.average}")
+    return ":".join(parts)
+
+
+def pair(values: tuple[Fraction, Fraction], scale: int) -> str:
+    """Two numbers in units of 1/scale, as `(x,y)`; whole numbers unless the scale is 1."""
+    numbers = [value * scale for value in values]
+    written = [f"{float(value):.5f}" if scale == 1 else str(round(value)) for value in numbers]
+    return f"({','.join(written)})"
+
+
+def threads() -> int:
+    """How many threads an encoder gets: one a processor, at most 8, beyond which memory grows more than speed."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,0 +1,125 @@
+"""What is known of a video file before its frames come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.picture.rotate import Turn
+
+UNSPECIFIED = 2
+"""FFmpeg's number for an unspecified matrix, set of primaries or transfer; an unspecified range is 0."""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How numbers in a picture become light, in FFmpeg's (and ISO 23091-2's) numbers."""
+
+    matrix: int = UNSPECIFIED
+    range: int = 0
+    """0 unspecified, 1 limited, 2 full."""
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+
+    @property
+    def hdr(self) -> bool:
+        """True for PQ (16) and HLG (18)."""
+        return self.transfer in (16, 18)
+
+
+@dataclass(frozen=True)
+class MasteringDisplay:
+    """The display that HDR video was graded on (SMPTE ST 2086)."""
+
+    primaries: tuple[tuple[Fraction, Fraction], ...]
+    """Red, green, blue as CIE 1931 x, y; empty when not given."""
+    white: tuple[Fraction, Fraction] | None
+    luminance: tuple[Fraction, Fraction] | None
+    """Darkest and brightest in candela a square metre."""
+
+
+@dataclass(frozen=True)
+class ContentLight:
+    """The brightest pixel and the brightest frame's average, in candela a square metre (CTA-861.3)."""
+
+    maximum: int
+    average: int
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of the file."""
+
+    index: int
+    kind: str
+    """`video`, `audio`, `subtitle`, `data` or `attachment`."""
+    codec: str
+    """Such as `aac`; `unknown` when FFmpeg has no decoder for it."""
+    language: str | None
+    title: str | None
+
+    def __str__(self) -> str:
+        named = f" {self.language}" if self.language else ""
+        return f"stream {self.index} ({self.kind}, {self.codec}{named})"
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A video file as the pipeline sees it: upright, in the pixel format that flows downstream."""
+
+    path: Path
+    container: str
+    """FFmpeg's name, such as `mov,mp4,m4a,3gp,3g2,mj2`."""
+    video_index: int
+    """Which stream is processed."""
+    codec: str
+    width: int
+    height: int
+    pixel_aspect: Fraction
+    average_rate: Fraction | None
+    """Frames a second; None when the file does not say."""
+    base_rate: Fraction | None
+    """The lowest rate at which all times of constant-rate video lie."""
+    time_base: Fraction
+    origin: Fraction
+    """Seconds: where the file's clock starts. Not 0 only where the clock is arbitrary, as in MPEG-TS."""
+    frames: int | None
+    """How many pictures the file declares; None when it does not say."""
+    video_until: Fraction | None
+    """When the video ends as the file declares, in seconds as the input counts."""
+    until: Fraction | None
+    """When the last of all streams ends as the file declares; None where FFmpeg would only guess."""
+    stored_format: str
+    """The decoder's pixel format."""
+    working_format: str
+    """The decoder's own wherever it can be blended in, otherwise the nearest; before it is turned upright."""
+    pixel_format: str
+    """What flows downstream: `working_format`, or what holds it turned upright."""
+    colour: Colour
+    turn: Turn
+    """What was applied so that the picture is upright."""
+    tilt: tuple[int, ...] | None
+    """A display matrix that is no right angle: not applied, passed on to the output as it is."""
+    interlaced: bool
+    mastering_display: MasteringDisplay | None
+    content_light: ContentLight | None
+    streams: tuple[StreamInfo, ...]
+
+    @property
+    def duration(self) -> Fraction | None:
+        """Of the video in seconds, as the file declares; None when it does not say."""
+        end = self.video_until if self.video_until is not None else self.until
+        return None if end is None else end - self.origin
+
+    @property
+    def frame_seconds(self) -> Fraction:
+        """How long a frame lasts on average; a guess of 1/25 where nothing is declared."""
+        rate = self.average_rate or self.base_rate
+        return 1 / rate if rate else Fraction(1, 25)
+
+    def __repr__(self) -> str:
+        return f"SourceInfo({self.path.name}, {self.width}x{self.height}, {self.codec}, {self.pixel_format})"

@@ -1,0 +1,192 @@
+"""An output file while it is open: pictures encoded at their times, the other streams copied beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.video.frame import PictureType
+
+from pipeline.errors import SinkError
+from pipeline.video.containers import Container, container_for
+from pipeline.video.convert import converted
+from pipeline.video.decoding_order import DecodingOrder
+from pipeline.video.encoders import Encoding, threads
+from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
+from pipeline.video.tags import file_tags, stream_tags, unusual_in_mp4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer, OutputContainer
+
+    from pipeline.frames import Frame
+    from pipeline.video.decode import FileSource
+
+LARGEST_TIMESCALE = 2**31 - 1
+
+
+@dataclass
+class Written:
+    """What became of the output, filled in while it is written."""
+
+    frames: int = 0
+    encoder: str = ""
+    """FFmpeg's name and the pixel format, such as `libx264 yuv420p`."""
+    repaired: int = 0
+    """Packets of copied streams whose times had to be mended."""
+    warnings: list[str] = field(default_factory=list)
+    """What the output can't hold as it was, in sentences."""
+    problems: list[str] = field(default_factory=list)
+    """What of the input's other streams is missing, in sentences. Any makes the output incomplete."""
+
+    def clear(self) -> None:
+        """Forget a trial."""
+        self.frames, self.encoder, self.repaired = 0, "", 0
+        self.warnings.clear()
+        self.problems.clear()
+
+
+class Writer:
+    """One output file, from its header to its end. Raises `SinkError`."""
+
+    def __init__(
+        self,
+        source: FileSource,
+        path: Path,
+        *,
+        encoding: Encoding,
+        selection: Selection,
+        container: InputContainer,
+        output: OutputContainer,
+        outcome: Written,
+    ) -> None:
+        self.source, self.info, self.path, self.encoding = source, source.info, path, encoding
+        self.container, self.output, self.outcome = container, output, outcome
+        self.kind = container_for(path)
+        self.span: Span | None = None
+        with translated(path):
+            self.stream = self.add_video()
+            self.remux = Remux(container, output, selection, path)
+        self.order = DecodingOrder(max(1, round(self.info.frame_seconds / self.info.time_base)))
+        outcome.clear()
+        outcome.encoder = f"{encoding.encoder} {encoding.pixel_format}"
+        outcome.warnings += encoding.warnings
+        lost = unusual_in_mp4(file_tags(container.metadata, self.kind))
+        if lost and self.kind.muxer in ("mp4", "mov") and any(is_cover(stream) for stream in selection.copied):
+            outcome.warnings.append(
+                f"{path.suffix} can't hold the tags {', '.join(lost)} beside a cover; they are left out"
+            )
+        for stream in selection.left:
+            outcome.warnings.append(f"{path.suffix} can't hold stream {stream.index} (data); it is left out")
+
+    def add_video(self) -> av.VideoStream:
+        """The output's video stream, set up as the encoding says."""
+        info, encoding = self.info, self.encoding
+        if encoding.encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # it prints its settings to stderr unless told to name errors only
+        rate = info.average_rate or info.base_rate or Fraction(25)
+        stream = cast("av.VideoStream", self.output.add_stream(encoding.encoder, rate=rate, options=encoding.options))
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
+        context.time_base = info.time_base
+        context.sample_aspect_ratio = info.pixel_aspect
+        context.colorspace, context.color_range = encoding.colour.matrix, encoding.colour.range
+        context.color_primaries, context.color_trc = encoding.colour.primaries, encoding.colour.transfer
+        context.thread_count = threads()
+        context.thread_type = "SLICE" if encoding.encoder == "ffv1" else "FRAME"
+        if context.codec.name.startswith(("libx265", "hevc")) and self.kind.muxer in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # what QuickTime and Safari play; FFmpeg's own choice is hev1
+        original = self.container.streams[info.video_index]
+        stream.metadata.update(stream_tags(original.metadata, self.kind))
+        stream.disposition = original.disposition
+        if info.tilt:
+            stream.set_display_matrix(info.tilt)
+        return stream
+
+    def begin(self, first: Fraction) -> Span:
+        """Fix the output's clock by the time of the first frame, open the encoder and write the header."""
+        source, info = self.source, self.info
+        cut = None if source.end is None else info.origin + source.end
+        zero = info.origin if source.start is None else first
+        span = Span(zero, trimmed=source.start is not None, cut=cut)
+        self.output.metadata.update(file_tags(self.container.metadata, self.kind))
+        self.output.set_chapters(chapters(self.container, span))
+        try:
+            self.stream.codec_context.open()
+        except av.error.FFmpegError as error:
+            raise SinkError(
+                f"the encoder {self.encoding.encoder} can't be opened for {info.width}x{info.height} "
+                f"{self.encoding.pixel_format}: {error.strerror}; choose another codec or encode on the CPU"
+            ) from error
+        with translated(self.path):
+            self.output.start_encoding()
+        self.span = span
+        if span.trimmed:
+            self.remux.skip_to(span.zero)
+        return span
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame at its time, and copy the other streams up to there."""
+        span = self.span or self.begin(frame.time)
+        planes, info = frame.planes, self.info
+        if (planes.width, planes.height) != (info.width, info.height):
+            size = f"{planes.width}x{planes.height}"
+            raise SinkError(f"frame {frame.index} is {size} in a video of {info.width}x{info.height}")
+        picture = converted(planes, self.encoding.pixel_format, self.encoding.colour)
+        picture.time_base = info.time_base
+        picture.pts = round((frame.time - span.zero) / info.time_base)
+        picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
+        with translated(self.path):
+            self.order.feed(picture.pts)
+            self.mux(self.stream.encode(picture))
+            self.remux.copy_until(frame.time, span)
+        self.outcome.frames += 1
+
+    def mux(self, packets: list[av.Packet[Any]]) -> None:
+        """Write encoded pictures."""
+        for packet in packets:
+            self.order.mend(packet)
+            self.output.mux(packet)
+
+    def finish(self) -> None:
+        """Encode what the encoder still holds, copy the other streams to their end, and close the file."""
+        if self.span is None:
+            raise SinkError("there is no frame to write; nothing was saved")
+        came = self.source.outcome
+        # A run that was stopped has sound only as far as it has pictures.
+        span = self.span if came.ended else Span(self.span.zero, trimmed=self.span.trimmed, cut=came.end_time)
+        with translated(self.path):
+            self.mux(self.stream.encode(None))
+            self.remux.copy_until(None, span)
+            self.output.close()
+        self.outcome.problems += self.remux.problems
+        self.outcome.repaired = self.remux.repaired
+
+
+def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool) -> dict[str, str]:
+    """How the container is written: MP4 with its index in front, its clock fine enough for the first picture's time."""
+    if container.muxer not in ("mp4", "mov"):
+        return {}
+    flags = "faststart+use_metadata_tags" if free_keys else "faststart"
+    timescale = math.lcm(1000, time_base.denominator)
+    return {"movflags": flags} | ({"movie_timescale": str(timescale)} if timescale <= LARGEST_TIMESCALE else {})
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """FFmpeg's errors on the output side as `SinkError`."""
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise SinkError(f"the disk is full (or its quota); {path} was not written") from error
+        raise SinkError(f"{path} can't be written: {getattr(error, 'strerror', None) or error}") from error

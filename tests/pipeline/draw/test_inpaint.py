@@ -1,0 +1,101 @@
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.spec import Array
+from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
+from pipeline.errors import EngineError
+from pipeline.find.align import align
+from pipeline.frames import Cropped, FaceCrop, Inpainted
+from pipeline.geometry import CROP_SIZE
+from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
+
+
+def masked(*, low: int = 150, number: int = 1) -> FaceCrop:
+    image = np.random.default_rng(number).integers(0, 256, (480, 640, 3), np.uint8)
+    track = track_of(upright(x=50, y=50), number)
+    crop, crop_from_frame = align(frame_of(image), track)
+    mask = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    mask[low:200, 60:200] = 1.0
+    return FaceCrop(track=track, image=crop, mask=mask, crop_from_frame=crop_from_frame)
+
+
+def cropped(*crops: FaceCrop) -> Cropped:
+    frame = frame_of(np.zeros((480, 640, 3), np.uint8))
+    return Cropped(tracked=tracked(frame, *(crop.track for crop in crops)), crops=crops, left=())
+
+
+def echo(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    return {"face": np.asarray(feeds["crop_and_mask"])[:, :3]}
+
+
+def drawn(engine: MadeEngine, stream: list[Cropped]) -> list[Inpainted]:
+    inpaint = Inpaint(engine)
+    return list(inpaint.answer(inpaint.ask(iter(stream))))
+
+
+def test_network_that_repeats_its_input_draws_the_crop_exactly() -> None:
+    crop = masked()
+    (result,) = drawn(MadeEngine(echo), [cropped(crop)])
+    assert np.array_equal(result.patches[0].image, crop.image)
+    assert result.patches[0].crop.track is crop.track
+
+
+def test_faces_of_a_frame_are_one_batch_in_order() -> None:
+    engine = MadeEngine(echo)
+    crops = [masked(number=n) for n in (1, 2, 3)]
+    (result,) = drawn(engine, [cropped(*crops)])
+    assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [3]
+    assert [patch.crop.track.id for patch in result.patches] == [1, 2, 3]
+
+
+def test_network_is_not_run_without_a_masked_face() -> None:
+    engine = MadeEngine(echo)
+    (result,) = drawn(engine, [cropped()])
+    assert result.patches == ()
+    assert engine.fed == []
+
+
+def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
+    engine = MadeEngine(echo)
+    new, moving = masked(number=1), masked(number=2)
+    stream = [cropped(new, moving), cropped(replace(new, held=True), replace(moving, image=moving.image // 2))]
+    first, second = drawn(engine, stream)
+    assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [2, 1]
+    assert second.patches[0].image is first.patches[0].image
+    assert np.array_equal(second.patches[1].image, moving.image // 2)
+
+
+def test_a_held_face_that_the_frame_before_did_not_have_is_drawn() -> None:
+    engine = MadeEngine(echo)
+    stream = [cropped(masked(number=1)), cropped(replace(masked(number=2), held=True))]
+    _, second = drawn(engine, stream)
+    assert len(engine.fed) == 2
+    assert not second.patches[0].crop.held
+
+
+def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:
+    inpaint = Inpaint(MadeEngine(echo))
+    _, second = inpaint.ask(iter([cropped(masked()), cropped(replace(masked(), held=True))]))
+    with pytest.raises(EngineError, match="face 1 is held from"):
+        next(inpaint.answer(iter([second])))
+
+
+def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:
+    crop = masked()
+    hole = hole_of(crop.mask)
+    assert hole[crop.mask > 0.5].min() == 1.0
+    assert hole[150 - GROW_PX + 1, 128] == 1.0
+    assert hole[150 - GROW_PX - 2, 128] == 0.0
+    assert np.array_equal(generator_input([crop])[0, 3], hole)
+
+
+@pytest.mark.parametrize(("drawn_value", "shown"), [(1.5, 255), (-1.5, 0)])
+def test_values_beyond_the_range_are_clipped(drawn_value: float, shown: int) -> None:
+    def loud(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return {"face": np.full((len(feeds["crop_and_mask"]), 3, CROP_SIZE, CROP_SIZE), drawn_value, np.float32)}
+
+    (result,) = drawn(MadeEngine(loud), [cropped(masked())])
+    assert (result.patches[0].image == shown).all()

@@ -1,0 +1,147 @@
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.spec import Array
+from pipeline.draw.segment import INPUT_SIZE, Segment
+from pipeline.errors import EngineError
+from pipeline.find.align import align, turned_away
+from pipeline.frames import Cropped, Left, Tracked
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
+from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
+
+
+def frame_with_square(size: tuple[int, int] = (480, 640)) -> NDArray[np.uint8]:
+    image = np.full((*size, 3), 60, np.uint8)
+    image[150:230, 100:200] = (200, 40, 40)
+    return image
+
+
+def red_is_mask(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    crop = np.asarray(feeds["crop"], np.float32)
+    return {"mask": ((crop[:, :1] > 0.2) & (crop[:, 1:2] < 0)).astype(np.float32)}
+
+
+def says(value: float, height: int = INPUT_SIZE) -> MadeEngine:
+    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        mask = np.zeros((len(feeds["crop"]), 1, INPUT_SIZE, INPUT_SIZE), np.float32)
+        mask[:, :, INPUT_SIZE - height :] = value
+        return {"mask": mask}
+
+    return MadeEngine(answer)
+
+
+def look(segment: Segment, *points: NDArray[np.float32]) -> Cropped:
+    tracks = [track_of(p, number) for number, p in enumerate(points)]
+    return next(segment.answer(segment.ask(iter([tracked(frame_of(frame_with_square()), *tracks)]))))
+
+
+def test_crop_shows_the_face_upright_where_training_puts_it() -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    angle = 0.4
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = (CANONICAL_LANDMARKS - 128) @ turn.T + [300, 200]
+    for x, y in np.rint(points[:2]).astype(int):
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    crop, crop_from_frame = align(frame_of(image), track_of(points))
+    bright = np.argwhere(crop[..., 0] > 100)[:, ::-1]
+    for eye in CANONICAL_LANDMARKS[:2]:
+        assert np.abs(bright - eye).sum(1).min() < 3
+    assert np.allclose(crop_from_frame.apply(points), CANONICAL_LANDMARKS, atol=0.01)
+
+
+def test_mask_lies_on_the_pixels_that_the_network_named() -> None:
+    cropped = look(Segment(MadeEngine(red_is_mask)), upright(x=20, y=40))
+    (crop,) = cropped.crops
+    red = (crop.image[..., 0] > 150) & (crop.image[..., 1] < 100)
+    assert red.mean() > 0.1
+    assert np.abs((crop.mask > 0.5).astype(float) - red).mean() < 0.02
+
+
+def test_network_sees_crops_between_minus_one_and_one_all_in_one_batch() -> None:
+    engine = says(1.0)
+    look(Segment(engine), upright(), upright(x=200, y=100, scale=0.5))
+    (fed,) = engine.fed
+    assert fed["crop"].shape == (2, 3, INPUT_SIZE, INPUT_SIZE)
+    assert fed["crop"].dtype == np.float32
+    assert -1 <= fed["crop"].min() <= fed["crop"].max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("engine", "points", "reason"),
+    [
+        (says(0.0), upright(), Left.BARE),
+        (says(0.55), upright(), Left.UNCERTAIN),
+        (says(1.0), upright(scale=0.08), Left.TOO_SMALL),
+        (says(1.0), upright() * [0.15, 1], Left.TURNED_AWAY),
+    ],
+)
+def test_faces_that_are_left_say_why(engine: MadeEngine, points: NDArray[np.float32], reason: Left) -> None:
+    cropped = look(Segment(engine), points)
+    assert cropped.crops == ()
+    assert [why for _, why in cropped.left] == [reason]
+
+
+def test_network_is_not_run_without_a_face() -> None:
+    engine = says(1.0)
+    assert look(Segment(engine)).crops == ()
+    assert engine.fed == []
+
+
+def test_masked_face_stays_masked_while_its_mask_is_barely_there() -> None:
+    heights = iter([int(0.02 * INPUT_SIZE), 30, int(0.02 * INPUT_SIZE), int(0.01 * INPUT_SIZE)])
+
+    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return says(1.0, next(heights)).run(feeds)
+
+    frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(4)]
+    segment = Segment(MadeEngine(answer), least_mask=0.03, every=1)
+    results = list(segment.answer(segment.ask(iter(frames))))
+    assert [len(result.crops) for result in results] == [0, 1, 1, 0]
+
+
+def still(count: int) -> list[Tracked]:
+    return [tracked(frame_of(frame_with_square(), i), track_of(upright(x=20, y=40), 7)) for i in range(count)]
+
+
+def test_a_still_face_is_searched_in_every_fourth_frame_and_keeps_its_mask_between() -> None:
+    engine = MadeEngine(red_is_mask)
+    segment = Segment(engine)
+    crops = [cropped.crops[0] for cropped in segment.answer(segment.ask(iter(still(6))))]
+    assert len(engine.fed) == 2
+    assert [crop.held for crop in crops] == [False, True, True, True, False, True]
+    assert all(crop.mask is crops[0].mask for crop in crops[1:4])
+
+
+def test_a_bare_face_that_is_held_is_left_for_the_same_reason() -> None:
+    segment = Segment(says(0.0))
+    assert [c.left[0][1] for c in segment.answer(segment.ask(iter(still(3))))] == [Left.BARE] * 3
+
+
+def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:
+    segment = Segment(says(1.0))
+    first, second = segment.ask(iter(still(2)))
+    assert first.masks is not None
+    with pytest.raises(EngineError, match="face 7 is held from"):
+        next(segment.answer(iter([second])))
+
+
+def test_turned_away_grows_from_a_frontal_face_to_a_profile() -> None:
+    turns = [turned_away(track_of(upright() * [width, 1])) for width in (1.0, 0.7, 0.4, 0.1, 0.0)]
+    assert turns == sorted(turns)
+    assert turns[0] < 0.1
+    assert turns[-1] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_turning_the_picture_does_not_turn_the_head() -> None:
+    angle = 1.2
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    assert turned_away(track_of(upright() @ turn.T)) == pytest.approx(turned_away(track_of(upright())), abs=1e-3)
+
+
+def test_crop_has_the_canonical_size() -> None:
+    (crop,) = look(Segment(says(1.0)), upright()).crops
+    assert crop.image.shape == (CROP_SIZE, CROP_SIZE, 3)
+    assert crop.mask.shape == (CROP_SIZE, CROP_SIZE)

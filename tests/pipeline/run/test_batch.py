@@ -1,0 +1,92 @@
+"""Inputs become jobs: files, globs, directories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.run.batch import Job, jobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    for name in ("b.mp4", "a.MOV", "c.png", "notes.txt", "old.avi"):
+        (inside / name).touch()
+    return inside
+
+
+def test_one_file_goes_to_a_file(folder: Path, tmp_path: Path) -> None:
+    assert jobs([str(folder / "b.mp4")], str(tmp_path / "out.mkv")) == (Job(folder / "b.mp4", tmp_path / "out.mkv"),)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("output", ["out/", "there"])
+def test_one_file_goes_into_what_is_or_looks_like_a_directory(folder: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "there").mkdir()
+    (job,) = jobs([str(folder / "b.mp4")], f"{tmp_path}/{output}")
+    assert job.target == tmp_path / output.rstrip("/") / "b.mp4"
+    assert job.target.parent.is_dir()
+
+
+def test_a_directory_gives_its_media_in_order_and_skips_the_rest(folder: Path, tmp_path: Path) -> None:
+    found = jobs([str(folder)], str(tmp_path / "out"))
+    assert [job.source.name for job in found] == ["a.MOV", "b.mp4", "c.png", "old.avi"]
+    assert [job.target.name for job in found] == ["a.MOV", "b.mp4", "c.png", "old.mkv"]
+    assert [job.still for job in found] == [False, False, True, False]
+
+
+def test_a_glob_is_expanded_here_and_may_hold_subdirectories(folder: Path, tmp_path: Path) -> None:
+    assert [job.source.name for job in jobs([f"{folder}/*.m*"], f"{tmp_path}/out/")] == ["b.mp4"]
+    assert len(jobs([f"{tmp_path}/**/*.*[!t]"], f"{tmp_path}/out/")) == 4
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path: Path) -> None:
+    odd = tmp_path / "clip [1].mp4"
+    odd.touch()
+    assert jobs([str(odd)], str(tmp_path / "out.mp4"))[0].source == odd
+
+
+def test_what_matches_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no file matches"):
+        jobs([f"{tmp_path}/*.mp4"], str(tmp_path / "out"))
+    with pytest.raises(SourceError, match="holds no video and no picture"):
+        jobs([str(tmp_path)], str(tmp_path / "out"))
+
+
+def test_several_inputs_need_a_directory(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="2 inputs need a directory"):
+        jobs([str(folder / "b.mp4"), str(folder / "c.png")], str(tmp_path / "file"))
+
+
+def test_a_directory_is_not_made_under_the_name_of_a_file(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"4 inputs need a directory to go to, and .*x\.mp4 is named like a file"):
+        jobs([str(folder)], str(tmp_path / "x.mp4"))
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_a_network_address_is_told_from_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"https://example\.org/a\.mp4 is a network address"):
+        jobs(["https://example.org/a.mp4"], str(tmp_path / "x.mp4"))
+
+
+def test_two_outputs_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "b.mp4").touch()
+    with pytest.raises(ConfigError, match="would all be written to"):
+        jobs([str(folder / "b.mp4"), str(other / "b.mp4")], str(tmp_path / "out"))
+
+
+def test_an_output_is_never_its_own_input(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="would replace its own input"):
+        jobs([str(folder)], str(folder))
+    with pytest.raises(ConfigError, match="would replace its own input"):
+        jobs([str(folder / "b.mp4")], str(folder / ".." / "in" / "b.mp4"))

@@ -1,0 +1,124 @@
+"""What somebody changes while a run goes on takes effect with the next frame, and no frame is lost over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pipeline.blend.blend import Blend
+from pipeline.blend.smooth import Smooth
+from pipeline.frames import Cropped, FaceCrop, Left
+from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.run.controls import Adjustable, Choice, Controls
+from tests.pipeline.faces import frame_of, track_of, tracked, upright
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def crop(number: int) -> FaceCrop:
+    image = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    return FaceCrop(
+        track_of(upright(), number), image, np.ones((CROP_SIZE, CROP_SIZE), np.float32), Affine(np.eye(2, 3))
+    )
+
+
+def two_faces() -> Cropped:
+    frame = frame_of(np.zeros((48, 64, 3), np.uint8))
+    faces = (crop(1), crop(2))
+    bare = track_of(upright(), 3)
+    return Cropped(tracked(frame, *(face.track for face in faces), bare), faces, ((bare, Left.BARE),))
+
+
+def chosen(controls: Controls) -> Cropped:
+    (only,) = controls.choose(iter([two_faces()]))
+    return only
+
+
+def test_the_defaults_are_those_of_the_stages() -> None:
+    assert Choice().pace == pytest.approx(Smooth.pace)
+    assert Choice().feather_px == Blend.feather_px
+    assert Choice(smoothing=0).pace == 1
+
+
+def test_a_face_that_is_switched_off_is_not_drawn_and_says_why() -> None:
+    cropped = chosen(Controls(Choice(faces={2: False})))
+    assert [each.track.id for each in cropped.crops] == [1]
+    assert [(track.id, reason) for track, reason in cropped.left] == [(3, Left.BARE), (2, Left.SWITCHED_OFF)]
+
+
+def test_all_others_can_be_off_but_one() -> None:
+    cropped = chosen(Controls(Choice(faces={2: True}, others=False)))
+    assert [each.track.id for each in cropped.crops] == [2]
+
+
+def test_the_faces_to_choose_from_are_those_of_the_last_frame() -> None:
+    controls = Controls(Choice(faces={1: False}))
+    chosen(controls)
+    assert [(face.track.id, face.left) for face in controls.seen] == [(1, Left.SWITCHED_OFF), (2, None), (3, Left.BARE)]
+    assert controls.seen_size == (64, 48)
+
+
+def test_a_choice_takes_effect_with_the_next_frame() -> None:
+    controls = Controls()
+    stream = controls.choose(iter([two_faces(), two_faces()]))
+    assert len(next(stream).crops) == 2
+    controls.choice = Choice(others=False)
+    assert not next(stream).crops
+
+
+def stages(begun: list[float]) -> Callable[[float], Callable[[Iterator[str]], Iterator[tuple[str, float, int]]]]:
+    """A stage for each setting; what it gives says which one it was and how many items that one has had."""
+
+    def stage_for(value: float) -> Callable[[Iterator[str]], Iterator[tuple[str, float, int]]]:
+        def stage(items: Iterator[str]) -> Iterator[tuple[str, float, int]]:
+            begun.append(value)
+            for count, item in enumerate(items, start=1):
+                yield item, value, count
+
+        return stage
+
+    return stage_for
+
+
+def test_a_changed_setting_begins_the_stage_anew_and_loses_nothing() -> None:
+    value = [0.5]
+    begun: list[float] = []
+    stream = Adjustable(lambda: value[0], stages(begun))(iter("abcde"))
+    given = [next(stream), next(stream)]
+    value[0] = 0.7
+    given += [next(stream), next(stream)]
+    value[0] = 0.5
+    given += list(stream)
+    assert given == [("a", 0.5, 1), ("b", 0.5, 2), ("c", 0.7, 1), ("d", 0.7, 2), ("e", 0.5, 1)]
+    assert begun == [0.5, 0.7, 0.5]
+
+
+def test_a_setting_that_never_changes_begins_the_stage_once() -> None:
+    begun: list[float] = []
+    assert len(list(Adjustable(lambda: 1.0, stages(begun))(iter("abc")))) == 3
+    assert begun == [1.0]
+
+
+def test_an_end_without_items_is_an_end() -> None:
+    assert list(Adjustable(lambda: 1.0, stages([]))(iter(""))) == []
+
+
+def test_closing_closes_the_stage_of_the_moment() -> None:
+    ended: list[str] = []
+
+    def stage_for(_value: float) -> Callable[[Iterator[str]], Iterator[str]]:
+        def stage(items: Iterator[str]) -> Iterator[str]:
+            try:
+                yield from items
+            finally:
+                ended.append("ended")
+
+        return stage
+
+    stream = Adjustable(lambda: 1.0, stage_for)(iter("abc"))
+    assert next(stream) == "a"
+    stream.close()
+    assert ended == ["ended"]

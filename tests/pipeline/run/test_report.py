@@ -1,0 +1,114 @@
+"""The tally counts what passes, and the report says it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pipeline.errors import SinkError
+from pipeline.frames import Cropped, FaceCrop, Inpainted, Left, Patch
+from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.run.report import Report, Tally, joined, stage_table, write_json
+from pipeline.threads.worker import StageStats
+from tests.pipeline.faces import frame_of, track_of, tracked, upright
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.frames import Track
+
+IMAGE = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
+STAGE = StageStats("blend", items=3, dropped=0, busy_seconds=1, starved_seconds=2, blocked_seconds=3, cpu_seconds=0.5)
+
+
+def item(masked: tuple[Track, ...], left: tuple[tuple[Track, Left], ...] = ()) -> Inpainted:
+    seen = tracked(frame_of(np.zeros((64, 64, 3), np.uint8)), *masked, *(track for track, _ in left))
+    mask = np.ones((CROP_SIZE, CROP_SIZE), np.float32)
+    crops = tuple(FaceCrop(track, IMAGE, mask, Affine(np.eye(2, 3))) for track in masked)
+    return Inpainted(Cropped(seen, crops, left), tuple(Patch(crop, IMAGE) for crop in crops))
+
+
+def tallied(*items: Inpainted) -> Tally:
+    tally = Tally()
+    assert list(tally(iter(items))) == list(items)
+    return tally
+
+
+def report_of(tally: Tally, **changes: object) -> Report:
+    values: dict[str, object] = {
+        "input": "in.mp4",
+        "output": "out.mp4",
+        "complete": True,
+        "frames_in": 4,
+        "frames_out": 4,
+        "bad_packets": 0,
+        "wall_seconds": 2.0,
+        "engine": "openvino",
+        "networks": {"generator": "abc"},
+        "tally": tally,
+        "stages": (STAGE,),
+    }
+    return Report(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_the_tally_sums_over_frames_and_sorts_who_was_left() -> None:
+    one, two, three = (track_of(upright(x=60.0 * number), number) for number in range(1, 4))
+    tally = tallied(
+        item((one, two), ((three, Left.BARE),)),
+        item((one,), ((two, Left.TURNED_AWAY), (three, Left.BARE))),
+        item((), ((one, Left.TOO_SMALL),)),
+        item(()),
+    )
+    assert (tally.faces, tally.masked_faces, tally.frames_with_mask) == (7, 3, 2)
+    told = report_of(tally).as_json()
+    assert told["bare_faces"] == 2
+    assert told["faces_left"] == {"too small": 1, "turned away": 1}
+    assert told["faces"] == 7
+
+
+def test_the_report_has_what_its_schema_promises() -> None:
+    told = report_of(tallied()).as_json()
+    assert json.loads(json.dumps(told)) == told
+    assert told["fps"] == 2.0
+    assert told["stages"] == {"blend": {"items": 3, "dropped": 0, "busy": 1, "starved": 2, "blocked": 3, "cpu": 0.5}}
+    assert "invented" in str(told["note"])
+
+
+def test_no_time_is_no_division() -> None:
+    assert report_of(tallied(), wall_seconds=0.0).as_json()["fps"] == 0.0
+
+
+def test_several_reports_are_a_list_and_complete_only_together() -> None:
+    good, bad = report_of(tallied()), report_of(tallied(), complete=False)
+    assert joined([good]) == good.as_json()
+    assert joined([good, bad]) == {"complete": False, "files": [good.as_json(), bad.as_json()]}
+    assert joined([good, good])["complete"] is True
+
+
+def test_the_table_has_a_line_for_each_stage() -> None:
+    head, line = stage_table([STAGE]).splitlines()
+    assert head.split()[0] == "stage"
+    assert line.split() == ["blend", "3", "1.00", "2.00", "3.00", "0.50"]
+
+
+def test_the_summary_counts_who_was_left_without_the_bare() -> None:
+    one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
+    assert "left" not in report_of(tallied(item((one,), ((two, Left.BARE),)))).summary
+    assert "1 left masked or in doubt" in report_of(tallied(item((one,), ((two, Left.UNCERTAIN),)))).summary
+
+
+def test_a_run_that_drew_nothing_says_so_and_why() -> None:
+    one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
+    assert report_of(Tally()).summary.endswith("fps, nothing drawn: no face was found.")
+    bare = tallied(item((), ((one, Left.BARE), (two, Left.BARE))))
+    assert report_of(bare).summary.endswith("fps, nothing drawn: 2 faces without a mask.")
+    doubted = tallied(item((), ((one, Left.UNCERTAIN),)))
+    assert report_of(doubted).summary.endswith("fps, nothing drawn, 1 left masked or in doubt.")
+
+
+def test_a_report_that_can_not_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="can't be written"):
+        write_json({}, str(tmp_path / "no" / "report.json"))

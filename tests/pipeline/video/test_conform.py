@@ -1,0 +1,87 @@
+"""Decoded pictures made alike, and left alone where nothing is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.picture.planes import arrays
+from pipeline.video.conform import conform
+from pipeline.video.probe import probe
+from tests.pipeline.clips import Clip
+from tests.pipeline.picture.test_rotate import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.video.info import SourceInfo
+
+
+@pytest.fixture(scope="module")
+def info(tmp_path_factory: pytest.TempPathFactory) -> SourceInfo:
+    return probe(Clip(frames=2, width=64, height=48).write(tmp_path_factory.mktemp("clip") / "in.mp4"))
+
+
+def conformed(pictures: Iterable[av.VideoFrame], info: SourceInfo) -> tuple[list[av.VideoFrame], list[str]]:
+    warnings: list[str] = []
+    timed = []
+    for number, each in enumerate(pictures):
+        each.pts, each.time_base = number * 7, Fraction(1, 50)
+        timed.append(each)
+    return list(conform(iter(timed), info, warnings.append)), warnings
+
+
+def test_what_needs_nothing_passes_untouched(info: SourceInfo) -> None:
+    pictures = [noise("yuv420p", 64, 48, seed) for seed in range(3)]
+    given, warnings = conformed(pictures, info)
+    assert all(a is b for a, b in zip(given, pictures, strict=True))
+    assert warnings == []
+
+
+def test_another_size_is_fitted_and_centred(info: SourceInfo) -> None:
+    narrow = av.VideoFrame(20, 48, "yuv420p")
+    for plane, value in zip(arrays(narrow), (200, 128, 128), strict=True):
+        plane[...] = value
+    given, warnings = conformed([noise("yuv420p", 64, 48), narrow], info)
+    luma = arrays(given[1])[0][:, :, 0]
+    assert luma.shape == (48, 64)
+    assert (luma[:, 24:40] > 190).all()
+    assert (luma[:, :20] == 16).all()
+    assert (luma[:, 44:] == 16).all()
+    assert [each.pts for each in given] == [0, 7]
+    assert len(warnings) == 1
+    assert "20x48" in warnings[0]
+
+
+def test_another_pixel_format_becomes_the_first(info: SourceInfo) -> None:
+    given, warnings = conformed([noise("yuv420p", 64, 48), noise("yuv444p10le", 64, 48)], info)
+    assert [each.format.name for each in given] == ["yuv420p", "yuv420p"]
+    assert "yuv444p10le" in warnings[0]
+
+
+def test_progressive_pictures_among_interlaced_ones_are_not_filtered(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = Clip(frames=12, interlaced=True).write(tmp_path_factory.mktemp("clip") / "in.mp4")
+    interlaced_info = probe(path)
+    assert interlaced_info.interlaced
+    with av.open(str(path)) as opened:
+        interlaced = list(opened.decode(video=0))
+    progressive = [noise("yuv420p", 320, 240, seed) for seed in range(3)]
+    given, warnings = conformed([*interlaced[:4], *progressive], interlaced_info)
+    assert len(given) == 7
+    assert [each.pts for each in given] == [number * 7 for number in range(7)]
+    for before, after in zip(progressive, given[4:], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(arrays(before), arrays(after), strict=True))
+    assert sum("interlaced" in warning for warning in warnings) == 1
+
+
+def test_tags_survive_every_change(info: SourceInfo) -> None:
+    tagged = noise("yuva420p", 64, 48)
+    tagged.colorspace, tagged.color_range, tagged.color_primaries, tagged.color_trc = 9, 1, 9, 16
+    (given,), _ = conformed([tagged], replace(info, stored_format="yuva420p"))
+    assert given.format.name == "yuv420p"
+    assert (given.colorspace, given.color_range, given.color_primaries, given.color_trc) == (9, 1, 9, 16)

@@ -1,0 +1,68 @@
+"""Which container holds what, and the error that names a better one."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+from pipeline.errors import SinkError
+from pipeline.video.containers import CONTAINERS, codec_for, container_for, holds
+from pipeline.video.encoders import Codec
+from pipeline.video.remux import select
+from tests.pipeline.clips import Clip, Sound
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TALKING = Clip(frames=5, sounds=(Sound(),), subtitles=((Fraction(0), Fraction(1, 10), "Hi"),))
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), ("a.MKV", "h264"), ("a.webm", "vp9"), ("a.ts", "h264")])
+def test_each_container_has_its_usual_codec(name: str, codec: str, tmp_path: Path) -> None:
+    assert codec_for(tmp_path / name, Codec.AUTO) == codec
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.flv", "a"])
+def test_other_containers_are_refused_with_the_ones_that_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"\.mp4, \.m4v, \.mkv"):
+        container_for(tmp_path / name)
+
+
+def test_codec_that_a_container_cannot_hold_names_one_that_can(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"\.mp4 can't hold ffv1.*\.mkv"):
+        codec_for(tmp_path / "a.mp4", Codec.FFV1)
+
+
+@pytest.mark.parametrize("suffix", sorted(CONTAINERS))
+@pytest.mark.parametrize("codec", [codec for codec in Codec if codec is not Codec.AUTO])
+def test_the_table_says_what_the_muxers_do(suffix: str, codec: Codec) -> None:
+    container = CONTAINERS[suffix]
+    with av.open("unused", "w", format=container.muxer) as output:
+        able = {"hevc": "libx265", "h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "ffv1": "ffv1"}
+        if codec not in container.codecs:
+            return
+        output.add_stream(able[codec])  # raises for a codec that the muxer refuses
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "cure"),
+    [("in.mkv", "out.mp4", ".mkv"), ("in.mp4", "out.mkv", ".mp4 or .mov"), ("in.mp4", "out.webm", ".mp4")],
+)
+def test_stream_that_the_output_cannot_hold_names_a_container_that_can(
+    source: str, target: str, cure: str, tmp_path: Path
+) -> None:
+    TALKING.write(tmp_path / source)
+    with av.open(str(tmp_path / source)) as opened, pytest.raises(SinkError) as caught:
+        select(opened, 0, tmp_path / target, codec_for(tmp_path / target, Codec.AUTO))
+    assert "subtitle" in str(caught.value)
+    assert f"write to {cure}" in str(caught.value)
+
+
+def test_sound_that_nobody_could_read_is_not_put_into_a_transport_stream(tmp_path: Path) -> None:
+    Clip(frames=5, sounds=(Sound(codec="flac"),)).write(tmp_path / "in.mkv")
+    with av.open(str(tmp_path / "in.mkv")) as opened:
+        assert not holds(".ts", opened.streams.audio[0])
+        assert holds(".mp4", opened.streams.audio[0])

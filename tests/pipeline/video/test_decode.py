@@ -1,0 +1,159 @@
+"""A file as a source of frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError, DecodeError
+from pipeline.picture.planes import arrays
+from pipeline.video.decode import FileSource
+from pipeline.video.reading import BAD_PACKETS_IN_A_ROW
+from tests.pipeline.clips import Clip, Sound, number_in, times_of, variable_rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORT = Clip(frames=20, width=192, height=64)
+
+
+def test_frames_come_in_order_with_index_time_and_the_decoders_own_planes(tmp_path: Path) -> None:
+    path = SHORT.but(times=variable_rate(1), time_base=Fraction(1, 90000)).write(tmp_path / "in.mp4")
+    source = FileSource(path)
+    frames = list(source)
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.time for frame in frames] == times_of(path)
+    assert [number_in(frame.planes.to_ndarray(format="rgb24", threads=1)) for frame in frames] == list(range(20))
+    assert all(frame.planes.format.name == "yuv420p" for frame in frames)
+    assert all(b.arrived >= a.arrived for a, b in pairwise(frames))
+    with av.open(str(path)) as opened:
+        for frame, stored in zip(frames, opened.decode(video=0), strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(arrays(frame.planes), arrays(stored), strict=True))
+    assert source.outcome.ended
+    assert source.outcome.end_time == times_of(path)[-1] + Fraction(frames[-1].planes.duration, 90000)
+
+
+def test_outcome_of_a_run_that_was_stopped_is_not_complete(tmp_path: Path) -> None:
+    source = FileSource(SHORT.write(tmp_path / "in.mp4"))
+    frames = iter(source)
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert not source.outcome.ended
+    assert not source.outcome.complete
+    assert source.outcome.frames == 1
+
+
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 5), Fraction(2, 5)])
+def test_start_gives_the_frames_from_there_on(start: Fraction, tmp_path: Path) -> None:
+    path = SHORT.write(tmp_path / "in.mp4")
+    assert [frame.time for frame in FileSource(path, start=start)] == [time for time in times_of(path) if time >= start]
+
+
+def test_end_is_not_inside(tmp_path: Path) -> None:
+    path = SHORT.write(tmp_path / "in.mp4")
+    source = FileSource(path, end=Fraction(1, 3))
+    assert [frame.time for frame in source][-1] == Fraction(9, 30)
+    assert source.outcome.complete
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, None), (2, 1), (1, 1), (None, 0)])
+def test_impossible_start_and_end_are_refused(start: int | None, end: int | None, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="start"):
+        FileSource(
+            tmp_path / "in.mp4",
+            start=None if start is None else Fraction(start),
+            end=None if end is None else Fraction(end),
+        )
+
+
+def test_start_behind_the_end_says_how_long_the_video_is(tmp_path: Path) -> None:
+    source = FileSource(SHORT.write(tmp_path / "in.mp4"), start=Fraction(5))
+    with pytest.raises(DecodeError, match=r"start is 5.00 s, but the video lasts 0.67 s"):
+        list(source)
+
+
+def test_start_works_where_the_format_cannot_seek(tmp_path: Path) -> None:
+    path = SHORT.write(tmp_path / "in.h264")
+    numbers = [
+        number_in(f.planes.to_ndarray(format="rgb24", threads=1)) for f in FileSource(path, start=Fraction(1, 3))
+    ]
+    assert numbers[-1] == 19
+    assert numbers == list(range(numbers[0], 20))
+    assert 8 <= numbers[0] <= 12
+
+
+def test_pictures_without_times_get_them_from_the_rate(tmp_path: Path) -> None:
+    source = FileSource(SHORT.but(rate=Fraction(25)).write(tmp_path / "in.h264"))
+    times = [frame.time for frame in source]
+    assert len(times) == 20
+    steps = {b - a for a, b in pairwise(times)}
+    assert len(steps) == 1
+    assert any("no time" in warning for warning in source.outcome.warnings)
+
+
+def test_odd_formats_arrive_in_one_that_can_be_blended_in(tmp_path: Path) -> None:
+    source = FileSource(Clip(frames=2, codec="ffv1", pixel_format="yuva420p", options={}).write(tmp_path / "in.mkv"))
+    assert {frame.planes.format.name for frame in source} == {source.info.pixel_format} == {"yuv420p"}
+    assert any("yuva420p" in warning for warning in source.outcome.warnings)
+
+
+def test_bottom_up_pictures_are_turned_over(tmp_path: Path) -> None:
+    path = Clip(frames=1, codec="rawvideo", pixel_format="bgr24", options={}).write(tmp_path / "in.avi")
+    frame = next(iter(FileSource(path)))
+    assert all(plane.line_size > 0 for plane in frame.planes.planes)
+    assert number_in(frame.planes.to_ndarray(format="rgb24", threads=1)) == 0
+    top = frame.planes.to_ndarray(format="rgb24", threads=1)[:16]
+    assert top.mean() < frame.planes.to_ndarray(format="rgb24", threads=1)[16:].mean()
+
+
+def test_first_picture_may_be_damaged(tmp_path: Path) -> None:
+    whole = Clip(frames=30, options={"preset": "ultrafast", "g": "10"}, muxer_options={"movflags": "faststart"})
+    data = bytearray(whole.write(tmp_path / "whole.mp4").read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start : start + 600] = bytes(600)
+    (tmp_path / "in.mp4").write_bytes(data)
+    source = FileSource(tmp_path / "in.mp4")
+    frames = list(source)
+    assert 15 <= len(frames) < 30
+    assert source.outcome.bad_packets > 0
+    assert not source.outcome.complete
+
+
+def test_reading_gives_up_after_many_bad_packets_in_a_row(tmp_path: Path) -> None:
+    clip = Clip(frames=BAD_PACKETS_IN_A_ROW + 60, width=32, height=32, options={"preset": "ultrafast", "g": "1"})
+    path = clip.but(muxer_options={"movflags": "faststart"}, draw=lambda n, w, h, _: flat(n, w, h)).write(
+        tmp_path / "whole.mp4"
+    )
+    with av.open(str(path)) as opened:
+        positions = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in positions[20:]:
+        data[position : position + size] = bytes([255]) * size
+    (tmp_path / "in.mp4").write_bytes(data)
+    source = FileSource(tmp_path / "in.mp4")
+    frames = list(source)
+    assert len(frames) == 20
+    assert source.outcome.bad_packets >= BAD_PACKETS_IN_A_ROW
+    assert any("in a row" in problem for problem in source.outcome.problems)
+
+
+def flat(number: int, width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), 40 + number % 160, np.uint8)
+
+
+def test_frames_hold_only_themselves_in_memory(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    path = Clip(frames=120, width=640, height=480, draw=lambda n, w, h, _: flat(n, w, h)).write(tmp_path / "in.mp4")
+    process = psutil.Process()
+    seen = [process.memory_info().rss for _ in FileSource(path)]
+    assert max(seen[60:]) - seen[30] < 8_000_000
+
+
+def test_a_sound_track_does_not_come_as_frames(tmp_path: Path) -> None:
+    source = FileSource(Clip(frames=10, sounds=(Sound(), Sound())).write(tmp_path / "in.mkv"))
+    assert len(list(source)) == 10

@@ -1,0 +1,113 @@
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra `training`")
+
+from tests.training.made_faces import face, mesh
+from training.data import masks
+from training.data.masks import Kind, along, curve, draw, head_turn
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: Kind) -> None:
+    points = mesh()
+    hidden = []
+    for seed in range(12):
+        _, alpha = draw(face(), points, np.random.default_rng(seed), kind=kind)
+        x, y = np.rint(points[13]).astype(int)
+        hidden.append(alpha[y, x] > 0.9)
+        assert alpha[: int(256 * 0.36), 100:156].max() < 0.05
+    assert np.mean(hidden) > 0.8  # some are worn on the chin
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: Kind) -> None:
+    image = face()
+    picture, alpha = draw(image, mesh(), np.random.default_rng(3), kind=kind)
+    changed = np.abs(picture.astype(int) - image).max(2) > 2
+    assert changed[alpha > 0.9].mean() > 0.8
+    assert not changed[:60].any()
+    assert ((alpha >= 0) & (alpha <= 1)).all()
+
+
+def test_neck_masks_end_below_the_chin() -> None:
+    chin = int(mesh()[152, 1])
+    for kind, below in ((Kind.GAITER, True), (Kind.SURGICAL, False)):
+        _, alpha = draw(face(), mesh(), np.random.default_rng(1), kind=kind)
+        assert bool(alpha[chin + 25, 118:138].mean() > 0.5) is below
+
+
+def test_same_seed_draws_the_same_mask() -> None:
+    first, second = (draw(face(), mesh(), np.random.default_rng(9)) for _ in range(2))
+    other = draw(face(), mesh(), np.random.default_rng(10))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the folds of its kind, and with a valve now and then; NumPy's choice of a kind is a plain string."""
+    folded, valves = [], []
+    folds, valve = masks.folds, masks.valve
+    monkeypatch.setattr(masks, "folds", lambda kind, *rest: folded.append(kind) or folds(kind, *rest))
+    monkeypatch.setattr(masks, "valve", lambda *all_: valves.append(1) or valve(*all_))
+    for seed in range(40):
+        draw(face(64), mesh(64), np.random.default_rng(seed))
+    assert all(isinstance(kind, Kind) for kind in folded)
+    assert set(folded) == set(Kind)
+    assert valves
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: Kind) -> None:
+    whole, plain = (draw(face(), mesh(), np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
+    both = (whole[1] > 0.9) & (plain[1] > 0.9)
+    assert both.sum() > 0.75 * max((whole[1] > 0.9).sum(), (plain[1] > 0.9).sum())  # the straps are other ones
+    deep = cv2.erode(plain[1], np.ones((25, 25))) > 0.99
+    shades = plain[0][deep].astype(float)
+    brightness = shades.mean(1, keepdims=True) + 1
+    assert (shades / brightness).std(0).max() < 0.02
+
+
+def test_dark_face_wears_a_darker_mask() -> None:
+    levels = []
+    for dim in (1.0, 0.35):
+        picture, alpha = draw((face() * dim).astype(np.uint8), mesh(), np.random.default_rng(4), kind=Kind.SURGICAL)
+        levels.append(picture[alpha > 0.95].mean())
+    assert levels[1] < 0.7 * levels[0]
+
+
+def test_curve_passes_through_its_points() -> None:
+    points = [np.array(p, np.float32) for p in ((0, 0), (10, 5), (20, 0))]
+    drawn = curve(points, 201)
+    for point in points:
+        assert np.abs(drawn - point).sum(1).min() < 0.2
+
+
+def test_position_between_two_mesh_points_lies_between_them() -> None:
+    points = mesh()
+    assert np.allclose(along(points, (13, 152), 0.25), points[13] * 0.75 + points[152] * 0.25)
+    assert np.allclose(along(points, (13, 152), 9.0), points[152])
+
+
+def test_turn_of_the_head_shows_in_the_mesh() -> None:
+    frontal, turned = mesh(), mesh()
+    turned[:, 0] = np.where(turned[:, 0] > 128, 128 + (turned[:, 0] - 128) * 0.4, turned[:, 0])
+    assert head_turn(frontal) == pytest.approx(0, abs=0.05)
+    assert head_turn(turned) < -0.3
+    turned[:, 0] = 255 - turned[:, 0]
+    assert abs(head_turn(turned)) > 0.3
+
+
+def test_mask_stands_off_the_far_cheek_of_a_turned_head() -> None:
+    turned = mesh()
+    turned[:, 0] = np.where(turned[:, 0] > 128, 128 + (turned[:, 0] - 128) * 0.4, turned[:, 0])
+    outline_px = int(turned[454, 0])
+    beyond = []
+    for seed in range(12):
+        _, alpha = draw(face(), turned, np.random.default_rng(seed), kind=Kind.SURGICAL)
+        columns = np.flatnonzero((alpha > 0.9).sum(0) > 8)  # a strap covers less
+        beyond.append(columns.max() - outline_px)
+    assert max(beyond) > 15
+    assert min(beyond) < 6

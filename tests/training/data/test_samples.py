@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.errors import CheckpointError
+from tests.training.made_faces import face, mesh, store
+from training.data import masks
+from training.data.samples import Faces, draw_sample, loosely, strands
+
+FACES = 200
+SIDE = 160
+
+
+@pytest.fixture
+def faces() -> Faces:
+    """Faces whose chins and turns differ: each is stretched down from the nose, and to one side of it."""
+    rng = np.random.default_rng(0)
+    meshes = np.repeat(mesh()[None], FACES, axis=0)
+    below = np.maximum(meshes[:, :, 1] - meshes[:, 4:5, 1], 0)
+    meshes[:, :, 1] += below * rng.uniform(-0.3, 0.3, (FACES, 1))
+    aside = meshes[:, :, 0] - meshes[:, 4:5, 0]
+    meshes[:, :, 0] += np.abs(aside) * rng.uniform(-0.4, 0.4, (FACES, 1))
+    crop = cv2.resize(np.pad(face(), ((32, 32), (32, 32), (0, 0)), mode="reflect"), (SIDE, SIDE))
+    return Faces(np.repeat(crop[None], FACES, axis=0), meshes)
+
+
+def linked(first: list[float], second: list[float]) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def test_geometry_of_a_mask_tells_how_the_head_is_held_and_hardly_where_the_chin_is(faces: Faces) -> None:
+    rng = np.random.default_rng(1)
+    worn = [loosely(faces, i % FACES, rng) for i in range(2 * FACES)]
+    own = [faces.meshes[i % FACES] for i in range(2 * FACES)]
+    assert linked([m[152, 1] for m in worn], [m[152, 1] for m in own]) < 0.4
+    assert linked([masks.head_turn(m) for m in worn], [masks.head_turn(m) for m in own]) > 0.8
+    assert np.abs(np.mean(worn, axis=0) - np.mean(own, axis=0)).max() < 3  # and masks lie where masks are worn
+
+
+def test_masks_sit_as_on_others_only_for_who_never_sees_them(faces: Faces) -> None:
+    """The segmenter learns of masks as they sit on their wearer."""
+    smaller = faces.meshes * 0.7 + 0.3 * faces.meshes[:, 4:5]
+    smaller[0] = faces.meshes[0]
+
+    def alphas(of: Faces, *, plain: bool) -> list[np.ndarray]:
+        rngs = (np.random.default_rng(seed) for seed in range(12))
+        return [draw_sample(of, 0, rng, size=128, plain=plain).alpha for rng in rngs]
+
+    for plain in (False, True):
+        pairs = zip(alphas(faces, plain=plain), alphas(Faces(faces.crops, smaller), plain=plain), strict=True)
+        alike = [np.array_equal(*pair) for pair in pairs]
+        assert sum(alike) == 12 if not plain else sum(alike) <= 6
+
+
+def test_strands_run_from_the_mask_and_are_part_of_it() -> None:
+    picture, alpha = np.full((SIDE, SIDE, 3), 90, np.uint8), np.zeros((SIDE, SIDE), np.float32)
+    cv2.circle(alpha, (SIDE // 2, SIDE // 2), SIDE // 6, 1.0, -1)
+    before = alpha.copy()
+    reached = 0
+    for seed in range(8):
+        shown, covered = picture.copy(), before.copy()
+        strands(shown, covered, np.random.default_rng(seed))
+        assert (covered >= before).all()
+        assert np.array_equal(shown[covered == 0], picture[covered == 0])
+        pieces, _ = cv2.connectedComponents((covered > 0).astype(np.uint8))
+        assert pieces == 2  # the ground and one mask
+        reached += (covered > before).any()
+    assert reached >= 6
+
+
+def test_without_a_mask_there_are_no_strands() -> None:
+    picture, alpha = np.full((SIDE, SIDE, 3), 90, np.uint8), np.zeros((SIDE, SIDE), np.float32)
+    strands(picture, alpha, np.random.default_rng(0))
+    assert (picture == 90).all()
+    assert not alpha.any()
+
+
+def test_crops_that_are_not_there_are_named_with_the_cure(tmp_path: Path) -> None:
+    store(tmp_path, "train", count=2)
+    assert Faces.read(tmp_path, "train").crops.shape == (2, 160, 160, 3)
+    with pytest.raises(CheckpointError, match=r"no crops called val: training\.crops writes them"):
+        Faces.read(tmp_path, "val")
+    np.savez(tmp_path / "train.npz", mesh=np.array([]))
+    with pytest.raises(CheckpointError, match="found none in its photos"):
+        Faces.read(tmp_path, "train")

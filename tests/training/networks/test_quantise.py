@@ -1,0 +1,111 @@
+"""Int8 versions, of a small network on drawn faces: what is quantised, what is written, what is refused."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra `training`")
+
+from engine import models
+from engine.interface import read_interface
+from engine.models import Manifest
+from engine.select import load
+from engine.spec import Network, Precision
+from tests.engine import networks
+from tests.training import made_faces
+from training.data.samples import Faces
+from training.networks.networks import quantise
+from training.networks.quantise import Trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def pictures(count: int) -> NDArray[np.float32]:
+    return np.random.default_rng(count).uniform(-1, 1, (count, 3, 32, 32)).astype(np.float32)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["whole", "half"])
+def test_every_engine_computes_nearly_the_same_of_it(half: bool) -> None:
+    network = networks.tower(half=half)
+    version = Network.of("tower", quantise.quantised(network, pictures(6), kept=0))
+    assert version.lacks_int8() is None
+    assert read_interface(version) == read_interface(network)
+    with closing(load(network, engine="onnxruntime")) as plain:
+        expected = plain.run({"picture": pictures(2)})["mask"]
+    for name in ("onnxruntime", "torch", "openvino"):
+        with closing(load(version, engine=name, precision=Precision.INT8, threads=1)) as engine:
+            assert engine.description.endswith("int8")
+            seen = engine.run({"picture": pictures(2)})["mask"]
+        assert 0 < np.abs(seen - expected).max() < 0.08, name
+
+
+def test_convolutions_at_the_ends_stay_where_it_is_asked_for() -> None:
+    def count(kept: int) -> int:
+        graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=kept)).graph
+        stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        return sum(kind == onnx.TensorProto.INT8 and name[0] in "ab" for name, kind in stored.items())
+
+    assert count(0) > count(1) == 0
+
+
+def test_zero_means_zero_in_every_step() -> None:
+    graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=0)).graph
+    zeros = [tensor for tensor in graph.initializer if tensor.name.endswith("zero_point")]
+    assert zeros
+    assert not any(onnx.numpy_helper.to_array(tensor).any() for tensor in zeros)
+
+
+def test_inputs_are_those_of_a_run(tmp_path: Path) -> None:
+    made_faces.store(tmp_path, "val")
+    samples = quantise.drawn(Faces.read(tmp_path, "val"), 2, seed=1)
+    crops, small = (quantise.inputs_of(name, samples) for name in ("generator", "segmenter"))
+    assert (crops.shape, small.shape) == ((2, 4, 256, 256), (2, 3, 128, 128))
+    assert set(np.unique(crops[:, 3] > 0.5)) == {False, True}
+    for array in (crops, small):
+        assert array.dtype == np.float32
+        assert -1 <= array.min() < 0 < array.max() <= 1
+
+
+def test_a_version_is_written_beside_what_it_was_made_of(tmp_path: Path) -> None:
+    network = networks.tower()
+    interface = read_interface(network)
+    manifest = Manifest("tower", network.sha256, interface.inputs, interface.outputs, "drawn", 1, {"iou": 0.9}, "MIT")
+    (tmp_path / "tower.onnx").write_bytes(network.onnx)
+    (tmp_path / "tower.json").write_text(manifest.dumps())
+    made = quantise.quantised(network, pictures(2), kept=0)
+    quantise.write(network, manifest, Trial(made, 0, score=0.8991, lost=0.0009), tmp_path)
+    version = models.shipped("tower", tmp_path, precision=Precision.INT8)
+    assert (version.name, version.onnx) == ("tower", made)
+    told = models.manifest("tower.int8", tmp_path)
+    assert told.scores == {"iou": 0.8991, "iou_lost": 0.0009}
+    assert told.quantised_from == network.sha256
+
+
+def test_a_version_that_loses_too_much_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_faces.store(tmp_path, "train")
+    made_faces.store(tmp_path, "val")
+    folder = tmp_path / "networks"
+    folder.mkdir()
+    for suffix in ("onnx", "json"):
+        (folder / f"segmenter.{suffix}").write_bytes(models.PACKAGE.joinpath(f"segmenter.{suffix}").read_bytes())
+    asked = ["quantise", "segmenter", "--crops", str(tmp_path), "--folder", str(folder), "--calibrate", "2"]
+    monkeypatch.setattr("sys.argv", [*asked, "--check", "2"])
+    monkeypatch.setattr(quantise, "KEPT_AT_ENDS", (0,))
+    monkeypatch.setattr(quantise, "MOST_LOST", {"generator": -1.0, "segmenter": -1.0})
+    with pytest.raises(SystemExit, match="1"):
+        quantise.main()
+    assert "every int8 version of segmenter loses" in capsys.readouterr().err
+    assert not list(folder.glob("*.int8.*"))
+    monkeypatch.setattr(quantise, "MOST_LOST", {"generator": 1.0, "segmenter": 1.0})
+    quantise.main()
+    assert models.shipped("segmenter", folder, precision=Precision.INT8).lacks_int8() is None

@@ -1,0 +1,160 @@
+"""Photos whose masks are known: fixed pairs from a folder, or bare photos on which we draw masks at a fixed seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.errors import SourceError
+from pipeline.geometry import CROP_SIZE
+from training.data import masks
+from training.data.crops import MARGIN, central_face
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A photo that wears a mask, and what is beneath it."""
+
+    name: str
+    kind: str
+    """Which kind of mask, such as `surgical`."""
+    truth: NDArray[np.uint8]
+    """(height, width, 3) RGB: the bare photo."""
+    alpha: NDArray[np.float32]
+    """(height, width) in [0, 1]: how much of each pixel is mask."""
+    image: NDArray[np.uint8]
+    """(height, width, 3) RGB: the photo with the mask."""
+
+    @property
+    def hole_fraction(self) -> float:
+        """Part of the photo that is mask."""
+        return float(self.alpha.mean())
+
+
+class MaskedPhotos(Protocol):
+    """A set of masked photos; the same number gives the same photo every time."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called, by number."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, number: int) -> Masked | None:
+        """One of them; None where no mask can be drawn because no face is found in the bare photo."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedPairs:
+    """`truth/NAME.jpg`, `mask/NAME.png` (8-bit alpha a) and `paint/NAME.jpg`: masked is truth x (1 - a) + paint x a.
+
+    NAME ends in `_KIND`.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path, *, limit: int | None = None) -> FixedPairs:
+        """Those of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
+        names = sorted(path.stem for path in (folder / "truth").glob("*.jpg"))
+        if not names:
+            raise SourceError(f"{folder} has no truth/*.jpg: --pairs takes a folder with truth/, mask/ and paint/")
+        return cls(folder, tuple(names[:limit]))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: int) -> Masked:
+        """Raises `SourceError` for a pair that is incomplete or whose pictures differ in size."""
+        name = self.names[number]
+        truth, paint = (read(self.folder / part / f"{name}.jpg") for part in ("truth", "paint"))
+        alpha = read(self.folder / "mask" / f"{name}.png", mode="L").astype(np.float32) / np.float32(255)
+        if not truth.shape == paint.shape == (*alpha.shape, 3):
+            raise SourceError(f"{name}: truth {truth.shape}, paint {paint.shape} and mask {alpha.shape} differ in size")
+        if alpha.max() < 0.5:
+            raise SourceError(f"{self.folder}/mask/{name}.png is no mask: it hides nothing")
+        mixed = truth * (1 - alpha[..., None]) + paint * alpha[..., None]
+        return Masked(name, name.rpartition("_")[2], truth, alpha, np.rint(mixed).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class DrawnPairs:
+    """Bare photos, each with a mask of ours; kinds take turns, and photo and seed decide all the rest."""
+
+    files: tuple[Path, ...]
+    seed: int
+
+    @classmethod
+    def of(cls, folder: Path, *, seed: int, limit: int | None = None) -> DrawnPairs:
+        """The pictures of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
+        pictures = Image.registered_extensions()
+        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in pictures)
+        if not files:
+            raise SourceError(f"{folder} holds no pictures: --data takes a folder of photos of bare faces")
+        return cls(tuple(files[:limit]), seed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' names without suffix."""
+        return tuple(path.stem for path in self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> Masked | None:
+        """Raises `SourceError` for a file that can't be read."""
+        truth = read(self.files[number])
+        kind = list(masks.Kind)[number % len(masks.Kind)]
+        drawn = wear(truth, np.random.default_rng([self.seed, number]), kind)
+        return drawn and Masked(self.files[number].stem, kind.value, truth, drawn[1], drawn[0])
+
+
+def wear(
+    photo: NDArray[np.uint8], rng: np.random.Generator, kind: masks.Kind | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """A photo (height, width, 3) with a mask drawn on its most central face at the photo's own size, and the alpha.
+
+    Without a `kind` the generator draws one. None where no face is found, or the mask lies outside the picture.
+    """
+    found = central_face(photo)
+    if found is None:
+        return None
+    crop_from_photo, mesh = found
+    photo_from_crop = crop_from_photo.inverse()
+    points = photo_from_crop.apply(mesh[:, :2])
+    side = round(CROP_SIZE * MARGIN * photo_from_crop.scale)
+    left, top = np.rint(photo_from_crop.apply([CROP_SIZE / 2, CROP_SIZE / 2]) - side / 2).astype(int)
+    height, width = photo.shape[:2]
+    rows, columns = (
+        np.clip(np.arange(start, start + side), 0, end - 1) for start, end in ((top, height), (left, width))
+    )
+    drawn, cover = masks.draw(photo[rows][:, columns], (points - [left, top]).astype(np.float32), rng, kind=kind)
+    inside = np.s_[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
+    there = np.s_[max(0, -top) : min(side, height - top), max(0, -left) : min(side, width - left)]
+    image, alpha = photo.copy(), np.zeros((height, width), np.float32)
+    image[inside], alpha[inside] = drawn[there], cover[there]
+    return (image, alpha) if alpha.max() >= 0.5 else None
+
+
+def read(path: Path, *, mode: str = "RGB") -> NDArray[np.uint8]:
+    """A picture as an array. Raises `SourceError`, which names the file."""
+    try:
+        with Image.open(path) as opened:
+            return np.asarray(opened.convert(mode))
+    except FileNotFoundError as error:
+        raise SourceError(f"{path} is not there") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise SourceError(f"{path} can't be read as a picture: {error}") from error

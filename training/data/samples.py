@@ -1,0 +1,289 @@
+"""Faces and masks to samples, in the canonical crop.
+
+Photos are cut once (`training.data.crops`) into a memory-mapped array of crops a quarter wider than the canonical one,
+each with its face mesh. A sample jitters the crop as a tracker would, draws a mask and degrades the picture as a camera
+would, anew each time; some faces come so close that the photo ends within the crop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.errors import CheckpointError
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
+from training.data import masks
+from training.data.crops import MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Stored crops of one set of photos."""
+
+    crops: NDArray[np.uint8]
+    """(N, side, side, 3) RGB, memory-mapped; they cover `MARGIN` canonical crops."""
+    meshes: NDArray[np.float32]
+    """(N, 468, 2) in pixels of the canonical crop at `CROP_SIZE`."""
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Faces:
+        """The set `name` in `folder`, as `training.data.crops` wrote it.
+
+        Raises `CheckpointError` where there is none.
+        """
+        try:
+            stored = np.load(folder / f"{name}.npz")["mesh"]
+            crops = np.load(folder / f"{name}_crops.npy", mmap_mode="r")
+        except (OSError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{folder} holds no crops called {name}: training.data.crops writes them") from error
+        if not len(stored):
+            raise CheckpointError(f"{folder}/{name}.npz holds no face: training.data.crops found none in its photos")
+        return cls(crops[: len(stored)], stored[:, :, :2])
+
+    def __len__(self) -> int:
+        return len(self.meshes)
+
+    def any_index(self, rng: np.random.Generator) -> int:
+        """A face at random; turned heads, which are rare in photos, twice as often as they come."""
+        index, other = rng.integers(len(self), size=2)
+        if rng.random() < 0.5 and abs(masks.head_turn(self.meshes[other])) > abs(masks.head_turn(self.meshes[index])):
+            return int(other)
+        return int(index)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One masked face with its truth, S pixels a side."""
+
+    picture: NDArray[np.uint8]
+    """(S, S, 3) masked and degraded."""
+    truth: NDArray[np.uint8]
+    """(S, S, 3) what was there before."""
+    alpha: NDArray[np.float32]
+    """(S, S) the drawn mask's coverage; all 0 when nothing is worn."""
+
+
+def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down.
+
+    A mask draws the landmarks beneath it down: over 100 masked faces the chin came out 6 pixels higher than in the same
+    faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7. A face that looks down is a shorter one.
+    """
+    scale = side / CROP_SIZE
+    turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(-0.02, 0.065))
+    shift = rng.normal([0, -0.012], 0.022) * CROP_SIZE
+    linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    if rng.random() < 0.25:
+        linear[:, 1] *= rng.uniform(0.74, 1)
+    middle = CANONICAL_LANDMARKS[:2].mean(axis=0)
+    moved = np.column_stack([linear, middle - linear @ middle + shift])
+    if rng.random() < 0.5:
+        moved[0] = [0, 0, CROP_SIZE - 1] - moved[0]
+    moved *= scale
+    moved[:, 2] += 0.5 * scale - 0.5
+    return moved
+
+
+ELSEWHERE = 0.75
+"""How often a mask sits as on somebody else who holds the head alike."""
+
+
+def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(468, 2) in the canonical crop: the geometry of a mask that tells little of the face of `index` beneath it.
+
+    A mask that is drawn along a face's own jaw and chin shows where they are, and a generator learns to read them off
+    the outline instead of off the face: under masks of another make it was then 1 dB worse. So most sit as on somebody
+    else, and all are stretched, moved and bent.
+    """
+    mesh, turn = faces.meshes[index], masks.head_turn(faces.meshes[index])
+    if rng.random() < ELSEWHERE:
+        others = faces.meshes[rng.integers(len(faces), size=6)]
+        mesh = min(others, key=lambda other: abs(masks.head_turn(other) - turn))
+    middle = mesh.mean(axis=0)
+    points = (mesh - middle) * np.exp(rng.normal(0, 0.06, 2)) + middle + rng.normal(0, 0.02 * CROP_SIZE, 2)
+    bends = rng.normal(0, 0.025 * CROP_SIZE, (4, 4, 2)).astype(np.float32)
+    where = np.clip(points * (3 / CROP_SIZE), 0, 3).astype(np.float32)
+    bent = cv2.remap(bends, where[:, :1], where[:, 1:], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(points + bent[:, 0], np.float32)
+
+
+STRANDED = 0.3
+"""How often bands run from a mask that have nothing to do with ears."""
+
+
+def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Lay bands of any colour across `picture` (S, S, 3) from within its mask, and add them to `alpha` (S, S).
+
+    Straps run anywhere: round the neck, over the hair, beyond the cheek. What is behind them is all that is hidden.
+    """
+    side = len(alpha)
+    held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
+    if not len(held):
+        return
+    drawn = np.zeros(alpha.shape, np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        start = held[rng.integers(len(held)), ::-1]
+        way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
+        bend = rng.normal(0, 0.1, 2) * length
+        end = start + length * np.array([np.cos(way), np.sin(way)])
+        path = masks.curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
+        wide = max(1, round(side * rng.uniform(0.005, 0.03)))
+        points = np.rint(path * 16).astype(np.int32)
+        cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
+    band = drawn.astype(np.float32) / 255
+    picture[:] = np.rint(picture * (1 - band[..., None]) + rng.integers(0, 256, 3) * band[..., None])
+    np.maximum(alpha, band, out=alpha)
+
+
+def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Another exposure, contrast, white balance and saturation, as cameras differ."""
+    curve = (np.arange(256, dtype=np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
+    curve = (curve - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
+    curves = 255 * curve[:, None] * np.exp(rng.normal(0, 0.04, 3))
+    values = cv2.LUT(image, curves[None].astype(np.float32))
+    vivid = np.exp(rng.normal(0, 0.15))
+    mixed = cv2.transform(values, np.eye(3) * vivid + (1 - vivid) / 3)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What a camera and a codec do to a picture: blur, noise, compression."""
+    if rng.random() < 0.25:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
+    if rng.random() < 0.15:
+        length = int(rng.integers(3, 9))
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1 / length
+        turned = cv2.getRotationMatrix2D((length / 2 - 0.5,) * 2, rng.uniform(0, 180), 1)
+        line = cv2.warpAffine(kernel, turned, (length, length))
+        image = np.asarray(cv2.filter2D(image, -1, line / line.sum()), np.uint8)
+    if rng.random() < 0.3:
+        noisy = image + rng.normal(0, rng.uniform(1, 10), image.shape)
+        image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def distract(image: NDArray[np.uint8], mesh: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Something near the mouth that is no mask: fingers in the face's own skin, or a microphone."""
+    side = image.shape[0]
+    out = image.copy()
+    mouth = mesh[13] + rng.normal(0, side * 0.08, 2)
+    if rng.random() < 0.6:
+        x, y = np.clip(np.rint(mesh[50]), 2, side - 3).astype(int)
+        skin = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0)
+        way = rng.uniform(0, 2 * np.pi)
+        for finger in range(rng.integers(1, 5)):
+            start = mouth + finger * side * 0.055 * np.array([np.cos(way), np.sin(way)])
+            end = start + side * rng.uniform(0.3, 0.6) * np.array([-np.sin(way), np.cos(way)])
+            colour = np.clip(skin * rng.uniform(0.75, 1.1), 0, 255).tolist()
+            points = [tuple(np.rint(p).astype(int).tolist()) for p in (start, end)]
+            cv2.line(out, points[0], points[1], colour, int(side * 0.055), cv2.LINE_AA)
+    else:
+        grey = rng.uniform(5, 90)
+        centre = np.rint(mouth + np.array([0, side * rng.uniform(0.05, 0.15)])).astype(int)
+        stick = (int(centre[0] + rng.normal(0, side * 0.3)), side)
+        cv2.line(out, tuple(centre.tolist()), stick, (grey * 0.7,) * 3, int(side * 0.05), cv2.LINE_AA)
+        cv2.circle(out, tuple(centre.tolist()), int(side * rng.uniform(0.05, 0.1)), (grey,) * 3, -1, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(out, (0, 0), 1.0)
+    return np.asarray(soft if rng.random() < 0.5 else out)
+
+
+def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(side, side, 3) an enlarged corner of a stored crop: hair, clothes or background, as false detections show."""
+    part = int(stored.shape[0] * rng.uniform(0.12, 0.3))
+    last = stored.shape[0] - part
+    corner = stored[
+        (top := int(rng.choice([0, last]))) : top + part, (left := int(rng.choice([0, last]))) : left + part
+    ]
+    return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+CLOSE_UP, COLOURLESS = 0.2, 0.04
+"""How often a photo ends within the crop, and how often it is black and white."""
+
+_ENDS = (0.25, 0.28, 0.25, 0.28)
+"""How far from the crop's left, top, right and bottom side it may end, as parts of the side."""
+
+
+def colourless(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same (S, S, 3), black and white."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def close_up(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The same of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
+    side = len(sample.alpha)
+    left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
+    kept = np.s_[top : side - bottom, left : side - right]
+    picture, truth = (
+        np.asarray(cv2.copyMakeBorder(image[kept], top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+        for image in (sample.picture, sample.truth)
+    )
+    alpha = cv2.copyMakeBorder(sample.alpha[kept], top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return Sample(picture, truth, np.asarray(alpha, np.float32))
+
+
+def draw_sample(
+    faces: Faces,
+    index: int,
+    rng: np.random.Generator,
+    *,
+    size: int = CROP_SIZE,
+    bare: float = 0.0,
+    textures: Sequence[NDArray[np.uint8]] = (),
+    plain: bool = False,
+) -> Sample:
+    """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
+    mask.
+
+    `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
+    """
+    stored = faces.crops[index]
+    side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
+    moved = jitter(rng, side)
+    stored_scale = stored.shape[0] / (CROP_SIZE * MARGIN)
+    margin = (MARGIN - 1) / 2 * CROP_SIZE
+    stored_from_canonical = np.array(
+        [[stored_scale, 0, (margin + 0.5) * stored_scale - 0.5], [0, stored_scale, (margin + 0.5) * stored_scale - 0.5]]
+    )
+    whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
+    truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    truth = recolour(np.asarray(truth, np.uint8), rng)
+    mesh = loosely(faces, index, rng) if plain else faces.meshes[index]
+    mesh = (mesh @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
+    alpha = np.zeros((side, side), np.float32)
+    picture = truth
+    if rng.random() >= bare:
+        picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
+        if plain and rng.random() < STRANDED:
+            strands(picture, alpha, rng)
+    elif rng.random() < 0.2:
+        picture = truth = no_face(stored, side, rng)
+    elif rng.random() < 0.4:
+        picture = distract(truth, mesh, rng)
+    elif rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face
+        low = mesh + (mesh[152] - mesh[4]) * rng.uniform(1.05, 1.5)
+        picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
+    picture = degrade(picture, rng)
+    if side != size:
+        picture, truth = (
+            np.asarray(cv2.resize(each, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+            for each in (picture, truth)
+        )
+        alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
+    sample = Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
+    if rng.random() < COLOURLESS:
+        sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
+    return close_up(sample, rng) if rng.random() < CLOSE_UP else sample

@@ -1,0 +1,224 @@
+"""`barefaced evaluate generator`: how near the drawn faces are to the true ones. The protocol is docs/evaluation.md.
+
+Each photo goes through the product's own path, once with the true mask and once with the segmenter's, and is compared
+with the bare photo at 256x256.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.cost import multiply_adds
+from pipeline.errors import SinkError, SourceError
+from pipeline.frames import Left
+from training.evaluation import sheets
+from training.evaluation.judge import MEASURES, Judge
+from training.evaluation.product import told, worn_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine
+    from pipeline.frames import Cropped, FaceCrop, Track
+    from training.data.groups import Labels
+    from training.data.photos import Masked, MaskedPhotos
+    from training.evaluation.product import Product
+
+TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"
+"""What a result was made with: the mask that was drawn, the one that the segmenter found, nothing at all."""
+
+DRAWN, NOT_FOUND, NO_FACE = "drawn", "face not found", "no face in the bare photo"
+"""What became of a photo, beside the reasons of `Left`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out for one photo."""
+
+    images: Mapping[str, NDArray[np.uint8]]
+    """The photo as each way left it, by name: `true_mask`, `predicted_mask`, `untouched` and the baselines."""
+    iou: float | None
+    """Of the segmenter's mask with the true one in the crop; 0 where it saw none, None where it was not asked."""
+    fate: str
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How the results of one photo did."""
+
+    number: int
+    kind: str
+    hole_fraction: float
+    scores: Mapping[str, Mapping[str, float | None]]
+    """By result, then by measure."""
+    iou: float | None
+    fate: str
+    groups: Mapping[str, str]
+    """By property, such as `glasses`: what the photo's person belongs to."""
+
+
+def process(product: Product, masked: Masked, baselines: Mapping[str, Engine]) -> Result:
+    """A masked photo through the product, with either mask, and through each baseline with the true one.
+
+    A face that is not found keeps its mask, and so it is scored.
+    """
+    tracked = product.find(masked.image)
+    wearer = worn_by(tracked, masked.alpha)
+    if wearer is None:
+        ways = (TRUE, PREDICTED, UNTOUCHED, *baselines)
+        return Result(dict.fromkeys(ways, masked.image), None, NOT_FOUND)
+    truly, found = told(tracked, wearer, masked.alpha), product.segment(tracked)
+    images = {TRUE: product.draw(truly), PREDICTED: product.draw(found), UNTOUCHED: masked.image}
+    images |= {name: product.draw(truly, engine) for name, engine in baselines.items()}
+    iou, fate = _overlap(truly.crops[0], found, wearer)
+    return Result(images, iou, fate)
+
+
+def _overlap(truly: FaceCrop, found: Cropped, wearer: Track) -> tuple[float | None, str]:
+    """The segmenter's IoU for `wearer`, and what became of the face."""
+    for crop in found.crops:
+        if crop.track.id == wearer.id:
+            ours, theirs = crop.mask > 0.5, truly.mask > 0.5
+            return float((ours & theirs).sum() / max(1, (ours | theirs).sum())), DRAWN
+    reason = next(reason for track, reason in found.left if track.id == wearer.id)
+    return (0.0 if reason in (Left.BARE, Left.UNCERTAIN) else None), reason.value
+
+
+def score(
+    photos: MaskedPhotos,
+    product: Product,
+    judge: Judge,
+    baselines: Mapping[str, Engine],
+    *,
+    labels: Labels,
+    counted: Callable[[Iterable[int]], Iterable[int]],
+) -> tuple[list[Marks], Counter[str]]:
+    """Every photo's marks, and how many photos ended how.
+
+    `labels` say which groups a photo belongs to; `counted` sees the numbers pass, for a progress bar.
+    Raises `SourceError` when there is nothing to score.
+    """
+    marks, fates = [], Counter[str]()
+    for number in counted(range(len(photos))):
+        masked = photos[number]
+        if masked is None:
+            fates[NO_FACE] += 1
+            continue
+        result = process(product, masked, baselines)
+        fates[result.fate] += 1
+        scores = judge(masked, result.images)
+        marks.append(
+            Marks(
+                number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, labels.get(masked.name, {})
+            )
+        )
+    if not marks:
+        raise SourceError(f"in none of the {len(photos)} photos is there a face to draw a mask on")
+    return marks, fates
+
+
+def summary(
+    marks: Sequence[Marks], fates: Counter[str], product: Product, baselines: Mapping[str, Engine]
+) -> dict[str, Any]:
+    """The scores as JSON holds them: means over photos."""
+    made = {UNTOUCHED: "the mask stays on"} | {name: engine.description for name, engine in baselines.items()}
+    return {
+        "photos": len(marks),
+        "fates": dict(fates),
+        "gmacs": round(multiply_adds(product.generator_file) / 1e9, 3),
+        "generator_sha256": product.generator_file.sha256,
+        "engine": product.generator.description,
+        **_means(marks),
+        "per_type": {kind: _means(those) for kind, those in by_kind(marks).items()},
+        "per_group": {
+            name: {value: {"photos": len(those)} | _means(those) for value, those in values.items()}
+            for name, values in by_group(marks).items()
+        },
+        "baselines": {name: means(marks, name) | {"description": told} for name, told in made.items()},
+    }
+
+
+def by_kind(marks: Sequence[Marks]) -> dict[str, list[Marks]]:
+    """The marks of each kind of mask."""
+    kinds = sorted({each.kind for each in marks})
+    return {kind: [each for each in marks if each.kind == kind] for kind in kinds}
+
+
+def by_group(marks: Sequence[Marks]) -> dict[str, dict[str, list[Marks]]]:
+    """The marks of each group, by property and then by value."""
+    found: dict[str, dict[str, list[Marks]]] = {}
+    for name in sorted({name for each in marks for name in each.groups}):
+        values = sorted({each.groups[name] for each in marks if name in each.groups})
+        found[name] = {value: [each for each in marks if each.groups.get(name) == value] for value in values}
+    return found
+
+
+def _means(marks: Sequence[Marks]) -> dict[str, object]:
+    return {
+        "hole_fraction": _mean([each.hole_fraction for each in marks]),
+        "segmenter_iou": _mean([each.iou for each in marks]),
+        TRUE: means(marks, TRUE),
+        PREDICTED: means(marks, PREDICTED),
+    }
+
+
+def means(marks: Sequence[Marks], name: str) -> dict[str, float | None]:
+    """The mean of each measure of the results called `name`, over the photos that have it."""
+    return {measure: _mean([each.scores[name][measure] for each in marks]) for measure in MEASURES}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 5) if known else None
+
+
+def table(told: Mapping[str, Any]) -> str:
+    """The means of a summary, for a person."""
+    rows = {name: told[name] for name in (TRUE, PREDICTED)} | told["baselines"]
+    lines = [f"{'':<16}" + "".join(f"{measure:>12}" for measure in MEASURES)]
+    for name, values in rows.items():
+        cells = "".join(f"{'-' if values[m] is None else format(values[m], '.4f'):>12}" for m in MEASURES)
+        lines.append(f"{name:<16}{cells}")
+    return "\n".join(lines)
+
+
+def sheet(path: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product, *, count: int = 10) -> None:
+    """The `count` worst pictures with the true mask and the middle ones, by PSNR in the hole, as a PNG.
+
+    From the top: masked, drawn with the true mask, drawn with the segmenter's, the truth.
+    """
+    ordered = sorted(marks, key=lambda each: each.scores[TRUE]["hole_psnr"] or 0.0)
+    middle = max(count, (len(ordered) - count) // 2)
+    parts = [part for part in (ordered[:count], ordered[middle : middle + count]) if part]
+    sheets.write(path, [[_column(each, photos, product) for each in part] for part in parts])
+
+
+def sheets_of_groups(folder: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product) -> None:
+    """A `sheet` of each kind of mask and of each group, in `folder` as `kind-surgical.png`, `glasses-yes.png`.
+
+    Raises `SinkError` when they can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{folder} can't be made: {error.strerror or error}") from error
+    for name, values in (("kind", by_kind(marks)), *by_group(marks).items()):
+        for value, those in values.items():
+            plain = re.sub(r"[^\w-]+", "-", f"{name}-{value}")  # a table's words become a file's name
+            sheet(folder / f"{plain}.png", those, photos, product, count=5)
+
+
+def _column(marks: Marks, photos: MaskedPhotos, product: Product) -> NDArray[np.uint8]:
+    masked = photos[marks.number]
+    assert masked is not None  # noqa: S101 - it has marks
+    images = process(product, masked, {}).images
+    title = f"{masked.name} {marks.scores[TRUE]['hole_psnr']:.1f} dB"
+    return sheets.column(title, [masked.image, images[TRUE], images[PREDICTED], masked.truth])

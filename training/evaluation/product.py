@@ -1,0 +1,107 @@
+"""The product's own path on one photo, taken apart where evaluation steps in: who holds the true mask may use it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine import models, select
+from pipeline.blend.blend import Blend
+from pipeline.blend.smooth import Smooth
+from pipeline.detectors import DEFAULT, detector_file
+from pipeline.draw.inpaint import Inpaint
+from pipeline.draw.segment import Segment
+from pipeline.errors import CheckpointError
+from pipeline.find.align import align
+from pipeline.find.detect import Detect
+from pipeline.frames import Cropped, FaceCrop, Track, Tracked
+from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import read_crop
+from pipeline.settings.config import FacesConfig
+from pipeline.video.stills import still_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine, Network
+    from pipeline.detectors import Detector
+
+
+@dataclass(frozen=True)
+class Product:
+    """The networks of a run, compiled."""
+
+    detector: Detector
+    segmenter: Engine
+    generator: Engine
+    generator_file: Network
+
+    def find(self, image: NDArray[np.uint8]) -> Tracked:
+        """The faces of a photo (height, width, 3) RGB: each detection counts, as when the product runs on a photo."""
+        (detected,) = Detect(self.detector)(iter([still_frame(image)]))
+        found = enumerate(detected.detections or (), start=1)
+        return Tracked(detected, tuple(Track(number, face, age=0, unseen=0) for number, face in found))
+
+    def segment(self, tracked: Tracked) -> Cropped:
+        """The faces that the segmenter finds masked, with the masks that it finds."""
+        segment = Segment(self.segmenter)
+        (cropped,) = segment.answer(segment.ask(iter([tracked])))
+        return cropped
+
+    def draw(self, cropped: Cropped, generator: Engine | None = None) -> NDArray[np.uint8]:
+        """The photo with its faces drawn by the generator, or by another one that takes and gives the same."""
+        inpaint = Inpaint(generator or self.generator)
+        (frame,) = Blend()(Smooth()(inpaint.answer(inpaint.ask(iter([cropped])))))
+        return frame.image
+
+
+def worn_by(tracked: Tracked, alpha: NDArray[np.float32]) -> Track | None:
+    """The face whose box holds most of the mask `alpha` (height, width); None when no box holds any of it."""
+
+    def held(track: Track) -> float:
+        box = track.detection.box
+        top, bottom, left, right = (max(0, round(edge)) for edge in (box.top, box.bottom, box.left, box.right))
+        return float(alpha[top:bottom, left:right].sum())
+
+    wearers = [track for track in tracked.tracks if held(track) > 0]
+    return max(wearers, key=held, default=None)
+
+
+def told(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -> Cropped:
+    """The face of `track` with the photo's mask `alpha` (height, width) in [0, 1] in place of the segmenter's."""
+    image, crop_from_frame = align(tracked.frame, track)
+    grey = still_frame(np.rint(alpha * 255).astype(np.uint8))
+    mask = read_crop(grey.planes, crop_from_frame, size=CROP_SIZE)[..., 0].astype(np.float32) / np.float32(255)
+    return Cropped(tracked, (FaceCrop(track, image, mask, crop_from_frame),), left=())
+
+
+@contextmanager
+def product(folder: Path | None, *, engine: str, threads: int) -> Iterator[Product]:
+    """The networks as a run would compile them; generator and segmenter from `folder` where it holds them.
+
+    Raises `CheckpointError` for a network file that is not what its manifest says, and `EngineError`.
+    """
+    own = set() if folder is None else set(models.names(folder))
+    if folder is not None and not own & {"generator", "segmenter"}:
+        raise CheckpointError(
+            f"{folder} holds neither generator.json nor segmenter.json: training.networks.export writes them"
+        )
+    finder, faces = detector_file(DEFAULT), FacesConfig()
+    files = [finder.network()]
+    files += [
+        models.shipped(name, folder) if folder is not None and name in own else models.shipped(name)
+        for name in ("segmenter", "generator")
+    ]
+    with ExitStack() as stack:
+        engines = []
+        for file in files:
+            engines.append(select.load(file, engine=engine, threads=threads))
+            stack.callback(engines[-1].close)
+        detector = finder.detector(engines[0], size=faces.detect_size, threshold=float(faces.detect_threshold))
+        yield Product(detector, engines[1], engines[2], files[2])

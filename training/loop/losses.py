@@ -1,0 +1,151 @@
+"""Each loss a function of tensors. Pictures are (B, 3, H, W) in [-1, 1], holes (B, 1, H, W) in [0, 1] with 1 hidden.
+
+Supervision is on the masked region, as in "Face Mask Removal with Region-attentive Face Inpainting" (arXiv 2409.06845):
+every loss sees the composite, in which all that is outside the hole is the truth. A hole of ones is the whole picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.loop.views import shrunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""Features (B, C, H, W) of composites and of their truths, from fine to coarse, as `features.compared` gives them."""
+
+SCALES = 3
+"""Of `hole_ms_ssim`: at the fourth a picture would be hardly larger than the window."""
+
+
+def composite(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """The drawn pixels inside the hole, the truth outside."""
+    return truth + (drawn - truth) * hole
+
+
+def hole_l1(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """Mean absolute difference inside the hole; a small hole counts as much as a large one."""
+    wrong = (drawn - truth).abs().mean(1, keepdim=True) * hole
+    return (wrong.sum((1, 2, 3)) / hole.sum((1, 2, 3)).clamp(min=64)).mean()
+
+
+def luma(x: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 1, H, W): how bright it is (BT.601). Structure is in it, at a third of the time."""
+    return x[:, :1] * 0.299 + x[:, 1:2] * 0.587 + x[:, 2:] * 0.114
+
+
+def ssim(first: Tensor, second: Tensor) -> Tensor:
+    """(B, 1, S, S) structural similarity (Wang et al. 2004) of (B, C, S, S), mean of the channels; S at least 11.
+
+    The window is Gaussian, 11 wide, of sigma 1.5.
+    """
+    side = first.shape[-1]
+    place = torch.arange(side, dtype=first.dtype, device=first.device)
+    away = (place - place[:, None]).abs()
+    bell = torch.exp(-(away**2) / (2 * 1.5**2)) * (away <= 5)
+    bell = bell / bell[side // 2].sum()  # the middle's window is whole
+
+    def blur(*each: Tensor) -> tuple[Tensor, ...]:
+        # As a product with a matrix of the window at each place: a CPU takes several times as long to convolve.
+        return (bell @ torch.cat(each, 1) @ bell).chunk(len(each), 1)
+
+    a, b = (first + 1) / 2, (second + 1) / 2
+    mean_a, mean_aa, mean_ab = blur(a, a * a, a * b)
+    mean_b, mean_bb = blur(b, b * b)
+    spread_a, spread_b, shared = mean_aa - mean_a**2, mean_bb - mean_b**2, mean_ab - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    score = (2 * mean_a * mean_b + c1) * (2 * shared + c2) / ((mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2))
+    return score.mean(1, keepdim=True)
+
+
+def hole_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """1 - SSIM of the composite's luma inside the hole, at 128x128."""
+    small = [shrunk(x, 128) for x in (luma(composite(drawn, truth, hole)), luma(truth), hole)]
+    lost = (1 - ssim(small[0], small[1])) * small[2]
+    return (lost.sum((1, 2, 3)) / small[2].sum((1, 2, 3)).clamp(min=16)).mean()
+
+
+def hole_ms_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """1 - the mean of SSIM over three scales (128x128, 64x64, 32x32), of the composite's luma inside the hole.
+
+    After Wang et al. 2003, whose scales are multiplied: a product of numbers near 0 has no slope early in a run.
+    """
+    layers = [shrunk(x, 128) for x in (luma(composite(drawn, truth, hole)), luma(truth), hole)]
+    total = drawn.new_zeros(())
+    for _ in range(SCALES):
+        lost = (1 - ssim(layers[0], layers[1])) * layers[2]
+        total = total + (lost.sum((1, 2, 3)) / layers[2].sum((1, 2, 3)).clamp(min=1)).mean()
+        layers = [functional.avg_pool2d(x, 2) for x in layers]
+    return total / SCALES
+
+
+def segmentation(logits: Tensor, alpha: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice against the drawn alpha."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, alpha)
+    guess = torch.sigmoid(logits)
+    shared, sizes = (guess * alpha).sum((1, 2, 3)), guess.sum((1, 2, 3)) + alpha.sum((1, 2, 3))
+    return entropy + 0.3 * (1 - (2 * shared + 64) / (sizes + 64)).mean()
+
+
+def perceptual(seen: Pairs) -> Tensor:
+    """L1 between features, each layer's in units of its mean size."""
+    total = seen[0][0].new_zeros(())
+    for ours, theirs in seen:
+        spread = theirs.abs().mean((0, 2, 3), keepdim=True) + 1e-3
+        total = total + ((ours - theirs) / spread).abs().mean()
+    return total / len(seen)
+
+
+def gram(features: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, C): how often channels are seen together, wherever that is."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def style(seen: Pairs) -> Tensor:
+    """L1 between Gram matrices (Gatys et al. 2016), each in units of the true one's mean size."""
+    total = seen[0][0].new_zeros(())
+    for ours, theirs in seen:
+        wanted = gram(theirs)
+        spread = wanted.abs().mean((1, 2), keepdim=True) + 1e-3
+        total = total + ((gram(ours) - wanted) / spread).abs().mean()
+    return total / len(seen)
+
+
+def identity(seen: Pairs) -> Tensor:
+    """1 - cosine of the embeddings of composite and truth: the mean over the picture of the coarsest features.
+
+    The embedding is an ImageNet network's, so this asks whether both look alike as a whole and not whether a recogniser
+    takes them for the same person. Those recognisers whose weights a package brings are dlib's, and it is what results
+    are measured with: a network that was trained to please it could not be measured by it.
+    """
+    ours, theirs = (features.mean((2, 3)) for features in seen[-1])
+    return (1 - functional.cosine_similarity(ours, theirs)).mean()
+
+
+def discriminator_hinge(real: Tensor, drawn: Tensor) -> Tensor:
+    """Relativistic average hinge loss of the discriminator (Jolicoeur-Martineau 2018)."""
+    return functional.relu(1 - (real - drawn.mean())).mean() + functional.relu(1 + (drawn - real.mean())).mean()
+
+
+def generator_hinge(real: Tensor, drawn: Tensor) -> Tensor:
+    """The generator's side of `discriminator_hinge`."""
+    return functional.relu(1 + (real - drawn.mean())).mean() + functional.relu(1 - (drawn - real.mean())).mean()
+
+
+def slope_penalty(judge: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """Half the mean squared slope of a picture's mean score: how steep a discriminator is there.
+
+    On true pictures it is R1 of Mescheder et al. 2018; with the same on drawn ones (R2) it is what Huang et al. 2024
+    ("The GAN is dead; long live the GAN!") put beside a relativistic loss.
+    """
+    seen = pictures.detach().requires_grad_()
+    scores = judge(seen).flatten(1).mean(1).sum()
+    (slope,) = torch.autograd.grad(scores, seen, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean() / 2

@@ -1,0 +1,82 @@
+"""The weighted mean of networks of one kind: `python -m training.loop.mean OUT RUN=0.3 RUN=0.7`.
+
+A discriminator makes a network sharper and less exact, and learning on other data surer there and less sure elsewhere;
+between two networks of which one was trained on from the other, their mean has some of both (Wortsman et al. 2022,
+"Model soups"). A part is a run's folder or an exported network; OUT becomes a run that `training.networks.export`
+takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import CheckpointError, ConfigError
+from training.loop.validation import fixed_samples, validate
+from training.needs import errors_told
+from training.networks.checkpoints import restore, save
+from training.networks.networks import begin_warm, built
+from training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
+    """Write the mean of the averaged weights as `out`, a run with the last run's settings; its validation scores.
+
+    Raises `ConfigError` when the shares are not of 1 in all, and `CheckpointError` for a part that holds no network or
+    another one than the last run's, or when no part is a run.
+    """
+    if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise ConfigError(f"the shares {', '.join(map(str, shares.values()))}: all above 0, 1 together")
+    runs = [path for path in shares if (path / CHECKPOINT).exists()]
+    if not runs:
+        raise CheckpointError(
+            f"none of {', '.join(map(str, shares))} is the folder of a run: the settings are told there"
+        )
+    last = restore(runs[-1] / CHECKPOINT)
+    config = replace(TrainConfig(**last["config"]), run=out)
+    network = built(config)
+    total: dict[str, Tensor] = {}
+    for path, share in shares.items():
+        begin_warm(network, path if path.suffix == ".onnx" else path / CHECKPOINT)
+        for name, weight in network.state_dict().items():
+            total[name] = weight * share + total[name] if name in total else weight * share
+    network.load_state_dict(total)
+    out.mkdir(parents=True, exist_ok=True)
+    scores = validate(config, network.eval(), fixed_samples(config), last["step"])
+    weights = network.state_dict()
+    run = {"network": weights, "smooth": weights, "step": last["step"], "scores": scores, "config": asdict(config)}
+    save(out / CHECKPOINT, run)
+    return scores
+
+
+def _part(text: str) -> tuple[Path, float]:
+    path, _, share = text.rpartition("=")
+    try:
+        return Path(path), float(share)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: a part is PATH=SHARE, such as runs/sharp=0.7") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the flags and write the mean."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("parts", type=_part, nargs="+", metavar="PATH=SHARE", help="a run's folder or a .onnx file")
+    flags = parser.parse_args(arguments)
+    with errors_told(parser):
+        scores = mean(flags.out, dict(flags.parts))
+        print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))  # noqa: T201 (the command's answer)
+
+
+if __name__ == "__main__":
+    main()

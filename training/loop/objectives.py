@@ -1,0 +1,139 @@
+"""What a network is trained for: the losses of a batch, weighed as the settings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from training.loop import losses
+from training.loop.discriminator import Adversary
+from training.loop.features import EfficientNetFeatures, compared
+from training.loop.views import grown, hole_of, picture, scaled, segmenter_sized
+from training.networks.segmenter import Logits, Segmenter
+
+if TYPE_CHECKING:
+    from training.loop.parallel import World
+    from training.settings import TrainConfig
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Picture and truth (B, 3, S, S) uint8, alpha (B, 1, S, S) uint8 of 255."""
+
+FADE = 0.05
+"""Part of the run over which the losses that join late come to their weight."""
+
+
+class Objective(Protocol):
+    """The losses of one network."""
+
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, `part` of the run through, and its terms for the log."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs beside network and optimiser."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave."""
+        ...
+
+
+class GeneratorLoss:
+    """Of all networks that draw faces: differences of pixels from the first step, of features and patches later."""
+
+    def __init__(self, config: TrainConfig, network: nn.Module, world: World) -> None:
+        self.config, self.network = config, world.shared(network)
+        looked_at = config.perceptual > 0 or config.style > 0 or config.identity > 0
+        self.features = EfficientNetFeatures().to(world.device).eval() if looked_at else None
+        self.adversary = Adversary(config, world) if config.adversarial > 0 else None
+
+    def state(self) -> dict[str, Any]:
+        """The adversary's; nothing without one."""
+        return self.adversary.state() if self.adversary else {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave; an adversary that the checkpoint's run did not have begins anew."""
+        if self.adversary and "adversary" in state:
+            self.adversary.load(state)
+
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Objective`."""
+        config = self.config
+        masked, truth = picture(batch[0]), picture(batch[1])
+        hole = hole_of(batch[2].float() / 255, grow=scaled(int(torch.randint(1, 13, ())), config.size))
+        with torch.autocast(masked.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            drawn = self.network(torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last))
+        drawn = drawn.float()
+        seen = hole if config.supervision == "composite" else torch.ones_like(hole)
+        terms = self._of_pixels(drawn, truth, seen)
+        if part >= config.sharpen_from:
+            fade = min(1.0, (part - config.sharpen_from) / FADE)
+            late = self._of_features(drawn, truth, seen) | self._of_patches(drawn, truth, hole, seen)
+            terms |= {name: (fade * weight, value) for name, (weight, value) in late.items()}
+        total = sum((weight * value for weight, value in terms.values()), drawn.new_zeros(()))
+        return total, {name: value.detach() for name, (_, value) in terms.items()}
+
+    def _of_pixels(self, drawn: Tensor, truth: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Weights and values of what is wanted; so do the others."""
+        config, found = self.config, {}
+        if config.l1 > 0:
+            found["l1"] = config.l1, losses.hole_l1(drawn, truth, seen)
+        if config.around > 0:
+            found["around"] = config.around, losses.hole_l1(drawn, truth, grown(seen, scaled(12, config.size)))
+        if config.ssim > 0:
+            found["ssim"] = config.ssim, losses.hole_ssim(drawn, truth, seen)
+        if config.ms_ssim > 0:
+            found["ms_ssim"] = config.ms_ssim, losses.hole_ms_ssim(drawn, truth, seen)
+        return found
+
+    def _of_features(self, drawn: Tensor, truth: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
+        if self.features is None:
+            return {}
+        some = slice(0, max(1, len(drawn) // 2))  # as dear as the generator itself: half a batch steers as well
+        pairs = compared(self.features, drawn[some], truth[some], seen[some])
+        wanted = (
+            ("perceptual", self.config.perceptual, losses.perceptual),
+            ("style", self.config.style, losses.style),
+            ("identity", self.config.identity, losses.identity),
+        )
+        return {name: (weight, loss(pairs)) for name, weight, loss in wanted if weight > 0}
+
+    def _of_patches(self, drawn: Tensor, truth: Tensor, hole: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """The adversary learns from the batch, and then judges it."""
+        if self.adversary is None:
+            return {}
+        made = losses.composite(drawn, truth, seen)
+        told = self.adversary.train(made, truth, hole)
+        return {"adversary": (0.0, told), "fooled": (self.config.adversarial, self.adversary.fooled(made, truth, hole))}
+
+
+class SegmenterLoss:
+    """The segmenter's; it has no adversary."""
+
+    def __init__(self, config: TrainConfig, network: Segmenter, world: World) -> None:
+        self.bf16, self.logits = config.precision == "bf16", world.shared(Logits(network))
+
+    def state(self) -> dict[str, Any]:
+        """Nothing to keep."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Objective`; the same at every `part` of the run."""
+        del part
+        crop, alpha = segmenter_sized(picture(batch[0])), segmenter_sized(batch[2].float() / 255)
+        with torch.autocast(crop.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.logits(crop)
+        loss = losses.segmentation(logits.float(), alpha)
+        return loss, {"loss": loss.detach()}
+
+
+def objective(config: TrainConfig, network: nn.Module, world: World) -> Objective:
+    """The losses that a run trains `network` for, in `world`."""
+    if isinstance(network, Segmenter):
+        return SegmenterLoss(config, network, world)
+    return GeneratorLoss(config, network, world)

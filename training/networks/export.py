@@ -1,0 +1,154 @@
+"""Checkpoint to ONNX and manifest: `python -m training.networks.export RUN FOLDER`.
+
+Nothing is written unless the exported network gives the eager one's picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from onnxscript import optimizer
+from torch import Tensor, nn
+
+from engine.interface import read_interface
+from engine.models import Manifest
+from engine.select import load
+from engine.spec import Network, Precision
+from pipeline.errors import CheckpointError
+from pipeline.geometry import CROP_SIZE
+from training.needs import errors_told
+from training.networks.checkpoints import restore
+from training.networks.networks import built
+from training.networks.stored_weights import halve, with_all_weights
+from training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import onnx
+
+OPSET = 18
+TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
+MOST_FOLDED = 1 << 20
+"""Numbers of a constant that may be computed at export."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """How a network meets the outside."""
+
+    input_name: str
+    input_shape: tuple[int, ...]
+    output_name: str
+    tolerance: float = 2e-3
+    """The largest difference of an output between the exported network in float32 and the eager one. Of a picture it is
+    one step of 255; nearly all of it is that weights are stored as float16."""
+
+
+PORTS = {
+    "generator": Port("crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face", tolerance=2 / 255),
+    "segmenter": Port("crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask", tolerance=1 / 255),
+}
+
+
+def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
+    """The network with a free batch size, weights in float32."""
+    program = torch.onnx.export(
+        network,
+        (torch.zeros(2, *port.input_shape),),
+        input_names=[port.input_name],
+        output_names=[port.output_name],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    model = cast("torch.onnx.ONNXProgram", program).model_proto  # dynamo=True gives one
+    # Filters that are made of weights are computed here and now: the exporter leaves those of more than 1024 numbers.
+    return optimizer.optimize(model, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
+
+
+def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, feeds: Iterable[Tensor]) -> Network:
+    """`model`, made of `network`, once it gives what that gives.
+
+    Raises `CheckpointError` when an output for one of `feeds` differs by more than the port's tolerance.
+    """
+    exported, worst = Network.of(name, model.SerializeToString()), 0.0
+    with closing(load(exported, engine="onnxruntime", precision=Precision.F32)) as engine:
+        for feed in feeds:
+            with torch.no_grad():
+                eager = network(feed).numpy()
+            given = engine.run({port.input_name: feed.numpy()})[port.output_name]
+            worst = max(worst, float(np.abs(eager - given).max()))
+    if worst > port.tolerance:
+        raise CheckpointError(
+            f"the exported {name} differs from the eager one by {worst:.2g}, more than {port.tolerance:.2g}"
+        )
+    return exported
+
+
+def write(exported: Network, folder: Path, state: Mapping[str, Any], *, data: str, terms: str) -> Manifest:
+    """`exported` as `<name>.onnx` and, with what the checkpoint's `state` says of its run, as `<name>.json`."""
+    interface = read_interface(exported)
+    manifest = Manifest(
+        name=exported.name,
+        sha256=exported.sha256,
+        inputs=interface.inputs,
+        outputs=interface.outputs,
+        data=data,
+        steps=state["step"],
+        scores={key: round(value, 4) for key, value in state["scores"].items()},
+        terms=terms,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{exported.name}.onnx").write_bytes(exported.onnx)
+    (folder / f"{exported.name}.json").write_text(manifest.dumps())
+    return manifest
+
+
+def smooth_noise(port: Port) -> Iterator[Tensor]:
+    """Pictures to compare on, in batches of 1 and 3."""
+    for batch in (1, 3):
+        small = torch.randn(batch, port.input_shape[0], 16, 16, generator=torch.Generator().manual_seed(batch))
+        feed = nn.functional.interpolate(small, port.input_shape[1:], mode="bicubic").clamp(-1, 1)
+        feed[:, 3:] = (feed[:, 3:] > 0).float()
+        yield feed
+
+
+def export(run: Path, folder: Path, *, data: str) -> Manifest:
+    """Write the averaged weights of the run's checkpoint as `<network>.onnx` and `<network>.json`.
+
+    Raises `CheckpointError` when the exported network does not give the eager one's picture.
+    """
+    state = restore(run / "checkpoint.pt")
+    config = TrainConfig(**state["config"])
+    name, network = config.network, built(config)
+    if name not in PORTS:
+        raise CheckpointError(f"{run} trained {name}: {' and '.join(PORTS)} are what is exported")
+    port = PORTS[name]
+    network.load_state_dict(state["smooth"])
+    network.eval()
+    model = with_all_weights(halve(to_onnx(network, port)), network)
+    exported = checked(name, model, network, port, smooth_noise(port))
+    return write(exported, folder, state, data=data, terms=TERMS)
+
+
+def main() -> None:
+    """Read the flags and export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
+    flags = parser.parse_args()
+    with errors_told(parser):
+        print(export(flags.run, flags.folder, data=flags.data).dumps())  # noqa: T201 (the command's answer)
+
+
+if __name__ == "__main__":
+    main()
