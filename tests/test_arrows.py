@@ -19,11 +19,38 @@ MODULES = {
 LEADERS = {
     "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate",
     "commands.verify",
-    "pipeline.process", "pipeline.live", "pipeline.demo.show",
+    "pipeline.run.process", "pipeline.live.live", "pipeline.demo.show",
     "pipeline.web.server", "pipeline.web.uploads", "pipeline.web.visit",
     "benchmarks.child", "benchmarks.live_child", "benchmarks.smoke", "benchmarks.metered",
 }  # fmt: skip
-"""Who may import `pipeline.assemble`: those that begin a run."""
+"""Who may import `pipeline.run.assemble`: those that begin a run."""
+STAGES = (
+    "pipeline.video.decode", "pipeline.video.encode", "pipeline.video.stills", "pipeline.live.camera",
+    "pipeline.find.detect", "pipeline.find.track", "pipeline.draw.segment", "pipeline.draw.inpaint",
+    "pipeline.people.identify", "pipeline.blend.smooth", "pipeline.blend.blend", "pipeline.blend.mark",
+)  # fmt: skip
+ROOMS = {
+    "pipeline.threads": (),
+    "pipeline.settings": (),
+    "pipeline.picture": (),
+    "pipeline.recognisers": (),
+    "pipeline.video": ("picture",),
+    "pipeline.detectors": ("picture",),
+    "pipeline.find": ("picture", "detectors"),
+    "pipeline.blend": ("picture",),
+    "pipeline.draw": ("picture", "find"),
+    "pipeline.people": ("settings", "video", "recognisers", "detectors", "find", "draw"),
+    "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
+    "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),
+    "pipeline.demo": ("settings", "video", "run"),
+    "pipeline.web": ("settings", "video", "run", "live"),
+    "training.networks": ("data",),
+    "training.data": (),
+    "training.loop": ("networks", "data"),
+    "training.evaluation": ("networks", "data", "loop"),
+    "training.identity": ("networks", "data", "evaluation"),
+}
+"""Which rooms of its own wing each room may import from, beside the modules at the wing's own root."""
 
 
 @cache
@@ -60,8 +87,8 @@ def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
 
 
 def test_the_walk_sees_an_import_inside_a_function() -> None:
-    assert "pipeline.assemble" in imported(MODULES["commands.run"])
-    assert "pipeline.assemble" not in imported(MODULES["commands.run"], at_import=True)
+    assert "pipeline.run.assemble" in imported(MODULES["commands.run"])
+    assert "pipeline.run.assemble" not in imported(MODULES["commands.run"], at_import=True)
 
 
 @pytest.mark.parametrize("package", ["pipeline", "engine"])
@@ -89,8 +116,8 @@ def test_an_engine_knows_nothing_of_faces_or_video() -> None:
 def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
     """It is GPL-2 and optional."""
     users = {name for name, path in MODULES.items() if "pyvirtualcam" in imported(path)}
-    assert users == {"pipeline.virtualcam"}
-    assert "pyvirtualcam" not in imported(MODULES["pipeline.virtualcam"], at_import=True)
+    assert users == {"pipeline.live.virtualcam"}
+    assert "pyvirtualcam" not in imported(MODULES["pipeline.live.virtualcam"], at_import=True)
 
 
 def test_only_the_command_serve_knows_the_page() -> None:
@@ -103,50 +130,52 @@ def test_only_the_command_serve_knows_the_page() -> None:
             assert not [each for each in imported(path) if within(each, ("aiohttp", "aiortc"))], name
 
 
-@pytest.mark.parametrize("name", ["pipeline.channel", "pipeline.runner", "pipeline.worker"])
+@pytest.mark.parametrize("name", ["pipeline.threads.channel", "pipeline.threads.runner", "pipeline.threads.worker"])
 def test_the_runner_knows_nothing_of_video(name: str) -> None:
     for each in imported(MODULES[name]):
-        assert each.split(".")[0] in sys.stdlib_module_names or each in ("pipeline.channel", "pipeline.worker"), each
+        assert each.split(".")[0] in sys.stdlib_module_names or each in (
+            "pipeline.threads.channel",
+            "pipeline.threads.worker",
+        ), each
 
 
 def test_only_those_that_begin_a_run_import_assemble() -> None:
-    users = {name for name, path in MODULES.items() if "pipeline.assemble" in imported(path)}
+    users = {name for name, path in MODULES.items() if "pipeline.run.assemble" in imported(path)}
     assert users <= LEADERS
 
 
 def test_stages_know_neither_config_nor_the_commands() -> None:
-    above = ("pipeline.config", "pipeline.flags", "pipeline.manual", "pipeline.process", "pipeline.batch")
-    beside = {*above, "pipeline.assemble", "pipeline.demo", "pipeline.doctor", "pipeline.report", "pipeline.progress"}
-    for name in (
-        "decode",
-        "detect",
-        "track",
-        "segment",
-        "inpaint",
-        "smooth",
-        "blend",
-        "mark",
-        "encode",
-        "stills",
-        "camera",
-    ):
-        seen, waiting = set(), {f"pipeline.{name}"}
+    above = {"pipeline.settings", "pipeline.run", "pipeline.live.live", "pipeline.web", "pipeline.demo"}
+    for name in STAGES:
+        seen, waiting = set(), {name}
         while waiting:
             module = waiting.pop()
             seen.add(module)
             waiting |= {each for each in imported(MODULES[module]) if each in MODULES} - seen
-        assert not [each for each in seen if within(each, beside)], name
+        assert not [each for each in seen if within(each, tuple(above))], name
 
 
 def test_training_takes_from_the_pipeline_no_stage_threads_or_files() -> None:
     taken = {each for imports in imports_of("training").values() for each in imports if within(each, ("pipeline",))}
     assert not taken & {
-        "pipeline.assemble",
-        "pipeline.runner",
-        "pipeline.decode",
-        "pipeline.encode",
-        "pipeline.process",
+        "pipeline.run.assemble",
+        "pipeline.threads.runner",
+        "pipeline.video.decode",
+        "pipeline.video.encode",
+        "pipeline.run.process",
     }
+
+
+def test_a_room_imports_from_the_rooms_below_it_alone() -> None:
+    """The rooms stand in `ROOMS` from the ground up, so that no two can need each other."""
+    found = {".".join(name.split(".")[:2]) for name in MODULES if name.count(".") >= 2}
+    assert {room for room in found if room.startswith(("pipeline.", "training."))} == set(ROOMS)
+    for room, below in ROOMS.items():
+        wing = room.split(".")[0]
+        for name, imports in imports_of(room).items():
+            others = {".".join(each.split(".")[:2]) for each in imports if within(each, tuple(ROOMS))} - {room}
+            beside = {each for each in others if each.startswith(wing)}
+            assert beside <= {f"{wing}.{each}" for each in below}, f"{name} imports from {sorted(beside)}"
 
 
 def test_no_two_modules_import_each_other() -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.colour import FIELD_SIZE, correction, shrunk
+from pipeline.blend.colour import correction
 from pipeline.blend.grain import SkinDetail
 from pipeline.blend.hole import Hole, Sides, find_hole, sides_outside
 from pipeline.blend.paste import Copier, write
 from pipeline.blend.place import Place, place_of
 from pipeline.blend.skin import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
+from pipeline.picture.fields import FIELD_SIZE, shrunk
 from pipeline.picture.samples import Grid, Samples, samples_of
 
 if TYPE_CHECKING:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.picture.fields import FIELD_SIZE, largest
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.blend.hole import Hole
     from pipeline.picture.samples import Values
-
-FIELD_SIZE = 64
-"""Side of the correction: light and colour change slowly, so a quarter of the crop's resolution holds them."""
 
 _STRANGE = 20.0
 """A rim pixel that is still this far off after levelling counts half: there something else was drawn, not another
@@ -24,18 +23,6 @@ _CONTRAST = 15.0
 """How much the rim's brightness must vary, as a standard deviation, for its contrast to be believed by half."""
 
 _GAINS = (0.6, 1.6)
-
-
-def shrunk(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A crop (S, S, 3) at the correction's resolution: (64, 64, 3) float32."""
-    half = cv2.resize(image, (2 * FIELD_SIZE, 2 * FIELD_SIZE), interpolation=cv2.INTER_AREA)  # halving is fast
-    return cv2.resize(half, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def largest(image: Values) -> NDArray[np.float32]:
-    """(h, w): the largest of the three channels of `image` (h, w, 3), all at least 0."""
-    first, second, third = cv2.split(image)
-    return cv2.max(cv2.max(first, second), third).astype(np.float32, copy=False)
 
 
 def correction(

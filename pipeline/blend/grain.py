@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 
 from pipeline.blend.bands import Bands, block_energies, gains_for, interplay, merge
-from pipeline.blend.colour import FIELD_SIZE
 from pipeline.blend.skin import BLOCK, CALM, Region, SkinMap, drawn_skin, visible_skin
 from pipeline.blend.texture import noise, noise_piece, quilt
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.picture.fields import FIELD_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

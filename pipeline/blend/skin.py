@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from pipeline.blend.bands import block_energies
-from pipeline.blend.colour import FIELD_SIZE
 from pipeline.geometry import CROP_SIZE
+from pipeline.picture.fields import FIELD_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

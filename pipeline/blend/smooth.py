@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
-from pipeline.blend.colour import FIELD_SIZE, largest, shrunk
 from pipeline.blend.register import register
-from pipeline.draw.hold import FACE
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.picture.fields import FACE, FIELD_SIZE, largest, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import numpy as np
 
-from pipeline.blend.colour import FIELD_SIZE, largest, shrunk
 from pipeline.errors import EngineError
+from pipeline.picture.fields import FACE, largest, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from pipeline.frames import Track
 
 Kept = TypeVar("Kept")
-
-FACE = np.zeros((FIELD_SIZE, FIELD_SIZE), np.uint8)
-cv2.ellipse(FACE, (FIELD_SIZE // 2, FIELD_SIZE // 2), (17, 22), 0, 0, 360, 255, -1)
-"""Where a face lies in its crop: what changes behind it says nothing."""
 
 
 def kept(before: Mapping[int, Kept], track: Track) -> Kept:

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.blend.colour import FIELD_SIZE, correction
+from pipeline.blend.colour import correction
 from pipeline.blend.hole import Hole, find_hole
+from pipeline.picture.fields import FIELD_SIZE
 
 
 @pytest.fixture
