@@ -92,4 +92,4 @@ def _drawn(width: int, height: int) -> Inpainted:
     patch = Patch(crop, warped(portrait(), crop_from_portrait, **square))
     tracked = Tracked(Detected(frame, None, cut=False), (track,))
     cv2.setNumThreads(1)  # as in a run
-    return Inpainted(Cropped(tracked, (crop,), left=()), (patch,))
+    return Inpainted(Cropped(tracked, (crop,), skipped=()), (patch,))

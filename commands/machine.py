@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from commands.parsing import FAILED, INTERRUPTED, add
 from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
-from pipeline.settings.rules import Choice, Text, Whole
+from pipeline.settings.rules import OneOf, Text, Whole
 
 if TYPE_CHECKING:
     import argparse
@@ -64,7 +64,7 @@ def add_build(commands: Commands) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=flags.parser_of("precision", Choice(configuration.PRECISIONS)),
+        type=flags.parser_of("precision", OneOf(configuration.PRECISIONS)),
         metavar="NAME",
         default="auto",
         help="in what numbers (default: auto, which is fp16)",

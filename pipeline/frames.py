@@ -121,7 +121,7 @@ class FaceCrop:
         return f"FaceCrop(track={self.track.id}, masked={float(self.mask.mean()):.3f})"
 
 
-class Left(StrEnum):
+class Skipped(StrEnum):
     """Why a face that was seen is not drawn."""
 
     BARE = "bare"
@@ -141,7 +141,7 @@ class Cropped:
     tracked: Tracked
     crops: tuple[FaceCrop, ...]
     """The masked faces, to be drawn."""
-    left: tuple[tuple[Track, Left], ...]
+    skipped: tuple[tuple[Track, Skipped], ...]
     """The other faces, each with why it is left as it is."""
 
     @property

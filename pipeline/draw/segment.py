@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.draw.hold import Holder, kept
 from pipeline.find.align import align, turned_away, write_colours
-from pipeline.frames import Cropped, FaceCrop, Left
+from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INPUT_SIZE = 128
 """Side of the picture that the segmenter looks at."""
 
-_Verdict: TypeAlias = "NDArray[np.float32] | Left"
+_Verdict: TypeAlias = "NDArray[np.float32] | Skipped"
 """The mask of a face's crop, or why the face is left."""
 
 
@@ -47,7 +47,7 @@ class Looking:
 
     tracked: Tracked
     aligned: tuple[Aligned, ...]
-    left: tuple[tuple[Track, Left], ...]
+    skipped: tuple[tuple[Track, Skipped], ...]
     """The faces that are not searched, each with the reason."""
     masks: Pending | None
     """Those of the faces that are not held, in order; None when there are none."""
@@ -83,7 +83,7 @@ class Segment:
         holder = Holder(self.every)
         for tracked in stream:
             holder.keep((track.id for track in tracked.tracks), cut=tracked.detected.cut)
-            left: list[tuple[Track, Left]] = []
+            skipped: list[tuple[Track, Skipped]] = []
             aligned: list[Aligned] = []
             for track in tracked.tracks:
                 reason = self._unfit(track)
@@ -91,10 +91,10 @@ class Segment:
                     image, crop_from_frame = align(tracked.frame, track)
                     aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
                 else:
-                    left.append((track, reason))
+                    skipped.append((track, reason))
             new = [face.image for face in aligned if not face.held]
             yield Looking(
-                tracked, tuple(aligned), tuple(left), self.engine.submit({"crop": _feed(new)}) if new else None
+                tracked, tuple(aligned), tuple(skipped), self.engine.submit({"crop": _feed(new)}) if new else None
             )
 
     def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
@@ -102,15 +102,15 @@ class Segment:
         before: dict[int, _Verdict] = {}
         for looking in stream:
             before = self._verdicts(looking, before)
-            left = list(looking.left)
+            skipped = list(looking.skipped)
             crops: list[FaceCrop] = []
             for face in looking.aligned:
                 verdict = before[face.track.id]
-                if isinstance(verdict, Left):
-                    left.append((face.track, verdict))
+                if isinstance(verdict, Skipped):
+                    skipped.append((face.track, verdict))
                 else:
                     crops.append(FaceCrop(face.track, face.image, verdict, face.crop_from_frame, face.held))
-            yield Cropped(tracked=looking.tracked, crops=tuple(crops), left=tuple(left))
+            yield Cropped(tracked=looking.tracked, crops=tuple(crops), skipped=tuple(skipped))
 
     def _verdicts(self, looking: Looking, before: dict[int, _Verdict]) -> dict[int, _Verdict]:
         """What is to be said of each face, by its track."""
@@ -122,25 +122,25 @@ class Segment:
                 continue
             (small,) = next(masks)
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-            was_masked = not isinstance(before.get(face.track.id, Left.BARE), Left)
+            was_masked = not isinstance(before.get(face.track.id, Skipped.BARE), Skipped)
             reason = self._unmasked(mask, was_masked=was_masked)
             verdicts[face.track.id] = mask if reason is None else reason
         return verdicts
 
-    def _unfit(self, track: Track) -> Left | None:
+    def _unfit(self, track: Track) -> Skipped | None:
         eyes = track.detection.landmarks.points[:2]
         if turned_away(track) > self.most_turned:
-            return Left.TURNED_AWAY
+            return Skipped.TURNED_AWAY
         spread = float(np.ptp(track.detection.landmarks.points, axis=0).max())
         if max(float(np.hypot(*(eyes[1] - eyes[0]))), 0.6 * spread) < self.least_eye_distance_px:
-            return Left.TOO_SMALL
+            return Skipped.TOO_SMALL
         return None
 
-    def _unmasked(self, mask: NDArray[np.float32], *, was_masked: bool) -> Left | None:
+    def _unmasked(self, mask: NDArray[np.float32], *, was_masked: bool) -> Skipped | None:
         inside = mask > 0.5
         if inside.mean() < (self.least_mask / 2 if was_masked else self.least_mask):
-            return Left.BARE
-        return Left.UNCERTAIN if mask[inside].mean() < self.least_certainty else None
+            return Skipped.BARE
+        return Skipped.UNCERTAIN if mask[inside].mean() < self.least_certainty else None
 
 
 def _feed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.frames import Left
+from pipeline.frames import Skipped
 from pipeline.run.report import INVENTED, stages_as_json
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class LiveReport:
     def as_json(self) -> dict[str, object]:
         """The report as JSON holds it."""
         counts, ages = self.counts, self.counts.ages.overall()
-        left = Counter({reason.value: count for reason, count in sorted(self.tally.left.items())})
-        bare = left.pop(Left.BARE.value, 0)
+        skipped = Counter({reason.value: count for reason, count in sorted(self.tally.skipped.items())})
+        bare = skipped.pop(Skipped.BARE.value, 0)
         return {
             "input": self.input,
             "error": self.error,
@@ -88,7 +88,7 @@ class LiveReport:
             "masked_faces": self.tally.masked_faces,
             "held_faces": self.tally.held_faces,
             "bare_faces": bare,
-            "faces_left": dict(left),
+            "faces_left": dict(skipped),
             "stages": stages_as_json(self.stages),
             "engine": self.engine,
             "networks": dict(self.networks),

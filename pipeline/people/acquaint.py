@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine import models
 from pipeline.people.embed import Embedder, portrait
-from pipeline.people.people import Choice
+from pipeline.people.people import PeopleFilter
 from pipeline.recognisers import recogniser_file
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Who:
     """What tells people apart, and whose masks are taken off."""
 
     embedder: Embedder
-    choice: Choice
+    choice: PeopleFilter
 
 
 def embedder(settings: IdentityConfig, compiled: Callable[[Network], Engine]) -> tuple[Embedder, tuple[Network, ...]]:
@@ -43,4 +43,4 @@ def who(settings: IdentityConfig, examiner: Examiner) -> Who:
     only, spared = (
         tuple(portrait(Path(each), examiner) for each in pictures) for pictures in (settings.only, settings.except_)
     )
-    return Who(examiner.embedder, Choice(only or None, spared, examiner.embedder.least))
+    return Who(examiner.embedder, PeopleFilter(only or None, spared, examiner.embedder.least))

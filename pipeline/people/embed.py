@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.draw.segment import Segment
 from pipeline.errors import SourceError
 from pipeline.find.align import align
-from pipeline.frames import Detected, Left, Track, Tracked
+from pipeline.frames import Detected, Skipped, Track, Tracked
 from pipeline.people.people import Look
 from pipeline.video.stills import StillSource
 
@@ -74,7 +74,7 @@ def portrait(path: Path, examiner: Examiner) -> Look:
     (cropped,) = segment.answer(segment.ask(iter([Tracked(Detected(frame, faces, cut=True), (track,))])))
     shown = clear_faces(cropped)
     if not shown:
-        raise SourceError(f"{path}: the face is {cropped.left[0][1].value}: give another picture")
+        raise SourceError(f"{path}: the face is {cropped.skipped[0][1].value}: give another picture")
     answer = examiner.embedder.submit([shown[1].image(cropped)])
     return examiner.embedder.looks(answer, [shown[1].masked])[0]
 
@@ -100,5 +100,5 @@ class ClearFace:
 def clear_faces(cropped: Cropped) -> dict[int, ClearFace]:
     """The faces of a frame that can be embedded, by track: neither too small nor turned away nor in doubt."""
     masked = {crop.track.id: ClearFace(crop.track, crop) for crop in cropped.crops}
-    bare = {track.id: ClearFace(track, None) for track, why in cropped.left if why is Left.BARE}
+    bare = {track.id: ClearFace(track, None) for track, why in cropped.skipped if why is Skipped.BARE}
     return masked | bare

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from pipeline.frames import Cropped, Left, Tracked
+from pipeline.frames import Cropped, Skipped, Tracked
 from pipeline.people.embed import clear_faces
 from pipeline.people.people import People
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.spec import Pending
     from pipeline.frames import Frame, Track
     from pipeline.people.embed import Embedder
-    from pipeline.people.people import Choice
+    from pipeline.people.people import PeopleFilter
 
 FIRST_LOOKS = 3
 """How often a new face is embedded in quick succession: one look may be blurred."""
@@ -67,7 +67,7 @@ class Identify:
     """Gives each face the id of a person, and leaves those who are not chosen."""
 
     embedder: Embedder
-    choice: Choice
+    choice: PeopleFilter
     every_seconds: float = 1.0
     """How often a face that is followed steadily is embedded again. Raise it and it costs less, and a face that turned
     into somebody else's unnoticed is found out later."""
@@ -139,14 +139,14 @@ def renamed(cropped: Cropped, names: dict[int, int], chosen: set[int], before: d
         return replace(track, id=names[track.id])
 
     tracked = Tracked(cropped.tracked.detected, tuple(map(named, cropped.tracked.tracks)))
-    left = [(named(track), why) for track, why in cropped.left]
-    left += [(named(crop.track), Left.NOT_CHOSEN) for crop in cropped.crops if crop.track.id not in chosen]
+    skipped = [(named(track), why) for track, why in cropped.skipped]
+    skipped += [(named(crop.track), Skipped.NOT_CHOSEN) for crop in cropped.crops if crop.track.id not in chosen]
     crops = [
         replace(crop, track=named(crop.track), held=crop.held and before.get(crop.track.id) == names[crop.track.id])
         for crop in cropped.crops
         if crop.track.id in chosen
     ]
-    return Cropped(tracked, tuple(crops), tuple(left))
+    return Cropped(tracked, tuple(crops), tuple(skipped))
 
 
 def without_names(cropped: Cropped) -> Asking:
@@ -156,5 +156,5 @@ def without_names(cropped: Cropped) -> Asking:
 
 def without_chosen(asking: Asking) -> Cropped:
     """A frame that the recogniser failed on: nobody is known to be chosen, so all faces are left."""
-    unknown = tuple((crop.track, Left.UNCERTAIN) for crop in asking.cropped.crops)
-    return replace(asking.cropped, crops=(), left=asking.cropped.left + unknown)
+    unknown = tuple((crop.track, Skipped.UNCERTAIN) for crop in asking.cropped.crops)
+    return replace(asking.cropped, crops=(), skipped=asking.cropped.skipped + unknown)

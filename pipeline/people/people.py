@@ -134,7 +134,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PeopleFilter:
     """Whose masks are taken off, by pictures of them."""
 
     wanted: tuple[Look, ...] | None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
-from pipeline.frames import Left
+from pipeline.frames import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -32,7 +32,7 @@ WIDEST_FEATHER_PX = 24.0
 
 
 @dataclass(frozen=True)
-class Choice:
+class Wishes:
     """What was chosen."""
 
     smoothing: float = math.log(Smooth.pace) / math.log(SLOWEST_PACE)
@@ -60,7 +60,7 @@ class SeenFace:
     """A face in the last frame."""
 
     track: Track
-    left: Left | None
+    skipped: Skipped | None
     """Why it is left as it is; None when it is drawn."""
 
 
@@ -68,7 +68,7 @@ class SeenFace:
 class Controls:
     """What was chosen, and the faces to choose from. The parts are replaced as a whole, by one thread each."""
 
-    choice: Choice = field(default_factory=Choice)
+    choice: Wishes = field(default_factory=Wishes)
     """Written by who asks a person."""
     seen: tuple[SeenFace, ...] = ()
     """Written by the stage `choose`."""
@@ -80,8 +80,8 @@ class Controls:
         for cropped in stream:
             choice = self.choice
             drawn = tuple(crop for crop in cropped.crops if choice.draws(crop.track.id))
-            off = tuple((crop.track, Left.SWITCHED_OFF) for crop in cropped.crops if not choice.draws(crop.track.id))
-            chosen = replace(cropped, crops=drawn, left=cropped.left + off)
+            off = tuple((crop.track, Skipped.SWITCHED_OFF) for crop in cropped.crops if not choice.draws(crop.track.id))
+            chosen = replace(cropped, crops=drawn, skipped=cropped.skipped + off)
             self._note(chosen)
             yield chosen
 
@@ -95,7 +95,7 @@ class Controls:
 
     def _note(self, cropped: Cropped) -> None:
         faces = [SeenFace(crop.track, None) for crop in cropped.crops]
-        faces += [SeenFace(track, reason) for track, reason in cropped.left]
+        faces += [SeenFace(track, reason) for track, reason in cropped.skipped]
         self.seen_size = cropped.frame.width, cropped.frame.height
         self.seen = tuple(sorted(faces, key=lambda face: face.track.id))
 

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.draw.inpaint import Drawing
 from pipeline.draw.segment import Looking
 from pipeline.errors import EngineError
-from pipeline.frames import Cropped, Detected, Inpainted, Left
+from pipeline.frames import Cropped, Detected, Inpainted, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -129,19 +129,19 @@ def without_look(frame: Frame) -> Detected:
 
 def without_masks(tracked: Tracked) -> Looking:
     """A frame that the segmenter would not take: its faces are left."""
-    return Looking(tracked, (), tuple((track, Left.UNCERTAIN) for track in tracked.tracks), None)
+    return Looking(tracked, (), tuple((track, Skipped.UNCERTAIN) for track in tracked.tracks), None)
 
 
 def without_crops(looking: Looking) -> Cropped:
     """A frame that the segmenter failed on: its faces are left."""
-    unknown = tuple((face.track, Left.UNCERTAIN) for face in looking.aligned)
-    return Cropped(looking.tracked, (), looking.left + unknown)
+    unknown = tuple((face.track, Skipped.UNCERTAIN) for face in looking.aligned)
+    return Cropped(looking.tracked, (), looking.skipped + unknown)
 
 
 def without_faces(cropped: Cropped) -> Drawing:
     """A frame that the generator would not take: its faces are left."""
-    undrawn = tuple((crop.track, Left.UNCERTAIN) for crop in cropped.crops)
-    return Drawing(replace(cropped, crops=(), left=cropped.left + undrawn), None)
+    undrawn = tuple((crop.track, Skipped.UNCERTAIN) for crop in cropped.crops)
+    return Drawing(replace(cropped, crops=(), skipped=cropped.skipped + undrawn), None)
 
 
 def without_patches(drawing: Drawing) -> Inpainted:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SinkError
-from pipeline.frames import Inpainted, Left
+from pipeline.frames import Inpainted, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class Tally:
     """Those of them that had not changed, and were shown as they were last drawn."""
     frames_with_mask: int = 0
     """Frames in which at least one mask was drawn over."""
-    left: Counter[Left] = field(default_factory=Counter)
+    skipped: Counter[Skipped] = field(default_factory=Counter)
     """The other faces by why they were left as they are."""
     people: set[int] | None = None
     """The ids of the people who were told apart; None when nobody asked."""
@@ -46,7 +46,7 @@ class Tally:
             self.masked_faces += len(item.patches)
             self.held_faces += sum(patch.crop.held for patch in item.patches)
             self.frames_with_mask += bool(item.patches)
-            self.left.update(reason for _, reason in cropped.left)
+            self.skipped.update(reason for _, reason in cropped.skipped)
             yield item
 
 
@@ -86,20 +86,20 @@ class Report:
     @property
     def summary(self) -> str:
         """The counts in a sentence, for a person."""
-        bare = self.tally.left[Left.BARE]
-        left = sum(self.tally.left.values()) - bare
+        bare = self.tally.skipped[Skipped.BARE]
+        skipped = sum(self.tally.skipped.values()) - bare
         drawn = f"{self.tally.masked_faces} masked faces drawn in {self.tally.frames_with_mask} frames"
         if not self.tally.faces:
             drawn = "nothing drawn: no face was found"
         elif not self.tally.masked_faces:
             drawn = f"nothing drawn: {bare} faces without a mask" if bare else "nothing drawn"
-        kept = f", {left} left masked or in doubt" if left else ""
+        kept = f", {skipped} left masked or in doubt" if skipped else ""
         return f"{self.frames_out} frames at {self.fps:.1f} fps, {drawn}{kept}."
 
     def as_json(self) -> dict[str, object]:
         """The report as JSON holds it."""
-        left = {reason.value: count for reason, count in sorted(self.tally.left.items())}
-        bare = left.pop(Left.BARE.value, 0)
+        skipped = {reason.value: count for reason, count in sorted(self.tally.skipped.items())}
+        bare = skipped.pop(Skipped.BARE.value, 0)
         return {
             "input": self.input,
             "output": self.output,
@@ -112,7 +112,7 @@ class Report:
             "masked_faces": self.tally.masked_faces,
             "held_faces": self.tally.held_faces,
             "bare_faces": bare,
-            "faces_left": left,
+            "faces_left": skipped,
             "frames_with_mask": self.tally.frames_with_mask,
             "people": None if self.tally.people is None else len(self.tally.people),
             "bad_packets": self.bad_packets,

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.settings.rules import Choice, Files, Modules, Rule, Share, Size, Switch, Text, Time, Whole, setting
+from pipeline.settings.rules import Files, Modules, OneOf, Rule, Share, Size, Switch, Text, Time, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ class OutputConfig:
 
     codec: str = setting(
         "auto",
-        Choice(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
+        OneOf(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
         "video codec; auto is the container's usual one, ffv1 loses nothing",
     )
     quality: int | None = setting(
@@ -73,9 +73,9 @@ class OutputConfig:
     picture_quality: int | None = setting(
         None, Whole(1, 100), "of pictures that are not lossless: 100 is best; left out: as a JPEG input was, or 95"
     )
-    preset: str | None = setting(None, Choice(PRESETS), "speed against size")
+    preset: str | None = setting(None, OneOf(PRESETS), "speed against size")
     hardware_encoder: str | None = setting(
-        None, Choice(("nvenc", "qsv", "amf")), "encode on this hardware: NVIDIA's, Intel's or AMD's"
+        None, OneOf(("nvenc", "qsv", "amf")), "encode on this hardware: NVIDIA's, Intel's or AMD's"
     )
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
@@ -142,7 +142,7 @@ class EngineConfig:
     )
     precision: str = setting(
         "auto",
-        Choice(PRECISIONS),
+        OneOf(PRECISIONS),
         "in what numbers; auto: the fastest the device has; int8: for networks that have such a version",
     )
     threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
@@ -175,7 +175,7 @@ class LiveConfig:
     )
     on_error: str = setting(
         "pass",
-        Choice(("pass", "freeze", "blank")),
+        OneOf(("pass", "freeze", "blank")),
         "when a network fails on a frame: show it as it is, the last good one, or black",
     )
     rest: bool = setting(

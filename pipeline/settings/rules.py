@@ -123,7 +123,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OneOf:
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -163,17 +163,17 @@ class Modules:
 
     @property
     def allowed(self) -> str:
-        return Choice(self.words).allowed
+        return OneOf(self.words).allowed
 
     @property
     def metavar(self) -> str:
         return "NAME"
 
     def from_text(self, key: str, text: str) -> str:
-        return Choice(self.words).from_text(key, text)
+        return OneOf(self.words).from_text(key, text)
 
     def from_toml(self, key: str, value: object) -> str:
-        return Choice(self.words).from_toml(key, value)
+        return OneOf(self.words).from_toml(key, value)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.run.controls import WIDEST_FEATHER_PX, Choice
+from pipeline.run.controls import WIDEST_FEATHER_PX, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +40,14 @@ def offer_of(message: Message) -> str:
     return sdp
 
 
-def choice_of(message: Message) -> Choice:
+def choice_of(message: Message) -> Wishes:
     """What was chosen on the page. Raises `ConfigError` when a value is missing or out of range."""
     if message.get("type") != "choice":
         raise ConfigError("after the offer a message must be a choice")
     faces, others = message.get("faces"), message.get("others")
     if not isinstance(others, bool) or not isinstance(faces, dict) or len(faces) > MOST_FACES:
         raise ConfigError(f"faces must be an object of at most {MOST_FACES} entries, and others true or false")
-    return Choice(
+    return Wishes(
         smoothing=number("smoothing", message.get("smoothing"), highest=1),
         feather_px=number("feather", message.get("feather"), highest=WIDEST_FEATHER_PX),
         faces=_switches(faces),
@@ -84,13 +84,13 @@ def status_of(run: LiveRun, controls: Controls, *, now: float) -> Message:
     }
 
 
-def _face(face: SeenFace, choice: Choice, width: int, height: int) -> Message:
+def _face(face: SeenFace, choice: Wishes, width: int, height: int) -> Message:
     """A face for the page; its box in shares of the picture."""
     box = face.track.detection.box
     edges = (box.left / width, box.top / height, box.right / width, box.bottom / height)
     return {
         "id": face.track.id,
         "box": [round(min(max(edge, 0.0), 1.0), 4) if math.isfinite(edge) else 0.0 for edge in edges],
-        "state": "drawn" if face.left is None else face.left.value,
+        "state": "drawn" if face.skipped is None else face.skipped.value,
         "on": choice.draws(face.track.id),
     }

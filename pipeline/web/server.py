@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
-from pipeline.run.controls import WIDEST_FEATHER_PX, Choice
+from pipeline.run.controls import WIDEST_FEATHER_PX, Wishes
 from pipeline.run.report import INVENTED
 from pipeline.web.guard import Guard, add_headers
 from pipeline.web.messages import number
@@ -92,7 +92,7 @@ class Site:
 
     async def about(self, _request: web.Request) -> web.Response:
         """What the page says of itself, and between which values it lets one choose."""
-        serve, choice = self.config.serve, Choice()
+        serve, choice = self.config.serve, Wishes()
         return web.json_response(
             {
                 "engine": self.networks.description,
@@ -118,7 +118,7 @@ class Site:
     async def take(self, request: web.Request) -> web.Response:
         """A file: its bytes are the body, its name and what was chosen are in the query."""
         try:
-            choice = Choice(
+            choice = Wishes(
                 smoothing=_number_in(request, "smoothing", highest=1),
                 feather_px=_number_in(request, "feather", highest=WIDEST_FEATHER_PX),
             )

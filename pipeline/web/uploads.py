@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.run.assemble import Networks
-    from pipeline.run.controls import Choice
+    from pipeline.run.controls import Wishes
     from pipeline.run.interrupt import Stoppable
     from pipeline.run.process import Ended
     from pipeline.settings.config import Config
@@ -121,7 +121,7 @@ class Uploads:
         """The one of that id."""
         return self._known.get(number)
 
-    async def receive(self, name: str, length: int | None, chunks: AsyncIterator[bytes], choice: Choice) -> Upload:
+    async def receive(self, name: str, length: int | None, chunks: AsyncIterator[bytes], choice: Wishes) -> Upload:
         """Take a file in and begin to process it.
 
         Of `name` only the suffix counts, and of that only whether it is one of `SUFFIXES`: no text of a client's gets
@@ -171,13 +171,13 @@ class Uploads:
         self._known[upload.id] = upload
         return upload
 
-    async def _process(self, upload: Upload, choice: Choice, turn: AsyncExitStack) -> None:
+    async def _process(self, upload: Upload, choice: Wishes, turn: AsyncExitStack) -> None:
         async with turn:
             upload.outcome = await asyncio.to_thread(self._processed, upload, choice)
         if upload.unwanted:
             shutil.rmtree(upload.folder)
 
-    def _processed(self, upload: Upload, choice: Choice) -> Ended:
+    def _processed(self, upload: Upload, choice: Wishes) -> Ended:
         """Called in a thread of its own."""
         try:
             job = Job(upload.source, upload.folder / f"result{result_suffix(upload.source)}")

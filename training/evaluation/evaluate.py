@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.cost import multiply_adds
 from pipeline.errors import SinkError, SourceError
-from pipeline.frames import Left
+from pipeline.frames import Skipped
 from training.evaluation import sheets
 from training.evaluation.judge import MEASURES, Judge
 from training.evaluation.product import told, worn_by
@@ -36,7 +36,7 @@ TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"
 """What a result was made with: the mask that was drawn, the one that the segmenter found, nothing at all."""
 
 DRAWN, NOT_FOUND, NO_FACE = "drawn", "face not found", "no face in the bare photo"
-"""What became of a photo, beside the reasons of `Left`."""
+"""What became of a photo, beside the reasons of `Skipped`."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def _overlap(truly: FaceCrop, found: Cropped, wearer: Track) -> tuple[float | No
         if crop.track.id == wearer.id:
             ours, theirs = crop.mask > 0.5, truly.mask > 0.5
             return float((ours & theirs).sum() / max(1, (ours | theirs).sum())), DRAWN
-    reason = next(reason for track, reason in found.left if track.id == wearer.id)
-    return (0.0 if reason in (Left.BARE, Left.UNCERTAIN) else None), reason.value
+    reason = next(reason for track, reason in found.skipped if track.id == wearer.id)
+    return (0.0 if reason in (Skipped.BARE, Skipped.UNCERTAIN) else None), reason.value
 
 
 def score(

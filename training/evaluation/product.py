@@ -78,7 +78,7 @@ def told(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -> Cropped:
     image, crop_from_frame = align(tracked.frame, track)
     grey = still_frame(np.rint(alpha * 255).astype(np.uint8))
     mask = read_crop(grey.planes, crop_from_frame, size=CROP_SIZE)[..., 0].astype(np.float32) / np.float32(255)
-    return Cropped(tracked, (FaceCrop(track, image, mask, crop_from_frame),), left=())
+    return Cropped(tracked, (FaceCrop(track, image, mask, crop_from_frame),), skipped=())
 
 
 @contextmanager

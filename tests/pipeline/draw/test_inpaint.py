@@ -24,7 +24,7 @@ def masked(*, low: int = 150, number: int = 1) -> FaceCrop:
 
 def cropped(*crops: FaceCrop) -> Cropped:
     frame = frame_of(np.zeros((480, 640, 3), np.uint8))
-    return Cropped(tracked=tracked(frame, *(crop.track for crop in crops)), crops=crops, left=())
+    return Cropped(tracked=tracked(frame, *(crop.track for crop in crops)), crops=crops, skipped=())
 
 
 def echo(feeds: Mapping[str, Array]) -> dict[str, Array]:

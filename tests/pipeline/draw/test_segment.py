@@ -8,7 +8,7 @@ from engine.spec import Array
 from pipeline.draw.segment import INPUT_SIZE, Segment
 from pipeline.errors import EngineError
 from pipeline.find.align import align, turned_away
-from pipeline.frames import Cropped, Left, Tracked
+from pipeline.frames import Cropped, Skipped, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
 
@@ -72,16 +72,16 @@ def test_network_sees_crops_between_minus_one_and_one_all_in_one_batch() -> None
 @pytest.mark.parametrize(
     ("engine", "points", "reason"),
     [
-        (says(0.0), upright(), Left.BARE),
-        (says(0.55), upright(), Left.UNCERTAIN),
-        (says(1.0), upright(scale=0.08), Left.TOO_SMALL),
-        (says(1.0), upright() * [0.15, 1], Left.TURNED_AWAY),
+        (says(0.0), upright(), Skipped.BARE),
+        (says(0.55), upright(), Skipped.UNCERTAIN),
+        (says(1.0), upright(scale=0.08), Skipped.TOO_SMALL),
+        (says(1.0), upright() * [0.15, 1], Skipped.TURNED_AWAY),
     ],
 )
-def test_faces_that_are_left_say_why(engine: MadeEngine, points: NDArray[np.float32], reason: Left) -> None:
+def test_faces_that_are_left_say_why(engine: MadeEngine, points: NDArray[np.float32], reason: Skipped) -> None:
     cropped = look(Segment(engine), points)
     assert cropped.crops == ()
-    assert [why for _, why in cropped.left] == [reason]
+    assert [why for _, why in cropped.skipped] == [reason]
 
 
 def test_network_is_not_run_without_a_face() -> None:
@@ -117,7 +117,7 @@ def test_a_still_face_is_searched_in_every_fourth_frame_and_keeps_its_mask_betwe
 
 def test_a_bare_face_that_is_held_is_left_for_the_same_reason() -> None:
     segment = Segment(says(0.0))
-    assert [c.left[0][1] for c in segment.answer(segment.ask(iter(still(3))))] == [Left.BARE] * 3
+    assert [c.skipped[0][1] for c in segment.answer(segment.ask(iter(still(3))))] == [Skipped.BARE] * 3
 
 
 def test_a_face_held_from_a_frame_that_the_network_failed_on_fails_too() -> None:

@@ -12,11 +12,11 @@ import pytest
 from engine.spec import TensorSpec
 from pipeline.find.align import align
 from pipeline.find.track import TrackFaces
-from pipeline.frames import Cropped, FaceCrop, Left
+from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.people.embed import Embedder
 from pipeline.people.identify import Identify, without_chosen, without_names
-from pipeline.people.people import Choice
+from pipeline.people.people import PeopleFilter
 from pipeline.recognisers import Recogniser, Thresholds
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.moving_faces import RATE, KnowingDetector, Path, Pose, Shot, detected, shot, still
@@ -53,14 +53,14 @@ def all_masked(stream: Iterable[Tracked]) -> Iterator[Cropped]:
         for track in tracked.tracks:
             image, crop_from_frame = align(tracked.frame, track)
             crops.append(FaceCrop(track, image, np.ones((CROP_SIZE, CROP_SIZE), np.float32), crop_from_frame))
-        yield Cropped(tracked, tuple(crops), left=())
+        yield Cropped(tracked, tuple(crops), skipped=())
 
 
-def identified(*shots: Shot, choice: Choice | None = None, every: int = 4) -> tuple[list[Cropped], Embedder]:
+def identified(*shots: Shot, choice: PeopleFilter | None = None, every: int = 4) -> tuple[list[Cropped], Embedder]:
     """What becomes of shots, one cut after the other."""
     items = [item for made in shots for item in detected(made, KnowingDetector(made), every=every)]
     embed = embedder()
-    identify = Identify(embed, choice or Choice(None, (), embed.least))
+    identify = Identify(embed, choice or PeopleFilter(None, (), embed.least))
     return list(identify.answer(identify.ask(all_masked(TrackFaces()(iter(items)))))), embed
 
 
@@ -153,12 +153,12 @@ def test_only_the_chosen_one_is_left_to_be_drawn() -> None:
     made = shot(walk(60, 50), walk(260, -50), frames=4 * RATE)
     (first, *_), embed = identified(made)
     wanted = tuple(embed.looks(embed.submit([first.crops[0].image]), [True]))
-    cropped, _ = identified(made, choice=Choice(wanted, (), embed.least))
+    cropped, _ = identified(made, choice=PeopleFilter(wanted, (), embed.least))
     one, two = ids_of(cropped, made)
     for item in cropped:
         assert [crop.track.id for crop in item.crops] == [one[0]]
-        assert [(track.id, why) for track, why in item.left] == [(two[0], Left.NOT_CHOSEN)]
-    spared, _ = identified(made, choice=Choice(None, wanted, embed.least))
+        assert [(track.id, why) for track, why in item.skipped] == [(two[0], Skipped.NOT_CHOSEN)]
+    spared, _ = identified(made, choice=PeopleFilter(None, wanted, embed.least))
     assert [crop.track.id for crop in spared[-1].crops] == [two[-1]]
 
 
@@ -174,7 +174,7 @@ def test_a_frame_that_the_recogniser_failed_on_shows_nobody_bare() -> None:
     assert asking.answer is None
     failed = without_chosen(asking)
     assert failed.crops == ()
-    assert [why for _, why in failed.left] == [Left.UNCERTAIN]
+    assert [why for _, why in failed.skipped] == [Skipped.UNCERTAIN]
 
 
 @pytest.mark.parametrize("masked", [True, False])

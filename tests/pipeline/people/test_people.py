@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pipeline.people.people import Choice, Look, People, mean_of
+from pipeline.people.people import Look, People, PeopleFilter, mean_of
 from pipeline.recognisers import Thresholds
 
 if TYPE_CHECKING:
@@ -84,17 +84,17 @@ def test_a_face_too_poor_to_embed_has_an_id_of_its_own_and_keeps_it(people: Peop
 
 def test_the_mean_of_views_tells_who_is_chosen(people: People) -> None:
     present = people.of_track
-    assert Choice(None, (), LEAST)(present) == {1, 2}
-    assert Choice((near(ANN),), (), LEAST)(present) == {1}
-    assert Choice(None, (near(ANN),), LEAST)(present) == {2}
-    assert Choice((bare(EVE),), (), LEAST)(present) == set()
-    assert Choice(None, (bare(EVE),), LEAST)(present) == {1, 2}
-    assert Choice((bare(ANN), bare(BOB)), (bare(BOB),), LEAST)(present) == {1}
+    assert PeopleFilter(None, (), LEAST)(present) == {1, 2}
+    assert PeopleFilter((near(ANN),), (), LEAST)(present) == {1}
+    assert PeopleFilter(None, (near(ANN),), LEAST)(present) == {2}
+    assert PeopleFilter((bare(EVE),), (), LEAST)(present) == set()
+    assert PeopleFilter(None, (bare(EVE),), LEAST)(present) == {1, 2}
+    assert PeopleFilter((bare(ANN), bare(BOB)), (bare(BOB),), LEAST)(present) == {1}
 
 
 def test_a_picture_names_only_the_one_who_is_most_alike(people: People) -> None:
     people.meet([1, 2, 3], {3: near(ANN, 0.5)}, ())
-    assert Choice((bare(ANN),), (), LEAST)(people.of_track) == {1}
+    assert PeopleFilter((bare(ANN),), (), LEAST)(people.of_track) == {1}
 
 
 def test_looks_are_compared_by_what_they_have_in_common() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
-from pipeline.frames import Cropped, FaceCrop, Left
+from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.run.controls import Adjustable, Choice, Controls
+from pipeline.run.controls import Adjustable, Controls, Wishes
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def two_faces() -> Cropped:
     frame = frame_of(np.zeros((48, 64, 3), np.uint8))
     faces = (crop(1), crop(2))
     bare = track_of(upright(), 3)
-    return Cropped(tracked(frame, *(face.track for face in faces), bare), faces, ((bare, Left.BARE),))
+    return Cropped(tracked(frame, *(face.track for face in faces), bare), faces, ((bare, Skipped.BARE),))
 
 
 def chosen(controls: Controls) -> Cropped:
@@ -38,26 +38,30 @@ def chosen(controls: Controls) -> Cropped:
 
 
 def test_the_defaults_are_those_of_the_stages() -> None:
-    assert Choice().pace == pytest.approx(Smooth.pace)
-    assert Choice().feather_px == Blend.feather_px
-    assert Choice(smoothing=0).pace == 1
+    assert Wishes().pace == pytest.approx(Smooth.pace)
+    assert Wishes().feather_px == Blend.feather_px
+    assert Wishes(smoothing=0).pace == 1
 
 
 def test_a_face_that_is_switched_off_is_not_drawn_and_says_why() -> None:
-    cropped = chosen(Controls(Choice(faces={2: False})))
+    cropped = chosen(Controls(Wishes(faces={2: False})))
     assert [each.track.id for each in cropped.crops] == [1]
-    assert [(track.id, reason) for track, reason in cropped.left] == [(3, Left.BARE), (2, Left.SWITCHED_OFF)]
+    assert [(track.id, reason) for track, reason in cropped.skipped] == [(3, Skipped.BARE), (2, Skipped.SWITCHED_OFF)]
 
 
 def test_all_others_can_be_off_but_one() -> None:
-    cropped = chosen(Controls(Choice(faces={2: True}, others=False)))
+    cropped = chosen(Controls(Wishes(faces={2: True}, others=False)))
     assert [each.track.id for each in cropped.crops] == [2]
 
 
 def test_the_faces_to_choose_from_are_those_of_the_last_frame() -> None:
-    controls = Controls(Choice(faces={1: False}))
+    controls = Controls(Wishes(faces={1: False}))
     chosen(controls)
-    assert [(face.track.id, face.left) for face in controls.seen] == [(1, Left.SWITCHED_OFF), (2, None), (3, Left.BARE)]
+    assert [(face.track.id, face.skipped) for face in controls.seen] == [
+        (1, Skipped.SWITCHED_OFF),
+        (2, None),
+        (3, Skipped.BARE),
+    ]
     assert controls.seen_size == (64, 48)
 
 
@@ -65,7 +69,7 @@ def test_a_choice_takes_effect_with_the_next_frame() -> None:
     controls = Controls()
     stream = controls.choose(iter([two_faces(), two_faces()]))
     assert len(next(stream).crops) == 2
-    controls.choice = Choice(others=False)
+    controls.choice = Wishes(others=False)
     assert not next(stream).crops
 
 

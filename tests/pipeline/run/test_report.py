@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.frames import Cropped, FaceCrop, Inpainted, Left, Patch
+from pipeline.frames import Cropped, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.run.report import Report, Tally, joined, stage_table, write_json
 from pipeline.threads.worker import StageStats
@@ -24,7 +24,7 @@ IMAGE = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
 STAGE = StageStats("blend", items=3, dropped=0, busy_seconds=1, starved_seconds=2, blocked_seconds=3, cpu_seconds=0.5)
 
 
-def item(masked: tuple[Track, ...], left: tuple[tuple[Track, Left], ...] = ()) -> Inpainted:
+def item(masked: tuple[Track, ...], left: tuple[tuple[Track, Skipped], ...] = ()) -> Inpainted:
     seen = tracked(frame_of(np.zeros((64, 64, 3), np.uint8)), *masked, *(track for track, _ in left))
     mask = np.ones((CROP_SIZE, CROP_SIZE), np.float32)
     crops = tuple(FaceCrop(track, IMAGE, mask, Affine(np.eye(2, 3))) for track in masked)
@@ -57,9 +57,9 @@ def report_of(tally: Tally, **changes: object) -> Report:
 def test_the_tally_sums_over_frames_and_sorts_who_was_left() -> None:
     one, two, three = (track_of(upright(x=60.0 * number), number) for number in range(1, 4))
     tally = tallied(
-        item((one, two), ((three, Left.BARE),)),
-        item((one,), ((two, Left.TURNED_AWAY), (three, Left.BARE))),
-        item((), ((one, Left.TOO_SMALL),)),
+        item((one, two), ((three, Skipped.BARE),)),
+        item((one,), ((two, Skipped.TURNED_AWAY), (three, Skipped.BARE))),
+        item((), ((one, Skipped.TOO_SMALL),)),
         item(()),
     )
     assert (tally.faces, tally.masked_faces, tally.frames_with_mask) == (7, 3, 2)
@@ -96,16 +96,16 @@ def test_the_table_has_a_line_for_each_stage() -> None:
 
 def test_the_summary_counts_who_was_left_without_the_bare() -> None:
     one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
-    assert "left" not in report_of(tallied(item((one,), ((two, Left.BARE),)))).summary
-    assert "1 left masked or in doubt" in report_of(tallied(item((one,), ((two, Left.UNCERTAIN),)))).summary
+    assert "left" not in report_of(tallied(item((one,), ((two, Skipped.BARE),)))).summary
+    assert "1 left masked or in doubt" in report_of(tallied(item((one,), ((two, Skipped.UNCERTAIN),)))).summary
 
 
 def test_a_run_that_drew_nothing_says_so_and_why() -> None:
     one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
     assert report_of(Tally()).summary.endswith("fps, nothing drawn: no face was found.")
-    bare = tallied(item((), ((one, Left.BARE), (two, Left.BARE))))
+    bare = tallied(item((), ((one, Skipped.BARE), (two, Skipped.BARE))))
     assert report_of(bare).summary.endswith("fps, nothing drawn: 2 faces without a mask.")
-    doubted = tallied(item((), ((one, Left.UNCERTAIN),)))
+    doubted = tallied(item((), ((one, Skipped.UNCERTAIN),)))
     assert report_of(doubted).summary.endswith("fps, nothing drawn, 1 left masked or in doubt.")
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
 from pipeline.demo.clip import write_clip
 from pipeline.demo.portrait import masked_portrait
 from pipeline.errors import ConfigError
-from pipeline.run.controls import Choice
+from pipeline.run.controls import Wishes
 from pipeline.settings import config as configuration
 from pipeline.web.turn import Turn
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
@@ -124,7 +124,7 @@ def test_no_name_becomes_a_path(name: str, clip: bytes, tmp_path: Path) -> None:
     async def test() -> None:
         uploads = Uploads(tmp_path / "in", configuration.build({}), stand_in_networks(), Turn())
         uploads.folder.mkdir()
-        upload = await uploads.receive(name, len(clip), chunks(), Choice())
+        upload = await uploads.receive(name, len(clip), chunks(), Wishes())
         assert upload.source == tmp_path / "in" / upload.id / "input.mp4"
         await uploads.end()
         outside = [path for path in tmp_path.rglob("*") if uploads.folder not in (path, *path.parents)]
@@ -177,7 +177,7 @@ def test_a_file_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
         hasty = replace(settings, serve=replace(settings.serve, upload_minutes=0.001))  # type: ignore[arg-type]
         uploads = Uploads(tmp_path, hasty, stand_in_networks(), Turn())
         with pytest.raises(Exception, match="receiving the file took longer than"):
-            await uploads.receive("talk.mp4", None, drip(), Choice())
+            await uploads.receive("talk.mp4", None, drip(), Wishes())
         assert not list(tmp_path.iterdir())
         assert uploads.turn.holder is None
 
@@ -190,7 +190,7 @@ def test_processing_that_takes_too_long_ends_with_the_reason(clip: bytes, tmp_pa
 
     async def test() -> None:
         uploads = Uploads(tmp_path, configuration.build({}), stand_in_networks(), Turn())
-        upload = await uploads.receive("talk.mp4", None, chunks(), Choice())
+        upload = await uploads.receive("talk.mp4", None, chunks(), Wishes())
         upload.longest_seconds = 0.0
         await asyncio.gather(*uploads._at_work)
         said = upload.as_json()

@@ -17,7 +17,7 @@ import cli
 from engine.cost import multiply_adds
 from engine.models import shipped
 from pipeline.errors import SourceError
-from pipeline.frames import Detection, Left
+from pipeline.frames import Detection, Skipped
 from pipeline.geometry import Box
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.masked_scenes import Scene
@@ -133,7 +133,7 @@ def test_baseline_goes_the_same_way_with_the_true_mask() -> None:
 def test_mask_that_the_segmenter_misses_counts_as_standing() -> None:
     found = scored(product(mask=np.zeros((256, 256), np.float32)))
     assert found["segmenter_iou"] == 0
-    assert found["fates"] == {Left.BARE.value: 1}
+    assert found["fates"] == {Skipped.BARE.value: 1}
     assert found["predicted_mask"] == without_description(found, "untouched")
     assert found["true_mask"]["hole_psnr"] > found["predicted_mask"]["hole_psnr"]
 

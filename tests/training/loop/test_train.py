@@ -20,10 +20,11 @@ from training.loop.objectives import GeneratorLoss
 from training.loop.parallel import World
 from training.loop.train import train
 from training.loop.views import picture
+from training.networks import checkpoints
 from training.networks.checkpoints import restore
 from training.networks.export import export
 from training.networks.generator import Generator
-from training.networks.networks import built, checkpoints
+from training.networks.networks import built
 from training.settings import TrainConfig
 
 

@@ -19,7 +19,7 @@ from engine.spec import Network, Precision
 from tests.engine import networks
 from tests.training import made_faces
 from training.data.samples import Faces
-from training.networks.networks import quantise
+from training.networks import quantise
 from training.networks.quantise import Trial
 
 if TYPE_CHECKING:
