@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
-MAKE_INT8 = "python -m training.networks.quantise makes it (docs/model-card.md)"
+MAKE_INT8 = "python -m training.networks.quantise makes it (docs/training-log.md)"
 INT8 = ".int8"
 """What the name of a network's int8 version ends with."""
 PACKAGE = resources.files(__name__)

@@ -32,7 +32,7 @@ def orthogonalised(gradients: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for convolutions, seen as matrices (outputs, inputs x taps); Adam for gains, biases and tiny filters.
 
-    At equal pictures it learns faster than Adam alone: docs/model-card.md has the figure.
+    At equal pictures it learns faster than Adam alone: docs/training-log.md has the figure.
     """
 
     def __init__(self, network: nn.Module, rate: float) -> None:
