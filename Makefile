@@ -4,6 +4,7 @@
 #   make test     install the test, training, rtx, live and serve extras, run the test suite
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live,serve adds more
 #   make check    formatting, lint, types
+#   make house    count how the source reads, beside the bars that it must keep
 #   make check-page   the same of the page's scripts and style, with npm
 #   make bench    all that can be measured here, as bench.html and bench.json: about a quarter of an hour
 #   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
@@ -22,7 +23,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test setup check check-page bench bench-smoke clean
+.PHONY: demo test setup check house check-page bench bench-smoke clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -38,6 +39,9 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+house: $(RUN_STAMP)
+	$(BIN)/python -m tests.house
 
 # Browsers run the page as it is: npm only brings what checks it.
 check-page:
