@@ -19,10 +19,10 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugi
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
-from pipeline.video.aside import check_target, written_aside
 from pipeline.video.opening import check_is_file
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
+from pipeline.whole_file import check_target, written_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.video.aside import written_aside
+from pipeline.whole_file import written_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

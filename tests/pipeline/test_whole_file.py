@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.video.aside import written_aside
+from pipeline.whole_file import written_aside
 
 
 def test_file_appears_at_the_end_and_nothing_else_is_left(tmp_path: Path) -> None:
