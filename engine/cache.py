@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from pipeline.errors import CheckpointError
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,19 +84,9 @@ def write(path: Path, label: Label, compiled: bytes) -> None:
     told = {"label": asdict(label), "bytes": len(compiled), "sha256": hashlib.sha256(compiled).hexdigest()}
     head = json.dumps(told, sort_keys=True).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, since only within one file system is a renaming all or nothing.
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-        try:
-            for part in (MAGIC, len(head).to_bytes(LABEL_SIZE_BYTES, "little"), head, compiled):
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            file.close()
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with whole_file(path, overwrite=True) as unfinished, unfinished.open("wb") as file:
+        for part in (MAGIC, len(head).to_bytes(LABEL_SIZE_BYTES, "little"), head, compiled):
+            file.write(part)
 
 
 def read_label(path: Path) -> Label:

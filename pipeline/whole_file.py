@@ -1,4 +1,8 @@
-"""A file that appears under its name only when it is whole."""
+"""A file that appears under its name only when it is whole: the one way in which the program saves what must not break.
+
+It is written under another name in the same directory, put on the disk, and then renamed, since only within one file
+system is a renaming all or nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +19,24 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def written_aside(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Another name in the directory of `path`, to write to; renamed to `path` at the end, removed after any error.
+def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give the name of an unfinished file beside `path`, to write to; it becomes `path` at the end.
 
-    Raises `SinkError` when `path` exists and `overwrite` is False, or when the directory can't be written.
+    It is removed after any error. Raises `SinkError` when `path` exists and `overwrite` is False, or when the directory
+    can't be written.
     """
     check_target(path, overwrite=overwrite)
-    aside = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
+    unfinished = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
     try:
-        aside.touch(exist_ok=False)
+        unfinished.touch(exist_ok=False)
     except OSError as error:
         raise SinkError(f"{path.parent} can't be written: {error.strerror}; choose another directory") from error
+
     try:
-        yield aside
-        publish(aside, path, overwrite=overwrite)
+        yield unfinished
+        publish(unfinished, path, overwrite=overwrite)
     finally:
-        aside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -43,23 +49,28 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise SinkError(f"{path} exists; --overwrite replaces it, another name keeps it")
 
 
-def publish(aside: Path, path: Path, *, overwrite: bool) -> None:
+def publish(unfinished: Path, path: Path, *, overwrite: bool) -> None:
     """Put the finished file on the disk, then under its name; never over a file that came up meanwhile."""
     try:
-        with aside.open("rb") as file:
+        with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         if overwrite:
-            aside.replace(path)
-            return
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            raise
-        except OSError:  # no hard links on this file system
-            if path.exists():
-                raise FileExistsError from None
-            aside.rename(path)
+            unfinished.replace(path)
+        else:
+            take_free_name(unfinished, path)
     except FileExistsError as error:
         raise SinkError(f"{path} appeared while it was being written; it was left alone, nothing was saved") from error
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror}") from error
+
+
+def take_free_name(unfinished: Path, path: Path) -> None:
+    """Give the file the name `path`. Raises `FileExistsError` when another file has it."""
+    try:
+        os.link(unfinished, path)  # fails where the name is taken, which a renaming does not
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system
+        if path.exists():
+            raise FileExistsError from None
+        unfinished.rename(path)

@@ -28,6 +28,7 @@ import platformdirs
 from engine.spec import Network
 from pipeline.detectors.retinaface import RetinaFace, Scaling
 from pipeline.errors import CheckpointError
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,10 +189,9 @@ def _package_files() -> Iterator[Path]:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all. Raises `CheckpointError` when the cache can't be written."""
-    half = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(content)
-        half.replace(path)
+        with whole_file(path, overwrite=True) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         raise CheckpointError(f"detector {NAME}: can't write {path}: {error}") from error

@@ -15,7 +15,7 @@ from pipeline.video.opening import opened
 from pipeline.video.remux import is_cover, select
 from pipeline.video.tags import file_tags, unusual_in_mp4
 from pipeline.video.writer import Writer, Written, muxer_options, translated
-from pipeline.whole_file import written_aside
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,21 +48,21 @@ class FileSink:
 
     def check(self) -> None:
         """Open what the run will open, write a header, and leave nothing behind. Raises what the run would raise."""
-        with contextlib.suppress(Discarded), written_aside(self.path, overwrite=self.overwrite) as aside:
-            with self.writer(aside) as writer:
+        with contextlib.suppress(Discarded), whole_file(self.path, overwrite=self.overwrite) as unfinished:
+            with self.writer(unfinished) as writer:
                 writer.begin(self.source.info.origin)
             raise Discarded
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Write every frame; the file gets its name after the last one was taken."""
-        with written_aside(self.path, overwrite=self.overwrite) as aside, self.writer(aside) as writer:
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished, self.writer(unfinished) as writer:
             for frame in frames:
                 writer.write(frame)
                 yield frame
             writer.finish()
 
     @contextlib.contextmanager
-    def writer(self, aside: Path) -> Iterator[Writer]:
+    def writer(self, unfinished: Path) -> Iterator[Writer]:
         """A file being written under another name, closed at the end."""
         info = self.source.info
         if self.path.exists() and self.path.samefile(info.path):
@@ -78,7 +78,7 @@ class FileSink:
             )
             options = muxer_options(kind, info.time_base, free_keys=free_keys)
             with translated(self.path):
-                output = av.open(str(aside.absolute()), "w", format=kind.muxer, container_options=options)
+                output = av.open(str(unfinished.absolute()), "w", format=kind.muxer, container_options=options)
             try:
                 yield Writer(
                     self.source,

@@ -22,7 +22,7 @@ from pipeline.picture.planes import arrays
 from pipeline.video.opening import check_is_file
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
-from pipeline.whole_file import check_target, written_aside
+from pipeline.whole_file import check_target, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -216,16 +216,16 @@ class StillSink:
         """Write the frame; the file gets its name after it was taken."""
         self.check()
         self.outcome.encoder = self.kind()
-        with written_aside(self.path, overwrite=self.overwrite) as aside:
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished:
             for frame in frames:
                 try:
-                    self.save(frame, aside)
+                    self.save(frame, unfinished)
                 except OSError as error:
                     raise SinkError(f"{self.path} can't be written: {error}") from error
                 self.outcome.frames += 1
                 yield frame
 
-    def save(self, frame: Frame, aside: Path) -> None:
+    def save(self, frame: Frame, unfinished: Path) -> None:
         """The frame with everything that was kept of its source, as a file."""
         still, kind = self.source.still, self.kind()
         samples = arrays(frame.planes)[0]
@@ -239,7 +239,7 @@ class StillSink:
         if kind == "BMP":
             options = {"format": kind}
             self.outcome.warnings.append("BMP holds no metadata: it does not say that faces are invented")
-        image.save(aside, **options)
+        image.save(unfinished, **options)
 
     def compression(self, kind: str) -> dict[str, Any]:
         """How the format is compressed."""

@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.whole_file import written_aside
+from pipeline.whole_file import whole_file
 
 
 def test_file_appears_at_the_end_and_nothing_else_is_left(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    with written_aside(target, overwrite=False) as aside:
-        aside.write_text("whole")
+    with whole_file(target, overwrite=False) as unfinished:
+        unfinished.write_text("whole")
         assert not target.exists()
-        assert aside.parent == tmp_path
-        assert aside.suffix == ".mp4"
-        assert "partial" in aside.name
+        assert unfinished.parent == tmp_path
+        assert unfinished.suffix == ".mp4"
+        assert "partial" in unfinished.name
     assert target.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_nothing_is_left_after_an_error(error: type[BaseException], tmp_path: Path) -> None:
-    with pytest.raises(error), written_aside(tmp_path / "out.mp4", overwrite=False) as aside:
-        aside.write_text("half")
+    with pytest.raises(error), whole_file(tmp_path / "out.mp4", overwrite=False) as unfinished:
+        unfinished.write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []
 
@@ -33,26 +33,26 @@ def test_nothing_is_left_after_an_error(error: type[BaseException], tmp_path: Pa
 def test_existing_file_survives_an_error_even_when_it_may_be_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     target.write_text("old")
-    with pytest.raises(RuntimeError), written_aside(target, overwrite=True) as aside:
-        aside.write_text("half")
+    with pytest.raises(RuntimeError), whole_file(target, overwrite=True) as unfinished:
+        unfinished.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
-    with written_aside(target, overwrite=True) as aside:
-        aside.write_text("new")
+    with whole_file(target, overwrite=True) as unfinished:
+        unfinished.write_text("new")
     assert target.read_text() == "new"
 
 
 def test_existing_file_is_refused(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     target.write_text("old")
-    with pytest.raises(SinkError, match="exists"), written_aside(target, overwrite=False):
+    with pytest.raises(SinkError, match="exists"), whole_file(target, overwrite=False):
         pytest.fail("an existing file was opened for writing")
 
 
 def test_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    with pytest.raises(SinkError, match="appeared"), written_aside(target, overwrite=False) as aside:
-        aside.write_text("ours")
+    with pytest.raises(SinkError, match="appeared"), whole_file(target, overwrite=False) as unfinished:
+        unfinished.write_text("ours")
         target.write_text("theirs")
     assert target.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [target]
@@ -63,15 +63,15 @@ def test_file_systems_without_hard_links_work_too(tmp_path: Path, monkeypatch: p
         raise PermissionError
 
     monkeypatch.setattr("os.link", refuse)
-    with written_aside(tmp_path / "out.mp4", overwrite=False) as aside:
-        aside.write_text("whole")
+    with whole_file(tmp_path / "out.mp4", overwrite=False) as unfinished:
+        unfinished.write_text("whole")
     assert (tmp_path / "out.mp4").read_text() == "whole"
 
 
 def test_missing_and_impossible_directories_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="does not exist"), written_aside(tmp_path / "no" / "out.mp4", overwrite=False):
+    with pytest.raises(SinkError, match="does not exist"), whole_file(tmp_path / "no" / "out.mp4", overwrite=False):
         pass
-    with pytest.raises(SinkError, match="is a directory"), written_aside(tmp_path, overwrite=True):
+    with pytest.raises(SinkError, match="is a directory"), whole_file(tmp_path, overwrite=True):
         pass
-    with pytest.raises(SinkError, match="can't be written"), written_aside(Path("/proc/out.mp4"), overwrite=False):
+    with pytest.raises(SinkError, match="can't be written"), whole_file(Path("/proc/out.mp4"), overwrite=False):
         pass

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.whole_file import written_aside
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,15 +75,15 @@ def written(path: Path, *, still: bool, overwrite: bool) -> Iterator[AlphaSink]:
     suffix, what = (".png", "photo") if still else (".mkv", "video")
     if path.suffix.lower() != suffix:
         raise ConfigError(f"--alpha {path}: the alpha of a {what} is written as {suffix}")
-    with written_aside(path, overwrite=overwrite) as aside:
+    with whole_file(path, overwrite=overwrite) as unfinished:
         try:
             if still:
                 photo = _Photo()
                 yield photo
                 for alpha in photo.alphas:
-                    Image.fromarray(_as_bytes(alpha)).save(aside, format="PNG")
+                    Image.fromarray(_as_bytes(alpha)).save(unfinished, format="PNG")
                 return
-            with av.open(str(aside), "w", format="matroska") as output:
+            with av.open(str(unfinished), "w", format="matroska") as output:
                 film = _Film(output)
                 yield film
                 if film.stream is not None:

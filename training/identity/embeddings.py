@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import CheckpointError, SourceError
+from pipeline.whole_file import whole_file
 from training.data.photos import read, wear
 from training.identity.looker import looker
 from training.needs import errors_told
@@ -130,9 +131,8 @@ def _embed_all(flags: argparse.Namespace) -> None:
                 continue
             draw = first < flags.draw
             found = embed(part, look, masks=flags.masks, seed=flags.seed, first=first, draw=draw)
-            aside = target.with_suffix(".partial.npz")
-            np.savez(aside, **vars(found))
-            aside.replace(target)
+            with whole_file(target, overwrite=True) as unfinished:
+                np.savez(unfinished, **vars(found))
             print(f"{target}: {len(found.people)} of {len(part)} photos")  # noqa: T201 (the command's answer)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipeline.errors import CheckpointError
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,8 @@ State = dict[str, Any]
 
 def save(path: Path, state: State) -> None:
     """All or nothing: a run that dies while saving keeps its last checkpoint."""
-    aside = path.with_suffix(".partial")
-    torch.save(state, aside)
-    aside.replace(path)
+    with whole_file(path, overwrite=True) as unfinished:
+        torch.save(state, unfinished)
 
 
 def restore(path: Path) -> State:
