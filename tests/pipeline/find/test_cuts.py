@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.find.cuts import CutFinder
+from pipeline.find.detect import CutFinder
 from tests.pipeline.moving_faces import HEIGHT, WIDTH, background
 
 if TYPE_CHECKING:
