@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from pipeline.find.associate import associate
+import numpy as np
+
 from pipeline.find.flow import FlowPicture
-from pipeline.find.follow import FollowedFace
+from pipeline.find.follow import FollowedFace, eye_distance
 from pipeline.frames import Track, Tracked
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ LOST_SECONDS = 0.25
 """A face that was neither detected nor followed for longer is not reported, though still waited for."""
 OVERLAP = 0.2
 """Intersection over union from which two faces are at the same place."""
+LARGEST_CHANGE = 1.8
+"""A face is at most this many times larger or smaller than expected."""
 
 
 @dataclass(frozen=True)
@@ -194,3 +198,31 @@ def _report_before(person: _Person, held: deque[_Held]) -> None:
             return
         entry.reports.append(_Report(person, face.detection, unseen))
         later, picture = entry, picture_before
+
+
+def associate(
+    faces: Sequence[FollowedFace], detections: Sequence[Detection], *, limits: Sequence[float]
+) -> dict[int, int]:
+    """Detection from face, both as positions in what was given: the nearest pair first, each used once.
+
+    `limits` are, for each face, how far a detection of it may be away, in distances between the eyes. Landmarks lie
+    closer together than boxes do, so that two faces cheek by cheek are still told apart.
+    """
+    pairs = sorted(
+        (face.distance(detection), row, column)
+        for row, face in enumerate(faces)
+        for column, detection in enumerate(detections)
+        if _similar_size(face, detection)
+    )
+    chosen: dict[int, int] = {}
+    taken: set[int] = set()
+    for distance, row, column in pairs:
+        if distance <= limits[row] and row not in chosen and column not in taken:
+            chosen[row] = column
+            taken.add(column)
+    return chosen
+
+
+def _similar_size(face: FollowedFace, detection: Detection) -> bool:
+    ratio = eye_distance(detection.landmarks.points.astype(np.float64)) / face.eye_distance
+    return abs(math.log(ratio)) < math.log(LARGEST_CHANGE)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.demo.portrait import LANDMARKS
-from pipeline.find.associate import associate
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace
+from pipeline.find.track import associate
 from tests.pipeline.moving_faces import detection_at, placed, shot
 
 if TYPE_CHECKING:
