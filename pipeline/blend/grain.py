@@ -19,9 +19,17 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.bands import Bands, block_energies, gains_for, interplay, merge
 from pipeline.blend.skin import BLOCK, CALM, Region, SkinMap, drawn_skin, visible_skin
-from pipeline.blend.texture import noise, noise_piece, quilt
+from pipeline.blend.texture import (
+    Bands,
+    block_energies,
+    gains_for,
+    interplay,
+    merge,
+    noise,
+    noise_piece,
+    quilt,
+)
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.fields import FIELD_SIZE
 

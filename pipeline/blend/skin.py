@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.bands import block_energies
+from pipeline.blend.texture import block_energies
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE
 

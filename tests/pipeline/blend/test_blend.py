@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.blend.bands import block_energies
 from pipeline.blend.blend import Blend
+from pipeline.blend.texture import block_energies
 from pipeline.draw.inpaint import GROW_PX
 from pipeline.errors import SourceError
 from pipeline.frames import Inpainted, Patch

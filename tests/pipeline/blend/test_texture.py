@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.blend.bands import block_energies, gains_for, interplay, merge, normalised, split
+from pipeline.blend.texture import block_energies, gains_for, interplay, merge, normalised, split
 
 NOISE = np.random.default_rng(0).standard_normal((192, 256)).astype(np.float32)
 
