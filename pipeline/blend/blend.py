@@ -10,9 +10,8 @@ import numpy as np
 
 from pipeline.blend.colour import correction
 from pipeline.blend.grain import SkinDetail
-from pipeline.blend.hole import Hole, Sides, find_hole, sides_outside
+from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, write
-from pipeline.blend.place import Place, place_of
 from pipeline.blend.skin import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE, shrunk
