@@ -27,7 +27,7 @@ LEADERS = {
 STAGES = (
     "pipeline.video.decode", "pipeline.video.encode", "pipeline.video.stills", "pipeline.live.camera",
     "pipeline.find.detect", "pipeline.find.track", "pipeline.draw.segment", "pipeline.draw.inpaint",
-    "pipeline.people.identify", "pipeline.blend.smooth", "pipeline.blend.blend", "pipeline.blend.mark",
+    "pipeline.people.identify", "pipeline.blend.smooth", "pipeline.blend.blend", "pipeline.blend.paste",
 )  # fmt: skip
 ROOMS = {
     "pipeline.threads": (),

@@ -11,7 +11,7 @@ import cv2
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.blend.blend import Blend
-from pipeline.blend.mark import Mark
+from pipeline.blend.paste import Mark
 from pipeline.blend.smooth import Smooth
 from pipeline.detectors import detector_file
 from pipeline.draw.inpaint import Inpaint

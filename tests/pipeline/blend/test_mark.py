@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.blend.mark import Mark, badge
+from pipeline.blend.paste import Mark, badge
 from pipeline.frames import Frame
 from pipeline.picture.pixels import read_rgb
 from pipeline.picture.samples import samples_of
