@@ -3,11 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
+from typing import TYPE_CHECKING
 
+import av
+import cv2
+import numpy as np
 import pytest
 
-from pipeline.find.detect import Detect
-from tests.pipeline.moving_faces import KnowingDetector, shot, still
+from pipeline.find.detect import CutFinder, Detect
+from tests.pipeline.moving_faces import HEIGHT, WIDTH, KnowingDetector, background, shot, still
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @pytest.mark.parametrize("every", [1, 3, 4])
@@ -47,3 +54,72 @@ def test_frames_that_are_far_apart_are_all_looked_at_where_time_counts(step: Fra
     detector = KnowingDetector(made)
     list(Detect(detector, every=4, longest_seconds=4 / 30)(iter(apart)))
     assert len(detector.looks) == looks
+
+
+def picture(image: NDArray[np.floating]) -> av.VideoFrame:
+    limited = np.clip(image, 0, 255).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(limited, format="rgb24").reformat(format="yuv420p")
+
+
+def cuts(images: list[NDArray[np.floating]]) -> list[int]:
+    """Places where a shot begins, but for the first."""
+    begins_shot = CutFinder()
+    return [place for place, image in enumerate(images) if begins_shot(picture(image))][1:]
+
+
+def scene(number: int) -> NDArray[np.float32]:
+    return background(number)
+
+
+def test_the_first_picture_begins_a_shot() -> None:
+    assert CutFinder()(picture(scene(0)))
+
+
+@pytest.mark.parametrize("other", range(1, 9))
+def test_a_cut_is_found_where_it_is(other: int) -> None:
+    assert cuts([scene(0)] * 5 + [scene(other)] * 5) == [5]
+
+
+def test_every_cut_of_a_fast_montage_is_found() -> None:
+    assert cuts([scene(number) for number in range(9)]) == list(range(1, 9))
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.5, 10), (2.5, 40), (0.3, 0), (1.0, 90), (20, 200), (0, 0)])
+def test_a_flash_or_a_dark_moment_is_no_cut(gain: float, offset: float) -> None:
+    for length in (1, 3):
+        assert cuts([scene(0)] * 4 + [scene(0) * gain + offset] * length + [scene(0)] * 4) == []
+
+
+def test_a_flash_that_hides_a_cut_hides_it_for_its_length_only() -> None:
+    white = np.full((HEIGHT, WIDTH, 3), 255.0)
+    assert cuts([scene(0)] * 3 + [white] * 2 + [scene(1)] * 3) == [5]
+
+
+def test_fading_out_and_in_again_is_no_cut_but_into_another_scene_is() -> None:
+    levels = [*np.linspace(1, 0, 12), *np.linspace(0, 1, 12)]
+    assert cuts([scene(0) * level for level in levels]) == []
+    halves = [scene(0) * level for level in levels[:12]] + [scene(1) * level for level in levels[12:]]
+    found = cuts(halves)
+    assert len(found) == 1
+    assert 12 < found[0] < 18
+
+
+@pytest.mark.parametrize("step", [4, 12, 24])
+def test_a_pan_is_no_cut(step: int) -> None:
+    wide = cv2.resize(np.concatenate([scene(0), scene(1), scene(2)], axis=1), None, fx=2, fy=2)
+    views = [wide[100 : 100 + HEIGHT, x : x + WIDTH] for x in range(0, wide.shape[1] - WIDTH, step)][:30]
+    assert cuts(views) == []
+
+
+def test_a_zoom_is_no_cut() -> None:
+    views = []
+    for zoom in 1.05 ** np.arange(15):
+        matrix = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), 0, zoom)
+        views.append(cv2.warpAffine(scene(3), matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT))
+    assert cuts(views) == []
+
+
+def test_noise_and_black_are_no_cuts() -> None:
+    draw = np.random.default_rng(0)
+    assert cuts([scene(0) + draw.normal(0, 12, (HEIGHT, WIDTH, 3)) for _ in range(12)]) == []
+    assert cuts([np.zeros((HEIGHT, WIDTH, 3))] * 5) == []
