@@ -80,7 +80,7 @@ def test_without_a_mask_there_are_no_strands() -> None:
 def test_crops_that_are_not_there_are_named_with_the_cure(tmp_path: Path) -> None:
     store(tmp_path, "train", count=2)
     assert Faces.read(tmp_path, "train").crops.shape == (2, 160, 160, 3)
-    with pytest.raises(CheckpointError, match=r"no crops called val: training\.crops writes them"):
+    with pytest.raises(CheckpointError, match=r"no crops called val: training\.data\.crops writes them"):
         Faces.read(tmp_path, "val")
     np.savez(tmp_path / "train.npz", mesh=np.array([]))
     with pytest.raises(CheckpointError, match="found none in its photos"):
