@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -67,3 +68,48 @@ def test_no_wording_suggests_that_a_hidden_face_was_seen(page: Path) -> None:
     for sentence in re.split(r"(?<=[.!?:|])\s", text):
         if CLAIMS.search(sentence):
             assert any(word in sentence.lower() for word in DENIED), sentence
+
+
+WINGS = ("pipeline", "engine", "training", "benchmarks", "commands", "tests")
+NAMED_PATH = re.compile(rf"\b((?:{'|'.join(WINGS)})/[\w/]+\.(?:py|js|toml|json|onnx))\b")
+NAMED_MODULE = re.compile(rf"(?<![\w./])((?:{'|'.join(WINGS)})(?:\.(?!md\b)[a-z_][a-z0-9_]*)+)")
+EXAMPLES = {"engine/backends/mine.py"}
+"""Files that a page tells the reader to write."""
+SOURCES = [ROOT / "cli.py", *(path for wing in WINGS for path in sorted((ROOT / wing).rglob("*.py")))]
+
+
+def names_something(dotted: str) -> bool:
+    """Whether a module, or a name that its file mentions, is called `dotted`."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        folder = ROOT.joinpath(*parts[:length])
+        for path in (folder.with_suffix(".py"), folder / "__init__.py", folder):
+            if path.exists():
+                rest = parts[length:]
+                text = path.read_text(encoding="utf-8") if path.is_file() else ""
+                return not rest or bool(re.search(rf"\b{rest[0]}\b", text))
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_files_and_modules_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not [path for path in NAMED_PATH.findall(text) if path not in EXAMPLES and not (ROOT / path).exists()]
+    assert not [name for name in NAMED_MODULE.findall(text) if not names_something(name)]
+
+
+def test_docstrings_name_files_and_modules_that_exist() -> None:
+    for source in SOURCES:
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        strings = (
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        for text in strings:
+            missing = [path for path in NAMED_PATH.findall(text) if not (ROOT / path).exists()]
+            missing += [
+                name
+                for quoted in re.findall(r"`([^`]+)`", text)
+                for name in NAMED_MODULE.findall(quoted)
+                if not names_something(name)
+            ]
+            assert not missing, f"{source.relative_to(ROOT)} names {missing}"
