@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.errors import ConfigError, EngineError
 from pipeline.live import devices
 from pipeline.live.camera import CameraSource
-from pipeline.live.live_report import LiveReport
 from pipeline.live.pace import Outbox, ticks
 from pipeline.live.playback import Playback
 from pipeline.live.rehearse import rehearse
+from pipeline.live.report import LiveReport
 from pipeline.live.view import View
 from pipeline.run import assemble
 

@@ -15,8 +15,8 @@ from tests.engine import networks
 
 torch = pytest.importorskip("torch", reason="install barefaced[training]")
 
-from engine.torch_graph import read_graph
-from engine.torch_programs import exported
+from engine.torch_graph.graph import read_graph
+from engine.torch_graph.programs import exported
 
 
 def graph_of(network: Network) -> torch.nn.Module:

@@ -12,7 +12,7 @@ import cli
 from engine import ahead, cache, cuda, models
 from engine.backends import tensorrt_rtx
 from engine.spec import Precision, TensorSpec
-from engine.tensorrt_plan import Phases, ranges, shapes_told
+from engine.tensorrt.plan import Phases, ranges, shapes_told
 from pipeline.errors import BackendMissing, CheckpointError, ConfigError, EngineError
 from tests.engine import networks
 

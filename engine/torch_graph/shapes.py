@@ -1,4 +1,4 @@
-"""Shape arithmetic of an ONNX graph in plain numbers, beside `engine.torch_operators`.
+"""Shape arithmetic of an ONNX graph in plain numbers, beside `engine.torch_graph.operators`.
 
 Graphs compute sizes out of the sizes of tensors. Done in tensors, that would stop an exporter, which knows a tensor's
 size but not its content, and cost a GPU a wait for each number. So whole-number values are numpy arrays here, from

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from engine.tensorrt_plan import MAX_BATCH
+from engine.tensorrt.plan import MAX_BATCH
 
 if TYPE_CHECKING:
     from engine.interface import Interface
-    from engine.torch_graph import Graph
+    from engine.torch_graph.graph import Graph
 
 Feeds: TypeAlias = tuple[torch.Tensor, ...]
 Function: TypeAlias = Callable[..., tuple[torch.Tensor, ...]]

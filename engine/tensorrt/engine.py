@@ -14,7 +14,7 @@ import numpy as np
 from engine.cuda import Buffer, Context, Driver, Graph, Stream
 from engine.pending import Done
 from engine.spec import Array, TensorSpec, checked_feeds
-from engine.tensorrt_plan import MAX_BATCH, make_logger, ranges
+from engine.tensorrt.plan import MAX_BATCH, make_logger, ranges
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:

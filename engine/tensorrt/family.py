@@ -17,14 +17,14 @@ from engine.building import TIME_LIMIT_SECONDS, Order, build
 from engine.cache import Cache, Label
 from engine.interface import read_interface
 from engine.spec import Device, Network, Offer, Precision
-from engine.tensorrt_plan import BUILDER, shapes_told
+from engine.tensorrt.plan import BUILDER, shapes_told
 from pipeline.errors import BackendMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from engine.tensorrt_engine import TensorRtEngine
+    from engine.tensorrt.engine import TensorRtEngine
 
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.F32, Precision.INT8)
 """The first one is what auto means."""
@@ -80,7 +80,7 @@ class Family:
         if plan is None:
             plan = self._compile(network, label, capabilities)
             cache.keep(label, plan)
-        from engine.tensorrt_engine import TensorRtEngine
+        from engine.tensorrt.engine import TensorRtEngine
 
         return TensorRtEngine(
             importlib.import_module(self.name),

@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from engine.torch_operators import OPERATORS, compute
+from engine.torch_graph.operators import OPERATORS, compute
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:
