@@ -14,6 +14,7 @@ from pipeline.errors import EngineError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
 Array: TypeAlias = NDArray[np.generic]
 
@@ -86,6 +87,28 @@ class Pending(Protocol):
     def result(self) -> dict[str, Array]:
         """Wait for the outputs. Raises `EngineError` when the run failed."""
         ...
+
+
+@dataclass(frozen=True)
+class Done:
+    """For engines that compute inside `submit`."""
+
+    outputs: dict[str, Array]
+
+    def result(self) -> dict[str, Array]:
+        """The outputs, at once."""
+        return self.outputs
+
+
+@dataclass(frozen=True)
+class Working:
+    """For engines that compute in a thread."""
+
+    future: Future[dict[str, Array]]
+
+    def result(self) -> dict[str, Array]:
+        """Wait for the outputs. Raises what the run raised."""
+        return self.future.result()
 
 
 class Engine(Protocol):

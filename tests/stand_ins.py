@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.pending import Done
+from engine.spec import Done
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.frames import Detection

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.interface import Interface, read_interface
-from engine.pending import Done
-from engine.spec import Array, Device, Network, Offer, Precision, TensorSpec, checked_feeds
+from engine.spec import Array, Device, Done, Network, Offer, Precision, TensorSpec, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:

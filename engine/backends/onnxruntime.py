@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from engine.interface import Interface, read_interface
-from engine.pending import Working
-from engine.spec import Array, Device, Network, Offer, Precision, checked_feeds
+from engine.spec import Array, Device, Network, Offer, Precision, Working, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.interface import Interface, read_interface
-from engine.pending import Done
 from engine.recast import recast
-from engine.spec import Array, Device, Network, Offer, Precision, checked_feeds
+from engine.spec import Array, Device, Done, Network, Offer, Precision, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from engine.cuda import Buffer, Context, Driver, Graph, Stream
-from engine.pending import Done
-from engine.spec import Array, TensorSpec, checked_feeds
+from engine.spec import Array, Done, TensorSpec, checked_feeds
 from engine.tensorrt.plan import MAX_BATCH, make_logger, ranges
 from pipeline.errors import EngineError
 

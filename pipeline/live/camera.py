@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.errors import SourceError
 from pipeline.frames import Frame
 from pipeline.picture.formats import working_format
-from pipeline.threads.newest import Newest
+from pipeline.threads.channel import Newest
 from pipeline.video.conform import in_format
 from pipeline.video.fit import Fitter
 

@@ -9,8 +9,9 @@ program, and no code of ours runs while one is held.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -152,3 +153,38 @@ class Channel(Generic[Item]):
     def blocked_seconds(self) -> float:
         """How long the writer has waited for a free slot: downstream is slow."""
         return self._blocked.seconds
+
+
+class Newest(Generic[Item]):
+    """A place for one item, with one writer and one reader: what is put takes the place of what nobody took.
+
+    `close` may be called from any thread and from a signal handler.
+    """
+
+    def __init__(self) -> None:
+        self._place: SimpleQueue[Item | _Signal] = SimpleQueue()
+        self._closed = False
+        self.dropped = 0
+        """Items that nobody took in time."""
+
+    def put(self, item: Item) -> None:
+        """Leave `item`; never waits."""
+        with suppress(Empty):
+            while self._place.get_nowait() is not _Signal.END:
+                self.dropped += 1
+        self._place.put(item)
+        if self._closed:  # the end may just have been taken out
+            self._place.put(_Signal.END)
+
+    def take(self) -> Item | None:
+        """The newest item, waiting for one; None once it was closed."""
+        item = self._place.get()
+        if item is _Signal.END or self._closed:
+            self._place.put(_Signal.END)
+            return None
+        return item
+
+    def close(self) -> None:
+        """End it: what lies there is lost. Closing again is fine."""
+        self._closed = True
+        self._place.put(_Signal.END)

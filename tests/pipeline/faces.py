@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from engine.pending import Done
+from engine.spec import Done
 from pipeline.frames import Detected, Detection, Frame, Track, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, Box, Landmarks
 

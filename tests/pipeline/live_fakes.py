@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from engine.pending import Done
+from engine.spec import Done
 from pipeline.errors import EngineError, SourceError
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from engine.pending import Done
-from engine.spec import TensorSpec, checked_feeds
+from engine.spec import Done, TensorSpec, checked_feeds
 from pipeline.geometry import CROP_SIZE
 from training.data.crops import MARGIN
 

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from engine.pending import Done
-    from engine.spec import Array
+    from engine.spec import Array, Done
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("no_thread_left")]
 
