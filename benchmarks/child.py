@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.metered import Meters
-from pipeline.live.memory import peak_mb, resident_mb
+from pipeline.live.report import peak_mb, resident_mb
 from pipeline.run import assemble
 from pipeline.run.batch import Job
 from pipeline.run.process import process

@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from pipeline.live.live import prepared
-from pipeline.live.memory import resident_mb
+from pipeline.live.report import resident_mb
 from pipeline.live.virtualcam import as_i420
 from pipeline.run import assemble
 from pipeline.settings.config import build
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.live.keys import Key
     from pipeline.live.live import LiveRun, Sink
+    from pipeline.live.view import Key
 
 BITS, BLOCK = 20, 8
 """Of a number in the picture, and the side of each in pixels."""

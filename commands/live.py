@@ -49,9 +49,8 @@ def add_cameras(commands: Commands) -> None:
 
 def _live(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    from pipeline.live.keys import Keys
     from pipeline.live.live import always, device_of, prepared
-    from pipeline.live.terminal import Terminal
+    from pipeline.live.terminal import Keys, Terminal
     from pipeline.run import assemble
     from pipeline.run.interrupt import Interrupts
 

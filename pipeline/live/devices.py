@@ -6,6 +6,7 @@ import contextlib
 import errno
 import re
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.live.holders import holders
+from pipeline.live.onlookers import holders
+from pipeline.video.decode import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
 LIST = "`barefaced cameras` lists what there is"
 """The cure for a camera that was named wrongly."""
@@ -69,6 +71,32 @@ class Device:
                     yield from packet.decode()
         except av.error.FFmpegError as error:
             raise SourceError(why_not(self, error)) from error
+
+
+@dataclass(frozen=True)
+class Playback:
+    """A file played once, in real time."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
+        """The pictures, upright, each at its time from now on. Entering and iterating raise `SourceError`."""
+        with contextlib.closing(self._pictures(FileSource(self.path))) as pictures:
+            yield pictures
+
+    def _pictures(self, source: FileSource) -> Generator[av.VideoFrame]:
+        began = time.perf_counter() - float(source.info.origin)
+        for frame in source:
+            wait = began + float(frame.time) - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
+            yield frame.planes
 
 
 def camera(

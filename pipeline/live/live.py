@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.errors import ConfigError, EngineError
 from pipeline.live import devices
 from pipeline.live.camera import CameraSource
+from pipeline.live.devices import Playback
 from pipeline.live.pace import Outbox, ticks
-from pipeline.live.playback import Playback
 from pipeline.live.rehearse import rehearse
 from pipeline.live.report import LiveReport
 from pipeline.live.view import View
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
-    from pipeline.live.keys import Key
+    from pipeline.live.view import Key
     from pipeline.run.assemble import Networks
     from pipeline.run.controls import Controls
     from pipeline.run.ledger import Shown

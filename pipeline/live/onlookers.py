@@ -1,25 +1,50 @@
-"""Whether anybody watches a virtual camera, where the system lets us know."""
+"""Which other programs have a camera open, and whether anybody watches a virtual camera, as far as Linux shows it."""
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pipeline.live.holders import holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 LOOK_SECONDS = 1.0
-"""How often it is looked: looking means walking through all programs."""
+"""How long to wait between two looks: a look walks through all programs."""
 
 PATIENCE_SECONDS = 10.0
-"""How long nobody must have watched: meetings close and open a camera when they change its settings."""
+"""How long a device must be closed before nobody counts as watching: meetings close and open a camera when they change
+its settings."""
+
+
+def holders(device: Path) -> tuple[str, ...]:
+    """The other programs that have `device` open, such as `zoom (1234)`.
+
+    Only the programs that this user may look at are found, and none on systems without /proc.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            if any(_leads_to(link, device) for link in (process / "fd").iterdir()):
+                found.append(f"{(process / 'comm').read_text(encoding='utf-8').strip()} ({process.name})")
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return tuple(found)
+
+
+def _leads_to(link: Path, device: Path) -> bool:
+    """Whether an open file of a process, as /proc links to it, is `device`."""
+    try:
+        return link.readlink() == device
+    except OSError:  # closed meanwhile
+        return False
 
 
 class Onlookers:
-    """Asks the system who has a device open. Used by one thread; `device` may be set by another, once.
+    """Asks the system whether another program has a device open. One thread asks; another may set `device`, once.
 
     Somebody counts as watching until the device is known, and for a while after the last one has left.
     """

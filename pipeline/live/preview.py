@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from pipeline.errors import SinkError
-from pipeline.live.keys import HELP, Key, key_of
+from pipeline.live.view import HELP, Key, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which picture is shown: the result, the camera's own, both side by side, or the last one held."""
+"""The keys of a live run, and the picture they choose: the result, the camera, both side by side, or one held."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.live.keys import Key
 from pipeline.picture.pixels import read_small
 from pipeline.run.ledger import blank
 
 if TYPE_CHECKING:
     from pipeline.run.ledger import Shown
+
+
+class Key(StrEnum):
+    """What a key does, in the terminal and in the preview window."""
+
+    PAUSE = "p"
+    BYPASS = "b"
+    BOTH = "s"
+    QUIT = "q"
+
+
+HELP = "p pause, b bypass, s side by side, q quit"
+
+
+def key_of(character: str) -> Key | None:
+    """The key that a character is, whatever its case; None for others."""
+    return next((key for key in Key if key.value == character.lower()), None)
 
 
 class Mode(StrEnum):

@@ -49,6 +49,18 @@ class Tally:
             self.skipped.update(reason for _, reason in cropped.skipped)
             yield item
 
+    def faces_as_json(self) -> dict[str, object]:
+        """The faces as the reports of files and of live runs hold them: counted, and by why they were left."""
+        skipped = {reason.value: count for reason, count in sorted(self.skipped.items())}
+        bare = skipped.pop(Skipped.BARE.value, 0)
+        return {
+            "faces": self.faces,
+            "masked_faces": self.masked_faces,
+            "held_faces": self.held_faces,
+            "bare_faces": bare,
+            "faces_left": skipped,
+        }
+
 
 @dataclass(frozen=True)
 class Report:
@@ -98,8 +110,6 @@ class Report:
 
     def as_json(self) -> dict[str, object]:
         """The report as JSON holds it."""
-        skipped = {reason.value: count for reason, count in sorted(self.tally.skipped.items())}
-        bare = skipped.pop(Skipped.BARE.value, 0)
         return {
             "input": self.input,
             "output": self.output,
@@ -108,11 +118,7 @@ class Report:
             "error": self.error,
             "frames_in": self.frames_in,
             "frames_out": self.frames_out,
-            "faces": self.tally.faces,
-            "masked_faces": self.tally.masked_faces,
-            "held_faces": self.tally.held_faces,
-            "bare_faces": bare,
-            "faces_left": skipped,
+            **self.tally.faces_as_json(),
             "frames_with_mask": self.tally.frames_with_mask,
             "people": None if self.tally.people is None else len(self.tally.people),
             "bad_packets": self.bad_packets,

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from engine.spec import Array, TensorSpec
     from pipeline.frames import Frame
-    from pipeline.live.keys import Key
     from pipeline.live.live import LiveRun, Sink
+    from pipeline.live.view import Key
 
 WIDTH, HEIGHT, FPS = 320, 240, 30
 

@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 from pipeline.frames import Frame
-from pipeline.live.ages import MOST_MS, Ages, Percentiles
 from pipeline.live.pace import Outbox, ticks
+from pipeline.live.report import MOST_MS, Ages, Percentiles
 from pipeline.run.ledger import Shown
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import av
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.live.keys import Key
 from pipeline.live.preview import Preview
+from pipeline.live.view import Key
 from tests.pipeline.live_fakes import seen
 
 
