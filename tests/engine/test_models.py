@@ -107,5 +107,6 @@ def test_an_int8_version_goes_under_the_networks_own_name(tmp_path: Path) -> Non
 
 def test_a_network_without_an_int8_version_says_how_to_make_it(tmp_path: Path) -> None:
     write(tmp_path, networks.detector())
-    with pytest.raises(CheckpointError, match=r"detector has no int8 version here: python -m training\.networks\.quantise"):
+    cure = r"detector has no int8 version here: python -m training\.networks\.quantise"
+    with pytest.raises(CheckpointError, match=cure):
         models.shipped("detector", tmp_path, precision=Precision.INT8)
