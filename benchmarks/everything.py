@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import engines, live, peers, pipeline, quality, scale
+from benchmarks.parts import engines, live, peers, pipeline, quality, scale
 from benchmarks.record import BenchmarkError, Document, joined
 from engine import select
 from pipeline.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import plots
 from benchmarks.clips import parsed
-from benchmarks.quality import OURS
+from benchmarks.parts.quality import OURS
 from benchmarks.record import Document, parts_of
 
 if TYPE_CHECKING:

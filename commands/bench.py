@@ -126,7 +126,7 @@ def _measured(options: argparse.Namespace) -> Document:
 
 def _part(options: argparse.Namespace, settings: Mapping[str, object], say: Callable[[str], None]) -> Document:
     """One part by its plan, with what the flags say of it."""
-    from benchmarks import engines, live, peers, pipeline, quality, scale
+    from benchmarks.parts import engines, live, peers, pipeline, quality, scale
 
     def given(**fields: object) -> dict[str, Any]:
         return {"settings": settings} | {name: value for name, value in fields.items() if value is not None}
@@ -192,7 +192,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _smoke(options: argparse.Namespace) -> int:
-    from benchmarks import smoke
+    from benchmarks.parts import smoke
     from pipeline.run.report import write_json
 
     measured = smoke.measure()

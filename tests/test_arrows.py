@@ -21,7 +21,7 @@ LEADERS = {
     "commands.verify",
     "pipeline.run.process", "pipeline.live.live", "pipeline.demo.show",
     "pipeline.web.server", "pipeline.web.uploads", "pipeline.web.visit",
-    "benchmarks.child", "benchmarks.live_child", "benchmarks.smoke", "benchmarks.metered",
+    "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.smoke", "benchmarks.metered",
 }  # fmt: skip
 """Who may import `pipeline.run.assemble`: those that begin a run."""
 STAGES = (

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import expectations, published
+from benchmarks import expectations
+from benchmarks.literature import published
 from benchmarks.noise import Noise, Ticks
+from benchmarks.parts.scale import judged
 from benchmarks.record import Better, Series, document, joined
-from benchmarks.scale import judged
 
 STAGES = {
     "decode": (1.9, 0.0, 0.0),

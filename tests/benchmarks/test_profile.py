@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks import blending, smoke
+from benchmarks import blending
 from benchmarks.metered import Metered, MeteredDetector, Meters
+from benchmarks.parts import smoke
 from benchmarks.profile import Profile
 from pipeline.demo.clip import draw_frames
 from pipeline.video.stills import still_frame

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import av
 import pytest
 
-from benchmarks import child, clips, machine, peers, pipeline, record
+from benchmarks import child, clips, machine, record
 from benchmarks.clips import make_clip, verify
+from benchmarks.parts import peers, pipeline
 from benchmarks.record import BenchmarkError
 from pipeline.run.batch import Job
 from pipeline.settings.config import build

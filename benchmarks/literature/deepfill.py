@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.graph import Graph, Value
+from benchmarks.literature.graph import Graph, Value
 
 WIDTH = 48
 """Channels of the first convolution; the gate takes half of each."""

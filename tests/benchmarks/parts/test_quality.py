@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("skimage", reason="scores need the training extra: make setup EXTRAS=training")
 pytest.importorskip("onnx", reason="make setup EXTRAS=training")
 
-from benchmarks import paper, peers, quality
 from benchmarks.clips import make_clip, verify
+from benchmarks.literature import paper
+from benchmarks.parts import peers, quality
 from benchmarks.passthrough import passed_through
 from benchmarks.record import BenchmarkError, check
 from pipeline.errors import ConfigError

@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks import child, clips, crowd, expectations, scale
+from benchmarks import child, clips, crowd, expectations
 from benchmarks.clips import demo_masks, verify
+from benchmarks.parts import scale
 from benchmarks.record import BenchmarkError
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS

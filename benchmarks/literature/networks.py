@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from benchmarks.graph import Graph, Value
+from benchmarks.literature.graph import Graph, Value
 
 SIDE = 256
 

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks import live
 from benchmarks.clips import make_clip
-from benchmarks.live import seen_in
 from benchmarks.live_child import BITS, ClipCamera, Room, Screen, read_number, write_number
+from benchmarks.parts import live
+from benchmarks.parts.live import seen_in
 from benchmarks.record import BenchmarkError
 from pipeline.live.live import prepared
 from pipeline.live.virtualcam import as_i420

@@ -8,8 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks import arithmetic, engines, faces, turns
-from benchmarks.engines import LEAST_PSNR_DB, Plan, Variant, psnr_db
+from benchmarks import arithmetic, faces, turns
+from benchmarks.parts import engines
+from benchmarks.parts.engines import LEAST_PSNR_DB, Plan, Variant, psnr_db
 from benchmarks.record import BenchmarkError
 from engine import models, select
 from engine.spec import Device, Precision

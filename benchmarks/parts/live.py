@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.clips import CYCLE_FRAMES, make_clip
 from benchmarks.noise import Noise
-from benchmarks.pipeline import asked_of
+from benchmarks.parts.pipeline import asked_of
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from benchmarks.spread import spread_of
 from pipeline.settings.config import as_json, build

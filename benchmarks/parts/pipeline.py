@@ -155,5 +155,5 @@ def asked_of(module: str, asked: Document) -> Document:
 
 def child_environment() -> dict[str, str]:
     """This process's environment, in which a child finds the same barefaced."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

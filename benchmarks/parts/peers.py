@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 import av
 from platformdirs import user_cache_path
 
-from benchmarks import generators, published
 from benchmarks.clips import make_clip, verify
+from benchmarks.literature import generators, published
 from benchmarks.noise import Noise
+from benchmarks.parts.pipeline import child_environment
 from benchmarks.passthrough import OPTIONS
-from benchmarks.pipeline import child_environment
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from pipeline.settings.config import as_json, build
 

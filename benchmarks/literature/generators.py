@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import paper, turns
-from benchmarks.deepfill import deepfill
-from benchmarks.engines import psnr_db
+from benchmarks import turns
 from benchmarks.faces import moments
-from benchmarks.literature import lama, mi_gan
+from benchmarks.literature import paper
+from benchmarks.literature.deepfill import deepfill
+from benchmarks.literature.networks import lama, mi_gan
+from benchmarks.parts.engines import psnr_db
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import models, select
 from engine.cost import multiply_adds

@@ -15,7 +15,7 @@ from benchmarks import crowd, expectations, turns
 from benchmarks.clips import demo_masks, make_clip, parsed, verify
 from benchmarks.faces import moments
 from benchmarks.noise import Noise
-from benchmarks.pipeline import run_child
+from benchmarks.parts.pipeline import run_child
 from benchmarks.record import BenchmarkError, Better, Document, Series, document
 from engine import models
 from engine.cost import multiply_adds

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import paper, turns
+from benchmarks import turns
 from benchmarks.clips import demo_masks
 from benchmarks.faces import moments
+from benchmarks.literature import paper
 from benchmarks.noise import Noise
 from benchmarks.record import Better, Document, Series, document
 from pipeline.demo.clip import FRAME_RATE

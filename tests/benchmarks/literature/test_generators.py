@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks import generators, literature
-from benchmarks.deepfill import deepfill
-from benchmarks.graph import Graph, Value
-from benchmarks.literature import lama, mi_gan
+from benchmarks.literature import generators, networks
+from benchmarks.literature.deepfill import deepfill
+from benchmarks.literature.graph import Graph, Value
+from benchmarks.literature.networks import lama, mi_gan
 from benchmarks.record import BenchmarkError
 from engine import select
 from engine.cost import multiply_adds
@@ -75,12 +75,12 @@ def test_another_network_than_the_published_one_is_told() -> None:
 
 def test_the_spectrum_is_numpys_and_leads_back() -> None:
     graph = Graph("spectrum", channels=3, side=16)
-    spectrum = literature.fourier(graph, graph.entry)
+    spectrum = networks.fourier(graph, graph.entry)
     picture = small(graph)
     seen = run(graph.network(spectrum), picture)
     expected = np.fft.rfft2(picture, norm="ortho")
     np.testing.assert_allclose(seen[:, 0::2] + 1j * seen[:, 1::2], expected, atol=1e-5)
-    back = literature.fourier_back(graph, spectrum)
+    back = networks.fourier_back(graph, spectrum)
     np.testing.assert_allclose(run(graph.network(back), picture), picture, atol=1e-5)
 
 
