@@ -13,8 +13,8 @@ from pipeline.demo.clip import encodable, video_stream
 from pipeline.demo.motion import frame_from_portrait, warped
 from pipeline.demo.portrait import FACE_CENTRE, portrait
 from pipeline.errors import SourceError
+from pipeline.video.containers import SYNTHETIC
 from pipeline.video.stills import synthetic_png
-from pipeline.video.tags import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

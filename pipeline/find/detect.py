@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from pipeline.frames import Detected
-from pipeline.picture.luma import read_thumbnail
+from pipeline.picture.pixels import read_thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine, similarity
-from pipeline.picture.luma import read_luma
+from pipeline.picture.pixels import read_luma
 
 if TYPE_CHECKING:
     import av

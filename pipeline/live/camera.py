@@ -17,8 +17,7 @@ from pipeline.errors import SourceError
 from pipeline.frames import Frame
 from pipeline.picture.formats import working_format
 from pipeline.threads.channel import Newest
-from pipeline.video.conform import in_format
-from pipeline.video.fit import Fitter
+from pipeline.video.conform import Fitter, in_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from pipeline.errors import SinkError
-from pipeline.video.convert import ONE_THREAD
+from pipeline.video.conform import ONE_THREAD
 
 if TYPE_CHECKING:
     import av

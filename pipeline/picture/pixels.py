@@ -1,8 +1,7 @@
-"""Reading a part of a decoded picture as colours, and pasting colours into a copy of it.
+"""Reading a part of a decoded picture as colours or as brightness.
 
 A round trip from YUV to RGB and back changes two samples in three, so a picture is never converted as a whole to be
-passed on. What is read is converted, only as far as it is needed; what is pasted becomes samples of the picture's own
-format.
+passed on. What is read is converted, and only as far as it is needed.
 """
 
 from __future__ import annotations
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
     import av
     from numpy.typing import NDArray
+
+    from pipeline.picture.samples import Values
+
 
 _MUCH_FINER = 1.6
 """Crop pixels for each chroma sample."""
@@ -135,3 +137,43 @@ def _to_rgb(values: Sequence[Values], samples: Samples) -> NDArray[np.uint8]:
     stacked = cv2.merge([value.astype(np.float32) for value in values])
     image = cv2.transform(stacked, samples.rgb_from_samples)
     return cv2.convertScaleAbs(np.maximum(image, 0, out=image)).astype(np.uint8, copy=False)  # rounds, stops at 255
+
+
+_BYTE = 255
+_SAMPLES_A_PIXEL = 4
+"""Across and down, of a thumbnail."""
+
+
+def read_luma(picture: av.VideoFrame, *, shrink: int) -> NDArray[np.uint8]:
+    """(height // shrink, width // shrink) uint8, the mean of each square of `shrink` frame pixels.
+
+    The samples' own range is kept: black may be 16. Of red, green and blue it is green, which is nearest to brightness.
+    Raises `SourceError` for an unknown format.
+    """
+    samples, peak = _brightness(picture)
+    height, width = (max(size // shrink, 1) for size in samples.shape)
+    shrunk = samples[: height * shrink, : width * shrink]
+    if shrink > 1:
+        shrunk = cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(shrunk) if peak == _BYTE else (shrunk / (peak / _BYTE)).astype(np.uint8)
+
+
+def read_thumbnail(picture: av.VideoFrame, *, width: int, height: int) -> NDArray[np.float32]:
+    """(height, width) float32 in [0, 255]: the frame squeezed into a few pixels, from some of its samples only.
+
+    Raises `SourceError` for an unknown format.
+    """
+    samples, peak = _brightness(picture)
+    rows, columns = _SAMPLES_A_PIXEL * height, _SAMPLES_A_PIXEL * width
+    down, across = max(samples.shape[0] // rows, 1), max(samples.shape[1] // columns, 1)
+    # Shrinking by a whole number is many times faster than by any other.
+    some = np.ascontiguousarray(samples[::down, ::across][:rows, :columns])
+    small = cv2.resize(some, (width, height), interpolation=cv2.INTER_AREA)
+    return np.multiply(small, _BYTE / peak, dtype=np.float32)
+
+
+def _brightness(picture: av.VideoFrame) -> tuple[Values, int]:
+    """The samples of the component that says most about green, and their largest value."""
+    samples = samples_of(picture)
+    most = int(np.argmax(np.abs(samples.rgb_from_samples[1, : len(samples.components)])))
+    return samples.components[most].samples, samples.peak

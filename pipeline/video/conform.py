@@ -1,4 +1,4 @@
-"""Decoded pictures made alike: one size, one working pixel format, progressive and upright.
+"""Pictures in the size and pixel format that the next one takes: the pipeline after the decoder, the encoder after it.
 
 Most files need nothing, and then the decoder's own picture passes through untouched. Interlaced video is deinterlaced
 here, one picture for each frame: a patch drawn on a frame that holds two moments in alternate rows would be wrong in
@@ -9,19 +9,20 @@ one size.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
 from av.filter import Graph
-from av.video.reformatter import Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from pipeline.picture.planes import copy_tags, moment
-from pipeline.picture.rotate import turn_frame
-from pipeline.video.convert import ONE_THREAD
+from pipeline.picture.planes import copy_tags, moment, move, moves_exactly, plain, traits, turn_frame
 
 if TYPE_CHECKING:
-    from pipeline.video.info import SourceInfo
+    from collections.abc import Iterator
+
+    from pipeline.video.info import Colour, SourceInfo
 
 Picture = av.VideoFrame
 Warn = Callable[[str], None]
@@ -140,3 +141,75 @@ def upright(picture: Picture, info: SourceInfo) -> Picture:
     """The picture turned as its display matrix asks, and top row first."""
     bottom_up = any(plane.line_size < 0 for plane in picture.planes)
     return picture if info.turn.nothing and not bottom_up else turn_frame(picture, info.turn)
+
+
+TICK = Fraction(1, 1_000_000)
+
+
+class Fitter:
+    """Gives every picture the size and format of the first. Used by one thread."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """`say` is told, once for each size, what is scaled."""
+        self._say = say
+        self._shape: tuple[int, int, str] | None = None
+        self._graphs: dict[tuple[int, int, str], Graph] = {}
+
+    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture itself when it has that size and format."""
+        found = (picture.width, picture.height, picture.format.name)
+        if self._shape is None:
+            self._shape = found
+        if found == self._shape:
+            return picture
+        if found not in self._graphs:
+            size = f"{found[0]}x{found[1]}"
+            self._say(
+                f"the camera now sends {named(found)} instead of {named(self._shape)}; it is scaled to fit. "
+                f"To have it whole, end and start again with --size {size}"
+            )
+            picture.time_base = picture.time_base or TICK
+            self._graphs[found] = graph_fitting(picture, self._shape)
+        return fitted(self._graphs[found], picture)
+
+
+SWSCALE_MATRIX = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+"""From FFmpeg's numbers for a matrix; BT.709 is assumed where none is named."""
+
+ONE_THREAD = 1
+"""For swscale: with more, FFmpeg 8.1 leaves a row grey at the seam of two slices about once in 2000 pictures."""
+
+SMOOTH = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+def converted(picture: av.VideoFrame, target: str, colour: Colour) -> av.VideoFrame:
+    """The picture in pixel format `target`, whose numbers mean what `colour` says.
+
+    The picture itself when it is in that format already; no sample changes its value where the formats allow that.
+    """
+    source = picture.format.name
+    if source == target:
+        return picture
+    if plain(source) == plain(target) or moves_exactly(source, target):
+        return move(picture, target)
+    matrix = SWSCALE_MATRIX.get(colour.matrix, Colorspace.ITU709)
+    full = colour.range == ColorRange.JPEG
+    source_full = full if traits(source).rgb == traits(target).rgb else traits(source).rgb
+    computed = picture.reformat(
+        format=target,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=ColorRange.JPEG if source_full else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        interpolation=SMOOTH,
+        threads=ONE_THREAD,
+    )
+    copy_tags(picture, computed)
+    return computed

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import SinkError
-from pipeline.video.containers import codec_for, container_for
+from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
 from pipeline.video.encoders import Codec, choose
 from pipeline.video.opening import opened
 from pipeline.video.remux import is_cover, select
-from pipeline.video.tags import file_tags, unusual_in_mp4
 from pipeline.video.writer import Writer, Written, muxer_options, translated
 from pipeline.whole_file import whole_file
 

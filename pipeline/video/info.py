@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.picture.rotate import Turn
+    from pipeline.picture.planes import Turn
 
 UNSPECIFIED = 2
 """FFmpeg's number for an unspecified matrix, set of primaries or transfer; an unspecified range is 0."""

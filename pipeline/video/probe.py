@@ -12,7 +12,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from pipeline.errors import SourceError
 from pipeline.picture.formats import working_format
-from pipeline.picture.rotate import Turn, turn_from_matrix
+from pipeline.picture.planes import Turn, turn_from_matrix
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
 from pipeline.video.opening import clock_is_arbitrary, opened, video_stream
 

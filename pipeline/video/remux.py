@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from pipeline.video.clock import unbroken
-from pipeline.video.containers import container_for, holds, name_of, refuse
+from pipeline.video.containers import container_for, holds, name_of, refuse, stream_tags
 from pipeline.video.opening import clock_is_arbitrary
-from pipeline.video.tags import stream_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

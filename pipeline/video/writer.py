@@ -14,12 +14,11 @@ import av
 from av.video.frame import PictureType
 
 from pipeline.errors import SinkError
-from pipeline.video.containers import Container, container_for
-from pipeline.video.convert import converted
-from pipeline.video.decoding_order import DecodingOrder
+from pipeline.video.clock import DecodingOrder
+from pipeline.video.conform import converted
+from pipeline.video.containers import Container, container_for, file_tags, stream_tags, unusual_in_mp4
 from pipeline.video.encoders import Encoding, threads
 from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
-from pipeline.video.tags import file_tags, stream_tags, unusual_in_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

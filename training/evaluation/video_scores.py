@@ -15,8 +15,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from pipeline.errors import SourceError
-from pipeline.picture.luma import read_luma
-from pipeline.picture.pixels import read_crop
+from pipeline.picture.pixels import read_crop, read_luma
 from training.data.wear import SIDE
 from training.evaluation import sheets
 from training.evaluation.measures import WINDOW

@@ -14,8 +14,8 @@ from pipeline.demo import clip, compare, show
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SinkError, SourceError
 from pipeline.run import assemble
+from pipeline.video.containers import SYNTHETIC
 from pipeline.video.stills import SYNTHETIC_PICTURE
-from pipeline.video.tags import SYNTHETIC
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from av.video.reformatter import Interpolation
 from pipeline.picture.formats import BECOMES, NATIVE, working_format
 from pipeline.picture.pixels import read_rgb
 from pipeline.picture.planes import arrays, traits
-from tests.pipeline.picture.test_rotate import noise
+from tests.pipeline.picture.test_planes import noise
 
 
 @pytest.mark.parametrize("name", sorted(NATIVE | set(BECOMES) | set(BECOMES.values())))

@@ -1,14 +1,28 @@
-"""Samples as arrays, and the changes of format that change no sample."""
+"""Samples as arrays, and the changes of format and direction that change no sample."""
 
 from __future__ import annotations
+
+import struct
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import DecodeError
-from pipeline.picture.planes import arrays, loses_nothing, moment, move, moves_exactly, traits
-from tests.pipeline.picture.test_rotate import noise
+from pipeline.picture.planes import (
+    Turn,
+    arrays,
+    loses_nothing,
+    moment,
+    move,
+    moves_exactly,
+    traits,
+    turn_frame,
+    turn_from_matrix,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +112,95 @@ def test_traits_tell_formats_apart() -> None:
 def test_a_picture_without_time_is_an_error() -> None:
     with pytest.raises(DecodeError, match="no time"):
         moment(av.VideoFrame(4, 4, "gray"))
+
+
+ONE = 1 << 16
+
+QUARTER = Turn(transposed=True, mirrored_x=True)
+HALF = Turn(mirrored_x=True, mirrored_y=True)
+TRANSPOSED = Turn(transposed=True)
+
+
+def matrix(a: int, b: int, c: int, d: int) -> bytes:
+    return struct.pack("=9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
+
+
+def noise(pixel_format: str, width: int, height: int, seed: int = 0) -> av.VideoFrame:
+    """A picture of random samples."""
+    frame = av.VideoFrame(width, height, pixel_format)
+    generator = np.random.default_rng(seed)
+    for plane in arrays(frame):
+        plane[...] = generator.integers(0, 200, plane.shape)
+    return frame
+
+
+def test_upright_matrix_is_no_turn() -> None:
+    turn = turn_from_matrix(matrix(1, 0, 0, 1))
+    assert turn is not None
+    assert turn.nothing
+    assert str(turn) == "upright"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image, 1)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda image: np.swapaxes(image, 0, 1)),
+        ((0, -1, -1, 0), lambda image: np.rot90(np.swapaxes(image, 0, 1), 2)),
+    ],
+)
+def test_every_right_angle_and_mirroring_is_applied(numbers: tuple[int, int, int, int], expected: object) -> None:
+    turn = turn_from_matrix(matrix(*numbers))
+    assert turn is not None
+    frame = noise("rgb24", 7, 5)
+    assert np.array_equal(arrays(turn_frame(frame, turn))[0], expected(arrays(frame)[0]))  # type: ignore[operator]
+
+
+def test_other_angles_are_no_turn() -> None:
+    assert turn_from_matrix(struct.pack("=9i", 46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30)) is None
+
+
+def test_phone_matrix_is_named_by_its_degrees() -> None:
+    assert str(turn_from_matrix(matrix(0, 1, -1, 0))) == "turned by 90 degrees"
+    assert str(turn_from_matrix(matrix(-1, 0, 0, 1))) == "mirrored"
+
+
+@given(
+    pixel_format=st.sampled_from(
+        ["yuv420p", "yuv444p10le", "nv12", "p010le", "gray", "gray12le", "rgb24", "rgba", "gbrp"]
+    ),
+    width=st.integers(2, 40),
+    height=st.integers(2, 40),
+    turns=st.sampled_from([(QUARTER, 4), (HALF, 2), (TRANSPOSED, 2)]),
+)
+def test_turning_until_upright_again_gives_the_same_samples(
+    pixel_format: str, width: int, height: int, turns: tuple[Turn, int]
+) -> None:
+    frame = noise(pixel_format, width, height)
+    turned = frame
+    for _ in range(turns[1]):
+        turned = turn_frame(turned, turns[0])
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(turned), arrays(frame), strict=True))
+
+
+def test_chroma_of_422_keeps_every_sample_lying_on_its_side() -> None:
+    frame = noise("yuv422p", 7, 5)
+    turned = turn_frame(frame, QUARTER)
+    assert turned.format.name == "yuv444p"
+    for full, coarse in zip(arrays(turned)[1:], arrays(frame)[1:], strict=True):
+        expected = np.rot90(np.repeat(coarse, 2, axis=1)[:, :7], -1)
+        assert np.array_equal(full, expected)
+
+
+def test_a_turn_swaps_pixel_aspect_and_keeps_time_and_colour() -> None:
+    turn = QUARTER
+    assert turn.pixel_aspect(Fraction(4, 3)) == Fraction(3, 4)
+    frame = noise("yuv420p", 8, 4)
+    frame.pts, frame.time_base, frame.colorspace, frame.color_range = 5, Fraction(1, 7), 1, 2
+    turned = turn_frame(frame, turn)
+    assert (turned.width, turned.height) == (4, 8)
+    assert (turned.pts, turned.time_base, turned.colorspace, turned.color_range) == (5, Fraction(1, 7), 1, 2)

@@ -1,4 +1,4 @@
-"""Which container holds what, and the error that names a better one."""
+"""Which container holds which streams and tags."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import av
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.video.containers import CONTAINERS, codec_for, container_for, holds
+from pipeline.video.containers import (
+    CONTAINERS,
+    SYNTHETIC,
+    codec_for,
+    container_for,
+    file_tags,
+    holds,
+    stream_tags,
+    unusual_in_mp4,
+)
 from pipeline.video.encoders import Codec
 from pipeline.video.remux import select
 from tests.pipeline.clips import Clip, Sound
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 TALKING = Clip(frames=5, sounds=(Sound(),), subtitles=((Fraction(0), Fraction(1, 10), "Hi"),))
 
@@ -66,3 +76,48 @@ def test_sound_that_nobody_could_read_is_not_put_into_a_transport_stream(tmp_pat
     with av.open(str(tmp_path / "in.mkv")) as opened:
         assert not holds(".ts", opened.streams.audio[0])
         assert holds(".mp4", opened.streams.audio[0])
+
+
+MP4, MKV, MOV = CONTAINERS[".mp4"], CONTAINERS[".mkv"], CONTAINERS[".mov"]
+
+
+def test_every_output_says_that_faces_are_invented() -> None:
+    assert file_tags({}, MP4) == {"comment": SYNTHETIC}
+    assert file_tags({}, MKV) == {"comment": SYNTHETIC, "SYNTHETIC_CONTENT": SYNTHETIC}
+    assert "invented" in SYNTHETIC
+
+
+def test_own_comment_stays_in_front_whatever_its_spelling() -> None:
+    tags = file_tags({"COMMENT": "mine"}, MKV)
+    assert tags["COMMENT"] == f"mine\n{SYNTHETIC}"
+    assert "comment" not in tags
+
+
+def test_the_sentence_is_not_said_twice() -> None:
+    once = file_tags({"comment": "mine"}, MP4)
+    assert file_tags(once, MP4) == once
+
+
+def test_tags_of_storage_are_dropped() -> None:
+    tags = file_tags({"major_brand": "isom", "ENCODER": "Lavf", "title": "kept"}, MP4)
+    assert set(tags) == {"title", "comment"}
+    assert stream_tags({"DURATION-eng": "1", "rotate": "90", "BPS": "3", "language": "eng"}, MKV) == {"language": "eng"}
+
+
+def test_track_title_survives_mp4() -> None:
+    assert stream_tags({"name": "Main"}, MP4) == {"title": "Main"}
+
+
+@pytest.mark.parametrize(("language", "stored"), [("deu", "ger"), ("eng", "eng")])
+def test_quicktime_gets_the_language_codes_that_it_knows(language: str, stored: str) -> None:
+    assert stream_tags({"language": language}, MOV)["language"] == stored
+    assert stream_tags({"language": language}, MP4)["language"] == language
+
+
+def test_only_unusual_tags_need_the_table_of_free_keys() -> None:
+    assert unusual_in_mp4(file_tags({"title": "a", "creation_time": "b"}, MP4)) == []
+    assert unusual_in_mp4({"title": "a", "com.apple.quicktime.make": "b"}) == ["com.apple.quicktime.make"]
+
+
+def test_our_own_tag_does_not_follow_into_containers_that_lack_it() -> None:
+    assert set(file_tags(file_tags({}, MKV), MP4)) == {"comment"}
