@@ -19,8 +19,7 @@ from pipeline.draw.segment import Segment
 from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces
 from pipeline.frames import Track, Tracked
-from pipeline.people import acquaint
-from pipeline.people.embed import Examiner
+from pipeline.people.embed import Examiner, chosen_people, load_embedder
 from pipeline.people.identify import Identify, without_chosen, without_names
 from pipeline.run.ledger import (
     Forgiving,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.draw.inpaint import Drawing
     from pipeline.draw.segment import Looking
     from pipeline.frames import Cropped, Detected, Frame, Inpainted
-    from pipeline.people.acquaint import Who
+    from pipeline.people.embed import Who
     from pipeline.people.identify import Asking
     from pipeline.run.batch import Job
     from pipeline.run.controls import Controls
@@ -188,8 +187,12 @@ def networks(config: Config) -> Iterator[Networks]:
         who: Who | None = None
         more: tuple[Network, ...] = ()
         if config.identity.wanted:
-            embedder, more = acquaint.embedder(config.identity, lambda file: _of_faces(file, config, stack))
-            who = acquaint.who(config.identity, Examiner(detector, segmenter, embedder))
+            identity = config.identity
+            embedder, more = load_embedder(
+                identity.recogniser, identity.recogniser_file, lambda file: _of_faces(file, config, stack)
+            )
+            examiner = Examiner(detector, segmenter, embedder)
+            who = chosen_people(examiner, only=identity.only, spared=identity.except_)
         yield Networks(
             detector=detector,
             segmenter=segmenter,
@@ -220,7 +223,10 @@ def examiner(config: Config) -> Iterator[Examiner]:
         precision = _of_detector(Precision(config.engine.precision))
         detector = _detector(file, _compiled(file.network(), config.engine, precision, stack), config)
         segmenter = _compiled(models.shipped("segmenter"), config.engine, precision, stack)
-        embedder, _ = acquaint.embedder(config.identity, lambda file: _of_faces(file, config, stack))
+        identity = config.identity
+        embedder, _ = load_embedder(
+            identity.recogniser, identity.recogniser_file, lambda file: _of_faces(file, config, stack)
+        )
         yield Examiner(detector, segmenter, embedder)
 
 
