@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.metered import Meters
 from pipeline.live.report import peak_mb, resident_mb
-from pipeline.run import assemble
+from pipeline.run import assemble, load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
 from pipeline.settings.config import Config, build
@@ -61,7 +61,7 @@ class Memory:
         """Nothing to end."""
 
 
-def whole(job: Job, config: Config, networks: assemble.Networks) -> Document:
+def whole(job: Job, config: Config, networks: load.Networks) -> Document:
     """A run as `barefaced run` does it."""
     memory, meters = Memory(), Meters.on(networks)
     ended = process(job, config, meters.networks, watcher=memory)
@@ -87,7 +87,7 @@ def main() -> None:
         ceiling(warm_up, config)
         start_seconds, measured = perf_counter() - began, ceiling(job, config)
     else:
-        with assemble.networks(config) as networks:
+        with load.networks(config) as networks:
             whole(warm_up, config, networks)
             start_seconds, measured = perf_counter() - began, whole(job, config, networks)
     json.dump(measured | {"peak_rss_mb": peak_mb(), "start_seconds": start_seconds}, sys.stdout)

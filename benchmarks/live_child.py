@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.live.live import prepared
 from pipeline.live.report import resident_mb
 from pipeline.live.virtualcam import as_i420
-from pipeline.run import assemble
+from pipeline.run import load
 from pipeline.settings.config import build
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def main() -> None:
     config = build(asked["settings"])
     camera = ClipCamera(Path(asked["clip"]), config.live.fps)
     room = Room(asked["seconds"])
-    with assemble.networks(config) as networks:
+    with load.networks(config) as networks:
         run = prepared(config, networks, lambda _sentence: None, camera)
         run.show_until_end(room)
     report = run.report(None, interrupted=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.spec import Array, Engine, Pending, TensorSpec
     from pipeline.detectors import Detector
     from pipeline.frames import Detection, Frame
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
 
 
 @dataclass

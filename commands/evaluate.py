@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from commands.parsing import Commands
     from pipeline.frames import Frame
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config
     from training.data.wear import Wear, Worn
     from training.evaluation.baselines import Filler
@@ -136,7 +136,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     labels = read_labels(options.groups, photos.names) if options.groups else {}
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         judge = Judge.of(parts, learned=not options.fast)
-        baselines = _baselines(options, gmacs=multiply_adds(parts.generator_file) / 1e9)
+        baselines = _baselines(options, gmacs=multiply_adds(parts.networks.files["generator"]) / 1e9)
         marks, fates = evaluate.score(photos, parts, judge, baselines, labels=labels, counted=counted)
         scores = evaluate.summary(marks, fates, parts, baselines)
         if options.sheet:
@@ -154,7 +154,6 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.needs import require
 
     require("evaluate video", "skimage")
-    from pipeline.run.assemble import Networks
     from pipeline.run.report import write_json
     from training.data.crops import mesh_network
     from training.data.masks import Kind
@@ -167,14 +166,14 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     kind = Kind(options.kind) if options.kind else None
     scores, strips = {}, []
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
-        networks = Networks(parts.detector, parts.segmenter, parts.generator, {}, parts.generator.description)
+        networks = parts.networks
         for place, clip in enumerate(options.clips):
             wear = Wear(seed=options.mask_seed + place, kind=kind)
             pairs = _there_and_back(clip, options, settings, networks, wear)
             found, strip = video_scores.measure(pairs, title=clip.stem)
             scores[clip.name] = found.summary()
             strips.append(strip)
-    told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.description}
+    told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.generator.description}
     if options.sheet:
         sheets.write(options.sheet, [strip for strip in strips if strip])
     if options.json:
@@ -190,13 +189,13 @@ def _there_and_back(
     """Each frame of a clip as it was masked, and as it came out again."""
     from tqdm import tqdm
 
-    from pipeline.run import assemble
+    from pipeline.run import assemble, load
     from pipeline.video.decode import FileSource
     from training.data.wear import Dressed
 
     source = FileSource(clip, end=options.end)
     waiting: deque[Worn] = deque()
-    with assemble.finder(settings) as detector:
+    with load.detector(settings) as detector:
         work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks)
         quiet = options.quiet > 0 or not sys.stderr.isatty()
         bar = tqdm(desc=clip.name, total=source.info.frames, unit="frame", disable=quiet, leave=False)

@@ -51,7 +51,7 @@ def _live(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     from pipeline.live.live import always, device_of, prepared
     from pipeline.live.terminal import Keys, Terminal
-    from pipeline.run import assemble
+    from pipeline.run import load
     from pipeline.run.interrupt import Interrupts
 
     with Interrupts() as interrupts, Keys() as keys:
@@ -66,7 +66,7 @@ def _live(options: argparse.Namespace) -> int:
         if settings.live.rest and not terminal.can_rest:
             raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
         device = device_of(settings.live)
-        with assemble.networks(settings) as networks:
+        with load.networks(settings) as networks:
             wanted = terminal.onlookers if settings.live.rest else always
             run = prepared(settings, networks, terminal.say, device, wanted=wanted)
             interrupts.watch(run)

@@ -38,7 +38,7 @@ def _mask(options: argparse.Namespace) -> int:
     settings = configuration.build(flags.given(options))
     from contextlib import ExitStack
 
-    from pipeline.run import assemble
+    from pipeline.run import assemble, load
     from pipeline.run.batch import Job
     from pipeline.run.interrupt import Interrupts
     from pipeline.run.process import carry_out
@@ -61,7 +61,7 @@ def _mask(options: argparse.Namespace) -> int:
                 truth.write(worn.alpha, worn.bare.time)
 
         wear = Wear(seed=options.seed, kind=Kind(options.kind) if options.kind else None)
-        detector = stack.enter_context(assemble.finder(settings))
+        detector = stack.enter_context(load.detector(settings))
         work = assemble.worn(job, settings, detector, Dressed(wear, witness))
         watcher = Progress(interrupts, quiet=options.quiet > 0)
         ended = carry_out(job, work, watcher=watcher, engine="", hashes={})

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _process_all(todo: Sequence[Job], settings: Config, *, quiet: bool) -> list[Ended]:
     """Every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
-    from pipeline.run import assemble
+    from pipeline.run import load
     from pipeline.run.interrupt import Interrupts
     from pipeline.run.process import failed, process
     from pipeline.run.progress import Progress
@@ -63,7 +63,7 @@ def _process_all(todo: Sequence[Job], settings: Config, *, quiet: bool) -> list[
     with Interrupts() as interrupts:
         progress = Progress(interrupts, quiet=quiet)
         try:
-            with assemble.networks(settings) as networks:
+            with load.networks(settings) as networks:
                 for job in todo:
                     ended.append(process(job, settings, networks, watcher=progress))
                     if interrupts.asked:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from commands.parsing import Commands
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config
 
 
@@ -44,9 +44,9 @@ def _serve(options: argparse.Namespace) -> int:
     reason = missing()
     if reason is not None:
         raise ConfigError(reason)  # before networks are compiled
-    from pipeline.run import assemble
+    from pipeline.run import load
 
-    with assemble.networks(settings) as networks, suppress(KeyboardInterrupt):
+    with load.networks(settings) as networks, suppress(KeyboardInterrupt):
         asyncio.run(_until_ended(settings, networks, quiet=options.quiet > 0))
         return 128 + signal.SIGTERM
     return INTERRUPTED

@@ -29,9 +29,9 @@ def add_verify(commands: Commands) -> None:
 def _verify(options: argparse.Namespace) -> int:
     settings = configuration.build(flags.given(options))
     from pipeline.people.embed import portrait
-    from pipeline.run import assemble
+    from pipeline.run import load
 
-    with assemble.examiner(settings) as examiner:
+    with load.examiner(settings) as examiner:
         looks = [portrait(path, examiner) for path in (options.a, options.b)]
         margin, least = looks[0].margin(looks[1], examiner.embedder.least), examiner.embedder.least
     masked = [look.bare is None for look in looks]

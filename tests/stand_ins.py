@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.spec import Done
+from engine.spec import Done, Network
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
-from pipeline.run.assemble import Networks
+from pipeline.run.load import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +37,10 @@ def found_in_clip(frame: Frame) -> tuple[Detection, ...]:
     left, top = points.min(axis=0) - 0.8 * np.ptp(points, axis=0)
     right, bottom = points.max(axis=0) + 0.8 * np.ptp(points, axis=0)
     return (Detection(Box(float(left), float(top), float(right), float(bottom)), Landmarks(points), 0.99),)
+
+
+FILES = {"detector": "0", "segmenter": "1", "generator": "2"}
+"""Each network's name to what stands for its file's SHA-256."""
 
 
 @dataclass
@@ -78,12 +82,12 @@ def stand_in_networks(detector: Callable[[Frame], tuple[Detection, ...]] = found
         detector=detector,
         segmenter=StandInEngine("mask", blue_is_mask),
         generator=StandInEngine("face", flat_colour),
-        hashes={"detector": "0", "segmenter": "1", "generator": "2"},
+        files={name: Network(name, b"", sha256) for name, sha256 in FILES.items()},
         description="stand-in",
     )
 
 
 @contextmanager
 def as_if_loaded(_config: Config) -> Iterator[Networks]:
-    """What `assemble.networks` does, without networks."""
+    """What `load.networks` does, without networks."""
     yield stand_in_networks()

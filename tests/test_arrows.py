@@ -16,14 +16,16 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
-LEADERS = {
-    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate",
-    "commands.verify",
-    "pipeline.run.process", "pipeline.live.live", "pipeline.demo.show",
-    "pipeline.web.server", "pipeline.web.uploads", "pipeline.web.visit",
-    "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.smoke", "benchmarks.metered",
+ASSEMBLERS = {
+    "commands.mask", "commands.evaluate", "pipeline.run.process", "pipeline.live.live", "benchmarks.child",
 }  # fmt: skip
-"""Who may import `pipeline.run.assemble`: those that begin a run."""
+"""Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
+LOADERS = {
+    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.verify",
+    "pipeline.demo.show", "training.evaluation.product",
+    "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.smoke",
+}  # fmt: skip
+"""Who may load networks: commands, and what measures as a command does."""
 STAGES = (
     "pipeline.video.decode", "pipeline.video.encode", "pipeline.video.stills", "pipeline.live.camera",
     "pipeline.find.detect", "pipeline.find.track", "pipeline.draw.segment", "pipeline.draw.inpaint",
@@ -54,8 +56,11 @@ ROOMS = {
 
 
 @cache
-def imported(path: Path, *, at_import: bool = False) -> frozenset[str]:
-    """What a module imports, full names; with `at_import` only what importing it loads."""
+def imported(path: Path, *, at_import: bool = False, typing: bool = True) -> frozenset[str]:
+    """What a module imports, full names; with `at_import` only what importing it loads.
+
+    Without `typing` what is imported for type checkers alone is left out.
+    """
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -69,7 +74,7 @@ def imported(path: Path, *, at_import: bool = False) -> frozenset[str]:
         for child in ast.iter_child_nodes(node):
             deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-            if not (at_import and (deferred or typing_only)):
+            if not ((at_import and deferred) or (typing_only and (at_import or not typing))):
                 visit(child)
 
     visit(ast.parse(path.read_text(encoding="utf-8")))
@@ -87,8 +92,8 @@ def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
 
 
 def test_the_walk_sees_an_import_inside_a_function() -> None:
-    assert "pipeline.run.assemble" in imported(MODULES["commands.run"])
-    assert "pipeline.run.assemble" not in imported(MODULES["commands.run"], at_import=True)
+    assert "pipeline.run.load" in imported(MODULES["commands.run"])
+    assert "pipeline.run.load" not in imported(MODULES["commands.run"], at_import=True)
 
 
 @pytest.mark.parametrize("package", ["pipeline", "engine"])
@@ -142,9 +147,14 @@ def test_the_runner_knows_nothing_of_video(name: str) -> None:
         ), each
 
 
-def test_only_those_that_begin_a_run_import_assemble() -> None:
-    users = {name for name, path in MODULES.items() if "pipeline.run.assemble" in imported(path)}
-    assert users <= LEADERS
+@pytest.mark.parametrize(
+    ("module", "users"),
+    [("pipeline.run.assemble", ASSEMBLERS), ("pipeline.run.load", LOADERS)],
+    ids=["assemble", "load"],
+)
+def test_only_those_that_begin_a_run_assemble_it_and_load_networks(module: str, users: set[str]) -> None:
+    found = {name for name, path in MODULES.items() if module in imported(path, typing=False)}
+    assert found == users
 
 
 def test_stages_know_neither_config_nor_the_commands() -> None:

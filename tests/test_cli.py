@@ -23,7 +23,7 @@ from benchmarks.clips import verify
 from engine import models, select
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
-from pipeline.run import assemble, interrupt
+from pipeline.run import interrupt, load
 from pipeline.run.interrupt import Interrupts
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pipeline.frames import Detection, Frame
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+    monkeypatch.setattr(load, "networks", as_if_loaded)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def use_detector(monkeypatch: pytest.MonkeyPatch, detector: object) -> None:
     def networks(_config: Config) -> Iterator[Networks]:
         yield stand_in_networks(detector)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(assemble, "networks", networks)
+    monkeypatch.setattr(load, "networks", networks)
 
 
 def frames_in(path: Path) -> int:
@@ -323,7 +323,7 @@ def test_networks_that_are_not_there_are_reported_for_every_input(
         raise CheckpointError("generator.onnx is not here: reinstall barefaced")
         yield
 
-    monkeypatch.setattr(assemble, "networks", none_here)
+    monkeypatch.setattr(load, "networks", none_here)
     report = tmp_path / "r.json"
     assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--report", str(report)]) == 1
     assert json.loads(report.read_text())["error"] == "generator.onnx is not here: reinstall barefaced"

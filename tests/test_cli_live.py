@@ -12,7 +12,7 @@ import cli
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SourceError
 from pipeline.live import devices
-from pipeline.run import assemble
+from pipeline.run import load
 from tests.pipeline.live_fakes import Screen
 from tests.stand_ins import as_if_loaded
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+    monkeypatch.setattr(load, "networks", as_if_loaded)
 
 
 @pytest.fixture

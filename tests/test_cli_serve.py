@@ -14,7 +14,7 @@ import pytest
 
 import cli
 from pipeline import web
-from pipeline.run import assemble
+from pipeline.run import load
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ needs_extra = pytest.mark.skipif(web.missing() is not None, reason="the page nee
 def test_a_port_that_is_taken_is_an_error_with_its_cure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+    monkeypatch.setattr(load, "networks", as_if_loaded)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert cli.main(["serve", "--port", str(port)]) == 1

@@ -122,7 +122,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
         parts = stack.enter_context(product(None, engine=config.engine.engine, threads=config.engine.threads))
         rivals = Rivals.here(plan.baseline_runs, config.engine, stack)
         marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, labels={}, counted=iter)
-        engines = {OURS: parts.generator, **rivals.scored, **rivals.only_timed}
+        engines = {OURS: parts.networks.generator, **rivals.scored, **rivals.only_timed}
         times = in_turns(engines)
     rows, series = [], []
     for name, engine in engines.items():

@@ -25,7 +25,7 @@ from benchmarks.record import Better, Document
 from engine import models
 from engine.cost import multiply_adds
 from engine.spec import Precision
-from pipeline.run import assemble
+from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.settings.config import build
 
@@ -96,7 +96,7 @@ def _runs() -> dict[str, float]:
     """Runs and their ceilings in turns, in one process: a run of its own for each would take a minute to begin."""
     config = build({"overwrite": True})
     shares, overheads = [], []
-    with tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name, assemble.networks(config) as networks:
+    with tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name, load.networks(config) as networks:
         clip, target = make_clip(Path(name), SIZE, FRAMES), Path(name) / "out.mp4"
         job = Job(clip, target)
         for turn in range(1 + TURNS):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.demo.clip import write_clip
 from pipeline.demo.compare import write_before_after, write_side_by_side
 from pipeline.errors import SinkError
-from pipeline.run import assemble
+from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
 from pipeline.run.report import INVENTED
@@ -60,7 +60,7 @@ def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say:
     job = Job(folder / "input.mp4", folder / "output.mp4")
     config = build(settings, {"overwrite": True})
     say("loading the networks")
-    with assemble.networks(config) as networks:
+    with load.networks(config) as networks:
         say(f"drawing the clip, {WIDTH}x{HEIGHT}")
         write_clip(job.source, width=WIDTH, height=HEIGHT)
         say("taking the mask off")

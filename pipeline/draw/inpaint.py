@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.draw.hold import kept
 from pipeline.find.align import write_colours
-from pipeline.frames import Inpainted, Patch
+from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ class Inpaint:
             faces = iter(() if drawing.faces is None else drawing.faces.result()["face"])
             images = {crop.track.id: kept(images, crop.track) if crop.held else _picture(next(faces)) for crop in crops}
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
+
+    def unasked(self, cropped: Cropped) -> Drawing:
+        """The frame as it goes on when `ask` failed on it: its faces are left as they are."""
+        undrawn = tuple((crop.track, Skipped.UNCERTAIN) for crop in cropped.crops)
+        return Drawing(replace(cropped, crops=(), skipped=cropped.skipped + undrawn), None)
+
+    def unanswered(self, drawing: Drawing) -> Inpainted:
+        """The frame as it goes on when `answer` failed on it: its faces are left as they are."""
+        return Inpainted(self.unasked(drawing.cropped).cropped, ())
 
 
 def _picture(planes: Array) -> NDArray[np.uint8]:

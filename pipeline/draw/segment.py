@@ -112,6 +112,15 @@ class Segment:
                     crops.append(FaceCrop(face.track, face.image, verdict, face.crop_from_frame, face.held))
             yield Cropped(tracked=looking.tracked, crops=tuple(crops), skipped=tuple(skipped))
 
+    def unasked(self, tracked: Tracked) -> Looking:
+        """The frame as it goes on when `ask` failed on it: its faces are left as they are."""
+        return Looking(tracked, (), tuple((track, Skipped.UNCERTAIN) for track in tracked.tracks), None)
+
+    def unanswered(self, looking: Looking) -> Cropped:
+        """The frame as it goes on when `answer` failed on it: its faces are left as they are."""
+        undecided = tuple((face.track, Skipped.UNCERTAIN) for face in looking.aligned)
+        return Cropped(looking.tracked, (), looking.skipped + undecided)
+
     def _verdicts(self, looking: Looking, before: dict[int, _Verdict]) -> dict[int, _Verdict]:
         """What is to be said of each face, by its track."""
         verdicts: dict[int, _Verdict] = {}

@@ -72,6 +72,10 @@ class Detect:
             looked = looked if since_look else frame.time
             yield Detected(frame, None if since_look else self.detector(frame), cut)
 
+    def unanswered(self, frame: Frame) -> Detected:
+        """The frame as it goes on when the detector failed on it: as one in which nobody looked for faces."""
+        return Detected(frame, None, cut=False)
+
 
 class CutFinder:
     """Tells whether a picture begins a new shot; shown every picture in order."""

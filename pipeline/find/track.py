@@ -69,6 +69,13 @@ class TrackFaces:
             yield held.popleft().tracked()
 
 
+def track_each_detection(items: Iterator[Detected]) -> Iterator[Tracked]:
+    """Stage for pictures: every detection is a track, since no later frame can confirm it."""
+    for item in items:
+        numbered = enumerate(item.detections or (), start=1)
+        yield Tracked(item, tuple(Track(number, face, age=0, unseen=0) for number, face in numbered))
+
+
 @dataclass
 class _Person:
     """Somebody who was seen. Changed in place."""

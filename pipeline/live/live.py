@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
     from pipeline.live.view import Key
-    from pipeline.run.assemble import Networks
     from pipeline.run.controls import Controls
     from pipeline.run.ledger import Shown
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config, LiveConfig
     from pipeline.threads.runner import Run
 

@@ -115,6 +115,15 @@ class Identify:
             yield renamed(asking.cropped, names, chosen, before)
             before = names
 
+    def unasked(self, cropped: Cropped) -> Asking:
+        """The frame as it goes on when `ask` failed on it: nobody in it is embedded."""
+        return Asking(cropped, (), frozenset(), None)
+
+    def unanswered(self, asking: Asking) -> Cropped:
+        """The frame as it goes on when `answer` failed on it: nobody is known to be chosen, so all faces are left."""
+        unknown = tuple((crop.track, Skipped.UNCERTAIN) for crop in asking.cropped.crops)
+        return replace(asking.cropped, crops=(), skipped=asking.cropped.skipped + unknown)
+
     def _is_due(self, seen: _Seen, track: Track, frame: Frame) -> bool:
         if not seen.looks:
             return True
@@ -147,14 +156,3 @@ def renamed(cropped: Cropped, names: dict[int, int], chosen: set[int], before: d
         if crop.track.id in chosen
     ]
     return Cropped(tracked, tuple(crops), tuple(skipped))
-
-
-def without_names(cropped: Cropped) -> Asking:
-    """A frame that the recogniser would not take."""
-    return Asking(cropped, (), frozenset(), None)
-
-
-def without_chosen(asking: Asking) -> Cropped:
-    """A frame that the recogniser failed on: nobody is known to be chosen, so all faces are left."""
-    unknown = tuple((crop.track, Skipped.UNCERTAIN) for crop in asking.cropped.crops)
-    return replace(asking.cropped, crops=(), skipped=asking.cropped.skipped + unknown)

@@ -9,25 +9,34 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import av
 import numpy as np
 
-from pipeline.draw.inpaint import Drawing
-from pipeline.draw.segment import Looking
 from pipeline.errors import EngineError
-from pipeline.frames import Cropped, Detected, Inpainted, Skipped
+from pipeline.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from pipeline.frames import Frame, Tracked
     from pipeline.threads.worker import Stage
 
 
-In = TypeVar("In")
+class OfFrame(Protocol):
+    """An item that belongs to a frame."""
+
+    @property
+    def frame(self) -> Frame:
+        """The frame."""
+        ...
+
+
+In = TypeVar("In", bound=Frame | OfFrame)
+Asked = TypeVar("Asked", bound=OfFrame)
 Out = TypeVar("Out")
+Taken = TypeVar("Taken", bound=Frame | OfFrame, contravariant=True)
+Given = TypeVar("Given", covariant=True)
 
 
 class OnError(StrEnum):
@@ -90,19 +99,57 @@ class Ledger:
             yield Shown(shown, camera, failed)
 
 
+class NetworkStages(Protocol[Taken, Asked, Given]):
+    """The two stages around a network, and what a frame goes on as when the network failed on it."""
+
+    def ask(self, stream: Iterator[Taken]) -> Iterator[Asked]:
+        """Stage: hand each frame's faces to the network, without waiting. Raises `EngineError`."""
+        ...
+
+    def answer(self, stream: Iterator[Asked]) -> Iterator[Given]:
+        """Stage: each frame with what the network says of it. Raises `EngineError`."""
+        ...
+
+    def unasked(self, item: Taken) -> Asked:
+        """What goes on in place of `item` when `ask` failed on it."""
+        ...
+
+    def unanswered(self, item: Asked) -> Given:
+        """What goes on in place of `item` when `answer` failed on it."""
+        ...
+
+
 @dataclass(frozen=True)
-class Forgiving(Generic[In, Out]):
-    """A stage that outlives the failures of its network: it is begun anew behind each, and forgets what it knew."""
+class Surviving(Generic[In, Asked, Out]):
+    """The two stages around a network, neither of which ends the run when the network fails."""
 
-    stage: Stage[In, Out]
+    stages: NetworkStages[In, Asked, Out]
     ledger: Ledger
-    frame_of: Callable[[In], Frame]
-    """Which frame an item belongs to."""
-    instead: Callable[[In], Out]
-    """What an item goes on as when the stage failed on it."""
 
-    def __call__(self, items: Iterator[In]) -> Iterator[Out]:
-        """One item for each, as `stage` gives them."""
+    def ask(self, stream: Iterator[In]) -> Iterator[Asked]:
+        """Stage: as `NetworkStages.ask`, except that a failure is noted in the ledger."""
+        return survive(self.stages.ask, self.stages.unasked, self.ledger)(stream)
+
+    def answer(self, stream: Iterator[Asked]) -> Iterator[Out]:
+        """Stage: as `NetworkStages.answer`, except that a failure is noted in the ledger."""
+        return survive(self.stages.answer, self.stages.unanswered, self.ledger)(stream)
+
+    def unasked(self, item: In) -> Asked:
+        """As the stages have it."""
+        return self.stages.unasked(item)
+
+    def unanswered(self, item: Asked) -> Out:
+        """As the stages have it."""
+        return self.stages.unanswered(item)
+
+
+def survive(stage: Stage[In, Out], instead: Callable[[In], Out], ledger: Ledger) -> Stage[In, Out]:
+    """The stage, begun anew after every `EngineError` that it raises.
+
+    The failure is noted in `ledger`, the item goes on as `instead` makes it, and the stage forgets what it knew.
+    """
+
+    def survived(items: Iterator[In]) -> Iterator[Out]:
         taken: list[In] = []
 
         def watched() -> Generator[In]:
@@ -113,40 +160,15 @@ class Forgiving(Generic[In, Out]):
         while True:
             with closing(watched()) as stream:
                 try:
-                    yield from self.stage(stream)
+                    yield from stage(stream)
                 except EngineError as error:
                     (item,) = taken
-                    self.ledger.fail(self.frame_of(item), error)
+                    ledger.fail(item if isinstance(item, Frame) else item.frame, error)
                 else:
                     return
-            yield self.instead(item)
+            yield instead(item)
 
-
-def without_look(frame: Frame) -> Detected:
-    """A frame that the detector failed on."""
-    return Detected(frame, None, cut=False)
-
-
-def without_masks(tracked: Tracked) -> Looking:
-    """A frame that the segmenter would not take: its faces are left."""
-    return Looking(tracked, (), tuple((track, Skipped.UNCERTAIN) for track in tracked.tracks), None)
-
-
-def without_crops(looking: Looking) -> Cropped:
-    """A frame that the segmenter failed on: its faces are left."""
-    unknown = tuple((face.track, Skipped.UNCERTAIN) for face in looking.aligned)
-    return Cropped(looking.tracked, (), looking.skipped + unknown)
-
-
-def without_faces(cropped: Cropped) -> Drawing:
-    """A frame that the generator would not take: its faces are left."""
-    undrawn = tuple((crop.track, Skipped.UNCERTAIN) for crop in cropped.crops)
-    return Drawing(replace(cropped, crops=(), skipped=cropped.skipped + undrawn), None)
-
-
-def without_patches(drawing: Drawing) -> Inpainted:
-    """A frame that the generator failed on: its faces are left."""
-    return Inpainted(without_faces(drawing.cropped).cropped, ())
+    return survived
 
 
 def blank(width: int, height: int) -> av.VideoFrame:

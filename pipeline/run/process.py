@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.frames import Frame
-    from pipeline.run.assemble import Film, Networks, Photo
     from pipeline.run.batch import Job
     from pipeline.run.controls import Controls
     from pipeline.run.interrupt import Stoppable
+    from pipeline.run.load import Networks
+    from pipeline.run.work import Film, Photo
     from pipeline.settings.config import Config
 
 

@@ -26,7 +26,7 @@ from pipeline.web.visit import receive
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

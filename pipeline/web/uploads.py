@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.frames import Frame
-    from pipeline.run.assemble import Networks
     from pipeline.run.controls import Wishes
     from pipeline.run.interrupt import Stoppable
+    from pipeline.run.load import Networks
     from pipeline.run.process import Ended
     from pipeline.settings.config import Config
     from pipeline.web.turn import Turn

@@ -19,8 +19,8 @@ from pipeline.web.messages import choice_of, offer_of, parsed, status_of
 from pipeline.web.peer import BrowserCamera, Peer
 
 if TYPE_CHECKING:
-    from pipeline.run.assemble import Networks
     from pipeline.run.ledger import Shown
+    from pipeline.run.load import Networks
     from pipeline.settings.config import Config
     from pipeline.web.messages import Message
     from pipeline.web.turn import Turn

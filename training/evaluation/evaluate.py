@@ -133,9 +133,9 @@ def summary(
     return {
         "photos": len(marks),
         "fates": dict(fates),
-        "gmacs": round(multiply_adds(product.generator_file) / 1e9, 3),
-        "generator_sha256": product.generator_file.sha256,
-        "engine": product.generator.description,
+        "gmacs": round(multiply_adds(product.networks.files["generator"]) / 1e9, 3),
+        "generator_sha256": product.networks.hashes["generator"],
+        "engine": product.networks.generator.description,
         **_means(marks),
         "per_type": {kind: _means(those) for kind, those in by_kind(marks).items()},
         "per_group": {

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine import models, select
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
-from pipeline.detectors import DEFAULT, detector_file
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.segment import Segment
-from pipeline.errors import CheckpointError
 from pipeline.find.align import align
 from pipeline.find.detect import Detect
-from pipeline.frames import Cropped, FaceCrop, Track, Tracked
+from pipeline.find.track import track_each_detection
+from pipeline.frames import Cropped, FaceCrop
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import read_crop
-from pipeline.settings.config import FacesConfig
+from pipeline.run import load
+from pipeline.settings.config import build
 from pipeline.video.stills import still_frame
 
 if TYPE_CHECKING:
@@ -29,34 +28,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.spec import Engine, Network
-    from pipeline.detectors import Detector
+    from engine.spec import Engine
+    from pipeline.frames import Track, Tracked
+    from pipeline.run.load import Networks
 
 
 @dataclass(frozen=True)
 class Product:
-    """The networks of a run, compiled."""
+    """The stages of a run on one photo, one by one."""
 
-    detector: Detector
-    segmenter: Engine
-    generator: Engine
-    generator_file: Network
+    networks: Networks
 
     def find(self, image: NDArray[np.uint8]) -> Tracked:
         """The faces of a photo (height, width, 3) RGB: each detection counts, as when the product runs on a photo."""
-        (detected,) = Detect(self.detector)(iter([still_frame(image)]))
-        found = enumerate(detected.detections or (), start=1)
-        return Tracked(detected, tuple(Track(number, face, age=0, unseen=0) for number, face in found))
+        (tracked,) = track_each_detection(Detect(self.networks.detector)(iter([still_frame(image)])))
+        return tracked
 
     def segment(self, tracked: Tracked) -> Cropped:
         """The faces that the segmenter finds masked, with the masks that it finds."""
-        segment = Segment(self.segmenter)
+        segment = Segment(self.networks.segmenter)
         (cropped,) = segment.answer(segment.ask(iter([tracked])))
         return cropped
 
     def draw(self, cropped: Cropped, generator: Engine | None = None) -> NDArray[np.uint8]:
         """The photo with its faces drawn by the generator, or by another one that takes and gives the same."""
-        inpaint = Inpaint(generator or self.generator)
+        inpaint = Inpaint(generator or self.networks.generator)
         (frame,) = Blend()(Smooth()(inpaint.answer(inpaint.ask(iter([cropped])))))
         return frame.image
 
@@ -85,23 +81,7 @@ def told(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -> Cropped:
 def product(folder: Path | None, *, engine: str, threads: int) -> Iterator[Product]:
     """The networks as a run would compile them; generator and segmenter from `folder` where it holds them.
 
-    Raises `CheckpointError` for a network file that is not what its manifest says, and `EngineError`.
+    Raises as `pipeline.run.load.networks` does.
     """
-    own = set() if folder is None else set(models.names(folder))
-    if folder is not None and not own & {"generator", "segmenter"}:
-        raise CheckpointError(
-            f"{folder} holds neither generator.json nor segmenter.json: training.networks.export writes them"
-        )
-    finder, faces = detector_file(DEFAULT), FacesConfig()
-    files = [finder.network()]
-    files += [
-        models.shipped(name, folder) if folder is not None and name in own else models.shipped(name)
-        for name in ("segmenter", "generator")
-    ]
-    with ExitStack() as stack:
-        engines = []
-        for file in files:
-            engines.append(select.load(file, engine=engine, threads=threads))
-            stack.callback(engines[-1].close)
-        detector = finder.detector(engines[0], size=faces.detect_size, threshold=float(faces.detect_threshold))
-        yield Product(detector, engines[1], engines[2], files[2])
+    with load.networks(build({"engine": engine, "threads": threads}), folder) as networks:
+        yield Product(networks)

@@ -114,10 +114,10 @@ def test_one_mask_that_stays_is_told(tmp_path: Path) -> None:
 
 
 def test_a_detector_sees_as_many_as_there_are(tmp_path: Path) -> None:
-    from pipeline.run import assemble
+    from pipeline.run import load
     from pipeline.video.decode import FileSource
 
-    with assemble.finder(build()) as detector:
+    with load.detector(build()) as detector:
         for faces in (0, 8):
             frame = next(iter(FileSource(crowd.make_crowd(tmp_path, faces, 1))))
             assert len(detector(frame)) == faces

@@ -13,7 +13,7 @@ import cli
 from pipeline.demo import clip, compare, show
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SinkError, SourceError
-from pipeline.run import assemble
+from pipeline.run import load
 from pipeline.video.containers import SYNTHETIC
 from pipeline.video.stills import SYNTHETIC_PICTURE
 from tests.stand_ins import as_if_loaded
@@ -27,7 +27,7 @@ FRAMES = 12
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demonstration at a size and length that a test can wait for."""
-    monkeypatch.setattr(assemble, "networks", as_if_loaded)
+    monkeypatch.setattr(load, "networks", as_if_loaded)
     monkeypatch.setattr(show, "WIDTH", 320)
     monkeypatch.setattr(show, "HEIGHT", 240)
     monkeypatch.setattr(show, "write_clip", lambda path, **size: write_clip(path, frames=FRAMES, **size))

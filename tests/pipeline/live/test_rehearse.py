@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.spec import Array
-    from pipeline.run.assemble import Networks
     from pipeline.run.ledger import Shown
+    from pipeline.run.load import Networks
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("no_thread_left")]
 

@@ -15,7 +15,7 @@ from pipeline.find.track import TrackFaces
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.people.embed import Embedder
-from pipeline.people.identify import Identify, without_chosen, without_names
+from pipeline.people.identify import Identify
 from pipeline.people.people import PeopleFilter
 from pipeline.recognisers import Recogniser, Thresholds
 from tests.pipeline.faces import MadeEngine
@@ -170,9 +170,10 @@ def test_a_face_followed_steadily_is_embedded_once_a_second() -> None:
 
 def test_a_frame_that_the_recogniser_failed_on_shows_nobody_bare() -> None:
     (item, *_) = all_masked(TrackFaces()(detected(shot(still(), frames=1))))
-    asking = without_names(item)
+    identify = Identify(embedder(), PeopleFilter(None, (), embedder().least))
+    asking = identify.unasked(item)
     assert asking.answer is None
-    failed = without_chosen(asking)
+    failed = identify.unanswered(asking)
     assert failed.crops == ()
     assert [why for _, why in failed.skipped] == [Skipped.UNCERTAIN]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientWebSocketResponse
 
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
     from pipeline.web.guard import Guard
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.run.assemble import Networks
+    from pipeline.run.load import Networks
 
 pytestmark = [
     pytest.mark.timeout(180),

@@ -19,6 +19,7 @@ from engine.models import shipped
 from pipeline.errors import SourceError
 from pipeline.frames import Detection, Skipped
 from pipeline.geometry import Box
+from pipeline.run.load import Networks
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.masked_scenes import Scene
 from training.data.photos import Masked
@@ -71,7 +72,8 @@ def draws(colour: float) -> MadeEngine:
 
 def product(*, blind: bool = False, mask: NDArray[np.float32] | None = None) -> Product:
     found = SCENE.mask_in_crop() if mask is None else mask
-    return Product(MadeDetector(blind), sees(found), draws(0.2), shipped("generator"))
+    generator = shipped("generator")
+    return Product(Networks(MadeDetector(blind), sees(found), draws(0.2), {"generator": generator}, "made"))
 
 
 def scored(parts: Product, **baselines: MadeEngine) -> dict[str, object]:

@@ -1,0 +1,162 @@
+"""Compiles the networks that settings ask for, and closes them at the end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from engine import models, select
+from engine.spec import Device, Precision
+from pipeline.detectors import detector_file
+from pipeline.errors import CheckpointError
+from pipeline.people.embed import Examiner, chosen_people, load_embedder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from engine.spec import Engine, Network
+    from pipeline.detectors import Detector
+    from pipeline.people.embed import Embedder, Who
+    from pipeline.settings.config import Config
+
+OURS = ("segmenter", "generator")
+"""The networks in `engine.models` that every run needs."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The compiled networks of a run. All its inputs share them and are processed one after the other."""
+
+    detector: Detector
+    segmenter: Engine
+    generator: Engine
+    files: Mapping[str, Network]
+    """Each network's file by the network's name."""
+    description: str
+    """What runs them, such as `openvino 2026.4.1 cpu bf16`; several are joined by commas."""
+    who: Who | None = None
+    """Tells people apart; None when nobody asked for that."""
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Each network's name to the SHA-256 of its file."""
+        return {name: network.sha256 for name, network in self.files.items()}
+
+
+@contextmanager
+def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
+    """The networks that `config` asks for; the segmenter and the generator come from `folder` where it holds them.
+
+    Raises `ConfigError` for an unknown detector or engine, `CheckpointError` when a network's file is absent, is not
+    what its manifest says, or `folder` holds neither network, and `EngineError` when a network can't be compiled or
+    this machine can't run what was asked for.
+    """
+    ours = _shipped(Precision(config.engine.precision), folder)  # before anything is compiled, which takes seconds
+    with _Compiler(config) as compiler:
+        detector = compiler.detector()
+        segmenter, generator = (compiler.compile(network, precision) for network, precision in ours)
+        description = compiler.description
+
+        who: Who | None = None
+        if config.identity.wanted:
+            examiner = Examiner(detector, segmenter, compiler.embedder())
+            who = chosen_people(examiner, only=config.identity.only, spared=config.identity.except_)
+
+        yield Networks(detector, segmenter, generator, compiler.files, description, who)
+
+
+@contextmanager
+def detector(config: Config) -> Iterator[Detector]:
+    """The detector alone, compiled and closed as `networks` does it. Raises as `networks` does."""
+    with _Compiler(config) as compiler:
+        yield compiler.detector()
+
+
+@contextmanager
+def examiner(config: Config) -> Iterator[Examiner]:
+    """What embeds the face in a picture, compiled and closed as `networks` does it.
+
+    Raises as `networks` does, and `CheckpointError` where the recogniser is not installed.
+    """
+    with _Compiler(config) as compiler:
+        found = compiler.detector()
+        segmenter = compiler.compile(models.shipped("segmenter"), compiler.precision_of_others)
+        yield Examiner(found, segmenter, compiler.embedder())
+
+
+def _shipped(asked: Precision, folder: Path | None) -> list[tuple[Network, Precision]]:
+    """The segmenter and the generator, each with the precision to compile it in."""
+    stored = set() if folder is None else set(models.names(folder))
+    if folder is not None and not stored & set(OURS):
+        raise CheckpointError(
+            f"{folder} holds neither generator.json nor segmenter.json: training.networks.export writes them"
+        )
+
+    found = []
+    for name in OURS:
+        source = folder if folder is not None and name in stored else models.PACKAGE
+        # One of them may have no int8 version: then it runs in auto's precision beside the one that has.
+        others_have = any(models.has_int8(other) for other in OURS)
+        lacks = asked is Precision.INT8 and not models.has_int8(name, source) and others_have
+        precision = Precision.AUTO if lacks else asked
+        found.append((models.shipped(name, source, precision=precision), precision))
+    return found
+
+
+@dataclass
+class _Compiler:
+    """Compiles networks for the engine that was asked for, remembers them, and closes all of them at the end."""
+
+    config: Config
+    files: dict[str, Network] = field(default_factory=dict)
+    _engines: list[Engine] = field(default_factory=list)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def description(self) -> str:
+        """What runs the networks that were compiled so far."""
+        return ", ".join(dict.fromkeys(engine.description for engine in self._engines))
+
+    @property
+    def precision_of_others(self) -> Precision:
+        """The precision of a network that has no int8 version."""
+        asked = Precision(self.config.engine.precision)
+        return Precision.AUTO if asked is Precision.INT8 else asked
+
+    def compile(self, network: Network, precision: Precision) -> Engine:
+        """The network on the engine, device and threads that were asked for. Raises `EngineError`."""
+        settings = self.config.engine
+        engine = select.load(
+            network,
+            engine=settings.engine,
+            device=Device.named(settings.device),
+            precision=precision,
+            threads=settings.threads,
+        )
+        self._stack.callback(engine.close)
+        self._engines.append(engine)
+        self.files[network.name] = network
+        return engine
+
+    def detector(self) -> Detector:
+        """The detector that was asked for. Raises as `networks` does."""
+        faces = self.config.faces
+        file = detector_file(faces.detector)
+        engine = self.compile(file.network(), self.precision_of_others)
+        return file.detector(engine, size=faces.detect_size, threshold=float(faces.detect_threshold))
+
+    def embedder(self) -> Embedder:
+        """What embeds faces, in float32, in which its thresholds were measured. Raises as `load_embedder` does."""
+        identity = self.config.identity
+        embedder, _ = load_embedder(
+            identity.recogniser, identity.recogniser_file, lambda network: self.compile(network, Precision.F32)
+        )
+        return embedder
