@@ -40,7 +40,7 @@ def measure(settings: Mapping[str, object], *, say: Say) -> Document:
 
 def plans(settings: Mapping[str, object]) -> dict[str, Callable[[Say], Document]]:
     """What measures each part, in the order in which they are measured."""
-    here = tuple(name for name in CLASSIC if select.backend(name).missing() is None)
+    here = tuple(name for name in CLASSIC if select.find_backend(name).missing() is None)
     return {
         "pipeline": lambda say: pipeline.measure(pipeline.Plan(frames=90, settings=settings), say=say),
         "engines": lambda say: engines.measure(engines.Plan(seconds=0.8, engines=here, settings=settings), say=say),

@@ -32,7 +32,7 @@ def loaded(network: Network, config: EngineConfig) -> Engine:
     """A network as the settings ask for it."""
     return select.load(
         network,
-        engine=config.engine,
+        backend=config.engine,
         device=Device.named(config.device),
         precision=Precision(config.precision),
         threads=config.threads,

@@ -127,6 +127,6 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
         files |= {name: models.shipped(name, folder) for name in models.names(folder)}
     found = {}
     for name, file in files.items():
-        found[name] = select.load(file, engine=options.engine, precision=Precision.F32, threads=options.threads)
+        found[name] = select.load(file, backend=options.engine, precision=Precision.F32, threads=options.threads)
         stack.callback(found[name].close)
     return found

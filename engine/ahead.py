@@ -54,7 +54,7 @@ def compiler(name: str) -> Compiler:
     """The backend called `name`. Raises `ConfigError` when it does not compile ahead of time, or is none."""
     if name not in COMPILERS:
         why = "does not compile ahead of time" if name in names() else "is unknown"
-        raise ConfigError(f"engine {name!r} {why}: use one of {', '.join(COMPILERS)}")
+        raise ConfigError(f"backend {name!r} {why}: use one of {', '.join(COMPILERS)}")
     return cast("Compiler", importlib.import_module(f"engine.backends.{name}"))
 
 

@@ -1,4 +1,4 @@
-"""Which backend runs a network: the one place that chooses.
+"""Which backend compiles and runs a network: the one place that chooses.
 
 A file in `engine/backends/` is a backend and its name is the file's name. An explicit choice is that backend or an
 error. `auto` tries those of `PREFERRED` for the device in order, says which it took, and keeps why it passed over the
@@ -33,73 +33,76 @@ logger = logging.getLogger("barefaced")
 
 @dataclass(frozen=True)
 class Selection:
-    """An engine, and why it is this one."""
+    """An engine, the backend that compiled it, and why it is this backend."""
 
     engine: Engine
     backend: str
     passed_over: Mapping[str, str]
-    """Why not the backends that `auto` would rather have taken, by name; empty for an explicit choice."""
+    """The backends that `auto` would rather have taken, each with the reason why not; empty for an explicit choice."""
 
 
 def names() -> tuple[str, ...]:
-    """Every backend there is a file for, in alphabetical order, whether it can run here or not."""
+    """The names of all backends, in alphabetical order, whether they can run here or not."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(engine.backends.__path__)))
 
 
-def backend(name: str) -> Backend:
-    """The backend called `name`. Raises `ConfigError` when there is no such file."""
+def find_backend(name: str) -> Backend:
+    """Import the backend called `name`. Raises `ConfigError` when there is no such file."""
     if name not in names():
-        raise ConfigError(f"engine {name!r} is unknown: use {AUTO} or one of {', '.join(names())}")
+        raise ConfigError(f"backend {name!r} is unknown: use {AUTO} or one of {', '.join(names())}")
     return cast("Backend", importlib.import_module(f"engine.backends.{name}"))
 
 
 def missing() -> dict[str, str | None]:
-    """Why each backend can't run here, None where it can. Imports nothing heavy."""
-    return {name: backend(name).missing() for name in names()}
+    """The reason why each backend can't run here, None where it can. Imports nothing heavy."""
+    return {name: find_backend(name).missing() for name in names()}
 
 
 def load(
     network: Network,
     *,
-    engine: str = AUTO,
+    backend: str = AUTO,
     device: Device | None = None,
     precision: Precision = Precision.AUTO,
     threads: int = 0,
 ) -> Engine:
-    """`select(...)`, the engine alone."""
-    return select(network, engine=engine, device=device, precision=precision, threads=threads).engine
+    """Compile `network` as `select` does, and give the engine alone."""
+    return select(network, backend=backend, device=device, precision=precision, threads=threads).engine
 
 
 def select(
     network: Network,
     *,
-    engine: str = AUTO,
+    backend: str = AUTO,
     device: Device | None = None,
     precision: Precision = Precision.AUTO,
     threads: int = 0,
 ) -> Selection:
-    """Compile `network` on the backend called `engine`, on the CPU unless told.
+    """Compile `network` by the backend called `backend`, for the CPU unless `device` says otherwise.
 
-    `threads` is how many CPU threads it may use, 0 for the runtime's own choice. Raises `ConfigError` for an unknown
-    name, `BackendMissing` when what was asked for can't run here, `EngineError` when the network can't be compiled.
+    `threads` is how many CPU threads the engine may use, 0 for the backend's own choice. Raises `ConfigError` for an
+    unknown name, `BackendMissing` when what was asked for can't run here, `EngineError` when compiling fails.
     """
     place = device or Device()
     passed_over: dict[str, str] = {}
-    for name in PREFERRED.get(place.kind, ()) if engine == AUTO else (engine,):
+
+    for name in PREFERRED.get(place.kind, ()) if backend == AUTO else (backend,):
         try:
-            loaded = backend(name).load(network, device=place, precision=precision, threads=threads)
+            loaded = find_backend(name).load(network, device=place, precision=precision, threads=threads)
         except BackendMissing as error:
-            if engine != AUTO:
+            if backend != AUTO:
                 raise
             passed_over[name] = error.reasons.get(name, str(error))
             continue
         logger.info("%s runs on %s%s", network.name, loaded.description, _explained(passed_over))
         return Selection(loaded, name, passed_over)
+
     raise BackendMissing(
-        f"no engine can run {network.name} on {place} in precision {precision}{_explained(passed_over)}",
+        f"no backend can run {network.name} on {place} in precision {precision}{_explained(passed_over)}",
         reasons=passed_over,
     )
 
 
 def _explained(passed_over: Mapping[str, str]) -> str:
+    """The backends that were passed over, as the end of a sentence."""
     return "".join(f"; not {name}: {reason}" for name, reason in passed_over.items())

@@ -445,7 +445,7 @@ def test_engines_lists_them_and_what_auto_takes(
 def test_a_gpu_that_is_not_here_is_told_and_nothing_is_written(
     asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if any(select.backend(name).missing() is None for name in select.PREFERRED["cuda"][:2]):
+    if any(select.find_backend(name).missing() is None for name in select.PREFERRED["cuda"][:2]):
         pytest.skip("a GPU is here")
     source = tmp_path / "photo.png"
     Image.new("RGB", (320, 240)).save(source)

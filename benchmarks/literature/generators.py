@@ -122,7 +122,7 @@ def _timed(name: str, network: Network, config: EngineConfig, seconds: float) ->
     work = multiply_adds(network, {"crop_and_mask": FEED})
     with ExitStack() as stack:
         engine = stack.enter_context(closing(turns.loaded(network, config)))
-        with closing(select.load(network, engine="onnxruntime", precision=Precision.F32)) as reference:
+        with closing(select.load(network, backend="onnxruntime", precision=Precision.F32)) as reference:
             psnr = psnr_db(engine.run(feeds)["face"], reference.run(feeds)["face"])
         if not np.isfinite(psnr) or psnr < LEAST_PSNR_DB:
             raise BenchmarkError(f"{name} on {engine.description} is {psnr:.1f} dB from the reference")

@@ -78,7 +78,7 @@ class Variant:
     def load(self, network: Network) -> Engine:
         """`network` on it."""
         return select.load(
-            network, engine=self.engine, device=self.device, precision=self.precision, threads=self.threads
+            network, backend=self.engine, device=self.device, precision=self.precision, threads=self.threads
         )
 
 
@@ -123,12 +123,12 @@ def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[V
     if config.engine != select.AUTO:
         names = (config.engine,)
     for name in names:
-        reason = select.backend(name).missing()
+        reason = select.find_backend(name).missing()
         if reason is not None and config.engine != select.AUTO:
-            raise BackendMissing(f"engine {name}: {reason}", reasons={name: reason})
+            raise BackendMissing(f"backend {name}: {reason}", reasons={name: reason})
         if reason is not None or name in NO_NETWORK:
             continue
-        for precision in select.backend(name).offer().precisions:
+        for precision in select.find_backend(name).offer().precisions:
             if config.precision in (Precision.AUTO, precision):
                 yield Variant(name, precision, Device.named(config.device), config.threads)
 
@@ -186,7 +186,7 @@ def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mappin
     network = _network(name, Precision.F32)
     if network is None:
         raise BenchmarkError(f"there is no network {name} to compare with")
-    with closing(select.load(network, engine=_reference())) as reference:
+    with closing(select.load(network, backend=_reference())) as reference:
         expected = reference.run(feeds)
     where = np.broadcast_to(holes[:, None], seen["face"].shape) if name == "generator" else ...
     worst = min(psnr_db(seen[key][where], expected[key][where]) for key in expected)
@@ -204,7 +204,7 @@ def psnr_db(seen: Array, expected: Array) -> float:
 
 
 def _reference() -> str:
-    return next(name for name in REFERENCES if select.backend(name).missing() is None)
+    return next(name for name in REFERENCES if select.find_backend(name).missing() is None)
 
 
 def _line(row: Mapping[str, object]) -> str:

@@ -39,7 +39,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     del threads
     if device.kind != "cpu" or precision not in (Precision.AUTO, Precision.F32):
         reason = f"runs on the cpu in f32 only, not on {device} in {precision}"
-        raise BackendMissing(f"engine {NAME} {reason}", reasons={NAME: reason})
+        raise BackendMissing(f"backend {NAME} {reason}", reasons={NAME: reason})
     return IdentityEngine(network, read_interface(network))
 
 

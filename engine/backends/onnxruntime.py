@@ -59,7 +59,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 def _missing(reason: str) -> BackendMissing:
-    return BackendMissing(f"engine {NAME}: {reason}", reasons={NAME: reason})
+    return BackendMissing(f"backend {NAME}: {reason}", reasons={NAME: reason})
 
 
 def _session(network: Network, device: Device, threads: int) -> onnxruntime.InferenceSession:
@@ -79,7 +79,7 @@ def _session(network: Network, device: Device, threads: int) -> onnxruntime.Infe
     try:
         return onnxruntime.InferenceSession(network.onnx, options, providers=[choice])
     except Exception as error:  # its errors share no base class of their own
-        raise EngineError(f"engine {NAME} can't compile {network.name}: {str(error)[:300]}") from error
+        raise EngineError(f"backend {NAME} can't compile {network.name}: {str(error)[:300]}") from error
 
 
 class OnnxRuntimeEngine:
@@ -135,4 +135,4 @@ class OnnxRuntimeEngine:
         try:
             return dict(zip(names, session.run(names, arrays), strict=True))
         except Exception as error:  # its errors share no base class of their own
-            raise EngineError(f"engine {NAME} can't run {self._name}: {str(error)[:300]}") from error
+            raise EngineError(f"backend {NAME} can't run {self._name}: {str(error)[:300]}") from error

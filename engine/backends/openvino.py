@@ -67,10 +67,10 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     """
     reason = missing()
     if reason is not None:
-        raise BackendMissing(f"engine {NAME}: {reason}", reasons={NAME: reason})
+        raise BackendMissing(f"backend {NAME}: {reason}", reasons={NAME: reason})
     if device.kind != "cpu":
         reason = f"runs on the cpu only, not on {device}"
-        raise BackendMissing(f"engine {NAME} {reason}", reasons={NAME: reason})
+        raise BackendMissing(f"backend {NAME} {reason}", reasons={NAME: reason})
     core = _core()
     chosen = _precision(core, network, precision)
     interface = read_interface(network)
@@ -99,7 +99,7 @@ def _precision(core: openvino.Core, network: Network, asked: Precision) -> Preci
         reason = f"this processor does not compute in {asked} (it has {', '.join(have)})"
     if reason is None:
         return asked
-    raise BackendMissing(f"engine {NAME}: {reason}; or use precision auto or f32", reasons={NAME: reason})
+    raise BackendMissing(f"backend {NAME}: {reason}; or use precision auto or f32", reasons={NAME: reason})
 
 
 def _between(core: openvino.Core) -> Precision:
@@ -142,7 +142,7 @@ class _Running:
             try:
                 self.request.wait()
             except RuntimeError as error:
-                raise EngineError(f"engine {NAME}: the run failed: {_first_lines(error)}") from error
+                raise EngineError(f"backend {NAME}: the run failed: {_first_lines(error)}") from error
             # Copied, since the next run writes over the request's own memory.
             self.outputs = {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs}
             self.program.idle.append(self.request)
@@ -201,7 +201,7 @@ class OpenVinoEngine:
         except RuntimeError as error:
             if isinstance(error, EngineError):
                 raise
-            raise EngineError(f"engine {NAME} can't run {self._network.name}: {_first_lines(error)}") from error
+            raise EngineError(f"backend {NAME} can't run {self._network.name}: {_first_lines(error)}") from error
 
     def close(self) -> None:
         """Release the programs; a run under way still gives its result."""
@@ -247,13 +247,13 @@ class OpenVinoEngine:
             )
             return core.compile_model(model, "CPU", self._settings)
         except RuntimeError as error:
-            raise EngineError(f"engine {NAME} can't compile {self._network.name}: {_first_lines(error)}") from error
+            raise EngineError(f"backend {NAME} can't compile {self._network.name}: {_first_lines(error)}") from error
 
     def _checked(self, compiled: openvino.CompiledModel) -> _Program:
         """Raise `EngineError` when it computes in other numbers than was asked for."""
         got = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if got != self._settings["INFERENCE_PRECISION_HINT"]:
-            raise EngineError(f"engine {NAME} came up in {got}, not in {self._precision}; use precision auto or f32")
+            raise EngineError(f"backend {NAME} came up in {got}, not in {self._precision}; use precision auto or f32")
         return _Program(compiled)
 
     def _label(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> Label:
@@ -275,7 +275,7 @@ class OpenVinoEngine:
         try:
             return self._core.read_model(self._network.onnx)
         except RuntimeError as error:
-            raise EngineError(f"engine {NAME} can't read {self._network.name}: {_first_lines(error)}") from error
+            raise EngineError(f"backend {NAME} can't read {self._network.name}: {_first_lines(error)}") from error
 
 
 def _first_lines(error: RuntimeError) -> str:

@@ -65,7 +65,7 @@ def prepare(name: str, reason: str | None, network: Network, device: Device, pre
         elif precision is Precision.INT8:
             reason = network.lacks_int8()
     if reason is not None:
-        raise BackendMissing(f"engine {name}: {reason}", reasons={name: reason})
+        raise BackendMissing(f"backend {name}: {reason}", reasons={name: reason})
     return Precision.F32 if precision is Precision.AUTO else precision
 
 
@@ -114,7 +114,7 @@ class TorchEngine:
             except EngineError:
                 raise
             except (RuntimeError, ValueError, TypeError, IndexError) as error:  # a graph that does not add up
-                raise EngineError(f"engine {self._name} can't run {self._network}: {str(error)[:300]}") from error
+                raise EngineError(f"backend {self._name} can't run {self._network}: {str(error)[:300]}") from error
         return {spec.name: value.cpu().numpy() for spec, value in zip(self.outputs, computed, strict=True)}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:

@@ -90,5 +90,5 @@ def compiled(program: torch.export.ExportedProgram, feeds: Feeds, open_batch: bo
             engine_cache_dir=str(default_folder() / NAME),
         )
     except Exception as error:  # its errors share no base class of their own
-        raise EngineError(f"engine {NAME} can't compile the network: {str(error)[:300]}") from error
+        raise EngineError(f"backend {NAME} can't compile the network: {str(error)[:300]}") from error
     return function

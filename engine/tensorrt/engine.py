@@ -163,7 +163,7 @@ class TensorRtEngine:
             shape = arrays[spec.name].shape
             if any(not low <= size <= high for low, size, high in zip(least, shape, largest, strict=True)):
                 told = f"{self.description} was compiled for {spec.name} from {least} to {largest}, not for {shape}"
-                raise EngineError(f"{told}: use a smaller --detect-size, or another engine")
+                raise EngineError(f"{told}: use a smaller --detect-size, or another backend")
 
     def _set_shapes(self, context: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:  # noqa: ANN401 - untyped
         for spec in self.inputs:

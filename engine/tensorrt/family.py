@@ -158,7 +158,7 @@ class Family:
         return Label(network.name, network.sha256, self.name, self.version(), devices, str(precision), shapes)
 
     def _refused(self, reason: str) -> BackendMissing:
-        return BackendMissing(f"engine {self.name}: {reason}", reasons={self.name: reason})
+        return BackendMissing(f"backend {self.name}: {reason}", reasons={self.name: reason})
 
 
 def _dotted(capabilities: list[str]) -> str:

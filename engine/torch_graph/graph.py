@@ -67,10 +67,10 @@ def read_graph(network: Network, interface: Interface, device: Device) -> Graph:
     try:
         graph = onnx.load_from_string(network.onnx).graph
     except Exception as error:  # protobuf's errors are not part of what onnx promises
-        raise EngineError(f"engine torch can't read {network.name}: {error}") from error
+        raise EngineError(f"backend torch can't read {network.name}: {error}") from error
     unknown = sorted({node.op_type for node in graph.node} - OPERATORS.keys() - {"Constant"})
     if unknown:
-        raise EngineError(f"engine torch does not know the operators {', '.join(unknown)} of {network.name}")
+        raise EngineError(f"backend torch does not know the operators {', '.join(unknown)} of {network.name}")
     place = torch.device(str(device))
     constants = {tensor.name: _value(onnx.numpy_helper.to_array(tensor), place) for tensor in graph.initializer}
     nodes = []

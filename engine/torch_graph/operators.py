@@ -41,7 +41,7 @@ def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
     axes = data.ndim - 2
     convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}.get(axes)
     if convolve is None or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise EngineError("engine torch: Conv is known for up to three dimensions, with pads that are written out")
+        raise EngineError("backend torch: Conv is known for up to three dimensions, with pads that are written out")
     return convolve(
         _padded(data, attributes.get("pads", [0] * 2 * axes)),
         weight,
@@ -55,7 +55,7 @@ def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
 def _conv_transpose(inputs: list[Any], attributes: Attributes) -> Tensor:
     plain = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and not any(attributes.get("output_padding", []))
     if inputs[0].dim() != 4 or not plain or any(attributes.get("pads", [])) or "output_shape" in attributes:
-        raise EngineError("engine torch: ConvTranspose is known in two dimensions, without pads and output shapes")
+        raise EngineError("backend torch: ConvTranspose is known in two dimensions, without pads and output shapes")
     return functional.conv_transpose2d(
         inputs[0],
         inputs[1],
@@ -68,7 +68,7 @@ def _conv_transpose(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 def _max_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
     if attributes.get("ceil_mode", 0) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise EngineError("engine torch: MaxPool is known with pads that are written out and sizes rounded down")
+        raise EngineError("backend torch: MaxPool is known with pads that are written out and sizes rounded down")
     picture = _padded(inputs[0], attributes.get("pads", [0, 0, 0, 0]), value=-torch.inf)
     return functional.max_pool2d(picture, attributes["kernel_shape"], attributes.get("strides", 1))
 
@@ -76,7 +76,7 @@ def _max_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
 def _average_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
     whole = attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") and not attributes.get("ceil_mode", 0)
     if not whole or any(attributes.get("pads", [])):
-        raise EngineError("engine torch: AveragePool is known without pads and with sizes rounded down")
+        raise EngineError("backend torch: AveragePool is known without pads and with sizes rounded down")
     return functional.avg_pool2d(inputs[0], attributes["kernel_shape"], attributes.get("strides", 1))
 
 
@@ -87,7 +87,7 @@ def _padded(data: Tensor, pads: list[int], *, value: float = 0.0, mode: str = "c
     if mode == "constant":
         return functional.pad(data, sides, value=value) if any(sides) else data
     if any(sides[4:]):
-        raise EngineError("engine torch: Pad mirrors or repeats the last two axes only")
+        raise EngineError("backend torch: Pad mirrors or repeats the last two axes only")
     return functional.pad(data, sides[:4], mode=mode)
 
 
@@ -109,7 +109,7 @@ def _resize(inputs: list[Any], attributes: Attributes) -> Tensor:
         return functional.interpolate(picture, (height, width), mode="bilinear")
     if how == (b"linear", b"align_corners"):
         return functional.interpolate(picture, (height, width), mode="bilinear", align_corners=True)
-    raise EngineError(f"engine torch: Resize is not known as {how}")
+    raise EngineError(f"backend torch: Resize is not known as {how}")
 
 
 def _shape(inputs: list[Any], attributes: Attributes) -> NDArray[np.int64]:

@@ -136,7 +136,7 @@ class _Compiler:
         settings = self.config.engine
         engine = select.load(
             network,
-            engine=settings.engine,
+            backend=settings.engine,
             device=Device.named(settings.device),
             precision=precision,
             threads=settings.threads,

@@ -57,13 +57,13 @@ def survey() -> Survey:
 
 
 def _look(name: str, network: Network) -> Found:
-    backend = select.backend(name)
+    backend = select.find_backend(name)
     reason = backend.missing()
     if reason is not None:
         return Found(name, available=False, reason=reason, version=None, devices=(), precisions=())
     try:
         offer = backend.offer()
-        select.load(network, engine=name, device=Device.named(offer.devices[0].split()[0])).close()
+        select.load(network, backend=name, device=Device.named(offer.devices[0].split()[0])).close()
     except BarefacedError as error:
         return Found(name, available=False, reason=str(error), version=None, devices=(), precisions=())
     precisions = tuple(str(precision) for precision in offer.precisions)

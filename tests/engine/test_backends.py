@@ -40,12 +40,12 @@ def captured_graphs_are_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None
 
 def load(name: str, network: Network, precision: Precision = Precision.AUTO, *, device: Device | None = None) -> Engine:
     """The network on one backend; skips with its reason where it can't run here."""
-    reason = select.backend(name).missing()
+    reason = select.find_backend(name).missing()
     if reason is not None:
         pytest.skip(reason)
-    device = device or Device.named(select.backend(name).offer().devices[0].split()[0])
+    device = device or Device.named(select.find_backend(name).offer().devices[0].split()[0])
     try:
-        return select.load(network, engine=name, device=device, precision=precision, threads=1)
+        return select.load(network, backend=name, device=device, precision=precision, threads=1)
     except BackendMissing as error:
         pytest.skip(str(error))
 
@@ -175,10 +175,10 @@ def test_a_damaged_file_is_an_engine_error(name: str, damage: str) -> None:
 @pytest.mark.parametrize("name", select.names())
 def test_cuda_is_cuda_or_refused(name: str) -> None:
     required = os.environ.get("BAREFACED_REQUIRE_GPU") == "1" and name in WITH_GPU
-    if select.backend(name).missing() is not None and not required:
-        pytest.skip(str(select.backend(name).missing()))
+    if select.find_backend(name).missing() is not None and not required:
+        pytest.skip(str(select.find_backend(name).missing()))
     try:
-        engine = select.load(networks.detector(), engine=name, device=Device("cuda"))
+        engine = select.load(networks.detector(), backend=name, device=Device("cuda"))
     except BackendMissing as error:
         assert list(error.reasons) == [name]
         if required:
@@ -190,10 +190,10 @@ def test_cuda_is_cuda_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", select.names())
 def test_a_precision_that_is_not_there_is_refused(name: str) -> None:
-    if select.backend(name).missing() is not None:
-        pytest.skip(str(select.backend(name).missing()))
+    if select.find_backend(name).missing() is not None:
+        pytest.skip(str(select.find_backend(name).missing()))
     with pytest.raises(BackendMissing) as raised:
-        select.load(networks.detector(), engine=name, precision=Precision.INT8)
+        select.load(networks.detector(), backend=name, precision=Precision.INT8)
     assert list(raised.value.reasons) == [name]
     assert "int8" in raised.value.reasons[name]
 
@@ -202,7 +202,7 @@ INTERRUPTED = """
 import signal, sys, threading
 from engine import models, select
 signal.signal(signal.SIGINT, signal.default_int_handler)
-loaded = [select.load(models.shipped(name), engine=sys.argv[1], threads=1) for name in ("segmenter", "generator")]
+loaded = [select.load(models.shipped(name), backend=sys.argv[1], threads=1) for name in ("segmenter", "generator")]
 def first_in_first_out():
     while loaded:
         loaded.pop(0).close()
@@ -223,7 +223,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("closed", ["here", "elsewhere"])
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
 def test_ctrl_c_is_heard_after_closing(name: str, closed: str) -> None:
-    reason = select.backend(name).missing()
+    reason = select.find_backend(name).missing()
     if reason is not None:
         pytest.skip(reason)
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED, name, closed], capture_output=True, text=True, check=False)

@@ -55,10 +55,10 @@ def faces(source: str) -> NDArray[np.float32]:
 
 @cache
 def reference(source: str) -> NDArray[np.float32]:
-    reason = select.backend("torch").missing()
+    reason = select.find_backend("torch").missing()
     if reason is not None:
         pytest.skip(reason)
-    with closing(select.load(models.shipped("generator"), engine="torch", precision=Precision.F32)) as engine:
+    with closing(select.load(models.shipped("generator"), backend="torch", precision=Precision.F32)) as engine:
         return np.asarray(engine.run({"crop_and_mask": faces(source)})["face"], np.float32)
 
 
@@ -66,7 +66,7 @@ def reference(source: str) -> NDArray[np.float32]:
 @pytest.mark.parametrize("precision", LEAST_PSNR_DB)
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_generator_draws_what_the_reference_draws(name: str, precision: Precision, source: str) -> None:
-    backend = select.backend(name)
+    backend = select.find_backend(name)
     reason = backend.missing()
     if reason is not None:
         pytest.skip(reason)
@@ -75,7 +75,7 @@ def test_the_generator_draws_what_the_reference_draws(name: str, precision: Prec
     expected, feed = reference(source), faces(source)
     try:
         engine = select.load(
-            models.shipped("generator", precision=precision), engine=name, precision=precision, threads=1
+            models.shipped("generator", precision=precision), backend=name, precision=precision, threads=1
         )
     except (BackendMissing, CheckpointError) as error:
         pytest.skip(str(error))

@@ -57,9 +57,9 @@ def nodes(graph: onnx.GraphProto, operator: str) -> list[onnx.NodeProto]:
 
 def test_float16_is_what_another_runtime_computes_of_it() -> None:
     picture = np.random.default_rng(1).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
-    with closing(select.load(networks.tower(), engine="onnxruntime")) as plain:
+    with closing(select.load(networks.tower(), backend="onnxruntime")) as plain:
         expected = plain.run({"picture": picture})["mask"]
-    with closing(select.load(recast(networks.tower(), Precision.FP16), engine="onnxruntime")) as halved:
+    with closing(select.load(recast(networks.tower(), Precision.FP16), backend="onnxruntime")) as halved:
         seen = halved.run({"picture": picture})["mask"]
     assert 0 < np.abs(seen - expected).max() < 5e-3
 

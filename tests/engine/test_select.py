@@ -19,8 +19,8 @@ def test_a_file_is_a_backend() -> None:
 
 
 def test_unknown_name_is_told_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"engine 'tensorflow' is unknown: use auto or one of .*openvino"):
-        select.load(networks.detector(), engine="tensorflow")
+    with pytest.raises(ConfigError, match=r"backend 'tensorflow' is unknown: use auto or one of .*openvino"):
+        select.load(networks.detector(), backend="tensorflow")
 
 
 def test_auto_takes_the_first_that_can_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,7 +35,7 @@ def test_auto_takes_the_first_that_can_and_says_so(caplog: pytest.LogCaptureFixt
 def test_auto_keeps_why_it_passed_over_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(select.backend("openvino"), "missing", lambda: "the package openvino is not installed")
+    monkeypatch.setattr(select.find_backend("openvino"), "missing", lambda: "the package openvino is not installed")
     with caplog.at_level(logging.INFO, logger="barefaced"):
         selection = select.select(networks.detector())
     with closing(selection.engine):
@@ -45,20 +45,20 @@ def test_auto_keeps_why_it_passed_over_the_others(
 
 
 def test_auto_that_finds_nothing_gives_every_reason() -> None:
-    with pytest.raises(BackendMissing, match="no engine can run retinaface on cpu in precision int8") as raised:
+    with pytest.raises(BackendMissing, match="no backend can run retinaface on cpu in precision int8") as raised:
         select.load(networks.detector(), precision=Precision.INT8)
     assert set(raised.value.reasons) == set(select.PREFERRED["cpu"])
-    with pytest.raises(BackendMissing, match="no engine can run retinaface on cuda:0 in precision auto") as raised:
+    with pytest.raises(BackendMissing, match="no backend can run retinaface on cuda:0 in precision auto") as raised:
         select.load(networks.detector(), device=Device("cuda"))
     assert set(raised.value.reasons) == set(select.PREFERRED["cuda"])
 
 
 def test_an_explicit_choice_never_becomes_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select.backend("openvino"), "missing", lambda: "not installed")
-    with pytest.raises(BackendMissing, match="engine openvino: not installed"):
-        select.load(networks.detector(), engine="openvino")
+    monkeypatch.setattr(select.find_backend("openvino"), "missing", lambda: "not installed")
+    with pytest.raises(BackendMissing, match="backend openvino: not installed"):
+        select.load(networks.detector(), backend="openvino")
     with pytest.raises(BackendMissing):
-        select.load(networks.detector(), engine="openvino", device=Device("cuda"))
+        select.load(networks.detector(), backend="openvino", device=Device("cuda"))
 
 
 def test_asking_what_is_missing_loads_no_runtime() -> None:

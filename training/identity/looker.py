@@ -82,7 +82,7 @@ def looker(*, recogniser: str = DEFAULT, engine: str = "auto", threads: int = 1)
     """A looker with the networks that we ship, compiled. Raises as `product` does, and for the recogniser's network."""
     file = recogniser_file(recogniser)
     with product(None, engine=engine, threads=threads) as parts:
-        loaded = select.load(file.network(None), engine=engine, precision=Precision.F32, threads=threads)
+        loaded = select.load(file.network(None), backend=engine, precision=Precision.F32, threads=threads)
         try:
             yield Looker(parts, file.recogniser(loaded))
         finally:

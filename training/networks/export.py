@@ -80,7 +80,7 @@ def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, f
     Raises `CheckpointError` when an output for one of `feeds` differs by more than the port's tolerance.
     """
     exported, worst = Network.of(name, model.SerializeToString()), 0.0
-    with closing(load(exported, engine="onnxruntime", precision=Precision.F32)) as engine:
+    with closing(load(exported, backend="onnxruntime", precision=Precision.F32)) as engine:
         for feed in feeds:
             with torch.no_grad():
                 eager = network(feed).numpy()

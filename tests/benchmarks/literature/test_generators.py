@@ -26,7 +26,7 @@ FEED = {"crop_and_mask": (1, 4, 256, 256)}
 
 
 def run(network: Network, picture: Array) -> Array:
-    with closing(select.load(network, engine="onnxruntime", precision=Precision.F32)) as engine:
+    with closing(select.load(network, backend="onnxruntime", precision=Precision.F32)) as engine:
         (seen,) = engine.run({"crop_and_mask": picture}).values()
         return seen
 

@@ -28,7 +28,7 @@ def test_the_matrix_product_is_one(precision: Precision, monkeypatch: pytest.Mon
     network, feeds, work = arithmetic.matrix_product(precision)
     assert work == 32**3
     weights = np.random.default_rng(3).uniform(-1, 1, (32, 32)).astype(np.float32)
-    with closing(select.load(network, engine="onnxruntime", precision=precision)) as engine:
+    with closing(select.load(network, backend="onnxruntime", precision=precision)) as engine:
         (seen,) = engine.run(feeds).values()
     np.testing.assert_allclose(seen, feeds["x"] @ weights, atol=1e-4 if precision is Precision.F32 else 0.1)
 
@@ -87,7 +87,7 @@ def test_each_network_is_a_row_beside_its_ceiling(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_engine_that_was_asked_for_and_is_not_here_is_an_error() -> None:
-    if select.backend("tensorrt").missing() is None:
+    if select.find_backend("tensorrt").missing() is None:
         pytest.skip("TensorRT is here")
-    with pytest.raises(BackendMissing, match="engine tensorrt: "):
+    with pytest.raises(BackendMissing, match="backend tensorrt: "):
         engines.measure(Plan(settings={"engine": "tensorrt"}), say=print)

@@ -135,7 +135,7 @@ def test_computes_what_onnx_runtime_computes(case: str) -> None:
     feeds = {"x": RANDOM.normal(size=(1, 4, 6, 8)).astype(FLOAT)}
     results = []
     for name in ("torch", "onnxruntime"):
-        with closing(select.load(network, engine=name)) as engine:
+        with closing(select.load(network, backend=name)) as engine:
             results.append(engine.run(feeds)["y"])
     assert results[0].shape == results[1].shape
     np.testing.assert_allclose(*results, atol=1e-5)
@@ -143,13 +143,13 @@ def test_computes_what_onnx_runtime_computes(case: str) -> None:
 
 def test_an_unknown_operator_is_refused_by_name() -> None:
     with pytest.raises(EngineError, match="does not know the operators Erf of chain"):
-        select.load(chain([("Erf", ["x"], {})], {}), engine="torch")
+        select.load(chain([("Erf", ["x"], {})], {}), backend="torch")
 
 
 def test_threads_are_as_before_after_a_run() -> None:
     import torch
 
     before = torch.get_num_threads()
-    with closing(select.load(networks.tower(), engine="torch", threads=before + 1)) as engine:
+    with closing(select.load(networks.tower(), backend="torch", threads=before + 1)) as engine:
         engine.run({"picture": np.zeros((1, 3, 32, 32), FLOAT)})
     assert torch.get_num_threads() == before

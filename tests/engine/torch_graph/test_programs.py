@@ -26,7 +26,7 @@ def graph_of(network: Network) -> torch.nn.Module:
 def test_one_program_for_every_batch() -> None:
     network = networks.tower()
     program = exported(graph_of(network), (torch.zeros(1, 3, 32, 32),), open_batch=True).module()
-    with closing(select.load(network, engine="torch")) as reference:
+    with closing(select.load(network, backend="torch")) as reference:
         for count in (1, 2, 8):
             picture = np.random.default_rng(count).uniform(-1, 1, (count, 3, 32, 32)).astype(np.float32)
             (seen,) = program(torch.from_numpy(picture))
@@ -36,7 +36,7 @@ def test_one_program_for_every_batch() -> None:
 def test_a_graph_that_computes_sizes_is_exported_for_one_shape() -> None:
     blob = np.random.default_rng(0).uniform(-100, 100, (1, 3, 64, 96)).astype(np.float32)
     program = exported(graph_of(networks.detector()), (torch.from_numpy(blob),), open_batch=False).module()
-    with closing(select.load(networks.detector(), engine="torch")) as reference:
+    with closing(select.load(networks.detector(), backend="torch")) as reference:
         expected = reference.run({"input": blob})
     for spec, seen in zip(reference.outputs, program(torch.from_numpy(blob)), strict=True):
         np.testing.assert_allclose(seen.numpy(), expected[spec.name], atol=1e-5)

@@ -37,7 +37,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def engine(network: Network) -> Iterator[Engine]:
-    loaded = load(network, engine="onnxruntime", precision=Precision.F32, threads=1)
+    loaded = load(network, backend="onnxruntime", precision=Precision.F32, threads=1)
     yield loaded
     loaded.close()
 

@@ -131,7 +131,7 @@ def test_what_is_exported_is_loaded_checked_and_gives_the_same(stored: Path, tmp
     train(config(stored, epochs=2))
     manifest = export(stored.parent / "run", tmp_path / "models", name="eum_srt", data="made vectors")
     assert manifest.outputs[0].shape == (None, WIDTH)
-    engine = load(shipped("eum_srt", tmp_path / "models"), engine="onnxruntime", precision=Precision.F32, threads=1)
+    engine = load(shipped("eum_srt", tmp_path / "models"), backend="onnxruntime", precision=Precision.F32, threads=1)
     found = engine.run({"masked": Embedded.read(stored).masked[:3, 0]})["embedding"]
     engine.close()
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(3), abs=1e-4)

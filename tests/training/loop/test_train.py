@@ -66,7 +66,7 @@ def test_run_resumes_exports_and_gives_the_eager_picture(crops: Path, network: s
     written = export(crops / network, crops / "models", data="drawn faces")
     assert (written.steps, written.name, written.data) == (4, network, "drawn faces")
     assert manifest(network, crops / "models").scores == written.scores
-    engine = load(shipped(network, crops / "models"), engine="onnxruntime")
+    engine = load(shipped(network, crops / "models"), backend="onnxruntime")
     (port,) = engine.inputs
     assert port.shape[0] is None
     for batch in (1, 3):

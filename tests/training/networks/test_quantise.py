@@ -38,10 +38,10 @@ def test_every_engine_computes_nearly_the_same_of_it(half: bool) -> None:
     version = Network.of("tower", quantise.quantised(network, pictures(6), kept=0))
     assert version.lacks_int8() is None
     assert read_interface(version) == read_interface(network)
-    with closing(load(network, engine="onnxruntime")) as plain:
+    with closing(load(network, backend="onnxruntime")) as plain:
         expected = plain.run({"picture": pictures(2)})["mask"]
     for name in ("onnxruntime", "torch", "openvino"):
-        with closing(load(version, engine=name, precision=Precision.INT8, threads=1)) as engine:
+        with closing(load(version, backend=name, precision=Precision.INT8, threads=1)) as engine:
             assert engine.description.endswith("int8")
             seen = engine.run({"picture": pictures(2)})["mask"]
         assert 0 < np.abs(seen - expected).max() < 0.08, name
