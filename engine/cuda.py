@@ -181,18 +181,18 @@ class Stream:
         """From now on what is given to the stream is noted, not done."""
         self._driver.call("cuStreamBeginCapture_v2", self.handle, THREAD_LOCAL_CAPTURE)
 
-    def end_capture(self) -> Graph:
+    def end_capture(self) -> CudaGraph:
         """What was noted, ready to be launched as one."""
         noted = ctypes.c_void_p()
         self._driver.call("cuStreamEndCapture", self.handle, ctypes.byref(noted))
-        return Graph(self._driver, noted)
+        return CudaGraph(self._driver, noted)
 
     def close(self) -> None:
         """Release it."""
         self._driver.call("cuStreamDestroy_v2", self.handle)
 
 
-class Graph:
+class CudaGraph:
     """Work that was noted: one launch in place of many."""
 
     def __init__(self, driver: Driver, noted: ctypes.c_void_p) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from engine.cuda import Buffer, Context, Driver, Graph, Stream
+from engine.cuda import Buffer, Context, CudaGraph, Driver, Stream
 from engine.spec import Array, Done, TensorSpec, checked_feeds
 from engine.tensorrt.plan import MAX_BATCH, make_logger, ranges
 from pipeline.errors import EngineError
@@ -36,7 +36,7 @@ class Launch:
     """TensorRT's execution context. A graph's is never used for other shapes: that would spoil the graph."""
     shapes: dict[str, tuple[int, ...]]
     """Of every input and output."""
-    graph: Graph | None
+    graph: CudaGraph | None
     """None where the shapes share a context with others."""
 
 

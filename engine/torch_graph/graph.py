@@ -35,7 +35,7 @@ class Node:
     attributes: Mapping[str, Any]
 
 
-class Graph(nn.Module):
+class TorchGraph(nn.Module):
     """A network: its weights are buffers, and `forward` takes and gives tensors in the graph's order."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Graph(nn.Module):
         return tuple(torch.as_tensor(values[name]) for name in self._outputs)
 
 
-def read_graph(network: Network, interface: Interface, device: Device) -> Graph:
+def read_graph(network: Network, interface: Interface, device: Device) -> TorchGraph:
     """The graph with what depends on no input computed. Raises `EngineError` for what is broken or not known here."""
     try:
         graph = onnx.load_from_string(network.onnx).graph
@@ -84,7 +84,7 @@ def read_graph(network: Network, interface: Interface, device: Device) -> Graph:
         else:
             nodes.append(node)
     used = {name for node in nodes for name in node.inputs} | {spec.name for spec in interface.outputs}
-    return Graph(tuple(nodes), {name: value for name, value in constants.items() if name in used}, interface)
+    return TorchGraph(tuple(nodes), {name: value for name, value in constants.items() if name in used}, interface)
 
 
 def _value(array: NDArray[Any], place: torch.device) -> Tensor | NDArray[Any]:

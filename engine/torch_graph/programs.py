@@ -15,7 +15,7 @@ from engine.tensorrt.plan import MAX_BATCH
 
 if TYPE_CHECKING:
     from engine.interface import Interface
-    from engine.torch_graph.graph import Graph
+    from engine.torch_graph.graph import TorchGraph
 
 Feeds: TypeAlias = tuple[torch.Tensor, ...]
 Function: TypeAlias = Callable[..., tuple[torch.Tensor, ...]]
@@ -26,7 +26,7 @@ class Programs:
 
     def __init__(
         self,
-        graph: Graph,
+        graph: TorchGraph,
         interface: Interface,
         *,
         compiler: Callable[[torch.export.ExportedProgram, Feeds, bool], Function],
@@ -51,7 +51,7 @@ class Programs:
         return tuple(self._compiled[key](*feeds))
 
 
-def exported(graph: Graph, feeds: Feeds, *, open_batch: bool) -> torch.export.ExportedProgram:
+def exported(graph: TorchGraph, feeds: Feeds, *, open_batch: bool) -> torch.export.ExportedProgram:
     """The graph for batches of 1 to `MAX_BATCH`, or for the feeds' very shapes."""
     if not open_batch:
         return torch.export.export(graph, feeds)

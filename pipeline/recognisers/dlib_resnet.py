@@ -124,7 +124,7 @@ def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
     """The network with a free batch size: `chip` (N, 3, 150, 150) RGB in [0, 255] to `embedding` (N, 128)."""
     from onnx import TensorProto, helper
 
-    graph = _Graph(tensors)
+    graph = _OnnxGraph(tensors)
     mean = graph.constant(np.array(MEAN, np.float32).reshape(1, 3, 1, 1))
     centred = graph.add("Sub", "chip", mean)
     value = graph.add("Mul", centred, graph.constant(np.float32(1 / SCALE)))
@@ -153,7 +153,7 @@ def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-class _Graph:
+class _OnnxGraph:
     """An ONNX graph that grows node by node. Each method that adds nodes gives the name of the last one's output."""
 
     def __init__(self, tensors: Iterator[NDArray[np.float32]]) -> None:
