@@ -17,7 +17,8 @@ import av
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from pipeline.picture.planes import copy_tags, moment, move, moves_exactly, plain, traits, turn_frame
+from pipeline.picture.formats import moves_exactly, plain, traits
+from pipeline.picture.planes import copy_tags, moment, move, turn_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

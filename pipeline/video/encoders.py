@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.picture.planes import loses_nothing, plain, traits
+from pipeline.picture.formats import closest, loses_nothing, plain, traits
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 if TYPE_CHECKING:
@@ -143,37 +143,6 @@ def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[
             return best, f"{reason}, which some players can't show; vp9, av1 and ffv1 keep {info.pixel_format}"
         return best, None
     return closest(info.pixel_format, formats), None
-
-
-def closest(wanted: str, formats: list[str]) -> str:
-    """The format of the list that keeps most of `wanted`: itself, an exact one, else the least loss."""
-    if wanted in formats:
-        return wanted
-    have = traits(wanted)
-
-    def cost(name: str) -> tuple[int | bool, ...]:
-        want = traits(name)
-        # RGB and grey that have to become YUV become 4:2:0: the rest of H.264 and VP9 plays in few places.
-        free = have.rgb != want.rgb or have.grey != want.grey
-        coarse_x, coarse_y = (2, 2) if free else (have.coarse_x, have.coarse_y)
-        return (
-            plain(name) != plain(wanted),
-            not loses_nothing(wanted, name),
-            have.rgb != want.rgb,
-            want.grey and not have.grey,
-            max(0, have.depth - want.depth),
-            have.grey and not want.grey,
-            max(0, want.coarse_x - coarse_x) + max(0, want.coarse_y - coarse_y),
-            have.alpha and not want.alpha,
-            want.depth,
-            max(0, coarse_x - want.coarse_x) + max(0, coarse_y - want.coarse_y),
-            want.alpha,
-            not name.startswith(("yuv", "gbrp", "gray")),
-            name.startswith("yuvj"),
-        )
-
-    usable = [name for name in formats if not traits(name).depth > 16 and "f" not in name and not name.endswith("be")]
-    return min(usable, key=cost)
 
 
 def encoded_colour(info: SourceInfo, pixel_format: str) -> Colour:

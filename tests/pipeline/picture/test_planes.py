@@ -12,17 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DecodeError
-from pipeline.picture.planes import (
-    Turn,
-    arrays,
-    loses_nothing,
-    moment,
-    move,
-    moves_exactly,
-    traits,
-    turn_frame,
-    turn_from_matrix,
-)
+from pipeline.picture.formats import loses_nothing, moves_exactly, traits
+from pipeline.picture.planes import Turn, arrays, moment, move, turn_frame, turn_from_matrix
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import av
 import pytest
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.video.encoders import KINDS, PRESETS, Codec, choose, closest, encoder_formats
+from pipeline.picture.formats import closest
+from pipeline.video.encoders import KINDS, PRESETS, Codec, choose, encoder_formats
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 from pipeline.video.probe import probe
 from tests.pipeline.clips import Clip
