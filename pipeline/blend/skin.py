@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.blend.texture import block_energies
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE
+from pipeline.picture.samples import BT601
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ _REACH_PX = 160
 _LUMA_REACH, _CHROMA_REACH = 40.0, 10.0
 """How far from the face's median a colour is still skin, in 8-bit steps."""
 
-_OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
+_OPPONENT = np.array([BT601, [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
 """Luma and two colour differences from RGB."""
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from pipeline.blend.register import register
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.fields import FACE, FIELD_SIZE, largest, shrunk
+from pipeline.picture.samples import BT601
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _QUIETEST, _LOUDEST = 0.4, 2.5
 """Between which mean changes, in 8-bit steps, the noise of a still crop is looked for."""
 
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+_LUMA = np.array([BT601], np.float32)
 
 _FARTHEST, _NEAREST = 1.0, 0.01
 """In 64ths of the crop's side. A crop that lies further from the average begins a new one: it is another pose. A nearer

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.picture.samples import BT601
 from training.loop.views import shrunk
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def hole_l1(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
 
 def luma(x: Tensor) -> Tensor:
     """(B, 3, H, W) to (B, 1, H, W): how bright it is (BT.601). Structure is in it, at a third of the time."""
-    return x[:, :1] * 0.299 + x[:, 1:2] * 0.587 + x[:, 2:] * 0.114
+    red, green, blue = BT601
+    return x[:, :1] * red + x[:, 1:2] * green + x[:, 2:] * blue
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
