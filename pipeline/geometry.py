@@ -28,6 +28,9 @@ The eyes are a quarter of the crop apart and a third of the way down, so that th
 where scarves and gaiters end, are inside. Proportions are the mean of faces that the detector found in portraits.
 """
 
+EYES, NOSE, MOUTH = slice(0, 2), 2, slice(3, 5)
+"""Where the eyes, the nose tip and the mouth's corners are among five landmarks, the person's right side first."""
+
 LANDMARK_WEIGHTS = np.array([1.0, 1.0, 0.25, 0.15, 0.15])
 """How much each landmark says about the crop: nose and mouth under a mask are guesses, the eyes are seen."""
 
@@ -84,9 +87,19 @@ class Landmarks:
         if self.points.shape != (5, 2):
             raise ValueError(f"landmarks have shape {self.points.shape}, expected (5, 2)")
 
+    @property
+    def eyes(self) -> NDArray[np.float32]:
+        """(2, 2) the eyes' centres, the person's right first."""
+        return self.points[EYES]
+
+    @property
+    def mouth(self) -> NDArray[np.float32]:
+        """(2, 2) the mouth's corners, the person's right first."""
+        return self.points[MOUTH]
+
     def __repr__(self) -> str:
-        eyes = self.points[:2].mean(axis=0)
-        return f"Landmarks(eyes at {eyes[0]:.1f}, {eyes[1]:.1f})"
+        x, y = self.eyes.mean(axis=0)
+        return f"Landmarks(eyes at {x:.1f}, {y:.1f})"
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,21 @@ class Affine:
     def __post_init__(self) -> None:
         if self.matrix.shape != (2, 3):
             raise ValueError(f"an affine matrix has shape {self.matrix.shape}, expected (2, 3)")
+
+    @classmethod
+    def shift(cls, x: float, y: float) -> Affine:
+        """The transform that adds `x` and `y` and turns nothing."""
+        return cls(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
+
+    @classmethod
+    def resize(cls, across: float, down: float | None = None) -> Affine:
+        """The transform from a picture's pixels to those of the same picture made `across` times as wide.
+
+        It is made `down` times as high, by default as much. The corners of both pictures meet, not the centres of
+        their first pixels.
+        """
+        down = across if down is None else down
+        return cls(np.array([[across, 0.0, (across - 1) / 2], [0.0, down, (down - 1) / 2]]))
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
         """(..., 2) points of the source in the target."""

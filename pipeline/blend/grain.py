@@ -62,8 +62,7 @@ _UNSEEN = 0.1
 _CHANCE = 0.8
 """The least of plain noise's mean square that its calm blocks are taken to have."""
 
-_RATIO = CROP_SIZE / FIELD_SIZE
-_CROP_FROM_MAP = Affine(np.array([[_RATIO, 0, (_RATIO - 1) / 2], [0, _RATIO, (_RATIO - 1) / 2]]))
+_CROP_FROM_MAP = Affine.resize(CROP_SIZE / FIELD_SIZE)
 
 
 class SkinDetail:
@@ -133,9 +132,7 @@ class SkinDetail:
         if not self._texture:
             left, top, right, bottom = _CANVAS
             scale = self._scale
-            self._canvas_from_crop = Affine(
-                np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
-            )
+            self._canvas_from_crop = Affine.resize(scale).after(Affine.shift(-left, -top))
             size = round((right - left) * scale), round((bottom - top) * scale)
             random = np.random.default_rng(self._seed)
             self._texture = quilt(skin, energies, width=size[0], height=size[1], random=random)
@@ -181,13 +178,10 @@ class SkinDetail:
 
     def _texture_at(self, left: int, top: int, width: int, height: int, luma_from_crop: Affine) -> NDArray[np.float32]:
         """(height, width): the texture laid over the face, at (left, top) of the luma."""
-        luma_from_canvas = luma_from_crop.after(self._canvas_from_crop.inverse()).matrix.copy()
-        luma_from_canvas[:, 2] -= left, top
-        # Interpolation would take half of the finest octave away, more or less as the face moves; the nearest takes
-        # none.
-        placed = cv2.warpAffine(
-            self._still, luma_from_canvas, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
-        )
+        here_from_canvas = Affine.shift(-left, -top).after(luma_from_crop).after(self._canvas_from_crop.inverse())
+        # Interpolation would take half of the finest octave away, more or less as the face moves.
+        matrix, flags = here_from_canvas.matrix, cv2.INTER_NEAREST
+        placed = cv2.warpAffine(self._still, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
         return placed.astype(np.float32, copy=False)
 
 
@@ -195,7 +189,7 @@ def _skin_at(
     left: int, top: int, width: int, height: int, luma_from_crop: Affine, skin: SkinMap
 ) -> NDArray[np.float32]:
     """(height, width) how much each sample looks like skin; so smooth that a quarter of them are worked out."""
-    quarter_from_luma = Affine(np.array([[0.25, 0, -0.25 * left - 0.375], [0, 0.25, -0.25 * top - 0.375]]))
+    quarter_from_luma = Affine.resize(0.25).after(Affine.shift(-left, -top))
     matrix = quarter_from_luma.after(luma_from_crop).after(_CROP_FROM_MAP).matrix
     size = (-(-width // 4), -(-height // 4))
     likely = np.minimum(_SURE_SKIN * skin.drawn, 1)

@@ -148,19 +148,12 @@ class Place:
             drawn = cv2.resize(drawn, size, interpolation=method).astype(np.float32, copy=False)
         flags = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_CUBIC
         stretch_x, stretch_y = drawn.shape[1] / width, drawn.shape[0] / height
-        left, top = self.box[:2]
-        crop_from_drawn = Affine(
-            np.array(
-                [[1 / stretch_x, 0, 0.5 / stretch_x - 0.5 + left], [0, 1 / stretch_y, 0.5 / stretch_y - 0.5 + top]]
-            )
-        )
+        crop_from_drawn = Affine.shift(*self.box[:2]).after(Affine.resize(1 / stretch_x, 1 / stretch_y))
         return self._warped(drawn, crop_from_drawn, flags, cv2.BORDER_REPLICATE)
 
     def alpha(self, hole: Hole) -> NDArray[np.float32]:
         """(h, w) float32: the hole's alpha at the samples, exactly 0 where it covers nothing."""
-        ratio = CROP_SIZE / HOLE_SIZE
-        crop_from_hole = Affine(np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]]))
-        return self._warped(hole.alpha, crop_from_hole, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+        return self._warped(hole.alpha, Affine.resize(CROP_SIZE / HOLE_SIZE), cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
 
     def _warped(
         self, values: NDArray[np.float32], crop_from_values: Affine, flags: int, border: int
@@ -184,5 +177,5 @@ def place_of(box: tuple[int, int, int, int], component: Component, component_fro
     )
     if first_x >= end_x or first_y >= end_y:
         return None
-    shift = Affine(np.array([[1.0, 0.0, -first_x], [0.0, 1.0, -first_y]]))
-    return Place(first_x, first_y, end_x, end_y, shift.after(component_from_crop), box)
+    here_from_crop = Affine.shift(-first_x, -first_y).after(component_from_crop)
+    return Place(first_x, first_y, end_x, end_y, here_from_crop, box)

@@ -173,8 +173,7 @@ def _laid(patch: Patch, average: _Average, small_from_average: Affine) -> Patch:
 
 def _in_full(small_from_average: Affine) -> Affine:
     """`crop_from_average`, between pictures of the crop's whole size."""
-    ratio = CROP_SIZE / FIELD_SIZE
-    crop_from_small = Affine(np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]]))
+    crop_from_small = Affine.resize(CROP_SIZE / FIELD_SIZE)
     return crop_from_small.after(small_from_average).after(crop_from_small.inverse())
 
 
@@ -182,7 +181,7 @@ def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, i
     """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
     crop_from_average = _in_full(small_from_average)
     left, top, right, bottom = box
-    matrix = crop_from_average.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]]))).matrix
+    matrix = crop_from_average.after(Affine.shift(left, top)).matrix
     part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
     image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
     crop_image[part] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)  # it is looked at in small only

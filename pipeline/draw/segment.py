@@ -137,11 +137,11 @@ class Segment:
         return verdicts
 
     def _unfit(self, track: Track) -> Skipped | None:
-        eyes = track.detection.landmarks.points[:2]
         if turned_away(track) > self.most_turned:
             return Skipped.TURNED_AWAY
-        spread = float(np.ptp(track.detection.landmarks.points, axis=0).max())
-        if max(float(np.hypot(*(eyes[1] - eyes[0]))), 0.6 * spread) < self.least_eye_distance_px:
+        landmarks = track.detection.landmarks
+        across, spread = np.hypot(*np.diff(landmarks.eyes, axis=0)[0]), np.ptp(landmarks.points, axis=0).max()
+        if max(float(across), 0.6 * float(spread)) < self.least_eye_distance_px:
             return Skipped.TOO_SMALL
         return None
 

@@ -38,7 +38,7 @@ def turned_away(track: Track) -> float:
 
     Turning brings the eyes together and leaves the height from eyes to mouth.
     """
-    eyes, mouth = track.detection.landmarks.points[:2], track.detection.landmarks.points[3:]
+    eyes, mouth = track.detection.landmarks.eyes, track.detection.landmarks.mouth
     down = mouth.mean(axis=0) - eyes.mean(axis=0)
     height = float(np.hypot(*down))
     if height < 1e-3:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.find import flow
 from pipeline.frames import Detection
-from pipeline.geometry import CANONICAL_LANDMARKS, LANDMARK_WEIGHTS, Affine, Box, Landmarks
+from pipeline.geometry import CANONICAL_LANDMARKS, EYES, LANDMARK_WEIGHTS, MOUTH, Affine, Box, Landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ VELOCITY_MEMORY = 0.7
 SHORTEST_FRAME = 1e-3
 """Seconds; two frames may have the same time."""
 CANONICAL_ACROSS_OVER_DOWN = float(
-    (CANONICAL_LANDMARKS[1, 0] - CANONICAL_LANDMARKS[0, 0]) / (CANONICAL_LANDMARKS[3, 1] - CANONICAL_LANDMARKS[0, 1])
+    np.ptp(CANONICAL_LANDMARKS[EYES, 0]) / (CANONICAL_LANDMARKS[MOUTH, 1].mean() - CANONICAL_LANDMARKS[EYES, 1].mean())
 )
 """Of a frontal face: between the eyes, over from eyes to mouth."""
 
@@ -107,7 +107,7 @@ class FollowedFace:
     def coast(self, *, seconds: float) -> None:
         """Move on by one frame in which the face can't be seen."""
         step = self.velocity * seconds
-        self._move(Affine(np.column_stack([np.eye(2), step])))
+        self._move(Affine.shift(*step))
         self.velocity = self.velocity * 0.5 ** (seconds / VELOCITY_HALF_LIFE_SECONDS)
         self.variance += COASTING_NOISE**2
         self.coasting_seconds += seconds
@@ -159,6 +159,6 @@ def edges(box: Box) -> NDArray[np.float64]:
 
 def eye_distance(landmarks: Points) -> float:
     """In frame pixels, at least one; of a profile, what it would be from the front."""
-    across = float(np.linalg.norm(landmarks[1] - landmarks[0]))
-    down = float(np.linalg.norm(landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)))
+    across = float(np.linalg.norm(np.diff(landmarks[EYES], axis=0)))
+    down = float(np.linalg.norm(landmarks[MOUTH].mean(axis=0) - landmarks[EYES].mean(axis=0)))
     return max(across, down * CANONICAL_ACROSS_OVER_DOWN, 1.0)

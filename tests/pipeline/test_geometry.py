@@ -44,6 +44,17 @@ def test_inverse_brings_points_back(angle: float, scale: float, x: float, y: flo
     assert np.allclose(moved.inverse().after(moved).matrix, [[1, 0, 0], [0, 1, 0]], atol=1e-5)
 
 
+@given(numbers, numbers)
+def test_a_shift_moves_every_point_alike(x: float, y: float) -> None:
+    assert np.allclose(Affine.shift(x, y).apply(CANONICAL_LANDMARKS), CANONICAL_LANDMARKS + np.array([x, y]))
+
+
+@given(scales, scales)
+def test_resizing_brings_the_corners_of_a_picture_to_its_corners(across: float, down: float) -> None:
+    corners = np.array([[-0.5, -0.5], [7.5, 4.5]])  # of a picture of 8 by 5 pixels
+    assert np.allclose(Affine.resize(across, down).apply(corners), (corners + 0.5) * (across, down) - 0.5)
+
+
 @given(angles, scales, numbers, numbers)
 def test_face_crop_puts_the_face_upright_wherever_it_was(angle: float, scale: float, x: float, y: float) -> None:
     points = turned(angle, scale, x, y).apply(CANONICAL_LANDMARKS).astype(np.float32)
