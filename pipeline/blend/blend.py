@@ -118,8 +118,7 @@ class Blend:
             if index == 0 and self.detail > 0:
                 missing = face.detail.missing_from(
                     values,
-                    left=place.left,
-                    top=place.top,
+                    place=place,
                     luma=source.components[0].samples,
                     luma_from_crop=component_from_crop,
                     skin=fitted.skin,

@@ -8,7 +8,7 @@ sources:
 - texture, which belongs to the face: quilted once from blocks of the face's own visible skin, and moving with it;
 - grain, which belongs to the picture: noise that is new in every frame.
 
-How much of each is told by how much the skin's detail changes from one frame to the next.
+How much of each is added follows from how much the skin's detail changes from one frame to the next.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from pipeline.picture.fields import FIELD_SIZE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.blend.hole import Place
     from pipeline.picture.samples import Values
 
 _EVERY = 12
@@ -48,7 +49,6 @@ _CANVAS = (24, 64, 232, 256)
 
 _RESCALED = 1.4
 """When the face has grown or shrunk by this factor in the frame, its texture is quilted anew."""
-
 
 _SMALLEST = 0.2
 """Samples for each pixel of the crop below which a face is a dozen samples wide and has no detail to speak of."""
@@ -89,9 +89,9 @@ class SkinDetail:
         self._grain_gains = np.zeros(0, np.float32)
 
     def missing_from(
-        self, drawn: NDArray[np.float32], *, left: int, top: int, luma: Values, luma_from_crop: Affine, skin: SkinMap
+        self, drawn: NDArray[np.float32], *, place: Place, luma: Values, luma_from_crop: Affine, skin: SkinMap
     ) -> NDArray[np.float32] | None:
-        """What to add to `drawn` (h, w), which lies at (left, top) of `luma`, in sample values: (h, w) float32.
+        """What to add to `drawn` (h, w), which lies at `place` of `luma`, in sample values: (h, w) float32.
 
         `luma` is the frame's, as the decoder gave it. None while too little skin is visible to know, and for tiny
         faces.
@@ -102,41 +102,46 @@ class SkinDetail:
         if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
             self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
             self._frames, self._skin, self._grain_share, self._texture = 0, None, None, []
+
+        # Measuring takes longer than painting, and light and focus change slowly.
         if self._frames % _EVERY == 0 or self._skin is None:
-            painted = drawn_skin(drawn, left, top, luma_from_crop, skin)
-            self._measure(visible_skin(luma, luma_from_crop, skin), painted, luma_from_crop)
+            self._measure(visible_skin(luma, luma_from_crop, skin), drawn_skin(drawn, place, skin), luma_from_crop)
         elif self._before is not None:
             self._compare(luma, luma_from_crop)
         self._frames += 1
         if self._skin is None:
             return None
+
         height, width = drawn.shape
-        noise_seed = self._seed * 1_000_003 + self._frames
-        moving = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=noise_seed)
-        texture = self._texture_at(left, top, width, height, luma_from_crop)
-        texture *= _skin_at(left, top, width, height, luma_from_crop, skin)
-        texture += moving
+        seed = self._seed * 1_000_003 + self._frames
+        grain = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=seed)  # (h, w)
+        texture = self._texture_at(place)  # (h, w)
+        texture *= _skin_at(place, skin)
+        texture += grain
         return texture
 
     def _measure(self, skin: Region | None, painted: Region | None, luma_from_crop: Affine) -> None:
         """Take the energies of this frame in; the first time, quilt the texture too."""
         if skin is None or painted is None:
             return
-        energies = skin.energies(self._octaves)
-        found, drawn = skin.calm(energies), painted.calm(painted.energies(self._octaves))
+        energies = skin.energies(self._octaves)  # (octaves, m)
+        found, drawn = skin.calm(energies), painted.calm(painted.energies(self._octaves))  # (octaves,)
         if self._skin is None:
             self._skin, self._drawn = found, drawn
         else:
             self._skin, self._drawn = self._skin + 0.3 * (found - self._skin), self._drawn + 0.3 * (drawn - self._drawn)
         self._before = skin, luma_from_crop
+
+        # Quilting takes tens of milliseconds, and the same texture all along is what makes it look like skin.
         if not self._texture:
             left, top, right, bottom = _CANVAS
-            scale = self._scale
-            self._canvas_from_crop = Affine.resize(scale).after(Affine.shift(-left, -top))
-            size = round((right - left) * scale), round((bottom - top) * scale)
+            self._canvas_from_crop = Affine.resize(self._scale).after(Affine.shift(-left, -top))
+            width, height = round((right - left) * self._scale), round((bottom - top) * self._scale)
             random = np.random.default_rng(self._seed)
-            self._texture = quilt(skin, energies, width=size[0], height=size[1], random=random)
-            self._interplay = interplay([band[: 256 >> j, : 256 >> j] for j, band in enumerate(self._texture)])
+            self._texture = quilt(skin, energies, width=width, height=height, random=random)
+            self._interplay = interplay(
+                [band[: 256 >> octave, : 256 >> octave] for octave, band in enumerate(self._texture)]
+            )
             self._still_gains = np.full(self._octaves, -1, np.float32)
         self._update_gains(self._skin)
 
@@ -151,24 +156,24 @@ class SkinDetail:
         height, width = skin.values.shape
         if left < 0 or top < 0 or left + width > luma.shape[1] or top + height > luma.shape[0]:
             return
+
+        # Two independent noises differ by twice the energy of each.
         now = luma[top : top + height, left : left + width].astype(np.float32)
         change = (now - skin.values) * np.float32(np.sqrt(0.5))
         energies = block_energies(change, skin.centres, octaves=self._octaves, block_px=skin.block_px)
-        share = np.clip(skin.calm(energies) / np.maximum(self._skin, 1e-6), 0, 1)
-        if self._grain_share is None:
-            self._grain_share = share
+        share = np.clip(skin.calm(energies) / np.maximum(self._skin, 1e-6), 0, 1)  # (octaves,)
+
         # A face that moves seems to have more grain than it has: believe a lower share at once and a higher one slowly.
-        else:
-            self._grain_share = self._grain_share + np.where(share < self._grain_share, 0.5, 0.1) * (
-                share - self._grain_share
-            )
+        before = share if self._grain_share is None else self._grain_share
+        self._grain_share = before + np.where(share < before, 0.5, 0.1) * (share - before)
         self._update_gains(self._skin)
 
     def _update_gains(self, skin: NDArray[np.float64]) -> None:
         share = np.full(self._octaves, 0.5) if self._grain_share is None else self._grain_share
-        lacking = np.maximum(skin - self._drawn, 0)
+        lacking = np.maximum(skin - self._drawn, 0)  # (octaves,)
         grain = np.minimum(lacking, share * skin)
         still = lacking - grain
+
         # Both measures stand for calm blocks; what is added has the mean that goes with them.
         calm_share = _calm_share(self._octaves, round(BLOCK * self._scale))
         self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
@@ -176,38 +181,36 @@ class SkinDetail:
         if np.abs(gains - self._still_gains).max() > _UNSEEN * float(gains.max()):
             self._still_gains, self._still = gains, merge(self._texture, gains)
 
-    def _texture_at(self, left: int, top: int, width: int, height: int, luma_from_crop: Affine) -> NDArray[np.float32]:
-        """(height, width): the texture laid over the face, at (left, top) of the luma."""
-        here_from_canvas = Affine.shift(-left, -top).after(luma_from_crop).after(self._canvas_from_crop.inverse())
+    def _texture_at(self, place: Place) -> NDArray[np.float32]:
+        """(h, w) the texture laid over the face, on the samples of `place`."""
+        matrix = place.here_from_crop.after(self._canvas_from_crop.inverse()).matrix
         # Interpolation would take half of the finest octave away, more or less as the face moves.
-        matrix, flags = here_from_canvas.matrix, cv2.INTER_NEAREST
-        placed = cv2.warpAffine(self._still, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        flags, border = cv2.INTER_NEAREST, cv2.BORDER_REFLECT
+        placed = cv2.warpAffine(self._still, matrix, (place.width, place.height), flags=flags, borderMode=border)
         return placed.astype(np.float32, copy=False)
 
 
-def _skin_at(
-    left: int, top: int, width: int, height: int, luma_from_crop: Affine, skin: SkinMap
-) -> NDArray[np.float32]:
-    """(height, width) how much each sample looks like skin; so smooth that a quarter of them are worked out."""
-    quarter_from_luma = Affine.resize(0.25).after(Affine.shift(-left, -top))
-    matrix = quarter_from_luma.after(luma_from_crop).after(_CROP_FROM_MAP).matrix
-    size = (-(-width // 4), -(-height // 4))
-    likely = np.minimum(_SURE_SKIN * skin.drawn, 1)
-    quarter = cv2.warpAffine(likely, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    whole = cv2.resize(quarter, (4 * size[0], 4 * size[1]), interpolation=cv2.INTER_LINEAR)
-    return whole[:height, :width].astype(np.float32, copy=False)
+def _skin_at(place: Place, skin: SkinMap) -> NDArray[np.float32]:
+    """(h, w) how much each sample of `place` looks like skin; so smooth that a sixteenth of them are worked out."""
+    quarter_from_map = Affine.resize(0.25).after(place.here_from_crop).after(_CROP_FROM_MAP)
+    width, height = -(-place.width // 4), -(-place.height // 4)
+    likely = np.minimum(_SURE_SKIN * skin.drawn, 1)  # (64, 64)
+    quarter = cv2.warpAffine(likely, quarter_from_map.matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    whole = cv2.resize(quarter, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
+    return whole[: place.height, : place.width].astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=64)
 def _calm_share(octaves: int, block_px: int) -> NDArray[np.float64]:
     """(octaves,) what blocks of plain noise that count as calm have of its mean square."""
     flat = np.ones(octaves, np.float32)
-    plain = noise_piece(octaves, flat, width=512, height=512, seed=0)
+    plain = noise_piece(octaves, flat, width=512, height=512, seed=0)  # (512, 512)
     places = np.arange(block_px / 2, 512 - block_px / 2, max(block_px / 3, 2))
     centres = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
-    energies = block_energies(plain, centres, octaves=octaves, block_px=block_px)
-    shares = np.percentile(energies, CALM, axis=1) / np.maximum(energies.mean(axis=1), 1e-6)
+    energies = block_energies(plain, centres, octaves=octaves, block_px=block_px)  # (octaves, m)
+
     # Coarse octaves of real skin are calm where there are no folds, not by chance: there the whole share is too much.
+    shares = np.percentile(energies, CALM, axis=1) / np.maximum(energies.mean(axis=1), 1e-6)
     return np.asarray(np.maximum(shares, _CHANCE), np.float64)
 
 

@@ -129,6 +129,16 @@ class Place:
     """left, top, right, bottom of the crop, half-open."""
 
     @property
+    def width(self) -> int:
+        """In samples."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """In samples."""
+        return self.bottom - self.top
+
+    @property
     def part(self) -> tuple[slice, slice]:
         """These samples among all of the component's."""
         return slice(self.top, self.bottom), slice(self.left, self.right)

@@ -16,7 +16,7 @@ from pipeline.picture.samples import BT601
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.blend.hole import Hole
+    from pipeline.blend.hole import Hole, Place
     from pipeline.geometry import Affine
     from pipeline.picture.samples import Values
 
@@ -94,7 +94,7 @@ class Region:
 def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:
     """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
     inside = _field(hole.covered) > 250
-    colours = drawn[inside] if inside.any() else drawn.reshape(-1, 3)
+    colours = drawn[inside] if inside.any() else drawn.reshape(-1, 3)  # (n, 3)
     middle = np.sort(colours, axis=0)[len(colours) // 2] @ _OPPONENT.T
     return SkinMap(real, middle, _likeness(drawn, middle), hole)
 
@@ -112,15 +112,16 @@ def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region 
     return None
 
 
-def drawn_skin(drawn: NDArray[np.float32], left: int, top: int, luma_from_crop: Affine, skin: SkinMap) -> Region | None:
-    """The plain skin of what was drawn, which lies at (left, top) of the luma; None when that is too little."""
-    return _region(drawn, left, top, luma_from_crop, _blocks(skin.painted()))
+def drawn_skin(drawn: NDArray[np.float32], place: Place, skin: SkinMap) -> Region | None:
+    """The plain skin of what was drawn, which lies at `place` of the luma; None when that is too little."""
+    return _region(drawn, place.left, place.top, place.here_from_crop, _blocks(skin.painted()))
 
 
 def _likeness(image: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
-    to_reach = _OPPONENT / np.array([[_LUMA_REACH], [_CHROMA_REACH], [_CHROMA_REACH]], np.float32)
-    shift = -middle / np.array([_LUMA_REACH, _CHROMA_REACH, _CHROMA_REACH], np.float32)
-    luma, blue, red = cv2.split(cv2.transform(image, np.column_stack([to_reach, shift])))
+    """(64, 64) in [0, 1] how near each colour of `image` (64, 64, 3) is to the median `middle` (3,), as a Gaussian."""
+    reaches = np.array([_LUMA_REACH, _CHROMA_REACH, _CHROMA_REACH], np.float32)
+    away = cv2.transform(image, np.column_stack([_OPPONENT / reaches[:, None], -middle / reaches]))
+    luma, blue, red = cv2.split(away)
     return np.asarray(np.exp(-0.5 * (luma * luma + blue * blue + red * red)), np.float32)
 
 
@@ -132,37 +133,32 @@ def _blocks(likeness: NDArray[np.float32]) -> NDArray[np.float64]:
     """(m, 2) crop positions, a third of a block apart, around which a whole block looks like skin."""
     ratio = CROP_SIZE // FIELD_SIZE
     reach = BLOCK // ratio
-    whole = cv2.erode(likeness, np.ones((reach, reach), np.uint8)) > 0.4
+    whole = cv2.erode(likeness, np.ones((reach, reach), np.uint8)) > 0.4  # (64, 64)
     left, top, right, bottom = _ZONE
-    steps = np.mgrid[top:bottom:ratio, left:right:ratio]
-    places = steps.reshape(2, -1)[::-1].T
-    small = places // ratio
-    return np.asarray(places[whole[small[:, 1], small[:, 0]]], np.float64)
+    places = np.mgrid[top:bottom:ratio, left:right:ratio].reshape(2, -1)[::-1].T  # (n, 2) x and y
+    columns, rows = (places // ratio).T
+    return np.asarray(places[whole[rows, columns]], np.float64)
 
 
 def _region(
-    values: Values,
-    left: int,
-    top: int,
-    luma_from_crop: Affine,
-    places: NDArray[np.float64],
+    values: Values, left: int, top: int, values_from_crop: Affine, places: NDArray[np.float64]
 ) -> Region | None:
     """`values`, which lies at (left, top), with the blocks around `places` of the crop that are wholly inside it."""
     if len(places) < _FEWEST:
         return None
-    block_px = BLOCK * luma_from_crop.scale
-    centres = luma_from_crop.apply(places) - (left, top)
+    block_px = BLOCK * values_from_crop.scale
+    centres = values_from_crop.apply(places)  # (m, 2)
     rows, columns = values.shape
-    inside = np.all(
-        (centres >= block_px / 2) & (centres <= (columns - 1 - block_px / 2, rows - 1 - block_px / 2)), axis=1
-    )
-    centres = _together(centres[inside])
+    last = np.array([columns - 1, rows - 1]) - block_px / 2
+    centres = _together(centres[np.all((centres >= block_px / 2) & (centres <= last), axis=1)])
     if len(centres) < _FEWEST:
         return None
+
+    # Only what the blocks need is cut out, a block's side around them for the pyramid's borders.
     low = np.maximum(np.floor(centres.min(axis=0) - block_px), 0).astype(int)
     high = np.minimum(np.ceil(centres.max(axis=0) + block_px) + 1, (columns, rows)).astype(int)
-    part = values[low[1] : high[1], low[0] : high[0]].astype(np.float32)
-    return Region(part, left + int(low[0]), top + int(low[1]), centres - low, block_px)
+    cut_out = values[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    return Region(cut_out, left + int(low[0]), top + int(low[1]), centres - low, block_px)
 
 
 def _together(centres: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -170,6 +166,6 @@ def _together(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(centres) == 0 or np.ptp(centres, axis=0).max() <= 2 * _REACH_PX:
         return centres
     some = centres[:: max(len(centres) // 40, 1)]
-    near = np.all(np.abs(some[:, None] - centres) <= _REACH_PX, axis=2)
+    near = np.all(np.abs(some[:, None] - centres) <= _REACH_PX, axis=2)  # (about 40, m)
     chosen: NDArray[np.float64] = centres[near[near.sum(axis=1).argmax()]]
     return chosen
