@@ -2,8 +2,8 @@
 
 A network draws each frame on its own, and noise that nobody sees makes what it invents shimmer. Averaging over time
 calms it, but must not drag behind a face that moves. So the average follows at its own pace where the crop stays as it
-was, and at once where the crop has really changed: a turn of the head, an expression, another light. The crop tells,
-not the drawing: only the crop is real.
+was, and at once where the crop has really changed: a turn of the head, an expression, another light. The crop decides
+that, not the drawing, since only the crop is real.
 
 A tracker's jitter moves the crop over a face that is still. So each crop is first laid over the average, and the patch
 goes on in the average's own steadier coordinates.
@@ -34,9 +34,12 @@ _QUIETEST, _LOUDEST = 0.4, 2.5
 
 _LUMA = np.array([BT601], np.float32)
 
+_FACE_CORNERS = np.array([[20.0, 15.0], [44.0, 15.0], [20.0, 50.0], [44.0, 50.0]])
+"""Of a face in a crop of 64 pixels."""
+
 _FARTHEST, _NEAREST = 1.0, 0.01
-"""In 64ths of the crop's side. A crop that lies further from the average begins a new one: it is another pose. A nearer
-one is not worth the moving."""
+"""How far a crop may lie from the average, in 64ths of the crop's side. A farther one is another pose and begins a new
+average; a nearer one is not worth the moving."""
 
 _MARGIN_PX = 16
 """How far around the mask the drawing is averaged: as far as any blending reaches."""
@@ -82,10 +85,10 @@ class Smooth:
         """The same frames, each patch with its drawing and its mask calmed; a frame without patches as it came."""
         averages: dict[int, _Average] = {}
         for item in items:
-            alive = {track.id for track in item.cropped.tracked.tracks}
+            tracked = item.cropped.tracked
+            alive = set() if tracked.detected.cut else {track.id for track in tracked.tracks}
             averages = {track: average for track, average in averages.items() if track in alive}
-            if item.cropped.tracked.detected.cut:
-                averages = {}
+
             patches = []
             for patch in item.patches:
                 track = patch.crop.track.id
@@ -102,22 +105,25 @@ class Smooth:
             return _Average(drawn, patch.image, patch.crop.mask, small, crop, _QUIETEST), patch
         if patch.crop.held:
             return average, _laid(patch, average, small_from_average)
+
+        # From here on everything is in the average's coordinates.
         settled = patch
         if _farthest(small_from_average) > _NEAREST:
             settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
             crop, small = (_warped(values, small_from_average.matrix, crop.shape[:2]) for values in (crop, small))
-        pace, noise = self._pace(average, crop, small)
-        mask = settled.crop.mask
-        fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-        shrinking = average.mask + np.maximum(fine, self.release) * (mask - average.mask)
-        mask = np.maximum(mask, shrinking).astype(np.float32, copy=False)
+        pace, noise = self._pace(average, crop, small)  # (64, 64)
+        fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)  # (S, S)
+        shrinking = average.mask + np.maximum(fine, self.release) * (settled.crop.mask - average.mask)
+        mask = np.maximum(settled.crop.mask, shrinking).astype(np.float32, copy=False)
+
+        # Averaging is the dearest step, so only what will be painted is averaged.
         drawn = settled.image.astype(np.float32)
         left, top, right, bottom = _around(mask)
-        part = np.s_[top:bottom, left:right]
-        before, share = average.drawn[part], fine[part]
-        drawn[part] = cv2.add(before, cv2.multiply(cv2.subtract(drawn[part], before), cv2.merge([share, share, share])))
+        inside = np.s_[top:bottom, left:right]
+        before, share = average.drawn[inside], cv2.merge([fine[inside]] * 3)
+        drawn[inside] = cv2.add(before, cv2.multiply(cv2.subtract(drawn[inside], before), share))
         image = settled.image.copy()
-        image[part] = cv2.convertScaleAbs(drawn[part])
+        image[inside] = cv2.convertScaleAbs(drawn[inside])
         joined = _Average(
             drawn=drawn,
             image=image,
@@ -132,10 +138,12 @@ class Smooth:
         self, average: _Average, crop: NDArray[np.float32], drawn: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float]:
         """(64, 64) in [pace, 1]: how much of the new drawing to take where; and the crop's noise."""
-        change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))
+        change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))  # (64, 64)
         overall = float(cv2.mean(change, mask=FACE)[0])
         settling = 0.2 if overall < average.noise else 0.02
         noise = float(np.clip(average.noise + settling * (overall - average.noise), _QUIETEST, _LOUDEST))
+
+        # Any one reason will do: the whole face has changed, this part of it, or what was drawn of it.
         everywhere = _rise(overall / (self.alert * noise))
         nearby = cv2.blur(change, (9, 9)) / (3 * self.alert * noise)
         jump = largest(cv2.absdiff(cv2.blur(drawn, (3, 3)), cv2.blur(average.small, (3, 3)))) / self.jump_levels
@@ -159,8 +167,7 @@ def _nearby(average: _Average, crop: NDArray[np.float32]) -> Affine | None:
 
 def _farthest(small_from_average: Affine) -> float:
     """How far the corners of a face are moved, at most."""
-    corners = np.array([[20.0, 15.0], [44.0, 15.0], [20.0, 50.0], [44.0, 50.0]])
-    return float(np.hypot(*(small_from_average.apply(corners) - corners).T).max())
+    return float(np.hypot(*(small_from_average.apply(_FACE_CORNERS) - _FACE_CORNERS).T).max())
 
 
 def _laid(patch: Patch, average: _Average, small_from_average: Affine) -> Patch:
@@ -182,12 +189,15 @@ def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, i
     crop_from_average = _in_full(small_from_average)
     left, top, right, bottom = box
     matrix = crop_from_average.after(Affine.shift(left, top)).matrix
-    part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
+    inside, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
+
+    # The crop is looked at in small only, the drawing in full.
     image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
-    crop_image[part] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)  # it is looked at in small only
-    mask[part] = _warped(mask, matrix, shape)
+    crop_image[inside] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)
+    mask[inside] = _warped(mask, matrix, shape)
     drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
-    image[part] = cv2.convertScaleAbs(np.maximum(drawn, 0))
+    image[inside] = cv2.convertScaleAbs(np.maximum(drawn, 0))
+
     crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
     crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)
     return replace(patch, crop=crop, image=image)
@@ -199,6 +209,7 @@ def _warped(
     shape: tuple[int, int],
     flags: int = cv2.INTER_LINEAR,
 ) -> NDArray[np.float32]:
+    """`values` sampled where `source_from_target` says, at the size `shape`; its border goes on outside."""
     height, width = shape
     flags |= cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(values, source_from_target, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
