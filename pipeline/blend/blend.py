@@ -15,7 +15,7 @@ from pipeline.blend.paste import Copier, write
 from pipeline.blend.skin import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE, shrunk
-from pipeline.picture.samples import Grid, Samples, samples_of
+from pipeline.picture.samples import Samples, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Patch
+    from pipeline.picture.samples import Grid, Values
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Blend:
     visible skin, the dirt of compression included, and a much compressed face looks gritty."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
-        """Raises `SourceError` for a picture in a format that can't be painted on."""
+        """The frames with every patch painted in. Raises `SourceError` for a format that can't be painted on."""
         copier = Copier()
         faces: dict[int, _Face] = {}
         for item in items:
@@ -85,6 +86,8 @@ class Blend:
             if not item.patches:
                 yield item.frame
                 continue
+
+            # What is measured is the decoder's picture, so that a face beside another sees no paint.
             source = samples_of(item.frame.planes)
             picture = copier.copy(item.frame.planes)
             target = samples_of(picture, writable=True)
@@ -103,7 +106,9 @@ class Blend:
         if fitted is None:
             return
         drawn = cv2.transform(fitted.drawn, target.samples_from_rgb).astype(np.float32, copy=False)
-        drawn = drawn if drawn.ndim == 3 else drawn[..., None]
+        drawn = drawn if drawn.ndim == 3 else drawn[..., None]  # (h, w, components)
+
+        # Luma comes first and has the detail; both chroma components lie on one grid and share place and alpha.
         missing: NDArray[np.float32] | None = None
         places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
         for index, component in enumerate(target.components):
@@ -116,24 +121,15 @@ class Blend:
             place, alpha = places[component.grid]
             values = place.resampled(drawn[..., index])
             if index == 0 and self.detail > 0:
+                luma = source.components[0].samples
                 missing = face.detail.missing_from(
-                    values,
-                    place=place,
-                    luma=source.components[0].samples,
-                    luma_from_crop=component_from_crop,
-                    skin=fitted.skin,
+                    values, place=place, luma=luma, luma_from_crop=component_from_crop, skin=fitted.skin
                 )
                 if missing is not None:
                     # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
                     missing *= self.detail * np.sqrt(alpha * (2 - alpha))
-            samples = component.samples[place.part]
-            below = samples.astype(np.float32)
-            values -= below
-            values *= alpha
-            values += below
-            if missing is not None and (index == 0 or target.rgb):
-                values += missing
-            write(samples, values, alpha, target)
+            added = missing if index == 0 or target.rgb else None
+            _mix(component.samples[place.part], values, alpha, target, added)
 
     def _fitted(self, patch: Patch, outside: Sides, scale: float) -> _Fitted | None:
         """The drawing in the colours around it; None where there is nothing to paint.
@@ -145,14 +141,33 @@ class Blend:
         box = hole.box
         if box is None:
             return None
-        real, small = shrunk(patch.crop.image), shrunk(patch.image)
+        real, small = shrunk(patch.crop.image), shrunk(patch.image)  # (64, 64, 3)
         field = np.zeros_like(small)
         if self.colour_limit > 0:
             field = correction(real, small, hole, limit=self.colour_limit)
         skin = map_skin(real, small + field, hole)
+
+        # Light changes slowly, so what was found in small is enlarged for the whole drawing.
         left, top, right, bottom = box
         ratio = CROP_SIZE // FIELD_SIZE
-        part = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
-        drawn = patch.image[top:bottom, left:right].astype(np.float32)
-        drawn += cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+        inside = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
+        drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
+        drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
         return _Fitted(patch, outside, hole, box, skin, drawn)
+
+
+def _mix(
+    samples: Values,
+    values: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    target: Samples,
+    added: NDArray[np.float32] | None,
+) -> None:
+    """Write `values` (h, w) over `samples` as far as `alpha` says, and `added` where it is given. Changes `values`."""
+    below = samples.astype(np.float32)
+    values -= below
+    values *= alpha
+    values += below
+    if added is not None:
+        values += added
+    write(samples, values, alpha, target)

@@ -38,7 +38,7 @@ def correction(
     size = (FIELD_SIZE, FIELD_SIZE)
     soiled = cv2.resize(hole.grown, size, interpolation=cv2.INTER_AREA)
     reached = cv2.resize(hole.alpha, size, interpolation=cv2.INTER_AREA)
-    rim = ((soiled == 0) & (reached > 0)).astype(np.float32)
+    rim = ((soiled == 0) & (reached > 0)).astype(np.float32)  # (64, 64)
     if not rim.any():
         return np.zeros_like(drawn)
     level, weight = _level(real, drawn, rim)
@@ -53,6 +53,8 @@ def _level(
     places = np.flatnonzero(rim)
     wanted, given = real.reshape(-1, 3)[places], drawn.reshape(-1, 3)[places]  # (n, 3)
     gain, offset = np.ones(3, np.float32), np.sort(wanted - given, axis=0)[len(places) // 2]
+
+    # Least squares, a second time with less weight for what was far off: hair or a collar across the rim.
     for _ in range(2):
         off = np.abs(wanted - gain * given - offset)
         strangeness = np.maximum(np.maximum(off[:, 0], off[:, 1]), off[:, 2]) / np.float32(_STRANGE)
@@ -63,6 +65,7 @@ def _level(
         spread, together = share @ (from_mean * from_mean), share @ (from_mean * (wanted - wanted_mean))
         gain = np.clip((together + _CONTRAST**2) / (spread + _CONTRAST**2), *_GAINS).astype(np.float32)
         offset = wanted_mean - gain * given_mean
+
     level = drawn * (gain - 1) + offset.astype(np.float32)
     strangeness = largest(cv2.absdiff(real - drawn, level)) / np.float32(_STRANGE)
     return level, rim / (1 + strangeness * strangeness)
@@ -73,10 +76,13 @@ def _stretched(values: Values, weight: Values) -> Values:
 
     Gortler and others, The Lumigraph, 1996, section 4.
     """
-    both = cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])
-    levels = [cv2.pyrDown(both)]  # the surface is smooth: half the resolution holds it
+    # Push: each level sums what is known, the weights beside the values. Half the resolution holds a smooth surface.
+    both = cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])  # (64, 64, 4)
+    levels = [cv2.pyrDown(both)]
     while levels[-1].shape[0] > 2:
         levels.append(cv2.pyrDown(levels[-1]))
+
+    # Pull: from the coarsest level, where all is known, to the finest, where the rim is.
     surface: Values = np.zeros((1, 1, 3), np.float32)
     for level in reversed(levels):
         total = level[..., 3:]

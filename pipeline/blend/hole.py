@@ -25,7 +25,6 @@ HOLE_SIZE = 128
 _SURE, _NOISE = 0.5, 0.15
 """From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""
 
-
 _FADE = 12
 _RAMP = np.linspace(0, 255, _FADE).astype(np.uint8)[:, None]
 """Over so many pixels the paint fades where a mask goes on beyond the crop, so that it does not begin with a line."""
@@ -76,10 +75,9 @@ def sides_outside(frame_from_crop: Affine, *, width: int, height: int) -> Sides:
     """The sides of the crop that lie wholly outside a frame of `width` and `height` pixels."""
     last = CROP_SIZE - 1
     corners = frame_from_crop.apply([[0, 0], [last, 0], [last, last], [0, last]])
-    beyond = np.column_stack(
-        [corners <= 0, corners >= [width - 1, height - 1]]
-    )  # each corner: left, top, right, bottom
-    top, right, bottom, left = (bool((beyond[i] & beyond[(i + 1) % 4]).any()) for i in range(4))
+    beyond = np.column_stack([corners <= 0, corners >= [width - 1, height - 1]])  # (4 corners, 4 sides of the frame)
+    both_ends = beyond & np.roll(beyond, -1, axis=0)
+    top, right, bottom, left = (bool(side.any()) for side in both_ends)
     return Sides(left, top, right, bottom)
 
 
@@ -90,26 +88,29 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, o
     a mask that goes on in the frame must not end in a line. On the sides that are `outside` the frame nothing goes on.
     """
     scale = HOLE_SIZE / mask.shape[0]
-    small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)
-    # uint8 stops at both ends and makes the growing ten times as fast.
-    covered = cv2.convertScaleAbs(np.maximum(small - _NOISE, 0), alpha=255 / (_SURE - _NOISE)).astype(
-        np.uint8, copy=False
-    )
     grow, half = max(1, round(grow_px * scale)), max(1, round(feather_px * scale / 2))
-    grown = cv2.dilate(covered, _disc(grow))
+
+    # Bytes stop at both ends and make the growing ten times as fast.
+    small = cv2.resize(mask, (HOLE_SIZE, HOLE_SIZE), interpolation=cv2.INTER_AREA)  # (128, 128)
+    covered = cv2.convertScaleAbs(np.maximum(small - _NOISE, 0), alpha=255 / (_SURE - _NOISE))
+    grown = cv2.dilate(covered, _disc(grow)).astype(np.uint8, copy=False)
     wide = cv2.dilate(grown, _disc(half))
+
+    # Each side is a view of one array whose first lines lie at that side.
     inwards = (outside.top, wide), (outside.bottom, wide[::-1]), (outside.left, wide.T), (outside.right, wide.T[::-1])
-    for is_outside, lines in inwards:  # views of one array, from a side inwards
+    for is_outside, lines in inwards:
         if not is_outside:
             goes_on = lines[half] > 0
             lines[:_FADE] = np.where(goes_on, np.minimum(lines[:_FADE], _RAMP), lines[:_FADE])
             lines[:half] = 0
+
     soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)
     alpha = soft.astype(np.float32) * np.float32(1 / 255)
-    return Hole(alpha, covered, grown.astype(np.uint8, copy=False))
+    return Hole(alpha, covered.astype(np.uint8, copy=False), grown)
 
 
 def _disc(radius: int) -> NDArray[np.uint8]:
+    """(2 * radius + 1, the same) a disc of ones."""
     size = 2 * radius + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.uint8, copy=False)
 
@@ -156,6 +157,7 @@ class Place:
             size = max(round(width * factor), 1), max(round(height * factor), 1)
             method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
             drawn = cv2.resize(drawn, size, interpolation=method).astype(np.float32, copy=False)
+
         flags = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_CUBIC
         stretch_x, stretch_y = drawn.shape[1] / width, drawn.shape[0] / height
         crop_from_drawn = Affine.shift(*self.box[:2]).after(Affine.resize(1 / stretch_x, 1 / stretch_y))
@@ -163,28 +165,26 @@ class Place:
 
     def alpha(self, hole: Hole) -> NDArray[np.float32]:
         """(h, w) float32: the hole's alpha at the samples, exactly 0 where it covers nothing."""
-        return self._warped(hole.alpha, Affine.resize(CROP_SIZE / HOLE_SIZE), cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+        crop_from_hole = Affine.resize(CROP_SIZE / HOLE_SIZE)
+        return self._warped(hole.alpha, crop_from_hole, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
 
     def _warped(
         self, values: NDArray[np.float32], crop_from_values: Affine, flags: int, border: int
     ) -> NDArray[np.float32]:
+        """`values`, which lie in the crop as `crop_from_values` says, on the samples: (h, w) float32."""
         matrix = self.here_from_crop.after(crop_from_values).matrix
-        width, height = self.right - self.left, self.bottom - self.top
-        warped = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=border)
+        warped = cv2.warpAffine(values, matrix, (self.width, self.height), flags=flags, borderMode=border)
         return warped.astype(np.float32, copy=False)
 
 
 def place_of(box: tuple[int, int, int, int], component: Component, component_from_crop: Affine) -> Place | None:
     """The samples of `component` that `box` of the crop covers; None when it lies outside the frame."""
     left, top, right, bottom = box
-    corners = component_from_crop.apply(
-        [[left - 0.5, top - 0.5], [right - 0.5, top - 0.5], [left - 0.5, bottom - 0.5], [right - 0.5, bottom - 0.5]]
-    )
+    edges = np.array([[left, top], [right, top], [left, bottom], [right, bottom]]) - 0.5
+    corners = component_from_crop.apply(edges)  # (4, 2)
     rows, columns = component.samples.shape
-    first_x, first_y = (max(int(np.floor(low)), 0) for low in corners.min(axis=0))
-    end_x, end_y = (
-        min(int(np.ceil(high)) + 1, limit) for high, limit in zip(corners.max(axis=0), (columns, rows), strict=True)
-    )
+    first_x, first_y = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int).tolist()
+    end_x, end_y = np.minimum(np.ceil(corners.max(axis=0)) + 1, (columns, rows)).astype(int).tolist()
     if first_x >= end_x or first_y >= end_y:
         return None
     here_from_crop = Affine.shift(-first_x, -first_y).after(component_from_crop)

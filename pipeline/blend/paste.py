@@ -1,4 +1,4 @@
-"""Pasting into a private copy of a decoded picture, in the picture's own format; and the visible mark, a paste of ours.
+"""Pasting into a private copy of a decoded picture, in the picture's own format, and the visible mark made of a paste.
 
 The decoder goes on using its pictures as references for later ones, so a picture is copied before it is written to.
 Only samples under the paint change; every other sample stays bit for bit.
@@ -51,6 +51,8 @@ class Copier:
         key = (picture.format.name, picture.width, picture.height, time_base)
         if self._graph is None or key != self._key:
             self._graph, self._key = _pass_through(picture, time_base), key
+
+        # What the graph hands on shares its samples with the picture until it is made writable.
         self._graph.vpush(picture)
         copy = self._graph.vpull()
         copy.make_writable()
@@ -69,17 +71,19 @@ def paste(
     several pixels share is painted with their mean alpha and colour. Raises `SourceError` for an unknown format.
     """
     copy = Copier().copy(picture)
-    samples = samples_of(copy, writable=True)
     right, bottom = min(left + alpha.shape[1], picture.width), min(top + alpha.shape[0], picture.height)
     first_x, first_y = max(left, 0), max(top, 0)
     if first_x >= right or first_y >= bottom:
         return copy
+
+    # Converted at full resolution; a component with fewer samples then takes the means.
+    samples = samples_of(copy, writable=True)
     inside = np.s_[first_y - top : bottom - top, first_x - left : right - left]
-    covered = alpha[inside].astype(np.float32)
-    values = cv2.transform(colour[inside].astype(np.float32), samples.samples_from_rgb)
+    covered = alpha[inside].astype(np.float32)  # (h, w)
+    values = cv2.transform(colour[inside].astype(np.float32), samples.samples_from_rgb)  # (h, w, components)
+    size = (picture.width, picture.height)
     for index, component in enumerate(samples.components):
         paint = values[..., index] if values.ndim == 3 else values
-        size = (picture.width, picture.height)
         target, paint, weight = _subsample(paint, covered, left=first_x, top=first_y, size=size, component=component)
         mix(target, paint, weight, samples)
     return copy
@@ -104,6 +108,7 @@ def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: S
 
 
 def _pass_through(picture: av.VideoFrame, time_base: Fraction) -> Graph:
+    """A filter graph without filters for pictures like `picture`."""
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(
@@ -125,10 +130,14 @@ def _subsample(
     height, width = alpha.shape
     if grid.step_x == grid.step_y == 1:
         return component.samples[top : top + height, left : left + width], paint, alpha
+
+    # Whole groups of pixels, and one more at the right and below: a sample at a group's first pixel reaches before it.
     first_column, first_row = left // grid.step_x, top // grid.step_y
     end_column = min(-(-(left + width) // grid.step_x) + 1, columns)
     end_row = min(-(-(top + height) // grid.step_y) + 1, rows)
     first_x, first_y = first_column * grid.step_x, first_row * grid.step_y
+
+    # Means of alpha, of colour times alpha, and of what lies inside the picture at all.
     shape = ((end_row - first_row) * grid.step_y, (end_column - first_column) * grid.step_x)
     inside = np.zeros(shape, np.float32)
     inside[: size[1] - first_y, : size[0] - first_x] = 1
@@ -151,6 +160,7 @@ def _thinned(layer: NDArray[np.float32], step: int, first: float, *, axis: int) 
         weights = dict.fromkeys(range(step), 1 / step)
     else:
         weights = {offset: (step - abs(offset)) / step**2 for offset in range(1 - step, step)}
+
     lines = np.moveaxis(layer, axis, 0)
     padded = np.concatenate([np.zeros_like(lines[: step - 1]), lines])
     thinned = np.zeros_like(lines[::step])
@@ -191,14 +201,18 @@ def badge(height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
     White letters and a ring, cut in two, on a dark plate with round ends, so that it shows on any ground.
     """
-    (text_width, _), _ = cv2.getTextSize(_TEXT, cv2.FONT_HERSHEY_DUPLEX, 1.6, 3)
+    font = cv2.FONT_HERSHEY_DUPLEX
+    (text_width, _), _ = cv2.getTextSize(_TEXT, font, 1.6, 3)
     middle, width = _DRAWN_PX // 2, _DRAWN_PX + text_width + 3 * _DRAWN_PX // 4
     plate = np.zeros((_DRAWN_PX, width), np.uint8)
     cv2.line(plate, (middle, middle), (width - middle, middle), 255, _DRAWN_PX - 8, cv2.LINE_AA)
+
     ink = np.zeros_like(plate)
     cv2.circle(ink, (middle + 8, middle), 26, 255, 5, cv2.LINE_AA)
     cv2.ellipse(ink, (middle + 8, middle), (26, 26), 0, 0, 180, 255, -1, cv2.LINE_AA)
-    cv2.putText(ink, _TEXT, (_DRAWN_PX, middle + 18), cv2.FONT_HERSHEY_DUPLEX, 1.6, 255, 3, cv2.LINE_AA)
+    cv2.putText(ink, _TEXT, (_DRAWN_PX, middle + 18), font, 1.6, 255, 3, cv2.LINE_AA)
+
+    # Shrinking is what makes the edges smooth at every size.
     size = (round(width * height / _DRAWN_PX), height)
     shape, letters = (
         cv2.resize(layer, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)

@@ -59,12 +59,10 @@ def interplay(bands: Bands) -> NDArray[np.float64]:
     The octaves overlap a little, and those of one picture go together where they do.
     """
     count = len(bands)
-    parts = []
-    for index in range(count):
-        alone = np.zeros(count, np.float32)
-        alone[index] = 1
-        parts.append(split(merge(bands, alone), count))
-    products = [[[float(np.mean(one[i] * other[i])) for other in parts] for one in parts] for i in range(count)]
+    parts = [split(merge(bands, alone), count) for alone in np.eye(count, dtype=np.float32)]
+    products = [
+        [[float(np.mean(one[octave] * other[octave])) for other in parts] for one in parts] for octave in range(count)
+    ]
     return np.array(products)
 
 
@@ -103,14 +101,17 @@ def noise(octaves: int) -> Bands:
 
 def noise_piece(octaves: int, gains: NDArray[np.float32], *, width: int, height: int, seed: int) -> NDArray[np.float32]:
     """(height, width) of noise with the given gains; another seed gives another piece."""
-    pool = noise(octaves)
-    random = np.random.default_rng(seed)
+    # The piece is cut at a multiple of the coarsest band's pixels, so that all bands can be cut alike.
+    pool, random = noise(octaves), np.random.default_rng(seed)
     unit = 1 << octaves
     wide, high = (min(_POOL_SIZE, -(-side // unit) * unit) for side in (width, height))
     x, y = (int(random.integers(0, (_POOL_SIZE - side) // unit + 1)) * unit for side in (wide, high))
-    piece: Values = merge(
-        [band[y >> j : (y + high) >> j, x >> j : (x + wide) >> j] for j, band in enumerate(pool)], gains
-    )
+    bands = [
+        band[y >> octave : (y + high) >> octave, x >> octave : (x + wide) >> octave] for octave, band in enumerate(pool)
+    ]
+    piece: Values = merge(bands, gains)
+
+    # Turned over at random, four times as many pieces look different.
     if random.integers(2):
         piece = piece[::-1]
     if random.integers(2):
@@ -128,18 +129,20 @@ def quilt(
     `energies` (octaves, m) are those of its blocks. Blocks are taken at random, turned over at random, and laid half
     over each other under windows whose squares add up to 1, so that the energy is the same everywhere.
     """
-    bands = split(region.values, len(energies))
-    detail = merge(bands, np.ones(len(bands), np.float32))
-    total = energies.sum(axis=0)
+    total = energies.sum(axis=0)  # (m,)
     order = np.argsort(total)
     chosen = region.centres[order[: max(len(order) // 4, 1)]]
+    bands = split(region.values, len(energies))
     limit = _OUTLIER * float(np.sqrt(np.percentile(total, 12)))
-    detail = np.clip(detail, -limit, limit)
-    side = max(8, round(region.block_px) // 2 * 2)
-    side = min(side, min(detail.shape) // 2 * 2)
+    detail = np.clip(merge(bands, np.ones(len(bands), np.float32)), -limit, limit)
+
+    # The squares of two sine waves half a period apart add up to one.
+    side = min(max(8, round(region.block_px) // 2 * 2), min(detail.shape) // 2 * 2)
     wave = np.sin(np.pi * (np.arange(side) + 0.5) / side).astype(np.float32)
     window = np.outer(wave, wave)
     canvas = np.zeros((height + side, width + side), np.float32)
+
+    # Blocks are drawn all at once and laid one by one: the order of the draws decides the texture.
     places = [(x, y) for y in range(0, height + 1, side // 2) for x in range(0, width + 1, side // 2)]
     sources = chosen[random.integers(len(chosen), size=len(places))] - side / 2
     sources += random.uniform(-side / 8, side / 8, sources.shape)
@@ -148,4 +151,6 @@ def quilt(
     for (x, y), (left, top), (down, across) in zip(places, corners, turns, strict=True):
         block = detail[top : top + side, left : left + side]
         canvas[y : y + side, x : x + side] += window * block[::down, ::across]
-    return normalised(split(canvas[side // 2 : side // 2 + height, side // 2 : side // 2 + width], len(energies)))
+
+    half = side // 2
+    return normalised(split(canvas[half : half + height, half : half + width], len(energies)))
