@@ -110,13 +110,13 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
+    from pipeline.run.doctor import try_engines
     from pipeline.run.report import write_json
-    from pipeline.run.survey import survey
 
-    found = survey()
+    found = try_engines()
     if options.json != "-":
-        for each in found.engines:
-            print(f"{'ok' if each.available else '--'}  {each.name:<14} {each.says}")
+        for engine in found.tried:
+            print(f"{'ok' if engine.available else '--'}  {engine.name:<14} {engine.says}")
         print(f"auto takes {found.auto}" if found.auto else "auto finds none that works: barefaced doctor says more")
     if options.json:
         write_json(found.as_json(), options.json)

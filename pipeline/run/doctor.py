@@ -1,4 +1,4 @@
-"""What works on this machine, and how to get the rest: `barefaced doctor`."""
+"""What works on this machine, and how to get the rest: `barefaced doctor` and `barefaced engines`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BarefacedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from engine.spec import Network
 
 NETWORKS = ("segmenter", "generator")
 """The networks of ours that a run needs."""
@@ -45,17 +48,40 @@ class Finding:
     """What was found: version, reason and cure."""
 
 
+REINSTALL = "pip install --force-reinstall barefaced"
+
+
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other; each finding comes as soon as it is known."""
-    yield _python()
+    yield Finding("python", State.WORKS, f"{platform.python_version()} on {platform.platform()}")
     yield Finding("processor", State.WORKS, processor())
     yield _memory()
-    yield from _opencv()
-    yield from _media()
-    yield from _engines()
-    yield from _detectors()
-    yield from _networks()
+
+    # Packages that others here import too come first, so that a broken one is named once, by its own name.
+    yield from _examined("opencv", _opencv, HEADLESS)
+    yield from _examined("pyav", _media, f"pip install --force-reinstall {required('av')!r}")
+    yield from _examined("engines", _engines, REINSTALL)
+    yield from _examined("detectors", _detectors, REINSTALL)
+    yield from _examined("networks", _networks, REINSTALL)
     yield from _extras()
+
+
+def _examined(subject: str, examination: Callable[[], Iterator[Finding]], cure: str) -> Iterator[Finding]:
+    """The findings of `examination`, and one more with the cure where a package can't be imported."""
+    try:
+        yield from examination()
+    except ImportError as error:
+        yield Finding(subject, State.BROKEN, f"{error}: {cure}")
+
+
+def required(package: str) -> str:
+    """What to ask pip for: the versions of `package` that barefaced says it needs, such as `av<19,>=18`."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("barefaced") or ():
+            asked, _, condition = requirement.partition(";")
+            if not condition and re.split(r"[^A-Za-z0-9._-]", asked)[0] == package:
+                return asked.strip()
+    return package
 
 
 def processor() -> str:
@@ -83,11 +109,6 @@ def memory_bytes() -> tuple[int, int] | None:
     return None
 
 
-def _python() -> Finding:
-    version = platform.python_version()
-    return Finding("python", State.WORKS, f"{version} on {platform.platform()}")
-
-
 def _memory() -> Finding:
     memory = memory_bytes()
     if memory is None:
@@ -99,29 +120,24 @@ def _memory() -> Finding:
 
 
 def _opencv() -> Iterator[Finding]:
-    try:
-        import cv2
-        import cv2.version
-    except ImportError as error:
-        yield Finding("opencv", State.BROKEN, f"{error}: {HEADLESS}")
-        return
+    import cv2
+    import cv2.version
+
     kind = "headless" if cv2.version.headless else f"with desktop windows, which we don't use ({HEADLESS})"
     yield Finding("opencv", State.WORKS, f"{cv2.__version__}, {kind}")
 
 
 def _media() -> Iterator[Finding]:
-    try:
-        import av
+    import av
 
-        from pipeline.video.encoders import HARDWARE, KINDS
-    except ImportError as error:
-        yield Finding("pyav", State.BROKEN, f"{error}: pip install --force-reinstall 'av>=16,<19'")
-        return
+    from pipeline.video.encoders import HARDWARE, KINDS
+
     yield Finding("pyav", State.WORKS, f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")
     for codec, kind in KINDS.items():
         there = kind.software in av.codecs_available
         says = kind.software if there else f"this PyAV has no {kind.software}; the wheel from PyPI has: pip install av"
         yield Finding(f"encode {codec}", State.WORKS if there else State.ABSENT, says)
+
     found = [name for name in HARDWARE if any(f"{codec}_{name}" in av.codecs_available for codec in KINDS)]
     yield _hardware("hardware encoders", found, "--hardware-encoder")
     yield _hardware("hardware decoders", av.codec.hwaccel.hwdevices_available(), "--hardware-decoder")
@@ -134,26 +150,20 @@ def _hardware(subject: str, found: list[str], flag: str) -> Finding:
 
 
 def _engines() -> Iterator[Finding]:
-    try:
-        from engine import select
-    except ImportError as error:
-        yield Finding("engines", State.BROKEN, f"{error}: pip install --force-reinstall barefaced")
-        return
+    from engine import select
+
     missing = select.missing()
     for name, reason in missing.items():
-        version = _version(name)
-        yield Finding(f"engine {name}", State.ABSENT if reason else State.WORKS, reason or version or "built in")
+        yield Finding(f"engine {name}", State.ABSENT if reason else State.WORKS, reason or _version(name) or "built in")
+
     usable = [name for name in select.PREFERRED["cpu"] if missing.get(name) is None]
     state = State.WORKS if usable else State.BROKEN
     yield Finding("--engine auto", state, f"takes {usable[0]}" if usable else "finds none: pip install openvino")
 
 
 def _detectors() -> Iterator[Finding]:
-    try:
-        from pipeline import detectors
-    except ImportError as error:
-        yield Finding("detectors", State.BROKEN, f"{error}: pip install --force-reinstall barefaced")
-        return
+    from pipeline import detectors
+
     for name in detectors.names():
         absent = State.BROKEN if name == detectors.DEFAULT else State.ABSENT
         reason = detectors.detector_file(name).missing()
@@ -161,11 +171,8 @@ def _detectors() -> Iterator[Finding]:
 
 
 def _networks() -> Iterator[Finding]:
-    try:
-        from engine.models import shipped
-    except ImportError as error:
-        yield Finding("networks", State.BROKEN, f"{error}: pip install --force-reinstall barefaced")
-        return
+    from engine.models import shipped
+
     for name in NETWORKS:
         try:
             says = f"sha256 {shipped(name).sha256[:12]}…; for non-commercial research, see engine/models/LICENSE"
@@ -207,3 +214,68 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@dataclass(frozen=True)
+class TriedEngine:
+    """An engine on which the detector's network was loaded, or why it was not."""
+
+    name: str
+    available: bool
+    reason: str | None
+    """Why it can't run here and how to get it; None where it can."""
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    """Such as `cpu` and `cuda:0 NVIDIA GeForce RTX 3060`; none where it can't run."""
+    precisions: tuple[str, ...] = ()
+    """What `--precision` may be, beside auto."""
+
+    @property
+    def says(self) -> str:
+        """What was found in one line, for a person."""
+        if not self.available:
+            return self.reason or "unavailable"
+        return f"{self.version}, on {', '.join(self.devices)}, in {', '.join(self.precisions)}"
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Every engine that there is a file for, and the one that `auto` takes on the CPU."""
+
+    tried: tuple[TriedEngine, ...]
+    auto: str | None
+
+    def as_json(self) -> list[dict[str, object]]:
+        """The engines as JSON holds them."""
+        return [asdict(engine) for engine in self.tried]
+
+
+def try_engines() -> Engines:
+    """Load the detector's network on every engine. Raises `CheckpointError` when that network is not here."""
+    from engine import select
+    from pipeline.detectors import DEFAULT, detector_file
+
+    network = detector_file(DEFAULT).network()
+    tried = tuple(_tried(name, network) for name in select.names())
+    working = {engine.name for engine in tried if engine.available}
+    return Engines(tried, next((name for name in select.PREFERRED["cpu"] if name in working), None))
+
+
+def _tried(name: str, network: Network) -> TriedEngine:
+    from engine import select
+    from engine.spec import Device
+
+    backend = select.backend(name)
+    reason = backend.missing()
+    if reason is not None:
+        return TriedEngine(name, available=False, reason=reason)
+
+    try:
+        offer = backend.offer()
+        select.load(network, engine=name, device=Device.named(offer.devices[0].split()[0])).close()
+    except BarefacedError as error:
+        return TriedEngine(name, available=False, reason=str(error))
+    precisions = tuple(str(precision) for precision in offer.precisions)
+    return TriedEngine(
+        name, available=True, reason=None, version=offer.version, devices=offer.devices, precisions=precisions
+    )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,3 +54,22 @@ def test_a_broken_library_is_found_and_the_cure_named(
     assert finding.state is State.BROKEN
     assert "libGL.so.1" in finding.says
     assert "pip install" in finding.says
+
+
+@pytest.mark.parametrize("module", ["cv2", "av"])
+def test_a_broken_library_does_not_end_the_examination_of_a_fresh_process(module: str) -> None:
+    """In a process that has imported nothing yet the packages above the broken one fail as well."""
+    script = f"""
+import sys
+sys.modules[{module!r}] = None
+from pipeline.run import doctor
+print(*(finding.subject for finding in doctor.examine() if finding.state is doctor.State.BROKEN))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {"cv2": "opencv", "av": "pyav"}[module] in ended.stdout.split()
+
+
+def test_the_versions_to_install_are_those_that_the_project_asks_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (asked,) = (line for line in project["dependencies"] if line.startswith("av"))
+    assert set(doctor.required("av").removeprefix("av").split(",")) == set(asked.removeprefix("av").split(","))
