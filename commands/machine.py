@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add
+from pipeline.rules import OneOf, Text, Whole
 from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
-from pipeline.settings.rules import OneOf, Text, Whole
 
 if TYPE_CHECKING:
     import argparse

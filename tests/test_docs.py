@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.rules import Modules, Switch
 from pipeline.run.report import Report, Tally
 from pipeline.settings import config, flags
-from pipeline.settings.rules import Modules, Switch
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.settings.rules import Files, Modules, OneOf, Rule, Share, Size, Switch, Text, Time, Whole, setting
+from pipeline.rules import Files, Modules, OneOf, Rule, Share, Size, Switch, Text, Time, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

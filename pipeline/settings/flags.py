@@ -7,14 +7,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
+from pipeline.rules import Files, Switch
 from pipeline.settings.config import settings
-from pipeline.settings.rules import Files, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pipeline.rules import Rule
     from pipeline.settings.config import Setting
-    from pipeline.settings.rules import Rule
 
 TITLES: Mapping[str, str] = {
     "input": "what is read",

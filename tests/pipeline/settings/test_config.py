@@ -14,8 +14,8 @@ from engine.spec import Precision
 from pipeline import detectors
 from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
+from pipeline.rules import Switch
 from pipeline.settings import config, flags
-from pipeline.settings.rules import Switch
 from pipeline.video import encoders
 
 if TYPE_CHECKING:
