@@ -110,13 +110,13 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from pipeline.run.doctor import try_engines
+    from pipeline.run.doctor import try_backends
     from pipeline.run.report import write_json
 
-    found = try_engines()
+    found = try_backends()
     if options.json != "-":
-        for engine in found.tried:
-            print(f"{'ok' if engine.available else '--'}  {engine.name:<14} {engine.says}")
+        for backend in found.tried:
+            print(f"{'ok' if backend.available else '--'}  {backend.name:<14} {backend.says}")
         print(f"auto takes {found.auto}" if found.auto else "auto finds none that works: barefaced doctor says more")
     if options.json:
         write_json(found.as_json(), options.json)

@@ -217,8 +217,8 @@ def _version(package: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class TriedEngine:
-    """An engine on which the detector's network was loaded, or why it was not."""
+class TriedBackend:
+    """A backend on which the detector's network was loaded, or why it was not."""
 
     name: str
     available: bool
@@ -239,43 +239,43 @@ class TriedEngine:
 
 
 @dataclass(frozen=True)
-class Engines:
-    """Every engine that there is a file for, and the one that `auto` takes on the CPU."""
+class Backends:
+    """Every backend that there is a file for, and the one that `auto` takes on the CPU."""
 
-    tried: tuple[TriedEngine, ...]
+    tried: tuple[TriedBackend, ...]
     auto: str | None
 
     def as_json(self) -> list[dict[str, object]]:
-        """The engines as JSON holds them."""
-        return [asdict(engine) for engine in self.tried]
+        """The backends as JSON holds them."""
+        return [asdict(backend) for backend in self.tried]
 
 
-def try_engines() -> Engines:
-    """Load the detector's network on every engine. Raises `CheckpointError` when that network is not here."""
+def try_backends() -> Backends:
+    """Load the detector's network on every backend. Raises `CheckpointError` when that network is not here."""
     from engine import select
     from pipeline.detectors import DEFAULT, detector_file
 
     network = detector_file(DEFAULT).network()
     tried = tuple(_tried(name, network) for name in select.names())
-    working = {engine.name for engine in tried if engine.available}
-    return Engines(tried, next((name for name in select.PREFERRED["cpu"] if name in working), None))
+    working = {backend.name for backend in tried if backend.available}
+    return Backends(tried, next((name for name in select.PREFERRED["cpu"] if name in working), None))
 
 
-def _tried(name: str, network: Network) -> TriedEngine:
+def _tried(name: str, network: Network) -> TriedBackend:
     from engine import select
     from engine.spec import Device
 
-    backend = select.backend(name)
+    backend = select.find_backend(name)
     reason = backend.missing()
     if reason is not None:
-        return TriedEngine(name, available=False, reason=reason)
+        return TriedBackend(name, available=False, reason=reason)
 
     try:
         offer = backend.offer()
-        select.load(network, engine=name, device=Device.named(offer.devices[0].split()[0])).close()
+        select.load(network, backend=name, device=Device.named(offer.devices[0].split()[0])).close()
     except BarefacedError as error:
-        return TriedEngine(name, available=False, reason=str(error))
+        return TriedBackend(name, available=False, reason=str(error))
     precisions = tuple(str(precision) for precision in offer.precisions)
-    return TriedEngine(
+    return TriedBackend(
         name, available=True, reason=None, version=offer.version, devices=offer.devices, precisions=precisions
     )
