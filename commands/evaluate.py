@@ -120,7 +120,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
     from engine.cost import multiply_adds
     from pipeline.run.report import write_json
     from training.data.groups import read_labels
-    from training.data.photos import DrawnPairs, FixedPairs, MaskedPhotos
+    from training.evaluation.photos import DrawnPairs, FixedPairs, MaskedPhotos
     from training.evaluation import evaluate
     from training.evaluation.judge import Judge
     from training.evaluation.product import product

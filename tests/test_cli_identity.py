@@ -53,7 +53,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         pytest.skip("the recogniser's weights are in the extra `identity`")
     from training.data.crops import mesh_network
     from training.data.masks import Kind
-    from training.data.photos import read, wear
+    from training.evaluation.photos import read, wear
 
     try:
         mesh_network()

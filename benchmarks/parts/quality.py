@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.settings.config import EngineConfig
-    from training.data.photos import Masked, MaskedPhotos
+    from training.evaluation.photos import Masked, MaskedPhotos
     from training.evaluation.evaluate import Marks
 
 ROUNDS, WARM_UP_ROUNDS = 15, 2
@@ -93,7 +93,7 @@ class Moments:
 
     def __getitem__(self, number: int) -> Masked:
         """One moment of the cycle."""
-        from training.data.photos import Masked
+        from training.evaluation.photos import Masked
 
         index = number * FRAME_RATE * CYCLE_SECONDS // self.count
         size = {"width": self.width, "height": self.height}
@@ -109,7 +109,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     Raises `ConfigError` when a package that scoring needs is not here, and `SourceError` for pairs that can't be read.
     """
     require("bench quality", *NEEDED)
-    from training.data.photos import FixedPairs
+    from training.evaluation.photos import FixedPairs
     from training.evaluation import evaluate
     from training.evaluation.judge import Judge
     from training.evaluation.product import product

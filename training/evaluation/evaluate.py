@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
     from training.data.groups import Labels
-    from training.data.photos import Masked, MaskedPhotos
+    from training.evaluation.photos import Masked, MaskedPhotos
     from training.evaluation.product import Product
 
 TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"

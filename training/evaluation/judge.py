@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.data.photos import Masked
+    from training.evaluation.photos import Masked
     from training.evaluation.perceptual import PerceptualDistance
     from training.evaluation.product import Product
     from training.evaluation.recogniser import Recogniser

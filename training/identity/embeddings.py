@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import CheckpointError, SourceError
 from pipeline.whole_file import whole_file
-from training.data.photos import read, wear
+from training.evaluation.photos import read, wear
 from training.identity.looker import looker
 from training.needs import errors_told
 

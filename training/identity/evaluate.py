@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.recognisers import unit
-from training.data.photos import read, wear
+from training.evaluation.photos import read, wear
 from training.identity.metrics import Rates, rates_at, summary, threshold_at
 from training.identity.resample import Comparisons, Resampled, change, draws, interval
 

@@ -8,7 +8,7 @@ from pipeline.errors import CheckpointError, SourceError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import mesh_network
 from training.data.masks import Kind
-from training.data.photos import DrawnPairs, FixedPairs, wear
+from training.evaluation.photos import DrawnPairs, FixedPairs, wear
 
 
 def pair(folder: Path, name: str = "one_cloth", *, size: tuple[int, int] = (40, 50), alpha: int = 255) -> None:
