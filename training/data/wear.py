@@ -2,32 +2,41 @@
 
 Each face wears one mask for as long as it is tracked: what is random in it is drawn anew from the same seed in every
 frame. It is drawn in a crop that lies on the face by all points of the face mesh, so that the noise of single points
-does not shake it, and in the form of the mesh smoothed over time.
+does not shake it, and in the form of the mesh smoothed over time. Each frame's alpha can be kept, losslessly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
 
+import av
 import cv2
 import numpy as np
+from PIL import Image
 
 from pipeline.blend.paste import paste
+from pipeline.errors import ConfigError, SinkError
 from pipeline.find.align import align
 from pipeline.geometry import CROP_SIZE, Affine, similarity
 from pipeline.picture.pixels import read_crop, read_rgb
+from pipeline.whole_file import whole_file
 from training.data import masks
 from training.data.crops import MARGIN, mesh_of, square
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
+    from av.container import OutputContainer
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Track, Tracked
 
     Mesh = Callable[[NDArray[np.uint8], Affine], tuple[NDArray[np.float32], float]]
+
 
 SIDE = round(CROP_SIZE * MARGIN)
 """Side in pixels of the crop in which masks are drawn: a scarf reaches beyond the canonical one."""
@@ -161,3 +170,74 @@ def _laid(layer: NDArray[np.float32], wide_from_place: Affine, *, width: int, he
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(layer, wide_from_place.matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(laid, np.float32)
+
+
+CLOCK = Fraction(1, 90_000)
+"""Of the written video, in seconds; frames lie further apart."""
+
+
+class AlphaSink(Protocol):
+    """Takes the alphas of a run, frame by frame."""
+
+    def write(self, alpha: NDArray[np.float32], time: Fraction) -> None:
+        """Add a frame's alpha (height, width) in [0, 1]. Times in seconds, each after the one before."""
+        ...
+
+
+@dataclass
+class _Film:
+    """A Matroska file of grey FFV1 pictures, 255 where all is mask."""
+
+    output: OutputContainer
+    stream: av.VideoStream | None = None
+
+    def write(self, alpha: NDArray[np.float32], time: Fraction) -> None:
+        if self.stream is None:
+            self.stream = self.output.add_stream("ffv1", rate=25)
+            self.stream.height, self.stream.width = alpha.shape
+            self.stream.pix_fmt = "gray"
+            self.stream.codec_context.time_base = CLOCK
+        picture = av.VideoFrame.from_ndarray(_as_bytes(alpha), format="gray")
+        picture.pts, picture.time_base = round(time / CLOCK), CLOCK
+        self.output.mux(self.stream.encode(picture))
+
+
+@dataclass
+class _Photo:
+    """The alpha of the one frame of a photo."""
+
+    alphas: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def write(self, alpha: NDArray[np.float32], _time: Fraction) -> None:
+        self.alphas.append(alpha)
+
+
+def _as_bytes(alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(alpha * 255).astype(np.uint8)
+
+
+@contextmanager
+def alpha_file(path: Path, *, still: bool, overwrite: bool) -> Iterator[AlphaSink]:
+    """A file for the alphas of a run; it gets its name once the block has ended well.
+
+    A photo's is a grey PNG, a video's Matroska. Raises `ConfigError` for another suffix and `SinkError` when it can't
+    be written or is there already.
+    """
+    suffix, what = (".png", "photo") if still else (".mkv", "video")
+    if path.suffix.lower() != suffix:
+        raise ConfigError(f"--alpha {path}: the alpha of a {what} is written as {suffix}")
+    with whole_file(path, overwrite=overwrite) as unfinished:
+        try:
+            if still:
+                photo = _Photo()
+                yield photo
+                for alpha in photo.alphas:
+                    Image.fromarray(_as_bytes(alpha)).save(unfinished, format="PNG")
+                return
+            with av.open(str(unfinished), "w", format="matroska") as output:
+                film = _Film(output)
+                yield film
+                if film.stream is not None:
+                    output.mux(film.stream.encode(None))
+        except av.error.FFmpegError as error:
+            raise SinkError(f"{path} can't be written: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""How good the drawn faces are: the measures, the product's own path, baselines and ablations.
+"""How good the drawn faces are: photos, measures, the product's own path, baselines and ablations.
 
 Recognition is measured in `identity`.
 """

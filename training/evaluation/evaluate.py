@@ -17,7 +17,7 @@ from engine.cost import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
 from training.evaluation import sheets
-from training.evaluation.judge import MEASURES, Judge
+from training.evaluation.measures import MEASURES, Judge
 from training.evaluation.product import told, worn_by
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
-    from training.data.groups import Labels
-    from training.evaluation.photos import Masked, MaskedPhotos
+    from training.evaluation.photos import Labels, Masked, MaskedPhotos
     from training.evaluation.product import Product
 
 TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"

@@ -1,20 +1,30 @@
 """How near a result is to the truth, as "Face Mask Removal with Region-attentive Face Inpainting" measures it.
 
 arXiv 2409.06845; its script compares uint8 pictures of 256x256, whole. The measures inside the hole are ours: where
-nothing was hidden the pictures are the same, and that flatters the whole.
+nothing was hidden the pictures are the same, and that flatters the whole. Two learned measures come from `learned`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from pipeline.geometry import face_crop
+from training.evaluation.product import worn_by
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+
+    from training.evaluation.learned import PerceptualDistance, Recogniser
+    from training.evaluation.photos import Masked
+    from training.evaluation.product import Product
+
 
 SIDE = 256
 """Side of the pictures that are compared."""
@@ -66,3 +76,59 @@ def nearness(result: NDArray[np.uint8], truth: NDArray[np.uint8], hidden: NDArra
         hole_psnr=float(10 * np.log10(255**2 / max(wrong.mean(), 1e-9))),
         hole_ssim=float(ssim_map[hidden].mean()),
     )
+
+
+MEASURES = ("ssim", "psnr", "l1", "hole_psnr", "hole_ssim", "perceptual", "identity")
+"""Their names, in the order in which tables show them."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares results with the truth."""
+
+    product: Product
+    """Finds the face of the bare photo, which the recogniser looks at."""
+    learned: tuple[PerceptualDistance, Recogniser] | None = None
+    """Without them their two measures, which take most of the time, are None."""
+
+    @classmethod
+    def of(cls, product: Product, *, learned: bool) -> Judge:
+        """With or without the learned measures; their packages are loaded only when they are wanted."""
+        if not learned:
+            return cls(product)
+        from training.evaluation.learned import PerceptualDistance, Recogniser
+
+        return cls(product, (PerceptualDistance(), Recogniser()))
+
+    def __call__(self, masked: Masked, results: Mapping[str, NDArray[np.uint8]]) -> dict[str, dict[str, float | None]]:
+        """The measures of each result of a photo, by name."""
+        truth, hidden = squared(masked.truth), squared(np.rint(masked.alpha * 255).astype(np.uint8)) > 127
+        scores: dict[str, dict[str, float | None]] = {
+            name: asdict(nearness(squared(result), truth, hidden)) for name, result in results.items()
+        }
+        distances: Mapping[str, float] = {}
+        cosines: Mapping[str, float] = {}
+        if self.learned is not None:
+            distances = self._distances(self.learned[0], truth, results)
+            cosines = self._cosines(self.learned[1], masked, results)
+        for name, measured in scores.items():
+            measured |= {"perceptual": distances.get(name), "identity": cosines.get(name)}
+        return scores
+
+    def _distances(
+        self, perceptual: PerceptualDistance, truth: NDArray[np.uint8], results: Mapping[str, NDArray[np.uint8]]
+    ) -> dict[str, float]:
+        wanted = perceptual.features(truth)
+        seen = {name: perceptual.features(squared(result)) for name, result in results.items()}
+        return {name: perceptual.between(features, wanted) for name, features in seen.items()}
+
+    def _cosines(
+        self, recogniser: Recogniser, masked: Masked, results: Mapping[str, NDArray[np.uint8]]
+    ) -> dict[str, float]:
+        """To the true face; none where the bare photo shows no face."""
+        wearer = worn_by(self.product.find(masked.truth), masked.alpha)
+        if wearer is None:
+            return {}
+        crop_from_photo = face_crop(wearer.detection.landmarks)
+        truth, *others = recogniser.embeddings([masked.truth, *results.values()], crop_from_photo)
+        return {name: float(truth @ other) for name, other in zip(results, others, strict=True)}

@@ -10,8 +10,17 @@ import numpy as np
 
 from pipeline.recognisers import unit
 from training.evaluation.photos import read, wear
-from training.identity.metrics import Rates, rates_at, summary, threshold_at
-from training.identity.resample import Comparisons, Resampled, change, draws, interval
+from training.identity.metrics import (
+    Comparisons,
+    Rates,
+    Resampled,
+    change,
+    draws,
+    interval,
+    rates_at,
+    summary,
+    threshold_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

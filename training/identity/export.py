@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from training.identity.model import EmbeddingUnmaskingModel
 from training.needs import errors_told
-from training.networks.checkpoints import restore
+from training.networks.checkpoints import halve, restore
 from training.networks.export import Port, checked, to_onnx, write
-from training.networks.stored_weights import halve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,6 +3,10 @@
 A score is the cosine of two embeddings: genuine ones compare a person with themself, impostor ones with others. At a
 threshold t the false match rate (FMR) is the part of impostor scores >= t, the false non-match rate (FNMR) the part of
 genuine scores < t.
+
+A bootstrap over people says how sure a measure is. Scores of one person hang together, and an impostor score belongs
+to two people. People are drawn with replacement; a genuine score weighs as often as its person was drawn, an impostor
+score as the product of both (Bolle et al. 2004, the "subsets bootstrap", with both owners counted).
 """
 
 from __future__ import annotations
@@ -90,3 +94,91 @@ def summary(genuine: Scores, impostor: Scores) -> dict[str, float]:
         "impostor_mean": float(np.mean(impostor)),
         "fdr": fisher_ratio(genuine, impostor),
     }
+
+
+HIGHEST, FEWEST = 0.12, 20_000
+"""The part of the impostor scores that is kept, the highest: every error rate up to this is exact. Of few all are."""
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """All scores of a method in a setting, and whose they are."""
+
+    genuine: NDArray[np.float32]
+    """(G,)"""
+    owner: NDArray[np.int64]
+    """(G,) the person of each, from 0."""
+    impostor: NDArray[np.float32]
+    """(I,)"""
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    """(I,) the two people of each."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Comparisons made ready to be weighed again and again."""
+
+    genuine: NDArray[np.float32]
+    """(G,) rising."""
+    owner: NDArray[np.int64]
+    impostor: NDArray[np.float32]
+    """(H,) falling: the highest."""
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    counts: NDArray[np.float64]
+    """(people, people) how many impostor comparisons each two have."""
+
+    @classmethod
+    def of(cls, scores: Comparisons, people: int) -> Resampled:
+        """Sorted, with the highest impostors alone."""
+        rising = np.argsort(scores.genuine, kind="stable")
+        kept = max(min(FEWEST, len(scores.impostor)), round(HIGHEST * len(scores.impostor)))
+        highest = np.argpartition(-scores.impostor, kept - 1)[:kept]
+        falling = highest[np.argsort(-scores.impostor[highest], kind="stable")]
+        counts = np.bincount(scores.one * people + scores.other, minlength=people**2).reshape(people, people)
+        return cls(
+            scores.genuine[rising],
+            scores.owner[rising],
+            scores.impostor[falling],
+            scores.one[falling],
+            scores.other[falling],
+            counts.astype(np.float64),
+        )
+
+    def measures(self, drawn: NDArray[np.float64]) -> tuple[float, float, float]:
+        """EER, FMR100 and FMR1000 when each person weighs `drawn` (people,).
+
+        NaN for an EER above `HIGHEST`, and for all when there is nothing to compare among those drawn.
+        """
+        comparisons = drawn @ self.counts @ drawn
+        if not comparisons or not drawn[self.owner].any():
+            return (float("nan"),) * 3
+        below = np.concatenate([[0.0], np.cumsum(drawn[self.owner])])
+        fmr = np.cumsum(drawn[self.one] * drawn[self.other]) / comparisons
+        fnmr = below[np.searchsorted(self.genuine, self.impostor, side="left")] / below[-1]
+        crossing = int(np.searchsorted(fmr - fnmr, 0.0))
+        eer = float(fmr[crossing] + fnmr[crossing]) / 2 if crossing < len(fmr) else float("nan")
+        return eer, self._missed(below, fmr, 0.01), self._missed(below, fmr, 0.001)
+
+    def _missed(self, below: NDArray[np.float64], fmr: NDArray[np.float64], most: float) -> float:
+        """FNMR where the FMR is `most` at most: just above the first impostor score that is one too many."""
+        first = min(int(np.searchsorted(fmr, most, side="right")), len(fmr) - 1)
+        return float(below[np.searchsorted(self.genuine, self.impostor[first], side="right")] / below[-1])
+
+
+def draws(people: int, count: int, seed: int) -> NDArray[np.float64]:
+    """(count, people) how often each person is drawn, the same for every method, so that methods can be compared."""
+    return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=count).astype(np.float64)
+
+
+def interval(values: NDArray[np.float64]) -> list[float] | None:
+    """The middle 95 % of `values`, those left out that are no numbers; None when these are more than the others."""
+    numbers = values[np.isfinite(values)]
+    return [float(edge) for edge in np.quantile(numbers, [0.025, 0.975])] if 2 * len(numbers) > len(values) else None
+
+
+def change(values: NDArray[np.float64], before: NDArray[np.float64]) -> list[float] | None:
+    """The middle 95 % of the relative change of `values` from those `before`, draw by draw, as `interval` has it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return interval(values / before - 1)

@@ -18,9 +18,8 @@ import torch
 
 from pipeline.errors import CheckpointError
 from training.identity.embeddings import Embedded
-from training.identity.losses import LOSSES
 from training.identity.metrics import summary
-from training.identity.model import EmbeddingUnmaskingModel
+from training.identity.model import LOSSES, EmbeddingUnmaskingModel
 from training.needs import errors_told
 from training.networks.checkpoints import restore, save
 

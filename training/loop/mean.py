@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import CheckpointError, ConfigError
-from training.loop.validation import fixed_samples, validate
+from training.loop.objectives import fixed_samples, validate
 from training.needs import errors_told
-from training.networks.checkpoints import restore, save
-from training.networks.networks import begin_warm, built
+from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import TrainConfig
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Samples without end, in batches, for one process or several."""
+"""Samples without end, in batches, for one process or several, and a batch as networks and losses see it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import ConfigError
+from pipeline.geometry import CROP_SIZE
 from training.data.samples import Faces, draw_sample
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.loop.objectives import Batch
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Picture and truth (B, 3, S, S) uint8, alpha (B, 1, S, S) uint8 of 255."""
 
 GROUP = 32
 """Batches whose pictures are mixed when each is seen several times."""
@@ -138,3 +142,45 @@ class Reuse:
             for some in torch.chunk(order, len(drawn)):
                 batch = pictures[some], truths[some], alphas[some]
                 yield batch if turn % 2 == 0 else (batch[0].flip(3), batch[1].flip(3), batch[2].flip(3))
+
+
+def picture(x: Tensor) -> Tensor:
+    """uint8 to [-1, 1]."""
+    return x.float() / 127.5 - 1
+
+
+def hole_of(alpha: Tensor, *, grow: int) -> Tensor:
+    """(B, 1, S, S) what the generator fills: the alpha, grown by `grow` pixels and softened."""
+    return functional.avg_pool2d(grown((alpha > 0.15).float(), grow), 3, stride=1, padding=1)
+
+
+def grown(hole: Tensor, pixels: int) -> Tensor:
+    """The largest value within a square of `pixels` to each side; `hole` (B, 1, S, S) is nowhere negative.
+
+    Of windows twice as wide each time: on a CPU a max pool as wide takes twenty times as long.
+    """
+    seen = functional.pad(hole, (pixels, pixels, pixels, pixels))
+    for axis in (2, 3):
+        wide = 1
+        while wide <= 2 * pixels:
+            step = min(wide, 2 * pixels + 1 - wide)
+            rest = seen.shape[axis] - step
+            seen = torch.maximum(seen.narrow(axis, 0, rest), seen.narrow(axis, step, rest))
+            wide += step
+    return seen
+
+
+def scaled(pixels: int, size: int) -> int:
+    """Pixels of a crop `size` wide for pixels of the canonical one; at least 1."""
+    return max(1, round(pixels * size / CROP_SIZE))
+
+
+def shrunk(x: Tensor, side: int) -> Tensor:
+    """(B, C, S, S) to (B, C, side, side), means of squares; S a multiple of `side`. As it is where it has that size."""
+    times = x.shape[-1] // side
+    return x if times == 1 else functional.avg_pool2d(x, times)
+
+
+def segmenter_sized(x: Tensor) -> Tensor:
+    """(B, C, S, S) at the size of the segmenter's input."""
+    return shrunk(x, INPUT_SIZE)

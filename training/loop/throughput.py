@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.loop.parallel import joined
-from training.loop.train import begun, drawn_batches
+from training.loop.train import begun, drawn_batches, joined
 from training.needs import errors_told
 from training.settings import add_flags, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from training.loop.objectives import Batch
+    from training.loop.stream import Batch
     from training.settings import TrainConfig
 
 ENOUGH = 0.05

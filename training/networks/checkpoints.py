@@ -1,16 +1,30 @@
-"""All of a run's state in one file, saved whole."""
+"""The state of a run in one file, the network that it trains, and the weights that it begins with."""
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
 import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 
 from pipeline.errors import CheckpointError
 from pipeline.whole_file import whole_file
+from training.networks.generator import Generator, Trunk
+from training.networks.mcsam_paper import McsamPaper
+from training.networks.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from training.settings import TrainConfig
+
 
 State = dict[str, Any]
 """`network`, `smooth` (the averaged weights), `optimiser`, `step`, `rng`, `config`, `scores`, and the adversary's."""
@@ -31,3 +45,89 @@ def restore(path: Path) -> State:
     if not isinstance(state, dict) or "network" not in state or "step" not in state:
         raise CheckpointError(f"{path} is not a checkpoint of training.loop.train")
     return state
+
+
+def built(config: TrainConfig) -> nn.Module:
+    """The network of a run, as large as its settings say."""
+    if config.network == "trunk":
+        return Trunk(config.generator)
+    if config.network == "generator":
+        return Generator(config.generator)
+    return Segmenter() if config.network == "segmenter" else McsamPaper(config.paper_width)
+
+
+def begin_warm(network: nn.Module, path: Path) -> None:
+    """Give `network` the weights of a checkpoint, of a trunk's checkpoint, or of an exported network.
+
+    Raises `CheckpointError` when `path` is none of these or is of another network or another size of it.
+    """
+    weights = read_weights(path) if path.suffix == ".onnx" else restore(path).get("smooth", {})
+    wanted = network.state_dict().keys()
+    if isinstance(network, Generator) and weights.keys() == network.trunk.state_dict().keys():
+        _load(network.trunk, weights, path)
+    elif missing := sorted(wanted - weights.keys()):
+        raise CheckpointError(f"{path} holds no {missing[0]}: it is of another network than {type(network).__name__}")
+    else:
+        _load(network, {name: weights[name] for name in wanted}, path)
+
+
+def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is of another size than this {type(network).__name__}: {error}") from error
+
+
+HALF = "_half"
+"""Added to the name of a weight that is stored in float16."""
+FOLDED = "folded weights"
+"""Metadata: the few weights that the exporter computed away, as JSON: name to shape and base64 of little-endian
+float16."""
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with its large weights stored in float16 behind a Cast: half the bytes, float32 all the same."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
+        casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+def with_all_weights(model: onnx.ModelProto, network: nn.Module) -> onnx.ModelProto:
+    """`model` with those weights of `network` among its metadata that the exporter folded into constants."""
+    stored = {weight.name.removesuffix(HALF) for weight in model.graph.initializer}
+    folded = {name: _packed(values) for name, values in network.state_dict().items() if name not in stored}
+    onnx.helper.set_model_props(model, {FOLDED: json.dumps(folded)})
+    return model
+
+
+def _packed(values: Tensor) -> tuple[list[int], str]:
+    return list(values.shape), base64.b64encode(values.numpy().astype("<f2").tobytes()).decode()
+
+
+def _unpacked(shape: list[int], packed: str) -> Tensor:
+    values = np.frombuffer(base64.b64decode(packed), "<f2").astype(np.float32)
+    return torch.from_numpy(values.reshape(shape))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of an exported network by name, as float32. Raises `CheckpointError` when it holds none."""
+    try:
+        model = onnx.load(path)
+        folded = json.loads({entry.key: entry.value for entry in model.metadata_props}[FOLDED])
+    except (OSError, DecodeError, KeyError) as error:
+        raise CheckpointError(f"{path} is not a network that training.networks.export wrote: {error!r}") from error
+    weights = {name: _unpacked(*packed) for name, packed in folded.items()}
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        weights[weight.name.removesuffix(HALF)] = torch.from_numpy(values.astype(np.float32))
+    return weights

@@ -23,9 +23,7 @@ from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from training.needs import errors_told
-from training.networks.checkpoints import restore
-from training.networks.networks import built
-from training.networks.stored_weights import halve, with_all_weights
+from training.networks.checkpoints import built, halve, restore, with_all_weights
 from training.settings import TrainConfig
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from pipeline.errors import CheckpointError, ConfigError, SinkError
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 from tests.pipeline.masked_scenes import portrait
 from tests.training.made_faces import mesh
-from training.data import alpha
 from training.data.crops import mesh_network
 from training.data.masks import Kind
-from training.data.wear import Wear, Worn
+from training.data.wear import Wear, Worn, alpha_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +134,7 @@ def test_alphas_of_a_video_come_back_bit_for_bit_at_their_times(tmp_path: Path) 
     rng = np.random.default_rng(0)
     alphas = [rng.random((60, 80)).astype(np.float32) for _ in range(3)]
     times = [each.bare.time * 3 for each in worn(film(count=3))]
-    with alpha.written(tmp_path / "a.mkv", still=False, overwrite=False) as file:
+    with alpha_file(tmp_path / "a.mkv", still=False, overwrite=False) as file:
         for each, time in zip(alphas, times, strict=True):
             file.write(each, time)
     with av.open(str(tmp_path / "a.mkv")) as container:
@@ -148,11 +147,11 @@ def test_alphas_of_a_video_come_back_bit_for_bit_at_their_times(tmp_path: Path) 
 def test_alpha_file_is_named_for_what_it_holds_and_never_lost(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"written as \.png"),
-        alpha.written(tmp_path / "a.mkv", still=True, overwrite=False),
+        alpha_file(tmp_path / "a.mkv", still=True, overwrite=False),
     ):
         pass
     (tmp_path / "a.png").write_bytes(b"mine")
-    with pytest.raises(SinkError, match="exists"), alpha.written(tmp_path / "a.png", still=True, overwrite=False):
+    with pytest.raises(SinkError, match="exists"), alpha_file(tmp_path / "a.png", still=True, overwrite=False):
         pass
     assert (tmp_path / "a.png").read_bytes() == b"mine"
 

@@ -13,7 +13,7 @@ from engine.models import shipped
 from pipeline.errors import ConfigError
 from tests.training.made_faces import store
 from training.evaluation import ablate
-from training.evaluation.variants import ALONE, BASE, LEARNING, SHARPENING, SIZE, VARIANTS, Variant
+from training.evaluation.ablate import ALONE, BASE, LEARNING, SHARPENING, SIZE, VARIANTS, Variant
 
 NAMED = {variant.name: variant for variant in VARIANTS}
 

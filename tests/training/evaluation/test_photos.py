@@ -8,7 +8,7 @@ from pipeline.errors import CheckpointError, SourceError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import mesh_network
 from training.data.masks import Kind
-from training.evaluation.photos import DrawnPairs, FixedPairs, wear
+from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
 
 
 def pair(folder: Path, name: str = "one_cloth", *, size: tuple[int, int] = (40, 50), alpha: int = 255) -> None:
@@ -107,3 +107,31 @@ def test_photo_without_a_face_gives_nothing(tmp_path: Path) -> None:
     (tmp_path / "wall.png").unlink()
     with pytest.raises(SourceError, match="holds no pictures"):
         DrawnPairs.of(tmp_path, seed=0)
+
+
+def test_labels_are_read_and_empty_cells_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("name,age,glasses\na,old,yes\nb,,no\n")
+    assert read_labels(path, ["a", "b", "c"]) == {"a": {"age": "old", "glasses": "yes"}, "b": {"glasses": "no"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "needs a first line"),
+        ("photo,age\na,old\n", "column 'name'"),
+        ("name,age\nz,old\n", "none of the photos"),
+        ("name,age\na,old,tall\n", "more or fewer cells"),
+        ("name,age\na\n", "more or fewer cells"),
+    ],
+)
+def test_table_that_says_nothing_of_the_photos_is_an_error(tmp_path: Path, content: str, why: str) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text(content)
+    with pytest.raises(SourceError, match=why):
+        read_labels(path, ["a", "b"])
+
+
+def test_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="can't be read"):
+        read_labels(tmp_path / "none.csv", ["a"])

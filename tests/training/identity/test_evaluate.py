@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.faces import MadeEngine
-from training.identity import evaluate, plots, tables
+from training.identity import evaluate, plots
 from training.identity.evaluate import Looked, Side, comparing, methods, repaired
 from training.identity.metrics import Rates
 from training.identity.sets import PhotoSet
@@ -106,7 +106,7 @@ def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: Lo
     assert found.told["not_found"] == {"bare": 0, "worn": 1}
     assert found.told["found_masked"] == {"bare": 0.0, "worn": 1.0}
     assert "inpainted" in found.told["drawn"]["settings"]["U-M"]
-    assert "eum_srt" in tables.table(found.told)
+    assert "eum_srt" in plots.table(found.told)
 
 
 def test_embeddings_come_back_as_they_were_kept(looked: Looked, tmp_path: Path) -> None:

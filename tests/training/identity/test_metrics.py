@@ -3,8 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.identity.metrics import Rates, area, fisher_ratio, rates_at, summary, threshold_at
-from training.identity.resample import Comparisons, Resampled, draws
+from training.identity.metrics import (
+    Comparisons,
+    Rates,
+    Resampled,
+    area,
+    draws,
+    fisher_ratio,
+    rates_at,
+    summary,
+    threshold_at,
+)
 
 
 def some(seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:

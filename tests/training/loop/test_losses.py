@@ -4,8 +4,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from training.loop import losses
-from training.loop.features import EfficientNetFeatures, compared
-from training.loop.views import grown
+from training.loop.losses import EfficientNetFeatures, compared
+from training.loop.stream import grown
 
 
 def pictures(seed: int = 0) -> torch.Tensor:

@@ -7,9 +7,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 
 from tests.training.made_faces import store
 from training.loop.mean import main
-from training.loop.validation import fixed_samples, validate
-from training.networks.checkpoints import restore, save
-from training.networks.networks import built
+from training.loop.objectives import fixed_samples, validate
+from training.networks.checkpoints import built, restore, save
 from training.settings import TrainConfig
 
 

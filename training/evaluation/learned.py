@@ -1,28 +1,40 @@
-"""A learned distance between pictures: shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022, arXiv 2207.13686).
-
-Its weights come from the package `stlpips-pytorch`, which is read as data: importing it needs packages that it does not
-name. They were learned from people's judgements and are of no lineage that a loss here uses. The figures are not those
-of LPIPS: its trunk was trained anew.
-"""
+"""The two measures that networks take, which no loss here uses: a perceptual distance, and whose face it is."""
 
 from __future__ import annotations
 
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import dlib
+import face_recognition_models
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engine.select import load
+from engine.spec import Precision
+from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import read_crop
+from pipeline.recognisers import dlib_resnet, unit
+from pipeline.video.stills import still_frame
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pipeline.geometry import Affine
+
 
 WEIGHTS = ("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth")
 
 
 class PerceptualDistance:
-    """The AlexNet variant: five layers, their features of unit length compared, differences weighted by channel."""
+    """Shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022, arXiv 2207.13686), the AlexNet variant.
+
+    The features of five layers, of unit length, are compared, and their differences weighted by channel. The weights
+    come from the package `stlpips-pytorch`, which is read as data: importing it needs packages that it does not name.
+    They were learned from people's judgements. The figures are not those of LPIPS: its trunk was trained anew.
+    """
 
     def __init__(self) -> None:
         package, path = WEIGHTS
@@ -60,3 +72,32 @@ class PerceptualDistance:
         """Blur, then every second pixel: what makes it tolerant of shifts."""
         padded = functional.pad(x, (2, 2, 2, 2), mode="reflect")
         return functional.conv2d(padded, self.state[f"net.{name}.filt"], stride=2, groups=x.shape[1])
+
+
+CHIP_SIZE, CHIP_PADDING = 150, 0.25
+"""What the network takes, as dlib's documentation has it."""
+
+BOX = (62, 45, 194, 194)
+"""left, top, right, bottom of a face's box in the canonical crop, as dlib's own frontal detector would give it."""
+
+
+class Recogniser:
+    """dlib's ResNet, frozen, on an engine of ours; the faces are cut out by the five landmarks of `dlib-bin`.
+
+    Its embeddings are (128,) of unit length: the cosine of two is high when they look like the same person.
+    """
+
+    def __init__(self) -> None:
+        self._predictor = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
+        self._engine = load(dlib_resnet.network(None), precision=Precision.F32, threads=1)
+
+    def embeddings(self, images: list[NDArray[np.uint8]], crop_from_image: Affine) -> NDArray[np.float32]:
+        """(N, 128) of the same face in N pictures of the same scene, all cut out by the landmarks that the first shows.
+
+        Raises `EngineError`.
+        """
+        crops = [read_crop(still_frame(image).planes, crop_from_image, size=CROP_SIZE) for image in images]
+        shape = self._predictor(crops[0], dlib.rectangle(*BOX))
+        chips = np.stack([dlib.get_face_chip(crop, shape, CHIP_SIZE, CHIP_PADDING) for crop in crops])
+        found = self._engine.run({"chip": chips.transpose(0, 3, 1, 2).astype(np.float32)})["embedding"]
+        return unit(found.astype(np.float32))
