@@ -1,4 +1,4 @@
-"""Who is who: embedding faces, remembering people, and choosing whose masks come off.
+"""People told apart by their faces: embedding faces, remembering people, choosing whose masks come off.
 
 The recognisers themselves are files in `pipeline/recognisers`.
 """

@@ -1,4 +1,4 @@
-"""Stages: who each face is. Ids last through occlusion, exits and cuts, and only chosen people's masks are taken off.
+"""Stages that find out who each face is, so that ids last through cuts and only chosen people's masks come off.
 
 A face is embedded when it appears, a few times soon after, when it is apart again from another that it touched, when it
 is back from behind something, and else once a second. The first stage hands the crops to the network and the second
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pipeline.people.people import PeopleFilter
 
 FIRST_LOOKS = 3
-"""How often a new face is embedded in quick succession: one look may be blurred."""
+"""How many times a new face is embedded in quick succession, since one look may be blurred."""
 QUICK_SECONDS = Fraction(1, 8)
+"""The least time between two looks at a new face."""
 TOUCHING = 0.02
 """Intersection over union from which two faces may be taken for each other."""
 
@@ -38,19 +39,19 @@ class Asking:
     asked: tuple[tuple[int, bool], ...]
     """Which tracks are embedded, and whether they are masked."""
     doubtful: frozenset[int]
-    """Those of them that were lost from sight or close to another face since the last time."""
+    """The embedded tracks that were lost from sight or close to another face since they were embedded last."""
     answer: Pending | None
-    """None when none are."""
+    """The embeddings, later; None when no face is embedded."""
 
     @property
     def frame(self) -> Frame:
-        """Whose faces they are."""
+        """The frame of the faces."""
         return self.cropped.frame
 
 
 @dataclass
 class _Seen:
-    """When a track was looked at. Changed in place."""
+    """How often and when a track was embedded. Changed in place."""
 
     looks: int = 0
     last: Fraction = Fraction(0)
@@ -59,12 +60,12 @@ class _Seen:
     doubt: bool = False
     """Whether it may be somebody else since: it was out of sight, or touched."""
     present: int = -1
-    """The frame in which it was seen last, counted here."""
+    """The number of the frame in which it was seen last, counted from 0."""
 
 
 @dataclass(frozen=True)
 class Identify:
-    """Gives each face the id of a person, and leaves those who are not chosen."""
+    """Gives each face the id of a person, and leaves the masks of people who are not chosen."""
 
     embedder: Embedder
     choice: PeopleFilter
@@ -84,15 +85,17 @@ class Identify:
                 known.touched = _touched(track, tracks)
                 known.doubt |= known.touched or known.present not in (-1, number - 1)
                 known.present = number
+
             faces = clear_faces(cropped)
-            due = {each: face for each, face in faces.items() if self._is_due(seen[each], face.track, cropped.frame)}
-            doubtful = frozenset(each for each in due if seen[each].doubt)
-            for each in due:
-                seen[each].looks += 1
-                seen[each].last = cropped.frame.time
-                seen[each].doubt = False
+            due = {track: face for track, face in faces.items() if self._is_due(seen[track], face.track, cropped.frame)}
+            doubtful = frozenset(track for track in due if seen[track].doubt)
+            for track_id in due:
+                seen[track_id].looks += 1
+                seen[track_id].last = cropped.frame.time
+                seen[track_id].doubt = False
+
             crops = [face.image(cropped) for face in due.values()]
-            asked = tuple((each, face.masked) for each, face in due.items())
+            asked = tuple((track_id, face.masked) for track_id, face in due.items())
             yield Asking(cropped, asked, doubtful, self.embedder.submit(crops) if crops else None)
 
     def answer(self, stream: Iterator[Asking]) -> Iterator[Cropped]:
@@ -108,9 +111,11 @@ class Identify:
                 looks = self.embedder.looks(asking.answer, [masked for _, masked in asking.asked])
                 found = {track: look for (track, _), look in zip(asking.asked, looks, strict=True)}
             people.meet(tracks, found, asking.doubtful)
+
             present = {track: people.of_track[track] for track in tracks}
             chosen = self.choice(present)
             self.people.update(person.id for person in present.values() if person.views)
+
             names = {track: person.id for track, person in present.items()}
             yield renamed(asking.cropped, names, chosen, before)
             before = names
@@ -125,6 +130,7 @@ class Identify:
         return replace(asking.cropped, crops=(), skipped=asking.cropped.skipped + unknown)
 
     def _is_due(self, seen: _Seen, track: Track, frame: Frame) -> bool:
+        """Whether a face is to be embedded in this frame."""
         if not seen.looks:
             return True
         since = frame.time - seen.last
@@ -134,14 +140,15 @@ class Identify:
 
 
 def _touched(track: Track, tracks: tuple[Track, ...]) -> bool:
+    """Whether another face overlaps this one."""
     box = track.detection.box
     return any(box.iou(other.detection.box) > TOUCHING for other in tracks if other.id != track.id)
 
 
 def renamed(cropped: Cropped, names: dict[int, int], chosen: set[int], before: dict[int, int]) -> Cropped:
-    """A frame with its tracks under other ids, and the masked faces that are not `chosen` left as they are.
+    """Give a frame's tracks other ids, and leave the masked faces that are not `chosen` as they are.
 
-    A face that had another name `before` is not held: what was drawn under its new one may be somebody else's.
+    A face whose id was another one `before` is not held, since what was drawn for the new id may be of somebody else.
     """
 
     def named(track: Track) -> Track:

@@ -1,4 +1,4 @@
-"""Who is who by their faces: a run's people, held in memory and gone with it."""
+"""The people of a run, told apart by their faces: they are held in memory and gone when the run ends."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 STAYS = 0.03
-"""A track's own person is preferred to another by so much of the cosine: raise it and a swap is found less often."""
+"""The bonus, in cosine, of the person whom a track showed so far. Raise it and a swap of two people is found less
+often."""
 LOOSE = 0.04
-"""And may be less alike than the threshold by so much, once the track was lost from sight; a face that was followed all
-the time stays who it was."""
+"""How far below the threshold, in cosine, a track's own person may be after the track was lost from sight. A face that
+was followed all the time stays who it was, however unlike it looks."""
 MEMORY = 20
-"""How many views the mean so far stands for at most."""
+"""The greatest weight of the mean so far, in views, when one more view is added to it."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a face tells, or the mean of several: (d,) vectors of unit length, None where unknown."""
+    """The embeddings of one look at a face, or means of several: (d,) vectors of unit length, None where unknown."""
 
     bare: Vector | None = None
     """The embedding of the bare face."""
     masked: Vector | None = None
     """The embedding of the masked face, as the recogniser gives it: to be compared with other masked ones."""
     repaired: Vector | None = None
-    """The same, repaired: to be compared with bare ones. Two repaired ones are alike whoever it is."""
+    """The repaired embedding of the masked face: to be compared with bare ones. Two repaired ones are always alike."""
 
     def margin(self, other: Look, least: Thresholds) -> float:
-        """By how much two looks are more alike than the threshold for their kind; one person's, where it is above 0.
+        """By how much the cosine of two looks is above the threshold for their kind: from 0 on they show one person.
 
-        Bare faces tell most, then two masked ones, then a bare and a masked one.
+        Two bare faces are the surest pair, then two masked ones, then a bare and a masked one.
         """
         pairs = (
             (self.bare, other.bare, least.bare),
@@ -52,7 +53,7 @@ class Look:
 
 
 def mean_of(looks: Sequence[Look]) -> Look:
-    """The mean of each kind."""
+    """Average the looks, each kind of embedding by itself."""
     return Look(
         bare=_mean([look.bare for look in looks]),
         masked=_mean([look.masked for look in looks]),
@@ -61,6 +62,7 @@ def mean_of(looks: Sequence[Look]) -> Look:
 
 
 def _mean(vectors: Sequence[Vector | None]) -> Vector | None:
+    """The mean of the vectors that are there, brought to length 1; None when none is."""
     there = [vector for vector in vectors if vector is not None]
     if not there:
         return None
@@ -70,7 +72,7 @@ def _mean(vectors: Sequence[Vector | None]) -> Vector | None:
 
 @dataclass
 class Person:
-    """Somebody who was seen. Changed in place."""
+    """Somebody who was seen in this run. Changed in place."""
 
     id: int
     views: int = 0
@@ -78,19 +80,19 @@ class Person:
     """The mean of all views."""
 
     def add(self, look: Look) -> None:
-        """One more view, which counts like each before it, up to a point: people turn, and light changes."""
+        """Add a view to the mean. Old views fade once there are more than `MEMORY`: people turn, and light changes."""
         self.look = mean_of([*[self.look] * min(self.views, MEMORY), look])
         self.views += 1
 
 
 @dataclass
 class People:
-    """Everybody seen in a run, and which track shows whom. Changed in place, by one thread."""
+    """Everybody who was seen in a run, and which track shows whom. One thread changes this in place."""
 
     least: Thresholds
     of_track: dict[int, Person] = field(default_factory=dict)
     known: list[Person] = field(default_factory=list)
-    """Those who were looked at at least once."""
+    """The people of whom there is at least one view."""
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def meet(self, present: Collection[int], found: Mapping[int, Look], doubtful: Collection[int]) -> None:
@@ -101,6 +103,8 @@ class People:
         for track in present:
             if track not in self.of_track:
                 self.of_track[track] = Person(next(self.ids))
+
+        # Who is in the frame already, in a track that nobody looked at, can't be in another track as well.
         held = {self.of_track[track].id for track in present if track not in found}
         free = [person for person in self.known if person.id not in held]
         chosen: dict[int, Person] = {}
@@ -109,6 +113,7 @@ class People:
             if track not in chosen and person.id not in taken:
                 chosen[track] = person
                 taken.add(person.id)
+
         for track, look in found.items():
             person = chosen.get(track) or self._newcomer(track, taken)
             if not person.views:
@@ -119,7 +124,7 @@ class People:
     def _pairs(
         self, found: Mapping[int, Look], free: list[Person], doubtful: Collection[int]
     ) -> Iterator[tuple[float, int, Person]]:
-        """How likely it is that a track shows a person, for those who may be."""
+        """Rate every pair of a track and a person it may show; the higher the number, the likelier the pair."""
         for track, look in found.items():
             for person in free:
                 margin = look.margin(person.look, self.least)
@@ -128,28 +133,28 @@ class People:
                     yield margin + STAYS * own, track, person
 
     def _newcomer(self, track: int, taken: set[int]) -> Person:
-        """Who a track shows when it is nobody known: whom it was given at first sight, or somebody new."""
+        """The person of a track that shows nobody known: the one it was given at first sight, or a new one."""
         before = self.of_track[track]
         return before if not before.views and before.id not in taken else Person(next(self.ids))
 
 
 @dataclass(frozen=True)
 class PeopleFilter:
-    """Whose masks are taken off, by pictures of them."""
+    """Chooses whose masks are taken off, by pictures of people."""
 
     wanted: tuple[Look, ...] | None
-    """Pictures of those whose masks alone are taken off; None: everybody's."""
+    """Pictures of the people whose masks alone are taken off; None takes off everybody's."""
     spared: tuple[Look, ...]
-    """Pictures of those who keep theirs."""
+    """Pictures of the people who keep their masks."""
     least: Thresholds
 
     def __call__(self, present: Mapping[int, Person]) -> set[int]:
-        """The tracks among `present` whose masks are to be taken off."""
+        """Choose the tracks among `present` whose masks are to be taken off."""
         wanted = set(present) if self.wanted is None else self._named(self.wanted, present)
         return wanted - self._named(self.spared, present)
 
     def _named(self, pictures: Sequence[Look], present: Mapping[int, Person]) -> set[int]:
-        """Those whom a picture shows: of all who are alike enough the most alike, as a picture names one person."""
+        """The tracks that the pictures show: each picture names the one person who is most like it, if alike enough."""
         seen = [(track, person.look) for track, person in present.items() if person.views]
         named = set()
         for picture in pictures if seen else ():

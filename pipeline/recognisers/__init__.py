@@ -1,4 +1,4 @@
-"""Whose face it is: a recogniser is one file, and its name is the file's name with hyphens.
+"""Recognisers, each in a file of its own, whose name with hyphens is the recogniser's name.
 
 A recogniser turns a face into an embedding, a few hundred numbers that are near to each other for pictures of one
 person. Embeddings are biometric data: they are held in memory and written nowhere by a run. A file defines what
@@ -31,30 +31,32 @@ DEFAULT = "dlib-resnet"
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Cosines from which two faces are taken for one person. Raise them and people are taken for others less often, and
-    not known again more often."""
+    """The cosines from which two faces are taken for one person.
+
+    Raise them and two people are taken for one less often, but one person is taken for two more often.
+    """
 
     bare: float
-    """Of two bare faces."""
+    """The threshold of two bare faces."""
     mixed: float
-    """Of a bare face and the repaired embedding of a masked one."""
+    """The threshold of a bare face and the repaired embedding of a masked one."""
     masked: float
-    """Of two masked faces, whose embeddings are not repaired for this."""
+    """The threshold of two masked faces, whose embeddings are not repaired for this."""
 
 
 @dataclass(frozen=True)
 class Recogniser:
-    """A recogniser's network, and how it wants a face."""
+    """A recogniser's network, and how a face is prepared for it."""
 
     engine: Engine
     """Takes one input, pictures (N, 3, size, size) float32 RGB, and gives one output, embeddings (N, d)."""
     size: int
     picture_from_crop: Affine
-    """Where in the canonical crop its picture lies."""
+    """The map from the canonical crop to the network's picture."""
     mean: float = 0.0
-    """Taken from values of 0 to 255."""
+    """What is subtracted from values of 0 to 255."""
     deviation: float = 1.0
-    """What they are divided by then."""
+    """What the difference is divided by."""
 
     def submit(self, crops: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to embed canonical crops (S, S, 3) RGB; `embeddings` takes the answer. Raises `EngineError`."""
@@ -65,11 +67,11 @@ class Recogniser:
         return self.engine.submit({self.engine.inputs[0].name: feed})
 
     def embeddings(self, answer: Pending) -> NDArray[np.float32]:
-        """(N, d) of unit length, so that a product of two is their cosine. Raises `EngineError`."""
+        """Wait for embeddings (N, d) of unit length, so that a product of two is their cosine. Raises `EngineError`."""
         return unit(answer.result()[self.engine.outputs[0].name].astype(np.float32))
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """`submit` and `embeddings`, one after the other."""
+        """Embed canonical crops (S, S, 3) RGB at once: (N, d) of unit length. Raises `EngineError`."""
         return self.embeddings(self.submit(crops))
 
 
@@ -77,7 +79,7 @@ class RecogniserFile(Protocol):
     """What a module in `pipeline/recognisers/` defines."""
 
     UNMASKER: str | None
-    """The network of ours that repairs its embeddings of masked faces; None where none was trained."""
+    """The name of our network that repairs its embeddings of masked faces; None where none was trained."""
     SAME_PERSON: Thresholds
 
     def missing(self) -> str | None:
@@ -85,31 +87,31 @@ class RecogniserFile(Protocol):
         ...
 
     def network(self, path: Path | None) -> Network:
-        """Its network, for an engine to load; `path` is where the user keeps it, for those that don't come by package.
+        """Read its network; `path` is where the user keeps one that does not come in a package.
 
-        Raises `CheckpointError` when it can't be had or isn't the one known, `ConfigError` for a path that is missing
-        or of no use.
+        Raises `CheckpointError` when it can't be read or is another one than the known, `ConfigError` for a path that
+        is missing or of no use.
         """
         ...
 
     def recogniser(self, engine: Engine) -> Recogniser:
-        """The recogniser on an engine that loaded `network()`. Raises `CheckpointError` for a network of no use."""
+        """Make the recogniser of the engine of its `network`. Raises `CheckpointError` for a network of no use."""
         ...
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows (N, d) brought to length 1."""
+    """Bring rows (N, d) to length 1."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), np.float32)
 
 
 def names() -> tuple[str, ...]:
-    """Every recogniser there is a file for, in alphabetical order, whether it can run here or not."""
+    """The names of all recognisers, in alphabetical order, whether they can run here or not."""
     return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
 
 
 def recogniser_file(name: str) -> RecogniserFile:
-    """The recogniser called `name`. Raises `ConfigError` when there is no such file."""
+    """Import the recogniser called `name`. Raises `ConfigError` when there is no such file."""
     if name not in names():
         raise ConfigError(f"recogniser {name!r} is unknown: use one of {', '.join(names())}")
     return cast("RecogniserFile", importlib.import_module(f"pipeline.recognisers.{name.replace('-', '_')}"))

