@@ -1,10 +1,10 @@
-"""The bounded queue between two threads.
+"""The queues between two threads: a bounded channel, and a place where only the newest item is found.
 
 A channel is two queues that run in opposite directions: items go down to the reader, and each item that is taken sends
 a free slot back up to the writer. Both are `queue.SimpleQueue`, whose `put` never waits and may interrupt itself. So
 `close` and `cancel` may be called from any thread and from a signal handler, and what wakes a waiting thread lies in
-the queue until that thread sees it: no wake-up is lost. The locks inside these queues are the only ones of the
-program, and no code of ours runs while one is held.
+the queue until that thread sees it: no wake-up is lost. The channel has no lock of its own, and no code of ours runs
+while a lock inside these queues is held.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class Cancelled(BaseException):
-    """The stream was called off: not an end that may be finalised, and no fault of whoever sees it.
+    """Raised where a stream was called off: its end must not be finalised, and is no fault of whoever sees it.
 
     A `BaseException`, as `GeneratorExit` is, so that a stage's `except Exception` does not take it for a bad item.
     Let it pass: release what you hold in `finally`, and finalise nothing.
@@ -30,7 +30,7 @@ class Cancelled(BaseException):
 
 
 class WaitClock:
-    """The seconds that one thread spent waiting, in `with` blocks. Any thread may read it, also during a wait."""
+    """Measures the seconds that one thread waits, in `with` blocks. Any thread may read it, also during a wait."""
 
     def __init__(self) -> None:
         # Total, and when the present wait began: one tuple, so that a reader never sees half of a change.
@@ -44,13 +44,13 @@ class WaitClock:
 
     @property
     def seconds(self) -> float:
-        """All waits so far, the present one included."""
+        """The sum of all waits so far, with the present one."""
         total, since = self._state
         return total if since is None else total + perf_counter() - since
 
 
 class Credits:
-    """How many items may be on their way at a time: one credit is taken before an item and given back behind it.
+    """Bounds how many items are on their way: one credit is taken before an item and given back behind it.
 
     Channels alone bound memory, not latency: in front of a slow stage they all fill up, and an item waits in each.
     """
@@ -80,6 +80,8 @@ class Credits:
 
 
 class _Signal(Enum):
+    """What a queue holds beside items."""
+
     END = "end"
 
 
@@ -156,19 +158,19 @@ class Channel(Generic[Item]):
 
 
 class Newest(Generic[Item]):
-    """A place for one item, with one writer and one reader: what is put takes the place of what nobody took.
+    """A place for one item, with one writer and one reader: a new item replaces one that nobody took.
 
-    `close` may be called from any thread and from a signal handler.
+    A camera leaves its pictures here. `close` may be called from any thread and from a signal handler.
     """
 
     def __init__(self) -> None:
         self._place: SimpleQueue[Item | _Signal] = SimpleQueue()
         self._closed = False
         self.dropped = 0
-        """Items that nobody took in time."""
+        """How many items were replaced before anybody took them."""
 
     def put(self, item: Item) -> None:
-        """Leave `item`; never waits."""
+        """Leave `item` in the place, without waiting."""
         with suppress(Empty):
             while self._place.get_nowait() is not _Signal.END:
                 self.dropped += 1
@@ -177,7 +179,7 @@ class Newest(Generic[Item]):
             self._place.put(_Signal.END)
 
     def take(self) -> Item | None:
-        """The newest item, waiting for one; None once it was closed."""
+        """Wait for an item and take it; None once the place is closed."""
         item = self._place.get()
         if item is _Signal.END or self._closed:
             self._place.put(_Signal.END)
@@ -185,6 +187,6 @@ class Newest(Generic[Item]):
         return item
 
     def close(self) -> None:
-        """End it: what lies there is lost. Closing again is fine."""
+        """Close the place; an item that lies there is lost. Closing again is fine."""
         self._closed = True
         self._place.put(_Signal.END)

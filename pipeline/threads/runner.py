@@ -1,4 +1,4 @@
-"""Stages in threads, in order, ending well.
+"""Runs stages in threads, in order, and ends them well.
 
 A stage is a function from a stream to a stream, usually a frozen dataclass whose `__call__` is a generator: settings
 are fields, what it remembers is a local variable, what it flushes follows the loop, what it releases is in `finally`.
@@ -51,7 +51,7 @@ class Pipeline(Generic[Out]):
 
     @classmethod
     def from_source(cls, name: str, source: Iterable[Out]) -> Pipeline[Out]:
-        """A pipeline that gives what `source` gives.
+        """Begin a pipeline that gives what `source` gives.
 
         Running it opens `source` (by `iter`), reads it and, where the iterator has a `close`, closes it, all in the
         source's own thread. Between two items a source blocks for half a second at most, or `Run.stop` comes late.
@@ -59,7 +59,7 @@ class Pipeline(Generic[Out]):
         return Pipeline(name, source)
 
     def then(self, name: str, stage: Stage[Out, Next]) -> Pipeline[Next]:
-        """This pipeline with `stage` at its end. Raises `ValueError` when the name is taken."""
+        """Add `stage` at the end, in a new pipeline. Raises `ValueError` when the name is taken."""
         if name in self.names:
             raise ValueError(f"there is a stage {name!r} already: {', '.join(self.names)}")
         return Pipeline(self.source_name, self.source, (*self.stages, (name, stage)))
@@ -70,7 +70,7 @@ class Pipeline(Generic[Out]):
         return (self.source_name, *(name for name, _ in self.stages))
 
     def compose(self) -> Iterator[Out]:
-        """What the pipeline gives, without threads: each stage applied to the one before, in the caller's thread."""
+        """Apply each stage to the stage before it, without threads, and give the stream of the last one."""
         stream: Iterator[Any] = iter(self.source)
         for _, stage in self.stages:
             stream = stage(stream)
@@ -83,18 +83,20 @@ class Pipeline(Generic[Out]):
         in_flight: int | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> Run[Out]:
-        """The pipeline with one thread for each stage; they start when the run is entered by `with`.
+        """Make a run with one thread for each stage; they start when the run is entered by `with`.
 
         At most `capacity` items lie between two stages. Raise it and stages of uneven speed wait less for each other;
-        memory and latency grow with it. At most `in_flight` items are between the source and the caller of the loop,
-        who gives an item back by asking for the next: for live sources, whose every stage gives one item for each that
-        it takes. `on_end` is called when the source shall end, from any thread or a signal handler, maybe more than
-        once: a source that waits for a device is woken by it. Raises `ValueError` when a number is less than 1.
+        memory and latency grow with it. At most `in_flight` items are between the source and the loop over the run,
+        which gives an item back by asking for the next; this suits live sources, where every stage gives one item for
+        each that it takes. `on_end` wakes a source that waits for a device: it is called when the source shall end,
+        from any thread or a signal handler, maybe more than once. Raises `ValueError` when a number is less than 1.
         """
         return Run(self, capacity=capacity, in_flight=in_flight, on_end=on_end)
 
 
 class _Phase(Enum):
+    """Where a run is in its life."""
+
     READY = "ready"
     RUNNING = "running"
     FINISHED = "finished"
@@ -119,11 +121,13 @@ class Run(Generic[Out]):
     def __init__(
         self, pipeline: Pipeline[Out], *, capacity: int, in_flight: int | None, on_end: Callable[[], None] | None
     ) -> None:
-        channels: list[Channel[Any]] = [Channel(capacity=capacity) for _ in pipeline.names]
         self._credits = None if in_flight is None else Credits(count=in_flight)
         self._owes = False
         self._on_end = on_end
         self._source = SourceIntake(pipeline.source, allowance=self._credits)
+
+        # The worker of each stage takes from the channel before it and puts into the one behind it.
+        channels: list[Channel[Any]] = [Channel(capacity=capacity) for _ in pipeline.names]
         intakes: list[Intake[Any]] = [
             self._source,
             *(ChannelIntake(channel, upstream=channels[:count]) for count, channel in enumerate(channels[:-1])),
@@ -133,6 +137,7 @@ class Run(Generic[Out]):
             Worker(name, stage, intake, gives, on_error=self._fail)
             for name, stage, intake, gives in zip(pipeline.names, stages, intakes, channels, strict=True)
         ]
+
         self._channels = channels
         self._results: Channel[Out] = channels[-1]
         self._errors: list[tuple[str, BaseException]] = []
@@ -169,9 +174,12 @@ class Run(Generic[Out]):
             raise RuntimeError("a run is iterated inside its with block: `with pipeline.run() as run`")
         if self._phase is _Phase.FINISHED:
             raise StopIteration
+
+        # Asking for the next item says that the caller is done with the one before.
         if self._owes and self._credits is not None:
             self._owes = False
             self._credits.give()
+
         try:
             item = next(self._results)
         except (StopIteration, Cancelled) as end:
@@ -182,6 +190,7 @@ class Run(Generic[Out]):
         else:
             self._owes = True
             return item
+
         error = self._end()
         raise outcome if error is None else error
 

@@ -1,4 +1,4 @@
-"""One stage in its thread: what it takes, what it gives, and how it ends.
+"""Runs one stage in its thread: what it takes, what it gives, and how it ends.
 
 A worker lets its stage pull items from an intake and puts what the stage gives into a channel. However the stage ends,
 the worker closes the stage's stream in this same thread, calls off what is upstream, and only then lets downstream
@@ -29,24 +29,24 @@ class StageStats:
 
     name: str
     items: int
-    """Items it gave to the next stage."""
+    """How many items it gave to the next stage."""
     dropped: int
-    """Items it gave that were refused, because what is downstream had ended."""
+    """How many of its items were refused, because the stages downstream had ended."""
     busy_seconds: float
-    """Neither starved nor blocked; waiting for a disk or a device counts as busy."""
+    """Seconds in which it was neither starved nor blocked; waiting for a disk or a device counts as busy."""
     starved_seconds: float
-    """Waiting for input: the bottleneck is upstream."""
+    """Seconds of waiting for input: the bottleneck is upstream."""
     blocked_seconds: float
-    """Waiting to hand on an item: the bottleneck is downstream."""
+    """Seconds of waiting to hand on an item: the bottleneck is downstream."""
     cpu_seconds: float
-    """CPU time of its thread, measured at each item; work in threads that a library keeps is not in it."""
+    """CPU seconds of its thread, measured at each item, without the work of threads that a library keeps."""
 
 
 _NOTHING = object()
 
 
 class Intake(Protocol[In_co]):
-    """Where a stage's items come from: an iterator that remembers what was taken and can be told to end."""
+    """Where a stage's items come from: an iterator that remembers what was taken and can be closed."""
 
     taken: object
     """The last item that was taken."""
@@ -63,7 +63,7 @@ class Intake(Protocol[In_co]):
 
     @property
     def blocked_seconds(self) -> float:
-        """How long the stage was not let take an item, because what is downstream has enough."""
+        """How long the stage had to wait before it might take an item, because there were enough downstream."""
         ...
 
     def __iter__(self) -> Iterator[In_co]: ...
@@ -99,7 +99,7 @@ class SourceIntake(Generic[Out]):
         self.wake()
 
     def wake(self) -> None:
-        """Let it see that all is over, should it wait for a credit."""
+        """Wake it, should it wait for a credit, so that it sees the end."""
         if self._credits is not None:
             self._credits.give()
 
@@ -229,7 +229,9 @@ class Worker:
         )
 
     def _work(self) -> None:
+        """Run the stage to its end. The thread runs this."""
         self._began, self._cpu_began = perf_counter(), thread_time()
+
         try:
             for step in (self._give_all, self._close_stream, self._intake.close):
                 self._guard(step)
@@ -244,6 +246,7 @@ class Worker:
             self._last_words.put(None)
 
     def _give_all(self) -> None:
+        """Put all that the stage gives into the channel, until the channel refuses it."""
         stream = self._stream = self._stage(self._intake)
         for item in stream:
             if not self._gives.put(item):
@@ -257,6 +260,7 @@ class Worker:
         close(stream)
 
     def _guard(self, step: Callable[[], None]) -> None:
+        """Do one step of ending, and hand on what it raises."""
         try:
             step()
         except BaseException as error:
@@ -278,11 +282,11 @@ def close(stream: object) -> None:
 
 
 def _describe(taken: object) -> str:
-    """Where a stage was when it raised, told by the item that it took last."""
+    """Say where a stage was when it raised, by the item that it took last."""
     if taken is _NOTHING:
         return "before it took an item"
     try:
         text = repr(taken)
-    except Exception as error:  # a broken repr must not hide the error that is being told
+    except Exception as error:  # a broken repr must not hide the error that is being reported
         text = f"a {type(taken).__name__} whose repr raises {error!r}"
     return f"the last item it took: {text if len(text) <= 200 else text[:197] + '...'}"
