@@ -122,7 +122,7 @@ class Room:
         """None ever is."""
         yield from ()
 
-    def tell(self, run: LiveRun) -> None:
+    def show_status(self, run: LiveRun) -> None:
         """Count the time from the first picture that was shown."""
         if self.screen is None:
             return

@@ -37,42 +37,45 @@ class Openable(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user knows it."""
+        """The name by which the user knows it."""
         ...
 
     def opened(self) -> AbstractContextManager[Iterator[av.VideoFrame]]:
-        """The pictures as they come. Entering and iterating raise `SourceError` with the cure."""
+        """Open it, in a `with` block, and give the pictures as they come.
+
+        Entering and iterating raise `SourceError` with the cure.
+        """
         ...
 
 
 @dataclass
 class CameraStats:
-    """What a camera did so far. Written by its thread, read by any."""
+    """What a camera did so far. Its own thread writes this, and any thread reads it."""
 
     pictures: int = 0
-    """That it gave."""
+    """How many pictures it gave."""
     reopened: int = 0
-    """Times that it came back."""
+    """How often it came back after it was lost."""
     present: bool = False
     """Whether it is open now."""
     resting: bool = False
     """Whether it is closed because nobody watches."""
     spent: int = 0
-    """Pictures that were rehearsed with and not shown."""
+    """Pictures that the networks were rehearsed with, which are not shown."""
 
 
 @dataclass(frozen=True)
 class CameraSource:
     """The frames of a camera, the newest first, with the time at which each arrived. Iterate once.
 
-    A camera that can't be opened at the start raises `SourceError`; one that is lost later is waited for, and `say`
-    is told. All frames have the size of the first: another size is scaled to fit, and `say` is told.
+    A camera that can't be opened at the start raises `SourceError`. One that is lost later is waited for. All frames
+    have the size of the first: another size is scaled to fit. `say` gets a sentence about both.
     """
 
     device: Openable
     say: Callable[[str], None]
     lasts: bool = True
-    """Whether pictures should never end, as a camera's; the end of a file is an end."""
+    """Whether the end of the pictures means that the camera is lost; for a file it is the end."""
     wanted: Callable[[], bool] = lambda: True
     """Whether anybody watches: asked at every picture; the camera is closed while nobody does."""
     rehearse: Callable[[Frame], None] | None = None
@@ -83,11 +86,11 @@ class CameraSource:
 
     @property
     def dropped(self) -> int:
-        """Pictures that nobody asked for in time, and the one that was rehearsed with."""
+        """How many pictures nobody asked for in time, with the one that the networks were rehearsed with."""
         return self._newest.dropped + self.stats.spent
 
     def stop(self) -> None:
-        """End it, from any thread or a signal handler; also while the camera is away."""
+        """End the frames, from any thread or a signal handler, also while the camera is away."""
         self._ending.put(None)
         self._newest.close()
 
@@ -119,7 +122,7 @@ class CameraSource:
             reader.join()
 
     def _read(self) -> None:
-        """Leave every picture where the newest is found, until the end. The reader's thread."""
+        """Read the camera until the end, opening it again when it is lost. The reader's thread runs this."""
         wait_seconds = FIRST_WAIT_SECONDS
         while not self._ends_within(0):
             before, lost = self.stats.pictures, "it sends no more"
@@ -130,12 +133,15 @@ class CameraSource:
                     self._newest.put(error)
                     return
                 lost = str(error)
+
             self.stats.present = False
             if not self.wanted():
                 self._rest()
                 continue
             if not self.lasts:
                 break
+
+            # A camera that gave pictures since the last wait was lost just now.
             if self.stats.pictures > before and not self._ends_within(0):
                 wait_seconds = FIRST_WAIT_SECONDS
                 self.say(f"{self.device.name} is lost ({lost}); waiting for it")
@@ -155,23 +161,23 @@ class CameraSource:
                     return
 
     def _appeared(self) -> None:
-        """It is open and gives pictures."""
+        """Note that the camera is open and gives pictures."""
         rested, self.stats.resting, self.stats.present = self.stats.resting, False, True
         if self.stats.pictures and not rested:
             self.stats.reopened += 1
             self.say(f"{self.device.name} is back")
 
     def _rest(self) -> None:
-        """Wait until somebody watches again, or it ends."""
+        """Wait until somebody watches again, or `stop` is called."""
         self.stats.resting = True
         while not self.wanted() and not self._ends_within(WATCH_SECONDS):
             pass
 
     def _ends_within(self, seconds: float) -> bool:
-        """Whether `stop` was called, waiting for it so long."""
+        """Wait at most so long for `stop`, and say whether it was called."""
         try:
             self._ending.get(timeout=seconds) if seconds else self._ending.get_nowait()
         except Empty:
             return False
-        self._ending.put(None)  # for whoever asks next
+        self._ending.put(None)  # for the next call of this method
         return True

@@ -1,4 +1,4 @@
-"""Cameras as FFmpeg names them: which there are, how one is opened, and why it can't be."""
+"""Cameras, streams and files as sources of pictures: which cameras there are, how one is opened, why it can't be."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ class Device:
     """A camera or a stream, ready to be opened."""
 
     name: str
-    """As the user knows it."""
+    """The name by which the user knows it."""
     url: str
-    """As FFmpeg wants it."""
+    """The address that FFmpeg opens."""
     format: str | None = None
     """FFmpeg's input device, such as `v4l2`; None for a stream, whose format FFmpeg finds out."""
     options: Mapping[str, str] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
-        """The pictures as they come, in a `with` block. Entering and iterating raise `SourceError` with the cure.
+        """Open it, in a `with` block, and give the pictures as they come.
+
+        Entering and iterating raise `SourceError` with the cure.
 
         The iterator ends when a stream ends; a camera that is unplugged raises.
         """
@@ -57,12 +59,14 @@ class Device:
             )
         except av.error.FFmpegError as error:
             raise SourceError(why_not(self, error)) from error
+
         with container:
             if not container.streams.video:
                 raise SourceError(f"{self.name} gives no video: {LIST}")
             yield self._pictures(container)
 
     def _pictures(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
+        """Decode the camera's pictures, and leave out torn ones. Raises `SourceError` when it is gone."""
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"  # frame threads would hold pictures back
         try:
@@ -75,13 +79,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Playback:
-    """A file played once, in real time."""
+    """A video file as a camera: it is played once, and its pictures come when their time has come."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """The path."""
+        """The path of the file."""
         return str(self.path)
 
     @contextlib.contextmanager
@@ -91,6 +95,7 @@ class Playback:
             yield pictures
 
     def _pictures(self, source: FileSource) -> Generator[av.VideoFrame]:
+        """Wait for the time of each frame, and give its picture."""
         began = time.perf_counter() - float(source.info.origin)
         for frame in source:
             wait = began + float(frame.time) - time.perf_counter()
@@ -102,9 +107,9 @@ class Playback:
 def camera(
     which: str, *, size: tuple[int, int] | None, fps: int, sends: str | None = None, platform: str = sys.platform
 ) -> Device:
-    """The camera of that number, path or name. `sends` is what it is asked to send, such as `mjpeg` or `yuyv422`.
+    """Name the camera of that number, path or name. It is asked to send `sends`, such as `mjpeg` or `yuyv422`.
 
-    Raises `ConfigError` where the platform's cameras are unknown, and `SourceError` for a number that none has.
+    Raises `ConfigError` on a platform whose cameras are unknown, and `SourceError` for a number that no camera has.
     """
     kind = FORMAT_OF_PLATFORM.get(platform)
     if kind is None:
@@ -112,6 +117,7 @@ def camera(
     options = {"framerate": str(fps)}
     if size is not None:
         options["video_size"] = f"{size[0]}x{size[1]}"
+
     if kind == "v4l2":
         url = f"/dev/video{which}" if which.isdecimal() else which
         return Device(url, url, kind, options | ({"input_format": sends} if sends else {}))
@@ -123,15 +129,15 @@ def camera(
 
 
 def stream(url: str) -> Device:
-    """A stream over the network, such as `rtsp://…`; RTSP goes over TCP, where no packet is lost."""
+    """Name a stream over the network, such as `rtsp://…`; RTSP goes over TCP, where no packet is lost."""
     options = {"fflags": "nobuffer"}
     return Device(url, url, None, options | ({"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}))
 
 
 def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
-    """The cameras of this machine: what `--camera` takes, and what the system calls it.
+    """List the cameras of this machine: what `--camera` takes, and what the system calls it.
 
-    Raises `SourceError` when the system does not tell.
+    Raises `SourceError` when the system does not list them.
     """
     kind = FORMAT_OF_PLATFORM.get(platform, "")
     if kind == "v4l2" and not any(Path("/dev").glob("video*")):
@@ -147,7 +153,7 @@ def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
 
 
 def formats(device: Device) -> tuple[str, ...]:
-    """What a camera can send, a line each, as FFmpeg words it; empty where it does not tell without being opened."""
+    """List what a camera can send, in FFmpeg's words; empty where the camera would have to be opened for that."""
     wanted = {"v4l2": {"list_formats": "all"}, "dshow": {"list_options": "true"}}.get(device.format or "")
     if wanted is None:
         return ()
@@ -168,6 +174,7 @@ def format_lines(said: str) -> tuple[str, ...]:
 
 
 def _directshow_name(number: int) -> str:
+    """The name of a camera on Windows, where FFmpeg takes no numbers. Raises `SourceError`."""
     found = cameras("win32")
     if number >= len(found):
         raise SourceError(f"there is no camera {number}: {LIST}")
@@ -175,7 +182,7 @@ def _directshow_name(number: int) -> str:
 
 
 def why_not(device: Device, error: av.error.FFmpegError) -> str:
-    """What FFmpeg's error means for a person, and what to do."""
+    """Say in a sentence what FFmpeg's error means, and what to do."""
     network = device.format is None
     if isinstance(error, av.error.FileNotFoundError):
         advice = "; in a container or a virtual machine it has to be handed in" if device.format == "v4l2" else ""
@@ -186,6 +193,7 @@ def why_not(device: Device, error: av.error.FFmpegError) -> str:
         who = holders(Path(device.url)) if device.format == "v4l2" else ()
         by = f" by {', '.join(who)}: close that" if who else ": close the program that shows its picture"
         return f"{device.name} is in use{by}, or take another camera"
+
     if error.errno in (errno.ENODEV, errno.EIO, errno.ENXIO):
         return f"{device.name} is gone: plug it in again"
     if error.errno == errno.ENOTTY:
@@ -193,12 +201,14 @@ def why_not(device: Device, error: av.error.FFmpegError) -> str:
     if error.errno == errno.EINVAL:
         wanted = ", ".join(f"{key}={value}" for key, value in device.options.items())
         return f"{device.name} can't do {wanted}: `barefaced cameras` lists sizes; give --size, --fps, --camera-format"
+
     if network:
         return f"{device.name} does not answer ({error.strerror}): is the address right, is the sender on?"
     return f"{device.name} can't be read: {error.strerror}; {LIST}"
 
 
 def _permission(device: Device) -> str:
+    """How a user gets the right to open a camera."""
     if device.format == "v4l2":
         return "sudo usermod -aG video $USER, then log out and in"
     if device.format == "avfoundation":

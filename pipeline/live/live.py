@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from pipeline.threads.runner import Run
 
 STALE_SECONDS = 3.0
-"""When no new frame came for so long, black is shown: an old picture would look like a frozen one."""
+"""After so long without a new frame black is shown, since an old picture would look like a frozen run."""
 
 CAPACITY = 1
-"""Frames between two stages: the number of frames in flight is what bounds them."""
+"""How many frames lie between two stages; the number of frames in flight bounds them further."""
 
 
 def always() -> bool:
-    """Somebody watches."""
+    """Say that somebody watches, where nobody can be asked."""
     return True
 
 
 class Sink(Protocol):
-    """What shows pictures: a virtual camera, a window."""
+    """A place where pictures are shown: a virtual camera, a window."""
 
     def show(self, picture: av.VideoFrame) -> None:
         """Show a picture. Raises `SinkError`."""
@@ -54,23 +54,23 @@ class Sink(Protocol):
 
 
 class Surroundings(Protocol):
-    """The sinks of a run and the keys that are pressed. The `with` block of the run is around them."""
+    """The sinks of a run, the keys that are pressed, and where its status is shown."""
 
     def sinks(self, picture: av.VideoFrame, stack: ExitStack) -> tuple[Sink, ...]:
-        """Open what shows pictures of this size; `stack` closes it. Raises `SinkError`."""
+        """Open the sinks for pictures of this size; `stack` closes them. Raises `SinkError`."""
         ...
 
     def pressed(self) -> Iterator[Key]:
-        """The keys since the last call."""
+        """The keys that were pressed since the last call."""
         ...
 
-    def tell(self, run: LiveRun) -> None:
-        """Say how the run gets on; called at every tick."""
+    def show_status(self, run: LiveRun) -> None:
+        """Show how the run gets on; called at every tick."""
         ...
 
 
 def device_of(live: LiveConfig) -> Openable:
-    """What `--camera` or `--input` name. Raises `ConfigError` and `SourceError`."""
+    """The camera, stream or file that the settings name. Raises `ConfigError` and `SourceError`."""
     if live.input is None:
         return devices.camera(live.camera, size=live.size, fps=live.fps, sends=live.camera_format)
     if "://" in live.input:
@@ -84,17 +84,20 @@ def device_of(live: LiveConfig) -> Openable:
 
 @dataclass
 class LiveRun:
-    """A run that is about to begin, goes on, or is over. `show_until_end` is its whole life."""
+    """A live run: its camera, its pipeline, and what it showed.
+
+    Either `show_until_end` or `show_as_they_come` runs it, once.
+    """
 
     config: Config
     networks: Networks
     source: CameraSource
     said: list[str] = field(default_factory=list)
-    """What happened, in sentences; the last is the newest."""
+    """What happened, in sentences, the newest last."""
     view: View = field(default_factory=View)
     began: float = field(default_factory=time.perf_counter)
     controls: Controls | None = None
-    """What may be changed meanwhile."""
+    """What a viewer may change during the run."""
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(delay_seconds=self.config.live.delay / 1000)
@@ -105,7 +108,7 @@ class LiveRun:
         self.error: BaseException | None = None
 
     def stop(self) -> None:
-        """End the camera; what is on its way is still shown. From any thread or a signal handler."""
+        """End the camera, from any thread or a signal handler; the frames on their way are still shown."""
         self.run.stop()
 
     def show_until_end(self, around: Surroundings) -> None:
@@ -117,7 +120,7 @@ class LiveRun:
         with ExitStack() as stack:
             deliverer.start()
             try:
-                self._pace(around, stack)
+                self._show_at_ticks(around, stack)
             except BaseException:
                 self.run.cancel()
                 raise
@@ -127,8 +130,9 @@ class LiveRun:
             raise self.error
 
     def show_as_they_come(self, show: Callable[[Shown], None]) -> None:
-        """Show each frame as soon as it is finished, until the source ends or `stop` is called: for whoever keeps a
-        steady pace of their own, as browsers do.
+        """Show each frame as soon as it is finished, until the source ends or `stop` is called.
+
+        It is for viewers that keep a steady pace themselves, as browsers do.
 
         Raises what the source, a stage or `show` raised; threads are gone however it ends.
         """
@@ -139,7 +143,7 @@ class LiveRun:
                 self.outbox.due(time.perf_counter())
 
     def _deliver(self) -> None:
-        """Take finished frames out of the pipeline. A thread of its own, since the other one keeps the ticks."""
+        """Move finished frames from the pipeline to the outbox, in its own thread: the main one keeps the ticks."""
         try:
             with self.run as run:
                 for shown in run:
@@ -149,11 +153,13 @@ class LiveRun:
         finally:
             self.outbox.ended = True
 
-    def _pace(self, around: Surroundings, stack: ExitStack) -> None:
+    def _show_at_ticks(self, around: Surroundings, stack: ExitStack) -> None:
+        """Show a frame at every tick, and do what the keys say, until the run ends."""
         sinks: tuple[Sink, ...] = ()
         for now in ticks(self.config.live.fps):
             if self.outbox.ended and (self.error is not None or self.outbox.empty):
                 return
+
             shown = self.outbox.due(now)
             if shown is not None:
                 stale = now - self.outbox.renewed > STALE_SECONDS
@@ -161,20 +167,22 @@ class LiveRun:
                 sinks = sinks or around.sinks(picture, stack)
                 for sink in sinks:
                     sink.show(picture)
+
             for key in around.pressed():
                 self.view.press(key)
             if self.view.quitting:
                 self.run.stop()
                 return
-            around.tell(self)
+            around.show_status(self)
 
     @property
     def status(self) -> str:
-        """How it gets on, in a line."""
+        """How the run gets on, in a line."""
         counts, now = self.outbox.counts, time.perf_counter()
         ages = counts.ages.recent()
         if ages is None:
             return f"waiting for {self.source.device.name}"
+
         parts = [
             f"{counts.ages.recent_fps(now=now):.1f} fps",
             f"age {ages}",
@@ -187,7 +195,7 @@ class LiveRun:
         return " | ".join([*parts, str(self.view)])
 
     def report(self, error: str | None, *, interrupted: bool) -> LiveReport:
-        """What became of it."""
+        """Report on the run, which ended with `error` or was `interrupted`."""
         return LiveReport(
             input=self.source.device.name,
             error=error,
@@ -216,9 +224,10 @@ def prepared(
     *,
     wanted: Callable[[], bool] = always,
 ) -> LiveRun:
-    """A run over `device`, not begun. `say` is told what happens meanwhile, from any thread.
+    """Make a run over `device` that has not begun.
 
-    The camera is closed while `wanted` says that nobody watches.
+    `say` gets a sentence about what happens during the run, from any thread. The camera is closed while `wanted` says
+    that nobody watches.
     """
     said: list[str] = []
 
@@ -232,8 +241,10 @@ def prepared(
 
 
 def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame], None]:
-    """What a camera's first frame is for: every network runs once on it. One that fails is told of, and tried again
-    with every frame that follows."""
+    """Make a function that runs every network once on a camera's first frame.
+
+    A network that fails is reported to `say`, and tried again with every frame that follows.
+    """
 
     def run(frame: Frame) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A window that shows what is sent: by Tk, which comes with Python."""
+"""A window that shows the pictures that are sent, made with Tk, which comes with Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import av
 
 MOST_WIDE_PX = 960
-"""A wider picture is shown smaller: Tk takes pictures slowly."""
+"""The greatest width of a picture in the window; a wider one is shown smaller, since Tk takes pictures slowly."""
 
 CURE = "--virtual-camera alone needs no display"
 
@@ -31,6 +31,7 @@ class Preview:
             self._window = tkinter.Tk()
         except tkinter.TclError as error:
             raise SinkError(f"no preview: there is no display ({error}); {CURE}") from error
+
         self._gone: type[Exception] = tkinter.TclError
         self._pressed: deque[Key] = deque()
         self._window.title(f"barefaced: {HELP}")
@@ -41,6 +42,7 @@ class Preview:
         self._label.pack()
 
     def _press(self, event: object) -> None:
+        """Note a key that was pressed, if it means anything."""
         key = key_of(getattr(event, "char", ""))
         if key is not None:
             self._pressed.append(key)

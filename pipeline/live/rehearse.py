@@ -1,4 +1,4 @@
-"""Networks run once before they are needed: the first run of each is slow, as memory is taken and shapes are met."""
+"""Runs each network once before a live run needs it, since its first run is slow: it allocates memory, meets shapes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generator: 
     Must not be called while a run uses them. Raises `EngineError`.
     """
     detector(frame)
+
     segment, inpaint = Segment(segmenter), Inpaint(generator)
     tracked = Tracked(Detected(frame, None, cut=False), (_in_the_middle(frame),))
     looking = next(segment.ask(iter([tracked])))
@@ -36,7 +37,7 @@ def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generator: 
 
 
 def _in_the_middle(frame: Frame) -> Track:
-    """An upright face as high as the frame."""
+    """A track of an upright face that is as high as the frame and stands in its middle."""
     side = min(frame.width, frame.height)
     left, top = (frame.width - side) / 2, (frame.height - side) / 2
     points = CANONICAL_LANDMARKS * (side / CROP_SIZE) + (left, top)

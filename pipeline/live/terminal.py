@@ -1,4 +1,4 @@
-"""What a live run has around it on a desktop: a virtual camera, a preview window, the terminal's keys and a line."""
+"""The surroundings of a live run on a desktop: virtual camera, preview window, the terminal's keys and status line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.live.preview import Preview
 
 LINE_SECONDS = 0.5
-"""How often the line is written anew."""
+"""How often the status line is written anew."""
 
 
 class Keys:
@@ -60,7 +60,7 @@ class Keys:
 
 
 def _waiting_character() -> str:
-    """A character that lies in standard input; empty when there is none."""
+    """Take a character from standard input without waiting; empty when there is none."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -75,8 +75,10 @@ def _waiting_character() -> str:
 
 @dataclass
 class Terminal:
-    """The surroundings of `barefaced live`. Raises `ConfigError` when there is nothing to show pictures in,
-    and `SinkError` when what is asked for is not installed."""
+    """The surroundings of `barefaced live`.
+
+    Raises `ConfigError` when nothing would show pictures, and `SinkError` when what is asked for is not installed.
+    """
 
     keys: Keys
     virtual_camera: str | None
@@ -86,7 +88,7 @@ class Terminal:
     size: tuple[int, int] | None
     quiet: bool
     onlookers: Onlookers = field(default_factory=Onlookers)
-    """Who watches the virtual camera."""
+    """Asks whether anybody watches the virtual camera."""
     _window: Preview | None = field(default=None, init=False)
     _next_line: float = field(default=0.0, init=False)
 
@@ -103,12 +105,12 @@ class Terminal:
         return sys.platform == "linux" and self.virtual_camera is not None and not self.preview
 
     def say(self, sentence: str) -> None:
-        """Tell the user what happened; above the line, from any thread."""
+        """Write a sentence for the user above the status line, from any thread."""
         if not self.quiet:
             sys.stderr.write(f"{self._clear}barefaced: {sentence}\n")
 
     def sinks(self, picture: av.VideoFrame, stack: ExitStack) -> tuple[Sink, ...]:
-        """Open what was asked for. Raises `SinkError`."""
+        """Open the virtual camera and the window that were asked for. Raises `SinkError`."""
         found: list[Sink] = []
         if self.virtual_camera is not None:
             width, height = self.size or (picture.width, picture.height)
@@ -130,8 +132,8 @@ class Terminal:
         if self._window is not None:
             yield from self._window.pressed()
 
-    def tell(self, run: LiveRun) -> None:
-        """Write the line anew, now and then, on a terminal."""
+    def show_status(self, run: LiveRun) -> None:
+        """Write the status line anew where there is a terminal, at most once in `LINE_SECONDS`."""
         now = time.monotonic()
         if self.quiet or not sys.stderr.isatty() or now < self._next_line:
             return
@@ -140,7 +142,7 @@ class Terminal:
         sys.stderr.flush()
 
     def end_line(self) -> None:
-        """Leave the line."""
+        """Clear the status line for what is printed next."""
         sys.stderr.write(self._clear)
 
     @property

@@ -35,26 +35,26 @@ def key_of(character: str) -> Key | None:
 
 
 class Mode(StrEnum):
-    """What is shown."""
+    """Which picture is shown."""
 
     RESULT = "result"
     CAMERA = "bypass"
-    """The camera as it is."""
+    """The camera's own picture."""
     BOTH = "side by side"
 
 
 @dataclass
 class View:
-    """What the keys have chosen."""
+    """What the user chose by keys."""
 
     mode: Mode = Mode.RESULT
     paused: bool = False
-    """Whether the picture is held; the camera goes on, so that going on is instant."""
+    """Whether the picture is held; the run goes on behind it, so that resuming is instant."""
     quitting: bool = False
     _held: av.VideoFrame | None = field(default=None, repr=False)
 
     def press(self, key: Key) -> None:
-        """Change what is shown. Bypass and side by side are left by the same key."""
+        """Do what a key means. The key of bypass or side by side, pressed again, goes back to the result."""
         if key is Key.QUIT:
             self.quitting = True
         elif key is Key.PAUSE:
@@ -64,7 +64,7 @@ class View:
             self.mode = Mode.RESULT if self.mode is chosen else chosen
 
     def picture(self, shown: Shown, *, stale: bool) -> av.VideoFrame:
-        """What to send for the frame `shown`. With `stale` the camera is away: black, but a pause holds its picture."""
+        """The picture to show for the frame `shown`: black if it is `stale`, unless a pause holds a picture."""
         if self.paused and self._held is not None:
             return self._held
         if stale:

@@ -1,4 +1,4 @@
-"""A virtual camera as a sink: what goes in is what meetings see. By pyvirtualcam, which is GPL-2 and optional."""
+"""A virtual camera as a sink: meetings see what it is sent. It needs pyvirtualcam, which is GPL-2 and optional."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class VirtualCamera:
     """
 
     def __init__(self, *, width: int, height: int, fps: float, device: str | None = None) -> None:
-        """`device` is a path or a name as apps show it, None for the first there is. Sides are made even."""
+        """Open it. `device` is a path or a name as apps show it, None for the first there is. Sides are made even."""
         self.width, self.height = width // 2 * 2, height // 2 * 2
         self._target = opened(width=self.width, height=self.height, fps=fps, device=device)
 
     @property
     def device(self) -> str:
-        """What apps call it, or its path."""
+        """The name by which apps know it, or its path."""
         return self._target.device
 
     def show(self, picture: av.VideoFrame) -> None:
@@ -73,17 +73,18 @@ class VirtualCamera:
 
 
 def missing() -> str | None:
-    """Why there is no virtual camera before one is even looked for; None when pyvirtualcam is installed."""
+    """The reason why there can't be a virtual camera; None when pyvirtualcam is installed."""
     from importlib.util import find_spec
 
     return None if find_spec("pyvirtualcam") else f"a virtual camera needs pyvirtualcam, which is GPL-2: {INSTALL}"
 
 
 def opened(*, width: int, height: int, fps: float, device: str | None) -> Target:
-    """The device, taking I420. Raises `SinkError`."""
+    """Open the device for I420 pictures. Raises `SinkError`."""
     reason = missing()
     if reason is not None:
         raise SinkError(reason)
+
     import pyvirtualcam
 
     try:
@@ -95,7 +96,10 @@ def opened(*, width: int, height: int, fps: float, device: str | None) -> Target
 
 
 def as_i420(picture: av.VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    """(width * height * 3 / 2,) uint8: Y, U and V planes of BT.601 in limited range, which is what consumers assume."""
+    """Convert a picture into Y, U and V planes of BT.601 in limited range, which consumers assume.
+
+    Gives (width * height * 3 / 2,) uint8.
+    """
     planes = picture.reformat(
         width=width,
         height=height,

@@ -165,7 +165,7 @@ class Around:
         if self.ticks in self.keys_at:
             yield self.keys_at[self.ticks]
 
-    def tell(self, run: LiveRun) -> None:
+    def show_status(self, run: LiveRun) -> None:
         self.ticks += 1
         self.at_tick(run, self.ticks)
 
