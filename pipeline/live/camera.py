@@ -17,7 +17,7 @@ from pipeline.errors import SourceError
 from pipeline.frames import Frame
 from pipeline.picture.formats import working_format
 from pipeline.threads.channel import Newest
-from pipeline.video.conform import Fitter, in_format
+from pipeline.video.conform import Fitter, in_format, named, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ class CameraSource:
         # Not a daemon: at exit the interpreter would stop it inside a driver.
         reader = threading.Thread(target=self._read, name="camera reader", daemon=False)
         reader.start()
-        fitter = Fitter(self.say)
+        fitter = Fitter(self._size_changes)
         index, began = 0, None
         try:
             while (newest := self._newest.take()) is not None:
@@ -120,6 +120,13 @@ class CameraSource:
         finally:
             self.stop()
             reader.join()
+
+    def _size_changes(self, picture: av.VideoFrame, first: tuple[int, int, str]) -> None:
+        """Say that the pictures have another shape than the `first` had."""
+        self.say(
+            f"the camera now sends {named(shape_of(picture))} instead of {named(first)}; it is scaled to fit. "
+            f"To have it whole, end and start again with --size {picture.width}x{picture.height}"
+        )
 
     def _read(self) -> None:
         """Read the camera until the end, opening it again when it is lost. The reader's thread runs this."""

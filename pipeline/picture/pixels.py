@@ -36,6 +36,7 @@ def read_rgb(picture: av.VideoFrame, *, left: int, top: int, right: int, bottom:
     """
     if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
         raise ValueError(f"({left}, {top}, {right}, {bottom}) is not inside {picture.width}x{picture.height}")
+
     samples = samples_of(picture)
     rectangle_from_frame = Affine(np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]))
     values = [
@@ -89,6 +90,8 @@ def _resample(component: Component, target_from_frame: Affine, size: tuple[int, 
     piece = component.samples[top:bottom, left:right]
     for _ in range(halvings):
         piece = cv2.resize(piece, (piece.shape[1] // 2, piece.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+    # A pixel of the piece is the middle of the square of samples that it was averaged from.
     shrink = 1 << halvings
     middle = (shrink - 1) / 2
     component_from_piece = Affine(np.array([[shrink, 0.0, left + middle], [0.0, shrink, top + middle]]))
@@ -107,6 +110,7 @@ def _source_box(
     rows, columns = component.samples.shape
     width, height = size
     corners = target_from_component.inverse().apply([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
+
     lows, highs = np.floor(corners.min(axis=0)) - 2 * unit, np.ceil(corners.max(axis=0)) + 2 * unit + 1
     firsts, ends = [], []
     for low, high, limit in zip(lows, highs, (columns, rows), strict=True):

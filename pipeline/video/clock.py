@@ -40,6 +40,7 @@ def unbroken(packets: Iterator[Packet]) -> Iterator[Packet]:
         tick, index = packet.time_base, packet.stream.index
         if packet.dts is not None and tick:
             time = packet.dts * tick
+            # Subtitles and data pause for minutes, so they say nothing of the clock and follow the others.
             if packet.stream.type in ("video", "audio"):
                 awaited = expected.get(index, time + newest)
                 offset = offsets.get(index, newest)
@@ -48,6 +49,7 @@ def unbroken(packets: Iterator[Packet]) -> Iterator[Packet]:
                     newest = offset
                 offsets[index] = offset
                 expected[index] = time + offset + (packet.duration or 0) * tick
+
             shift = round(offsets.get(index, newest) / tick)
             packet.dts += shift
             packet.pts = None if packet.pts is None else packet.pts + shift

@@ -26,57 +26,90 @@ if TYPE_CHECKING:
     from pipeline.video.info import Colour, SourceInfo
 
 Picture = av.VideoFrame
+Shape = tuple[int, int, str]
+"""Width, height and pixel format."""
 Warn = Callable[[str], None]
+
+TICK = Fraction(1, 1_000_000)
+
+SWSCALE_MATRIX = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+"""From FFmpeg's numbers for a matrix; BT.709 is assumed where none is named."""
+
+ONE_THREAD = 1
+"""For swscale: with more, FFmpeg 8.1 leaves a row grey at the seam of two slices about once in 2000 pictures."""
+
+SMOOTH = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def conform(pictures: Iterator[Picture], info: SourceInfo, warn: Warn) -> Iterator[Picture]:
     """Each picture as `info` promises it: `width`, `height` and `pixel_format`, same time, same order.
 
-    `warn` is told, once each, what had to be changed.
+    `warn` gets one sentence for each kind of change that had to be made.
     """
     if not info.turn.nothing:
         warn(f"the pictures are stored {info.turn}; they are turned upright and the output needs no rotation tag")
-    for picture in deinterlace(one_shape(pictures, info, warn), warn):
+
+    def size_changes(picture: Picture, first: Shape) -> None:
+        at = f"at {float(moment(picture)):.3f} s"
+        warn(f"{at} the video changes from {named(first)} to {named(shape_of(picture))}; it is scaled back to fit")
+
+    fit = Fitter(size_changes, (*info.turn.size(info.width, info.height), info.stored_format))
+    for picture in deinterlace(map(fit, pictures), warn):
         yield upright(working(picture, info, warn), info)
 
 
-def one_shape(pictures: Iterator[Picture], info: SourceInfo, warn: Warn) -> Iterator[Picture]:
-    """Pictures of the size and format with which the stream began; others are scaled to fit."""
-    width, height = info.turn.size(info.width, info.height)
-    shape = (width, height, info.stored_format)
-    graphs: dict[tuple[int, int, str], Graph] = {}
-    for picture in pictures:
-        found = (picture.width, picture.height, picture.format.name)
-        if found == shape:
-            yield picture
-            continue
-        if found not in graphs:
-            seconds = float(moment(picture))
-            warn(
-                f"at {seconds:.3f} s the video changes from {named(shape)} to {named(found)}; it is scaled back to fit"
-            )
-            graphs[found] = graph_fitting(picture, shape)
-        yield fitted(graphs[found], picture)
+class Fitter:
+    """Scales every picture to fit into one size and format, with black beside it. Used by one thread."""
+
+    def __init__(self, report: Callable[[Picture, Shape], None], shape: Shape | None = None) -> None:
+        """Fit into `shape`, or into that of the first picture.
+
+        `report` is called once for each other shape, with its first picture and the shape that it is scaled to.
+        """
+        self._report = report
+        self._shape = shape
+        self._graphs: dict[Shape, Graph] = {}
+
+    def __call__(self, picture: Picture) -> Picture:
+        """The picture itself when it has that size and format."""
+        found = shape_of(picture)
+        self._shape = self._shape or found
+        if found == self._shape:
+            return picture
+
+        if found not in self._graphs:
+            picture.time_base = picture.time_base or TICK
+            self._report(picture, self._shape)
+            self._graphs[found] = graph_fitting(picture, self._shape)
+        graph = self._graphs[found]
+        graph.vpush(picture)
+        fitted = graph.vpull()
+        copy_tags(picture, fitted)
+        return fitted
 
 
-def graph_fitting(picture: Picture, shape: tuple[int, int, str]) -> Graph:
-    """Scales pictures like this one to fit into `shape` (width, height, format), black beside them."""
+def shape_of(picture: Picture) -> Shape:
+    """Width, height and pixel format of a picture."""
+    return picture.width, picture.height, picture.format.name
+
+
+def named(shape: Shape) -> str:
+    """A shape in words, such as `640x480 yuv420p`."""
+    return f"{shape[0]}x{shape[1]} {shape[2]}"
+
+
+def graph_fitting(picture: Picture, shape: Shape) -> Graph:
+    """A graph that scales pictures like this one to fit into `shape`, black beside them."""
     width, height, name = shape
     scaled = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=bicubic"
     return graph_for(picture, ("scale", scaled), ("pad", f"{width}:{height}:-1:-1"), ("format", name))
-
-
-def fitted(graph: Graph, picture: Picture) -> Picture:
-    """The picture that `graph` makes of this one, with its tags."""
-    graph.vpush(picture)
-    scaled = graph.vpull()
-    copy_tags(picture, scaled)
-    return scaled
-
-
-def named(shape: tuple[int, int, str]) -> str:
-    """Such as `640x480 yuv420p`."""
-    return f"{shape[0]}x{shape[1]} {shape[2]}"
 
 
 def graph_for(picture: Picture, *filters: tuple[str, str]) -> Graph:
@@ -92,7 +125,7 @@ def graph_for(picture: Picture, *filters: tuple[str, str]) -> Graph:
 
 
 def deinterlace(pictures: Iterator[Picture], warn: Warn) -> Iterator[Picture]:
-    """Progressive pictures: interlaced ones by bwdif, one for each, others as they are."""
+    """Progressive pictures: each interlaced one goes through bwdif, the others stay as they are."""
     graph: Graph | None = None
     waiting: deque[Picture] = deque()
     for picture in pictures:
@@ -102,6 +135,7 @@ def deinterlace(pictures: Iterator[Picture], warn: Warn) -> Iterator[Picture]:
         if graph is None:
             yield picture
             continue
+
         waiting.append(picture)
         graph.vpush(picture)
         yield from finished(graph, waiting)
@@ -133,9 +167,9 @@ def in_format(picture: Picture, target: str) -> Picture:
     if picture.format.name == target:
         return picture
     # Without interpolation: a coarser grid of chroma is copied into the finer one, not smoothed.
-    converted = picture.reformat(format=target, interpolation=Interpolation.POINT, threads=ONE_THREAD)
-    copy_tags(picture, converted)
-    return converted
+    rewritten = picture.reformat(format=target, interpolation=Interpolation.POINT, threads=ONE_THREAD)
+    copy_tags(picture, rewritten)
+    return rewritten
 
 
 def upright(picture: Picture, info: SourceInfo) -> Picture:
@@ -144,54 +178,8 @@ def upright(picture: Picture, info: SourceInfo) -> Picture:
     return picture if info.turn.nothing and not bottom_up else turn_frame(picture, info.turn)
 
 
-TICK = Fraction(1, 1_000_000)
-
-
-class Fitter:
-    """Gives every picture the size and format of the first. Used by one thread."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` is told, once for each size, what is scaled."""
-        self._say = say
-        self._shape: tuple[int, int, str] | None = None
-        self._graphs: dict[tuple[int, int, str], Graph] = {}
-
-    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The picture itself when it has that size and format."""
-        found = (picture.width, picture.height, picture.format.name)
-        if self._shape is None:
-            self._shape = found
-        if found == self._shape:
-            return picture
-        if found not in self._graphs:
-            size = f"{found[0]}x{found[1]}"
-            self._say(
-                f"the camera now sends {named(found)} instead of {named(self._shape)}; it is scaled to fit. "
-                f"To have it whole, end and start again with --size {size}"
-            )
-            picture.time_base = picture.time_base or TICK
-            self._graphs[found] = graph_fitting(picture, self._shape)
-        return fitted(self._graphs[found], picture)
-
-
-SWSCALE_MATRIX = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-}
-"""From FFmpeg's numbers for a matrix; BT.709 is assumed where none is named."""
-
-ONE_THREAD = 1
-"""For swscale: with more, FFmpeg 8.1 leaves a row grey at the seam of two slices about once in 2000 pictures."""
-
-SMOOTH = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-
-
-def converted(picture: av.VideoFrame, target: str, colour: Colour) -> av.VideoFrame:
-    """The picture in pixel format `target`, whose numbers mean what `colour` says.
+def converted(picture: Picture, target: str, colour: Colour) -> Picture:
+    """The picture in an encoder's pixel format `target`, whose numbers mean what `colour` says.
 
     The picture itself when it is in that format already; no sample changes its value where the formats allow that.
     """
@@ -200,6 +188,7 @@ def converted(picture: av.VideoFrame, target: str, colour: Colour) -> av.VideoFr
         return picture
     if plain(source) == plain(target) or moves_exactly(source, target):
         return move(picture, target)
+
     matrix = SWSCALE_MATRIX.get(colour.matrix, Colorspace.ITU709)
     full = colour.range == ColorRange.JPEG
     source_full = full if traits(source).rgb == traits(target).rgb else traits(source).rgb

@@ -118,13 +118,10 @@ def holds(suffix: str, stream: Stream) -> bool:
 
 def refuse(path: Path, refused: list[Stream], others: list[Stream], codec: Codec) -> SinkError:
     """The error for streams that the container of `path` can't hold, naming one that can."""
-    named = ", ".join(f"stream {each.index} ({each.type}, {name_of(each)})" for each in refused)
-    able = [
-        suffix
-        for suffix in SUGGESTED
-        if codec in CONTAINERS[suffix].codecs and all(holds(suffix, each) for each in others)
-    ]
-    able = able or [suffix for suffix in SUGGESTED if all(holds(suffix, each) for each in others)]
+    named = ", ".join(f"stream {stream.index} ({stream.type}, {name_of(stream)})" for stream in refused)
+
+    able = [suffix for suffix in SUGGESTED if all(holds(suffix, stream) for stream in others)]
+    able = [suffix for suffix in able if codec in CONTAINERS[suffix].codecs] or able
     cure = (
         f"write to {' or '.join(able[:2])} instead, which can"
         if able

@@ -41,10 +41,12 @@ def missing_end(
     reached = f"it ends at {float(video_end - info.origin):.2f} s"
     if end is None and packets is not None and info.frames is not None and packets < info.frames:
         return f"the file was cut off: {info.frames - packets} of {info.frames} pictures are missing, {reached}"
+
     tolerance = max(Fraction(1, 2), 3 * info.frame_seconds)
     for declared, found in ((info.video_until, video_end), (info.until, latest)):
         if declared is not None and found < min(declared, end or declared) - tolerance:
             return f"the file was cut off: {reached} of {float(declared - info.origin):.2f} s"
+
     if end is None and info.container == "mpegts" and cut_transport_stream(info.path):
         return f"the file was cut off in the middle of a packet: {reached}"
     return None
@@ -63,13 +65,14 @@ def broken_matroska(path: Path) -> bool:
     as live recordings have them, end the walk: nothing can be said of what follows.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        position, inside = 0, len(data)
-        while position < inside:
+        position = 0
+        while position < len(data):
             element, start, length = ebml_element(data, position)
             if element == 0:
                 return True
             if element == SEGMENT:
                 return broken_children(data, start, TOP_LEVEL)
+
             if length is None:
                 return False
             position = start + length

@@ -61,6 +61,7 @@ class FileSource:
         info, outcome = self.info, self.outcome
         start = None if self.start is None else info.origin + self.start
         end = None if self.end is None else info.origin + self.end
+
         with opened(self.path, hardware=self.hardware) as container:
             reading = Reading(info, outcome, container, start)
             pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
@@ -72,6 +73,7 @@ class FileSource:
                     yield self.frame(picture, seconds)
             else:
                 reading.compare_end(end)
+
         outcome.ended = True
         if outcome.bad_packets:
             packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"

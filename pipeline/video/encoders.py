@@ -83,13 +83,13 @@ def choose(
     """
     kind = KINDS[codec]
     name = kind.software if hardware is None else hardware_encoder(codec, hardware)
-    formats = encoder_formats(name)
-    pixel_format, reason = nearest_format(info, formats, codec)
+    pixel_format, reason = nearest_format(info, encoder_formats(name), codec)
+    chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
+    options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
+
     warnings = [reason] if reason else []
     if not loses_nothing(info.pixel_format, pixel_format) and not reason:
         warnings.append(f"{name} does not take {info.pixel_format}; the video is converted to {pixel_format}")
-    chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
-    options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
     if info.mastering_display and name not in ("libx264", "libx265", "libsvtav1"):
         warnings.append(f"{name} can't store the mastering display's HDR values; the colour tags are kept")
     return Encoding(name, pixel_format, options, encoded_colour(info, pixel_format), tuple(warnings))
@@ -112,7 +112,7 @@ def hardware_encoder(codec: Codec, hardware: str) -> str:
         raise ConfigError(f"hardware encoder is {hardware!r}; it is one of {', '.join(HARDWARE)}")
     name = f"{codec}_{hardware}"
     if name not in av.codecs_available:
-        there = [each for each in HARDWARE if f"{codec}_{each}" in av.codecs_available]
+        there = [family for family in HARDWARE if f"{codec}_{family}" in av.codecs_available]
         raise SinkError(f"there is no encoder {name} here; for {codec} there are: {', '.join(there) or 'none'}")
     return name
 
@@ -126,7 +126,7 @@ def encoder_formats(name: str) -> list[str]:
             f"this build of FFmpeg has no encoder {name}; install PyAV from PyPI or choose another"
         ) from error
     # What has no components is memory of a device, which our pictures are not in.
-    return [each.name for each in codec.video_formats or () if each.components]
+    return [video_format.name for video_format in codec.video_formats or () if video_format.components]
 
 
 def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[str, str | None]:
@@ -158,6 +158,7 @@ def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -
     """The encoder's options."""
     rank = PRESETS.index(preset)
     hdr = hdr_parameters(name, info.mastering_display, info.content_light)
+
     if name == "libx264":
         return {"preset": preset, "crf": str(quality)} | ({"x264-params": hdr} if hdr else {})
     if name == "libx265":
@@ -196,10 +197,11 @@ def hdr_parameters(name: str, display: MasteringDisplay | None, light: ContentLi
     }
     if name not in named:
         return ""
+
     display_key, light_key, chromaticity, luminance = named[name]
     parts = []
     if display and display.primaries and display.white and display.luminance:
-        red, green, blue = (pair(each, chromaticity) for each in display.primaries)
+        red, green, blue = (pair(primary, chromaticity) for primary in display.primaries)
         darkest, brightest = display.luminance
         white = pair(display.white, chromaticity)
         limits = pair((brightest, darkest), luminance)

@@ -28,6 +28,7 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
     Raises `SourceError` that says why it can't be opened and what to do.
     """
     check_is_file(path)
+
     try:
         container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
     except (av.error.InvalidDataError, av.error.EOFError) as error:
@@ -38,6 +39,7 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
             cure = "leave the hardware decoder out to decode on the CPU"
             raise SourceError(f"{path} can't be decoded by {hardware} here ({reason}); {cure}") from error
         raise SourceError(f"{path} can't be opened: {reason}") from error
+
     with container:
         yield container
 
@@ -81,6 +83,7 @@ def top_level_boxes(path: Path) -> list[str]:
     size = path.stat().st_size
     with path.open("rb") as file:
         position = 0
+
         while position + 8 <= size and len(names) < 100:
             file.seek(position)
             header = file.read(16)

@@ -62,6 +62,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
     if time_base is None:
         raise SourceError(f"{path}: its video stream has no time base")
     aspect = stream.sample_aspect_ratio or Fraction(1)
+
     return SourceInfo(
         path=path,
         container=container.format.name,
@@ -86,7 +87,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         interlaced=first.interlaced_frame,
         mastering_display=mastering_display(side_data(first, "MASTERING_DISPLAY_METADATA")),
         content_light=content_light(side_data(first, "CONTENT_LIGHT_LEVEL")),
-        streams=tuple(stream_info(each) for each in container.streams),
+        streams=tuple(stream_info(stream) for stream in container.streams),
     )
 
 

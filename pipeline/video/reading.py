@@ -71,8 +71,7 @@ class Reading:
 
     def __init__(self, info: SourceInfo, outcome: Outcome, container: InputContainer, start: Fraction | None) -> None:
         self.info, self.outcome, self.container, self.start = info, outcome, container, start
-        stream = next(each for each in container.streams.video if each.index == info.video_index)
-        self.stream = stream
+        stream = self.stream = next(video for video in container.streams.video if video.index == info.video_index)
         # Threads over slices, not over frames: with frame threads an error comes up with another packet's frames, which
         # are then lost without a trace, and the first frame comes late. Decoding is not what takes the time here.
         stream.thread_type = "SLICE"
@@ -97,6 +96,7 @@ class Reading:
                     self.outcome.problem(f"the file can't be read beyond {self.where()}: {error.strerror}")
                     yield from self.flush()
                     return
+
             else:
                 return
 
@@ -130,6 +130,7 @@ class Reading:
                     self.outcome.problem(f"{in_a_row} packets in a row can't be decoded after {self.where()}; gave up")
                     return
                 continue
+
             in_a_row = 0
             damaged = sum(picture.is_corrupt for picture in pictures)
             if self.wanted(packet):
@@ -146,7 +147,9 @@ class Reading:
         """Pictures with times that grow, in ticks of the stream's time base; those of the file wherever they do."""
         tick = self.info.time_base
         step = max(1, round(self.info.frame_seconds / tick))
+        usual_gap = max(SUSPICIOUS_GAP_SECONDS, Fraction(5, 2) * step * tick)
         last: int | None = None
+
         for picture in pictures:
             picture.time_base = tick
             if picture.pts is None:
@@ -155,9 +158,8 @@ class Reading:
             if last is not None and picture.pts <= last:
                 self.outcome.warn("some pictures are not later than the one before; they were moved up by one tick")
                 picture.pts = last + 1
-            if last is not None and (picture.pts - last) * tick > max(
-                SUSPICIOUS_GAP_SECONDS, Fraction(5, 2) * step * tick
-            ):
+
+            if last is not None and (picture.pts - last) * tick > usual_gap:
                 self.gaps.append((last * tick, picture.pts * tick))
             last = picture.pts
             yield picture
@@ -186,6 +188,7 @@ def seek(container: InputContainer, stream: av.VideoStream, start: Fraction, *, 
     """Go to a keyframe at or before `start`; where the format can't find one, stay at the beginning."""
     if not container.format.name.startswith(SEEKABLE):
         return
+
     for earlier in (0, 10, 60):
         target = int((start - earlier) / tick)
         try:

@@ -53,13 +53,11 @@ def select(source: InputContainer, video_index: int, path: Path, codec: Codec) -
     suffix = path.suffix.lower()
     others = [stream for stream in source.streams if stream.index != video_index and not written_anew(stream)]
     refused = [stream for stream in others if not holds(suffix, stream)]
-    needed = [stream for stream in refused if stream.type != "data"]
-    if needed:
-        raise refuse(path, needed, [stream for stream in others if stream.type != "data"], codec)
-    return Selection(
-        copied=tuple(stream for stream in others if stream not in refused),
-        left=tuple(refused),
-    )
+
+    required = [stream for stream in refused if stream.type != "data"]
+    if required:
+        raise refuse(path, required, [stream for stream in others if stream.type != "data"], codec)
+    return Selection(copied=tuple(stream for stream in others if stream not in refused), left=tuple(refused))
 
 
 def written_anew(stream: Stream) -> bool:
@@ -91,6 +89,7 @@ class Remux:
     def __init__(self, source: InputContainer, output: OutputContainer, selection: Selection, path: Path) -> None:
         self.output = output
         self.container = container_for(path)
+
         covers = [stream for stream in selection.copied if is_cover(stream) and self.container.muxer == "matroska"]
         for stream in covers:
             attach_cover(output, stream)
@@ -98,6 +97,7 @@ class Remux:
         for stream in source.streams:
             if stream.index not in self.targets and not clock_is_arbitrary(source):
                 stream.discard = av.stream.Discard.all
+
         self.delay_travels = source.format.name.startswith("matroska") and self.container.muxer in ("matroska", "webm")
         self.waiting: Packet | None = None
         self.last_dts: dict[int, int] = {}
@@ -119,6 +119,7 @@ class Remux:
         streams = [source.streams[index] for index in self.targets if source.streams[index].type != "attachment"]
         if not streams:
             return
+
         failures = 0
         while failures < READ_FAILURES_IN_A_ROW:
             try:
@@ -170,6 +171,7 @@ class Remux:
             elif not self.heard(packet, span):
                 return
             self.repair(packet)
+
         packet.stream = target
         self.output.mux(packet)
 

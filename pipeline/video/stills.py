@@ -111,6 +111,7 @@ class StillSource:
     def still(self) -> Still:
         """The picture, read. Raises `SourceError` for what can't be read or is of a kind that we refuse."""
         check_is_file(self.path)
+
         try:
             with Image.open(self.path) as opened:
                 refuse(opened, self.path)
@@ -157,6 +158,7 @@ def take_apart(image: Image.Image) -> Still:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         jpeg = {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
     text = dict(image.text) if isinstance(image, PngImagePlugin.PngImageFile) else {}
+
     image.load()
     upright = ImageOps.exif_transpose(image)
     mode = BECOMES[image.mode]
@@ -164,14 +166,14 @@ def take_apart(image: Image.Image) -> Still:
         mode = "RGBA"
     whole = upright if upright.mode == mode else upright.convert(mode)
     alpha = whole.getchannel("A") if mode in ("RGBA", "LA") else None
+
     exif = image.getexif()
     for tag in list(exif):
         if tag == ORIENTATION or (image.format == "TIFF" and tag not in DESCRIBING):
             del exif[tag]
-    colours = ("R", "G", "B")
-    plain = (
-        Image.merge("RGB", [whole.getchannel(each) for each in colours]) if mode[:3] == "RGB" else whole.getchannel("L")
-    )
+    channels = [whole.getchannel(channel) for channel in mode.removesuffix("A")]
+    plain = Image.merge("RGB", channels) if len(channels) == 3 else channels[0]
+
     kept = {key: upright.info[key] for key in ("icc_profile", "dpi", "xmp") if upright.info.get(key)}
     return Still(plain, alpha, exif, kept, jpeg, {key: value for key, value in text.items() if "xmp" not in key})
 
@@ -232,6 +234,7 @@ class StillSink:
         image = Image.fromarray(np.ascontiguousarray(samples if samples.shape[2] == 3 else samples[:, :, 0]))
         if still.alpha is not None:
             image.putalpha(still.alpha)
+
         described = describe(still.exif)
         options: dict[str, Any] = {"format": kind, "exif": described, **still.kept, **self.compression(kind)}
         if kind == "PNG":

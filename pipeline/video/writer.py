@@ -69,12 +69,14 @@ class Writer:
     ) -> None:
         self.source, self.info, self.path, self.encoding = source, source.info, path, encoding
         self.container, self.output, self.outcome = container, output, outcome
+
         self.kind = container_for(path)
         self.span: Span | None = None
         with translated(path):
             self.stream = self.add_video()
             self.remux = Remux(container, output, selection, path)
         self.order = DecodingOrder(max(1, round(self.info.frame_seconds / self.info.time_base)))
+
         outcome.clear()
         outcome.encoder = f"{encoding.encoder} {encoding.pixel_format}"
         outcome.warnings += encoding.warnings
@@ -91,6 +93,7 @@ class Writer:
         info, encoding = self.info, self.encoding
         if encoding.encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # it prints its settings to stderr unless told to name errors only
+
         rate = info.average_rate or info.base_rate or Fraction(25)
         stream = cast("av.VideoStream", self.output.add_stream(encoding.encoder, rate=rate, options=encoding.options))
         context = stream.codec_context
@@ -99,10 +102,12 @@ class Writer:
         context.sample_aspect_ratio = info.pixel_aspect
         context.colorspace, context.color_range = encoding.colour.matrix, encoding.colour.range
         context.color_primaries, context.color_trc = encoding.colour.primaries, encoding.colour.transfer
+
         context.thread_count = threads()
         context.thread_type = "SLICE" if encoding.encoder == "ffv1" else "FRAME"
         if context.codec.name.startswith(("libx265", "hevc")) and self.kind.muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # what QuickTime and Safari play; FFmpeg's own choice is hev1
+
         original = self.container.streams[info.video_index]
         stream.metadata.update(stream_tags(original.metadata, self.kind))
         stream.disposition = original.disposition
@@ -116,6 +121,7 @@ class Writer:
         cut = None if source.end is None else info.origin + source.end
         zero = info.origin if source.start is None else first
         span = Span(zero, trimmed=source.start is not None, cut=cut)
+
         self.output.metadata.update(file_tags(self.container.metadata, self.kind))
         self.output.set_chapters(chapters(self.container, span))
         try:
@@ -125,6 +131,7 @@ class Writer:
                 f"the encoder {self.encoding.encoder} can't be opened for {info.width}x{info.height} "
                 f"{self.encoding.pixel_format}: {error.strerror}; choose another codec or encode on the CPU"
             ) from error
+
         with translated(self.path):
             self.output.start_encoding()
         self.span = span
@@ -139,6 +146,7 @@ class Writer:
         if (planes.width, planes.height) != (info.width, info.height):
             size = f"{planes.width}x{planes.height}"
             raise SinkError(f"frame {frame.index} is {size} in a video of {info.width}x{info.height}")
+
         picture = converted(planes, self.encoding.pixel_format, self.encoding.colour)
         picture.time_base = info.time_base
         picture.pts = round((frame.time - span.zero) / info.time_base)
