@@ -166,8 +166,9 @@ def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike) -> Affi
     Weighted least squares in closed form; a similarity of the plane is a product and a sum of complex numbers.
     Raises `ValueError` when the source points fall together.
     """
-    source_points = np.asarray(source, np.float64) @ np.array([1, 1j])
+    source_points = np.asarray(source, np.float64) @ np.array([1, 1j])  # (n,)
     target_points = np.asarray(target, np.float64) @ np.array([1, 1j])
+
     share = np.asarray(weights, np.float64) / np.sum(weights)
     source_mean, target_mean = share @ source_points, share @ target_points
     source_points, target_points = source_points - source_mean, target_points - target_mean

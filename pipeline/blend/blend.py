@@ -164,7 +164,8 @@ def _mix(
     added: NDArray[np.float32] | None,
 ) -> None:
     """Write `values` (h, w) over `samples` as far as `alpha` says, and `added` where it is given. Changes `values`."""
-    below = samples.astype(np.float32)
+    below = samples.astype(np.float32)  # (h, w)
+    # In place: temporaries of this size cost more than the sums.
     values -= below
     values *= alpha
     values += below

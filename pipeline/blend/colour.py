@@ -41,6 +41,7 @@ def correction(
     rim = ((soiled == 0) & (reached > 0)).astype(np.float32)  # (64, 64)
     if not rim.any():
         return np.zeros_like(drawn)
+
     level, weight = _level(real, drawn, rim)
     field = level + _stretched(real - drawn - level, weight)
     return np.asarray(limit * np.tanh(field * (1 / limit)), np.float32)

@@ -73,6 +73,8 @@ class SkinDetail:
         self._frames = 0
         self._scale = 0.0
         self._octaves = 0
+
+        # What was measured.
         self._skin: NDArray[np.float64] | None = None
         """(octaves,) mean squares of visible skin; None until enough of it was seen."""
         self._drawn = np.zeros(0)
@@ -80,6 +82,8 @@ class SkinDetail:
         self._grain_share: NDArray[np.float64] | None = None
         """(octaves,) in [0, 1]: how much of the skin's detail is new in every frame."""
         self._before: tuple[Region, Affine] | None = None
+
+        # What is filled in.
         self._texture: Bands = []
         self._canvas_from_crop = Affine(np.eye(2, 3))
         self._interplay = np.zeros((0, 0, 0))

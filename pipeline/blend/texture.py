@@ -82,14 +82,16 @@ def block_energies(
 
     Octaves for which `values` is too small count as empty.
     """
-    rows = np.zeros((octaves, len(centres)))
-    for index, band in enumerate(split(values, octaves)):
-        side = max(1, round(block_px / (1 << index)) // 2 * 2 + 1)
-        energy = cv2.blur(cv2.multiply(band, band), (side, side), borderType=cv2.BORDER_REPLICATE)
-        places = np.rint(centres / (1 << index)).astype(int)
+    energies = np.zeros((octaves, len(centres)))
+    for octave, band in enumerate(split(values, octaves)):
+        side = max(1, round(block_px / (1 << octave)) // 2 * 2 + 1)
+        means = cv2.blur(cv2.multiply(band, band), (side, side), borderType=cv2.BORDER_REPLICATE)  # (h, w)
+
+        # A blurred square at a block's centre is the block's mean square.
+        places = np.rint(centres / (1 << octave)).astype(int)
         x, y = places[:, 0].clip(0, band.shape[1] - 1), places[:, 1].clip(0, band.shape[0] - 1)
-        rows[index] = energy[y, x]
-    return rows
+        energies[octave] = means[y, x]
+    return energies
 
 
 @lru_cache(maxsize=8)

@@ -66,12 +66,14 @@ def network() -> Network:
     reason = missing()
     if reason is not None:
         raise CheckpointError(f"detector retinaface: {reason}")
+
     source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)
     try:
         with open(str(source), "rb") as file:  # noqa: PTH123  a metadata path is not always a pathlib path
             onnx = _assigned_bytes(file.read())
     except (OSError, ValueError, SyntaxError) as error:
         raise CheckpointError(f"detector retinaface: {source} does not hold its network ({error}): {CURE}") from error
+
     sha256 = hashlib.sha256(onnx).hexdigest()
     if sha256 != SHA256:
         raise CheckpointError(f"detector retinaface: {source} holds another network (sha256 {sha256}): {CURE}")
@@ -156,6 +158,7 @@ class RetinaFace:
         faces = self._confirmed(self._look(picture, self.threshold), picture)
         frame_from_picture = np.array([frame.width / width, frame.height / height])
         boxes = (faces.boxes.reshape(-1, 2, 2) * frame_from_picture).reshape(-1, 4)
+
         # From pixel edges, which resizing scales, to pixel centres, where (0, 0) is that of the first pixel.
         points = (faces.landmarks * frame_from_picture - 0.5).astype(np.float32)
         return tuple(
@@ -210,15 +213,14 @@ def decoded(
 
     Offsets are counted in anchors' sides and in variances; sizes are logarithms.
     """
-    centres, sides = anchors[:, :2], anchors[:, 2:]
-    where = locations.astype(np.float64)
+    centres, sides = anchors[:, :2], anchors[:, 2:]  # (n, 2), (n, 1)
+    where = locations.astype(np.float64)  # (n, 4)
     middles = centres + sides * where[:, :2] * CENTRE_VARIANCE
     halves = sides * np.exp(where[:, 2:] * SIZE_VARIANCE) / 2
+    boxes = np.concatenate([middles - halves, middles + halves], axis=1)  # (n, 4)
+
     offsets = landmarks.astype(np.float64).reshape(-1, 5, 2)
-    return (
-        np.concatenate([middles - halves, middles + halves], axis=1),
-        centres[:, None] + sides[:, None] * offsets * CENTRE_VARIANCE,
-    )
+    return boxes, centres[:, None] + sides[:, None] * offsets * CENTRE_VARIANCE
 
 
 def overlaps(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

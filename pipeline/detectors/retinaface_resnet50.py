@@ -71,6 +71,8 @@ def network() -> Network:
     """
     path = exported()
     note = path.with_suffix(".sha256")
+
+    # The export takes half a minute, so it is made once and kept.
     if not path.is_file():
         reason = missing()
         if reason is not None:
@@ -78,6 +80,7 @@ def network() -> Network:
         onnx = export(published_weights())
         _write(note, hashlib.sha256(onnx).hexdigest().encode())
         _write(path, onnx)
+
     made = Network.of(NAME, path.read_bytes())
     if not note.is_file() or note.read_text().strip() != made.sha256:
         raise CheckpointError(f"detector {NAME}: {path} is not what was exported: delete it, and it is made anew")
@@ -161,6 +164,8 @@ def build() -> torch.nn.Module:
             module = importlib.util.module_from_spec(spec)
             sys.modules[f"retinaface.{name}"] = module
             spec.loader.exec_module(module)
+
+        # The sizes with which the published weights were trained.
         built: torch.nn.Module = module.RetinaFace(
             name="Resnet50",
             pretrained=False,

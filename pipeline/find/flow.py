@@ -112,6 +112,8 @@ def follow(before: FlowPicture, after: FlowPicture, corners: Points) -> Motion |
     """How the face with these `corners` moved; None when they can't be followed as one piece."""
     if len(corners) < FEWEST_CORNERS or np.ptp(corners, axis=0).max() < before.shrink:
         return None
+
+    # Only the part of the picture in which the face can be is looked at, and of a large face a smaller picture.
     extent = float(np.ptp(corners, axis=0).max()) / before.shrink
     while extent > LARGEST_PX:
         before, after, extent = before.halved, after.halved, extent / 2
@@ -119,6 +121,8 @@ def follow(before: FlowPicture, after: FlowPicture, corners: Points) -> Motion |
     left, top, right, bottom = _around(start, before.luma.shape)
     first, second = before.luma[top:bottom, left:right], after.luma[top:bottom, left:right]
     origin = np.array([left, top], np.float32)
+
+    # A corner that is lost says nothing; too few that agree say that this is not one piece.
     there, found = _followed(first, second, start - origin)
     if found.sum() < FEWEST_CORNERS:
         return None
@@ -135,10 +139,12 @@ def fit_motion(before: Points, after: Points, *, scale_px: float) -> tuple[Affin
     Least squares, again and again, in which a point counts the less the farther it was off the time before (weights of
     Geman and McClure). Unlike a choice of inliers at random, a little more noise changes the result only a little.
     """
-    source, target = before @ COMPLEX, after @ COMPLEX  # a similarity of the plane is a product and a sum of these
+    # A similarity of the plane is a product and a sum of complex numbers. It begins as the median shift.
+    source, target = before @ COMPLEX, after @ COMPLEX  # (n,)
     moves = target - source
     errors = np.abs(moves - complex(np.median(moves.real), np.median(moves.imag)))
     scale = max(AGREES_PX * scale_px, float(np.median(errors)))
+
     for _ in range(REFITS):
         weights = 1 / (1 + (errors / scale) ** 2) ** 2
         share = weights / weights.sum()
@@ -174,7 +180,7 @@ def patch(picture: FlowPicture, landmarks: Points) -> NDArray[np.float32]:
 
     The product of two patches, summed, is their correlation.
     """
-    corners = picture.small(upper_face(landmarks)[:3])
+    corners = picture.small(upper_face(landmarks)[:3])  # three fix an affine transform
     target = np.array([[0, 0], [PATCH_WIDTH - 1, 0], [PATCH_WIDTH - 1, PATCH_HEIGHT - 1]], np.float32)
     matrix = cv2.getAffineTransform(corners, target)
     values = cv2.warpAffine(picture.luma, matrix, (PATCH_WIDTH, PATCH_HEIGHT), borderMode=cv2.BORDER_REPLICATE)

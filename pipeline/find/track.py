@@ -58,6 +58,8 @@ class TrackFaces:
             if item.cut:
                 crowd.leave()
             newcomers = crowd.see(item)
+
+            # Held back, so that who is believed only later is still reported from the first sighting.
             held.append(
                 _Held(item, [_Report(person, person.face.detection, person.unseen) for person in crowd.visible()])
             )
@@ -65,6 +67,7 @@ class TrackFaces:
                 _report_before(person, held)
             if len(held) > self.lookback:
                 yield held.popleft().tracked()
+
         while held:
             yield held.popleft().tracked()
 
@@ -153,6 +156,8 @@ class _Crowd:
         picture = FlowPicture.of(item.frame.planes)
         if self.before is not None:
             self._advance(picture, seconds=float(item.frame.time - self.before[0].time))
+
+        # First everybody moves on with the picture, then the detector corrects them.
         newcomers = [] if item.detections is None else self._meet(item.detections, picture)
         self.people = [person for person in self.people + newcomers if self._is_awaited(person, item.frame)]
         for person in self.people:
@@ -195,6 +200,7 @@ def _report_before(person: _Person, held: deque[_Held]) -> None:
     face = replace(person.face)
     *earlier, later = held
     picture = FlowPicture.of(later.item.frame.planes)
+
     for unseen, entry in enumerate(reversed(earlier), start=1):
         if later.item.cut:
             return
@@ -215,12 +221,14 @@ def associate(
     `limits` are, for each face, how far a detection of it may be away, in distances between the eyes. Landmarks lie
     closer together than boxes do, so that two faces cheek by cheek are still told apart.
     """
+    # All pairs that could be one face; a face that doubles its size in a frame is another one.
     pairs = sorted(
         (face.distance(detection), row, column)
         for row, face in enumerate(faces)
         for column, detection in enumerate(detections)
         if _similar_size(face, detection)
     )
+
     chosen: dict[int, int] = {}
     taken: set[int] = set()
     for distance, row, column in pairs:
