@@ -69,7 +69,7 @@ class Blend:
     feather_px: float = 5.0
     """Over how many pixels of the crop the drawn face fades into the real one. Raise it for a softer passage; too wide,
     and two versions of a wrinkle show through each other."""
-    colour_limit: float = 48.0
+    colour_limit_levels: float = 48.0
     """How many of 255 steps of brightness the drawn colours may be moved to meet the real ones; 0 leaves them alone.
     Raise it for hard light; too high, and a bright thing beside the mask tints the cheek."""
     detail: float = 0.5
@@ -143,8 +143,8 @@ class Blend:
             return None
         real, small = shrunk(patch.crop.image), shrunk(patch.image)  # (64, 64, 3)
         field = np.zeros_like(small)
-        if self.colour_limit > 0:
-            field = correction(real, small, hole, limit=self.colour_limit)
+        if self.colour_limit_levels > 0:
+            field = correction(real, small, hole, limit=self.colour_limit_levels)
         skin = map_skin(real, small + field, hole)
 
         # Light changes slowly, so what was found in small is enlarged for the whole drawing.

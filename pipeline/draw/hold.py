@@ -48,11 +48,10 @@ class Holder:
 
     every: int
     """A face is looked at anew at least in every so many frames."""
-    all_over: float = 1.5
-    """Mean change of the whole face, in 8-bit steps, up to which it is as it was. Lower it and the noise of a camera
-    counts as a change; raise it and a slow turn is drawn in steps."""
-    somewhere: float = 6.0
-    """The same for the spot that has changed most, about a tenth of the face wide: a blink is more."""
+    face_levels: float = 1.5
+    """Mean change of the whole face, in 8-bit steps, up to which it is as it was."""
+    spot_levels: float = 6.0
+    """The same for the spot that has changed most, about a tenth of the face wide."""
     _looks: dict[int, _Look] = field(default_factory=dict)
 
     def keep(self, tracks: Iterable[int], *, cut: bool) -> None:
@@ -72,6 +71,6 @@ class Holder:
 
     def _alike(self, crop: NDArray[np.float32], before: NDArray[np.float32]) -> bool:
         change = largest(cv2.absdiff(crop, before))
-        if cv2.mean(change, mask=FACE)[0] > self.all_over:
+        if cv2.mean(change, mask=FACE)[0] > self.face_levels:
             return False
-        return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=FACE)[1] <= self.somewhere)
+        return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=FACE)[1] <= self.spot_levels)

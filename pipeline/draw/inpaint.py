@@ -22,23 +22,22 @@ if TYPE_CHECKING:
     from pipeline.frames import Cropped, FaceCrop, Frame
 
 GROW_PX = 5
-"""How far the hole reaches beyond the mask to each side, in crop pixels: a mask's rim colours what lies beside it.
-Wider, it hides what the network goes by (0.8 dB with 10); narrower, pieces of real masks' rims come through."""
+"""How far the hole reaches beyond the mask in training, and by default in use."""
 
 
-def hole_of(mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `GROW_PX` and softened."""
+def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
+    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened."""
     likely = (mask > 0.3).astype(np.uint8)
-    square = np.ones((2 * GROW_PX + 1, 2 * GROW_PX + 1), np.uint8)  # as in training, and an eighth of a disc's time
+    square = np.ones((2 * grow_px + 1, 2 * grow_px + 1), np.uint8)  # as in training, and an eighth of a disc's time
     return np.asarray(cv2.blur(cv2.dilate(likely, square).astype(np.float32), (3, 3)), np.float32)
 
 
-def generator_input(crops: Sequence[FaceCrop]) -> NDArray[np.float32]:
+def generator_input(crops: Sequence[FaceCrop], grow_px: int = GROW_PX) -> NDArray[np.float32]:
     """(N, 4, S, S): RGB in [-1, 1] and the hole in [0, 1] of N crops."""
     feed = np.empty((len(crops), 4, CROP_SIZE, CROP_SIZE), np.float32)
     for crop, planes in zip(crops, feed, strict=True):
         write_colours(crop.image, planes[:3])
-        planes[3] = hole_of(crop.mask)
+        planes[3] = hole_of(crop.mask, grow_px)
     return feed
 
 
@@ -61,6 +60,10 @@ class Inpaint:
     """Draws what each mask hides, in two stages: while the second waits for one frame, the first starts the next."""
 
     engine: Engine
+    grow_px: int = GROW_PX
+    """How far the hole reaches beyond the mask to each side, in crop pixels: a mask's rim colours what lies beside it.
+    Raise it and it hides what the network goes by (0.8 dB with 10); lower it and pieces of real masks' rims come
+    through."""
 
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
         """Stage: hand the crops of each frame to the generator. Raises `EngineError`.
@@ -72,7 +75,7 @@ class Inpaint:
             crops = tuple(crop if crop.track.id in before else replace(crop, held=False) for crop in cropped.crops)
             before = {crop.track.id for crop in crops}
             new = [crop for crop in crops if not crop.held]
-            faces = self.engine.submit({"crop_and_mask": generator_input(new)}) if new else None
+            faces = self.engine.submit({"crop_and_mask": generator_input(new, self.grow_px)}) if new else None
             yield Drawing(replace(cropped, crops=crops), faces)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:

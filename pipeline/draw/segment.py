@@ -69,20 +69,30 @@ class Segment:
     """Part of the crop that must be mask before a face counts as masked: raise it and a mask on the chin stays, lower
     it and a hand may be taken for a mask. Once masked, a face stays so down to half of this."""
     least_certainty: float = 0.6
-    """How sure the network must be of the pixels that it calls mask, on average, in (0.5, 1]."""
+    """How sure the network must be of the pixels that it calls mask, on average, in (0.5, 1]. Raise it and masks of
+    unusual make stay; lower it and a beard or a microphone may be taken for a mask."""
     least_eye_distance_px: float = 7.0
-    """Smaller faces are left: there is nothing to see in what would be drawn."""
+    """Faces with a smaller distance between the eyes, in frame pixels, are left: there is nothing to see in what would
+    be drawn. Raise it and a crowd in the background costs nothing."""
     most_turned: float = 0.72
-    """How far a head may be turned, 1 is one eye behind the other: beyond it the generator draws nothing good."""
+    """How far a head may be turned, from 0, towards the camera, to 1, one eye behind the other. Beyond it the generator
+    draws nothing good; lower it and a face is left as soon as it looks aside."""
     every: int = 4
     """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
     raise it and a still face costs less."""
+    still_face_levels: float = Holder.face_levels
+    """Mean change of the whole face, in 8-bit steps, up to which it counts as still and is kept as it was. Lower it and
+    the noise of a camera counts as a change; raise it and a slow turn is drawn in steps."""
+    still_spot_levels: float = Holder.spot_levels
+    """The same for the spot that has changed most, about a tenth of the face wide. A blink is more; raise it and small
+    movements of the mouth under a mask are missed."""
 
     def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
         """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
-        holder = Holder(self.every)
+        holder = Holder(self.every, self.still_face_levels, self.still_spot_levels)
         for tracked in stream:
             holder.keep((track.id for track in tracked.tracks), cut=tracked.detected.cut)
+
             skipped: list[tuple[Track, Skipped]] = []
             aligned: list[Aligned] = []
             for track in tracked.tracks:
@@ -92,10 +102,11 @@ class Segment:
                     aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
                 else:
                     skipped.append((track, reason))
+
+            # All faces of a frame are searched in one batch.
             new = [face.image for face in aligned if not face.held]
-            yield Looking(
-                tracked, tuple(aligned), tuple(skipped), self.engine.submit({"crop": _feed(new)}) if new else None
-            )
+            masks = self.engine.submit({"crop": _feed(new)}) if new else None
+            yield Looking(tracked, tuple(aligned), tuple(skipped), masks)
 
     def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
         """Stage: each frame with its masked faces, and the others with why they are left. Raises `EngineError`."""

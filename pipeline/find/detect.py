@@ -30,13 +30,9 @@ if TYPE_CHECKING:
     Thumbnail = NDArray[np.float32]
 
 WIDTH, HEIGHT = 64, 36
-SAME_SHOT = 0.55
-"""Correlation from which two frames are one shot. Raise it and fast zooms count as cuts; lower it and a cut between
-two similar pictures is missed. Neighbouring frames of recordings stay above 0.8, even of a hand-held one; two
-random photographs of people are below it in 97 of 100 cases."""
-FLASH, SAME_SHOT_IN_A_FLASH = 60.0, 0.35
-"""When the mean brightness jumps by so much, less correlation is asked for: a flash drives colours to white one by one,
-which bends what is left, and few cuts jump as far."""
+FLASH, LESS_ALIKE_IN_A_FLASH = 60.0, 0.2
+"""When the mean brightness jumps by so many 8-bit steps, less correlation is asked for: a flash drives colours to white
+one by one, which bends what is left, and few cuts jump as far."""
 CLEARLY_SAME_SHOT = 0.9
 """Correlation from which no shift is looked for."""
 DARKEST, BRIGHTEST = 18.0, 232.0
@@ -56,14 +52,17 @@ class Detect:
     every: int = 4
     """Look at every so many frames; the tracker follows the faces between. Raise it and detection costs less, and a
     face that comes into the picture is found later."""
-
+    same_shot: float = 0.55
+    """Correlation from which two frames are one shot, in [0, 1]. Raise it and fast zooms count as cuts; lower it and a
+    cut between two similar pictures is missed. Neighbouring frames of recordings stay above 0.8, even of a hand-held
+    one; two random photographs of people are below 0.55 in 97 of 100 cases."""
     longest_seconds: float | None = None
     """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed
     over what is far apart. None: count frames only."""
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Detected]:
         """Each frame with its faces, or with None where nobody looked. Raises `EngineError`."""
-        begins_shot = CutFinder()
+        begins_shot = CutFinder(self.same_shot)
         since_look, looked = 0, Fraction(0)
         for frame in frames:
             cut = begins_shot(frame.planes)
@@ -80,7 +79,8 @@ class Detect:
 class CutFinder:
     """Tells whether a picture begins a new shot; shown every picture in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, same_shot: float = Detect.same_shot) -> None:
+        self._same_shot = same_shot
         self._last: Thumbnail | None = None
 
     def __call__(self, picture: av.VideoFrame) -> bool:
@@ -94,7 +94,7 @@ class CutFinder:
             return False
         self._last = thumbnail
         flash = abs(float(thumbnail.mean()) - float(before.mean())) > FLASH
-        return alike < (SAME_SHOT_IN_A_FLASH if flash else SAME_SHOT)
+        return alike < (self._same_shot - LESS_ALIKE_IN_A_FLASH if flash else self._same_shot)
 
 
 def likeness(one: Thumbnail, other: Thumbnail) -> float | None:

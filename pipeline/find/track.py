@@ -27,12 +27,6 @@ LOST_GROWTH = 8.0
 """And for each second in which flow lost it, too: it moves fast then."""
 FARTHEST = 2.5
 """But a detection farther away is somebody else's."""
-SURE = 0.9
-"""Score from which one detection is enough to begin a track."""
-OFTEN = 3
-"""A face of a lower score begins a track when it was detected so many times, missed at most once between."""
-LOST_SECONDS = 0.25
-"""A face that was neither detected nor followed for longer is not reported, though still waited for."""
 OVERLAP = 0.2
 """Intersection over union from which two faces are at the same place."""
 LARGEST_CHANGE = 1.8
@@ -46,13 +40,22 @@ class TrackFaces:
     patience_seconds: float = 1.5
     """How long a face that the detector misses keeps its id. Raise it and a face survives longer behind a hand, and
     somebody else who comes into its place may be taken for it."""
-    lookback: int = 0
+    lookback_frames: int = 0
     """How many frames are held back, so that a face that is believed only later is reported from its first sighting,
     and from before it as far as it can be followed. 0 for live video: holding back is delay."""
+    sure_score: float = 0.9
+    """The detector's score from which one detection is enough to begin a track. Lower it and faces are drawn sooner,
+    and more things that are none."""
+    doubtful_hits: int = 3
+    """A face of a lower score begins a track when it was detected so many times, missed at most once between. Raise it
+    and fewer things that are no faces are drawn, and a blurred face is drawn later."""
+    lost_seconds: float = 0.25
+    """How long a face that is neither detected nor followed is still reported where it should be. Raise it and a drawn
+    face survives a moment's blur, and one that has left hangs in the air for longer."""
 
     def __call__(self, items: Iterator[Detected]) -> Iterator[Tracked]:
         """Each frame with its faces. Raises `SourceError` for an unknown pixel format."""
-        crowd = _Crowd(self.patience_seconds)
+        crowd = _Crowd(self)
         held: deque[_Held] = deque()
         for item in items:
             if item.cut:
@@ -65,7 +68,7 @@ class TrackFaces:
             )
             for person in newcomers:
                 _report_before(person, held)
-            if len(held) > self.lookback:
+            if len(held) > self.lookback_frames:
                 yield held.popleft().tracked()
 
         while held:
@@ -133,7 +136,7 @@ class _Held:
 class _Crowd:
     """Everybody in the shot. Changed in place."""
 
-    patience_seconds: float
+    settings: TrackFaces
     people: list[_Person] = field(default_factory=list)
     ids: count[int] = field(default_factory=lambda: count(1))
     before: tuple[Frame, FlowPicture] | None = None
@@ -146,7 +149,7 @@ class _Crowd:
 
     def visible(self) -> list[_Person]:
         """Those whose place in the present frame is known."""
-        return [person for person in self.people if person.face.coasting_seconds <= LOST_SECONDS]
+        return [person for person in self.people if person.face.coasting_seconds <= self.settings.lost_seconds]
 
     def see(self, item: Detected) -> list[_Person]:
         """Take in the next frame; gives who is in it for the first time."""
@@ -161,7 +164,7 @@ class _Crowd:
         newcomers = [] if item.detections is None else self._meet(item.detections, picture)
         self.people = [person for person in self.people + newcomers if self._is_awaited(person, item.frame)]
         for person in self.people:
-            if person.id is None and (person.face.score >= SURE or person.hits >= OFTEN):
+            if person.id is None and self._is_believed(person):
                 person.id = next(self.ids)
         self.before = item.frame, picture
         return newcomers
@@ -188,11 +191,16 @@ class _Crowd:
         others = [detections[column] for column in range(len(detections)) if column not in detection_of.values()]
         return [_Person(FollowedFace.seen(other, picture)) for other in others]
 
+    def _is_believed(self, person: _Person) -> bool:
+        return person.face.score >= self.settings.sure_score or person.hits >= self.settings.doubtful_hits
+
     def _is_awaited(self, person: _Person, frame: Frame) -> bool:
         x, y = person.face.detection.box.centre
         if not (0 <= x < frame.width and 0 <= y < frame.height):
             return False
-        return person.unseen_seconds <= self.patience_seconds if person.id is not None else person.misses < 2
+        if person.id is None:
+            return person.misses < 2
+        return person.unseen_seconds <= self.settings.patience_seconds
 
 
 def _report_before(person: _Person, held: deque[_Held]) -> None:

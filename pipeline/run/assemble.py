@@ -135,7 +135,7 @@ def there_and_back(
 
 def _follow(config: Config) -> TrackFaces:
     # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
-    return TrackFaces(lookback=min(2 * config.faces.detect_every, MOST_HELD_BACK))
+    return TrackFaces(lookback_frames=min(2 * config.faces.detect_every, MOST_HELD_BACK))
 
 
 def faces(

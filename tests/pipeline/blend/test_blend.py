@@ -145,7 +145,7 @@ def test_tiny_faces_with_detail(eyes_px: float) -> None:
 
 def test_a_colour_cast_is_met() -> None:
     assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0), cast)) > CAST_DB
-    assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0, colour_limit=0), cast)) < 28
+    assert psnr_in_hole(SMALL, painted(SMALL, Blend(detail=0, colour_limit_levels=0), cast)) < 28
 
 
 def test_a_hole_that_was_drawn_darker_leaves_no_seam() -> None:
@@ -244,7 +244,7 @@ def test_two_faces_in_one_frame() -> None:
     blue = np.full((CROP_SIZE, CROP_SIZE, 3), (0, 0, 255), np.uint8)
     second = Patch(replace(patch.crop, track=replace(patch.crop.track, id=2), crop_from_frame=aside), blue)
     one = whole(next(Blend()(iter([item]))).planes)
-    both = whole(next(Blend(colour_limit=0)(iter([replace(item, patches=(patch, second))]))).planes)
+    both = whole(next(Blend(colour_limit_levels=0)(iter([replace(item, patches=(patch, second))]))).planes)
     assert (one != both).any()
     assert both[..., 2].astype(int).max() > 240
 

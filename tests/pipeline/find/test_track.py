@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace
-from pipeline.find.track import LOST_SECONDS, TrackFaces, associate
+from pipeline.find.track import TrackFaces, associate
 from tests.pipeline.moving_faces import (
     RATE,
     KnowingDetector,
@@ -108,7 +108,7 @@ def test_a_face_that_comes_out_again_has_its_id_and_is_not_reported_meanwhile() 
     tracked = follow(detected(shot(path, frames=75)))
     there = ids(tracked)
     assert there[:20] == [[1]] * 20
-    lost = 20 + round(LOST_SECONDS * RATE) + 1
+    lost = 20 + round(TrackFaces.lost_seconds * RATE) + 1
     assert there[lost:45] == [[]] * (45 - lost)
     assert there[48:] == [[1]] * 27
 
@@ -158,7 +158,7 @@ def test_weak_detections_in_a_row_are_believed_and_reported_from_the_first_when_
     made = shot(still(), frames=24)
     live = follow(detected(made, KnowingDetector(made, score=0.6)))
     assert ids(live) == [[]] * 8 + [[1]] * 16
-    recorded = follow(detected(made, KnowingDetector(made, score=0.6)), lookback=10)
+    recorded = follow(detected(made, KnowingDetector(made, score=0.6)), lookback_frames=10)
     assert ids(recorded) == [[1]] * 24
     assert [item.tracks[0].age for item in recorded] == list(range(24))
 
@@ -168,7 +168,7 @@ def test_a_face_that_comes_between_detections_is_followed_back_to_its_first_fram
     made = shot(path, frames=30)
     live = follow(detected(made))
     assert ids(live)[8:13] == [[], [], [], [], [1]]
-    recorded = follow(detected(made), lookback=6)
+    recorded = follow(detected(made), lookback_frames=6)
     assert ids(recorded)[8:13] == [[], [], [1], [1], [1]]
     assert recorded[10].tracks[0].unseen == 2
     error = np.linalg.norm(landmarks(recorded)[10:] - made.truth[10:, 0], axis=-1)
@@ -178,7 +178,7 @@ def test_a_face_that_comes_between_detections_is_followed_back_to_its_first_fram
 def test_looking_back_stops_at_a_cut() -> None:
     one, other = shot(still(), frames=6), shot(still(), frames=6, first=6)
     nobody = KnowingDetector(one, blind=[(place, 0) for place in range(6)])
-    tracked = follow(chain(detected(one, nobody), detected(other)), lookback=8)
+    tracked = follow(chain(detected(one, nobody), detected(other)), lookback_frames=8)
     assert ids(tracked) == [[]] * 6 + [[1]] * 6
 
 
@@ -194,7 +194,7 @@ def test_a_face_that_walks_out_of_the_picture_ends() -> None:
 def test_every_frame_comes_out_once_and_in_order(lookback: int) -> None:
     made = shot(sway, frames=20)
     items = list(detected(made))
-    assert [item.detected for item in follow(iter(items), lookback=lookback)] == items
+    assert [item.detected for item in follow(iter(items), lookback_frames=lookback)] == items
 
 
 @settings(deadline=None, max_examples=8)
@@ -208,7 +208,7 @@ def test_whatever_the_detector_misses_ids_are_one_a_face_and_ages_count_up(
 ) -> None:
     made = two_people()
     tracked = follow(
-        detected(made, KnowingDetector(made, noise=0.02, blind=sorted(missed)), every=every), lookback=lookback
+        detected(made, KnowingDetector(made, noise=0.02, blind=sorted(missed)), every=every), lookback_frames=lookback
     )
     assert [item.frame.index for item in tracked] == list(range(24))
     for item in tracked:
