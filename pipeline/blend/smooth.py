@@ -1,4 +1,4 @@
-"""Steady drawing: what the networks say of one face is smoothed over time, in the coordinates of its crop.
+"""The stage that steadies what was drawn: each face is averaged over time, in the coordinates of its crop.
 
 A network draws each frame on its own, and noise that nobody sees makes what it invents shimmer. Averaging over time
 calms it, but must not drag behind a face that moves. So the average follows at its own pace where the crop stays as it
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Inpainted, Patch
 
 _QUIETEST, _LOUDEST = 0.4, 2.5
-"""Between which mean changes, in 8-bit steps, the noise of a still crop is looked for."""
+"""The noise of a still crop lies between these two, as a mean change in 8-bit steps."""
 
 _LUMA = np.array([BT601], np.float32)
 

@@ -1,4 +1,4 @@
-"""Which faces are as they were: what was found and drawn of them is kept, and the networks have less to do.
+"""Telling which faces are as they were, so that what was found and drawn of them is kept and no network runs.
 
 A face that keeps still in its crop would be drawn the same again, but for noise. What is compared is what is seen, with
 the crop of the last look, so that slow changes add up and are noticed.
@@ -39,7 +39,7 @@ class _Look:
     crop: NDArray[np.float32]
     """(64, 64, 3) RGB, blurred."""
     frames: int
-    """How many frames it has been kept for."""
+    """For how many frames it has been kept."""
 
 
 @dataclass

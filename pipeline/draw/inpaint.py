@@ -1,4 +1,4 @@
-"""The hidden part of each face, drawn by the generator: all faces of a frame in one batch."""
+"""The stages that have the generator draw the hidden part of each face, all faces of a frame in one batch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Drawing:
 
     @property
     def frame(self) -> Frame:
-        """Whose faces they are."""
+        """The frame in which the faces are."""
         return self.cropped.frame
 
 

@@ -1,4 +1,4 @@
-"""Which pixels of each face's crop are mask, and which faces are to be drawn."""
+"""The stages that find the mask in each face's crop, pixel by pixel, and decide which faces are drawn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Aligned:
     """(S, S, 3) uint8 RGB."""
     crop_from_frame: Affine
     held: bool
-    """It is as it was when it was last searched: what was found then holds."""
+    """The face is as it was when it was last searched: what was found then holds."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Looking:
     skipped: tuple[tuple[Track, Skipped], ...]
     """The faces that are not searched, each with the reason."""
     masks: Pending | None
-    """Those of the faces that are not held, in order; None when there are none."""
+    """The masks of the faces that are not held, in order; None when there are none."""
 
     @property
     def frame(self) -> Frame:
-        """Whose faces they are."""
+        """The frame in which the faces are."""
         return self.tracked.frame
 
 
@@ -133,7 +133,7 @@ class Segment:
         return Cropped(looking.tracked, (), looking.skipped + undecided)
 
     def _verdicts(self, looking: Looking, before: dict[int, _Verdict]) -> dict[int, _Verdict]:
-        """What is to be said of each face, by its track."""
+        """The mask of each face or why it is left, by its track."""
         verdicts: dict[int, _Verdict] = {}
         masks = iter(() if looking.masks is None else looking.masks.result()["mask"])
         for face in looking.aligned:

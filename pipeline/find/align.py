@@ -1,4 +1,4 @@
-"""Track to upright square crop in canonical coordinates."""
+"""Cutting a tracked face out of its frame, upright and square, in canonical coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage: looks for faces, in every k-th frame and wherever a new shot begins.
+"""The stage that looks for faces, in every k-th frame and wherever a new shot begins.
 
 Two frames of one shot look alike however bright they are, so cuts are found by structure: the correlation of two
 thumbnails, which neither a gain nor an offset changes. That makes it blind to fades and to exposure. A flash drives
@@ -46,7 +46,7 @@ LARGEST_PAN = 0.4
 
 @dataclass(frozen=True)
 class Detect:
-    """Finds faces."""
+    """Looks for faces in every k-th frame, and where a new shot begins."""
 
     detector: Detector
     every: int = 4
@@ -116,10 +116,11 @@ def likeness(one: Thumbnail, other: Thumbnail) -> float | None:
 
 
 def _correlation(one: Thumbnail, other: Thumbnail) -> float | None:
-    telling = (np.minimum(one, other) > DARKEST) & (np.maximum(one, other) < BRIGHTEST)
-    if telling.mean() < ENOUGH_PIXELS:
+    """The correlation of two thumbnails where neither is clipped; None when too little is left to say."""
+    clear = (np.minimum(one, other) > DARKEST) & (np.maximum(one, other) < BRIGHTEST)
+    if clear.mean() < ENOUGH_PIXELS:
         return None
-    first, second = one[telling] - one[telling].mean(), other[telling] - other[telling].mean()
+    first, second = one[clear] - one[clear].mean(), other[clear] - other[clear].mean()
     contrasts = (first @ first / len(first), second @ second / len(second))
     if min(contrasts) < ENOUGH_CONTRAST:
         return None

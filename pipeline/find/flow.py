@@ -30,13 +30,13 @@ LARGEST_PX = 80
 """What is followed of a face is at most this wide; that of a larger one is followed in a picture of half the size."""
 WINDOW, LEVELS = (15, 15), 3
 STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 0.02)
-"""Of Newton's method, at each size of the pyramid, and the shift in pixels that ends it."""
+"""At most so many steps of Newton's method at each size of the pyramid, until a step is shorter than so many pixels."""
 MOST_CORNERS, FEWEST_CORNERS = 24, 8
 AGREES_PX = 0.25
-"""In the small picture: a corner that the fitted motion misses by as much weighs a quarter of one that it hits."""
+"""A corner that the fitted motion misses by so many pixels of the small picture weighs a quarter of a hit."""
 REFITS = 4
 MOVES_ALONG_PX = 1.5
-"""In the small picture: a corner that the fitted motion misses by more does not count."""
+"""A corner that the fitted motion misses by more pixels of the small picture does not count."""
 LARGEST_STEP = 1.3
 """A face grows or shrinks at most this much from one frame to the next."""
 MARGIN = 0.75
@@ -54,17 +54,17 @@ class FlowPicture:
 
     luma: NDArray[np.uint8]
     shrink: int
-    """Frame pixels a pixel, across and down."""
+    """How many frame pixels one pixel of the luma is, across and down."""
 
     @classmethod
     def of(cls, picture: av.VideoFrame) -> FlowPicture:
-        """Raises `SourceError` for an unknown pixel format."""
+        """The luma of `picture`. Raises `SourceError` for an unknown pixel format."""
         shrink = max(-(-min(picture.width, picture.height) // SHORT_SIDE_PX), 1)
         return cls(read_luma(picture, shrink=shrink), shrink)
 
     @cached_property
     def halved(self) -> FlowPicture:
-        """Half as large across and down."""
+        """The same picture, half as large across and down."""
         height, width = self.luma.shape
         even = self.luma[: height // 2 * 2, : width // 2 * 2]
         half = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
@@ -81,7 +81,7 @@ class FlowPicture:
 
 @dataclass(frozen=True)
 class Motion:
-    """How a face moved."""
+    """How a face moved from one frame to the next."""
 
     after_from_before: Affine
     corners: Points
@@ -94,7 +94,7 @@ def upper_face(landmarks: Points) -> Points:
 
 
 def pick_corners(picture: FlowPicture, landmarks: Points) -> Points:
-    """Corners of the upper face that can be followed; none when it is outside the picture."""
+    """Corners of the upper face that can be followed, (n, 2) in frame pixels; none when it is outside the picture."""
     region = picture.small(upper_face(landmarks))
     height, width = picture.luma.shape
     left, top = np.clip(np.floor(region.min(axis=0)).astype(int), 0, (width, height))

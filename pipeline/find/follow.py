@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 # All noises are standard deviations in distances between the eyes.
 DETECTION_NOISE = 0.03
-"""Of a detector's landmarks. Raise it and a still head is stiller, and an error of flow lives longer."""
+"""The noise of a detector's landmarks. Raise it and a still head is stiller, and an error of flow lives longer."""
 FLOW_NOISE = 0.002
-"""Of flow, in one frame."""
+"""What flow adds in one frame."""
 FLOW_NOISE_OF_MOTION = 0.03
-"""Of flow, as a part of the distance moved: fast motion blurs, and a turning head is not rigid in the picture."""
+"""What flow adds as a part of the distance moved: fast motion blurs, and a turning head is not rigid in the picture."""
 COASTING_NOISE = 0.1
-"""Of carrying on at the last known velocity, in one frame."""
+"""What carrying on at the last known velocity adds in one frame."""
 SURPRISE = 0.15
 """A detection so many distances between the eyes away says that the filter is surer than it should be."""
 STILL_THE_FACE = 0.5
@@ -42,13 +42,13 @@ SURELY_THE_FACE = 0.9
 VELOCITY_HALF_LIFE_SECONDS = 0.25
 """A face that nobody sees slows down."""
 VELOCITY_MEMORY = 0.7
-"""How much of the velocity so far is kept, a frame."""
+"""Share of the velocity so far that enters the velocity of the next frame."""
 SHORTEST_FRAME = 1e-3
-"""Seconds; two frames may have the same time."""
+"""Seconds that at least lie between two frames; their time stamps may be equal."""
 CANONICAL_ACROSS_OVER_DOWN = float(
     np.ptp(CANONICAL_LANDMARKS[EYES, 0]) / (CANONICAL_LANDMARKS[MOUTH, 1].mean() - CANONICAL_LANDMARKS[EYES, 1].mean())
 )
-"""Of a frontal face: between the eyes, over from eyes to mouth."""
+"""The distance between the eyes over that from eyes to mouth, of a face seen from the front."""
 
 
 @dataclass
@@ -67,11 +67,11 @@ class FollowedFace:
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Frame pixels a second."""
     coasting_seconds: float = 0.0
-    """For how long it was neither detected nor followed by flow."""
+    """For how long the face was neither detected nor followed by flow."""
 
     @classmethod
     def seen(cls, detection: Detection, picture: FlowPicture) -> FollowedFace:
-        """A face that was just found."""
+        """A face that the detector has just found."""
         landmarks = detection.landmarks.points.astype(np.float64)
         return cls(
             landmarks=landmarks,
@@ -88,16 +88,17 @@ class FollowedFace:
 
     @property
     def detection(self) -> Detection:
-        """Where it is now."""
+        """Where the face is now, as a detection."""
         return Detection(Box(*self.box.tolist()), Landmarks(self.landmarks.astype(np.float32)), self.score)
 
     def advance(self, before: FlowPicture, after: FlowPicture, *, seconds: float) -> None:
-        """Move on by one frame, which comes `seconds` later."""
+        """Move on to the next frame, which comes `seconds` later."""
         motion = flow.follow(before, after, self.corners)
         if motion is None or not self._is_there(after, motion.after_from_before):
             self.coast(seconds=seconds)
             self.corners = flow.pick_corners(after, self.landmarks)
             return
+
         step = self._move(motion.after_from_before)
         self.variance += FLOW_NOISE**2 + (FLOW_NOISE_OF_MOTION * float(np.linalg.norm(step)) / self.eye_distance) ** 2
         self.velocity = VELOCITY_MEMORY * self.velocity + (1 - VELOCITY_MEMORY) * step / max(seconds, SHORTEST_FRAME)
@@ -105,7 +106,7 @@ class FollowedFace:
         self.coasting_seconds = 0.0
 
     def coast(self, *, seconds: float) -> None:
-        """Move on by one frame in which the face can't be seen."""
+        """Move on to a frame in which the face can't be seen."""
         step = self.velocity * seconds
         self._move(Affine.shift(*step))
         self.velocity = self.velocity * 0.5 ** (seconds / VELOCITY_HALF_LIFE_SECONDS)
@@ -118,6 +119,8 @@ class FollowedFace:
         surprise = self.distance(detection)
         if surprise > SURPRISE:
             self.variance += surprise**2
+
+        # The Kalman gain, the same for all coordinates.
         gain = self.variance / (self.variance + DETECTION_NOISE**2)
         self.variance *= 1 - gain
         self.landmarks = self.landmarks + gain * (seen - self.landmarks)
@@ -141,7 +144,7 @@ class FollowedFace:
         return alike > STILL_THE_FACE
 
     def _move(self, after_from_before: Affine) -> NDArray[np.float64]:
-        """Apply a similarity transform; gives the shift of the middle."""
+        """Apply a similarity transform, and return the shift of the face's middle, (2,)."""
         middle = self.landmarks.mean(axis=0)
         self.landmarks = after_from_before.apply(self.landmarks)
         centre = (self.box[:2] + self.box[2:]) / 2

@@ -1,4 +1,4 @@
-"""Stage: who is who from frame to frame, and where each face is in every one of them."""
+"""The stage that gives every face an id that lasts, and a place in every frame."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 SAME_FACE_DISTANCE = 1.0
 """A detection is a known face's when their landmarks are at most this many distances between the eyes apart."""
 SAME_FACE_GROWTH = 1.5
-"""What is added to that for each second in which the detector missed the face."""
+"""What is added to that distance for each second in which the detector missed the face."""
 LOST_GROWTH = 8.0
-"""And for each second in which flow lost it, too: it moves fast then."""
+"""What is added for each second in which optical flow lost the face too, since it moves fast then."""
 FARTHEST = 2.5
-"""But a detection farther away is somebody else's."""
+"""A detection farther away than this is another face, however long ago this one was seen."""
 OVERLAP = 0.2
-"""Intersection over union from which two faces are at the same place."""
+"""Two boxes are at the same place from this intersection over union on."""
 LARGEST_CHANGE = 1.8
 """A face is at most this many times larger or smaller than expected."""
 
@@ -84,14 +84,14 @@ def track_each_detection(items: Iterator[Detected]) -> Iterator[Tracked]:
 
 @dataclass
 class _Person:
-    """Somebody who was seen. Changed in place."""
+    """A face that was seen at least once. Changed in place."""
 
     face: FollowedFace
     hits: int = 1
     misses: int = 0
-    """Looks of the detector since it last saw the face."""
+    """How many times the detector has looked since it last saw the face."""
     unseen: int = 0
-    """Frames since then."""
+    """Frames since the detector last saw the face."""
     unseen_seconds: float = 0.0
     id: int | None = None
     """None until it is believed to be a face."""
@@ -100,14 +100,14 @@ class _Person:
 
     @property
     def reach(self) -> float:
-        """How far away, in distances between the eyes, a detection may be this person's."""
+        """How far away a detection may be and still be this face, in distances between the eyes."""
         grown = SAME_FACE_GROWTH * self.unseen_seconds + LOST_GROWTH * self.face.coasting_seconds
         return min(SAME_FACE_DISTANCE + grown, FARTHEST)
 
 
 @dataclass(frozen=True)
 class _Report:
-    """Where somebody was in one frame."""
+    """Where one face was in one frame."""
 
     person: _Person
     detection: Detection
@@ -116,13 +116,13 @@ class _Report:
 
 @dataclass
 class _Held:
-    """A frame, and who was in it, believed or not."""
+    """A frame that is held back, and the faces in it, believed or not."""
 
     item: Detected
     reports: list[_Report]
 
     def tracked(self) -> Tracked:
-        """The frame with those who are believed by now."""
+        """The frame with the faces that are believed by now."""
         tracks = []
         for report in self.reports:
             person = report.person
@@ -134,25 +134,25 @@ class _Held:
 
 @dataclass
 class _Crowd:
-    """Everybody in the shot. Changed in place."""
+    """All faces of the shot. Changed in place."""
 
     settings: TrackFaces
     people: list[_Person] = field(default_factory=list)
     ids: count[int] = field(default_factory=lambda: count(1))
     before: tuple[Frame, FlowPicture] | None = None
-    """The last frame in which somebody was."""
+    """The last frame, where it had a face in it."""
 
     def leave(self) -> None:
-        """The shot is over."""
+        """Forget everybody, since the shot is over."""
         self.people = []
         self.before = None
 
     def visible(self) -> list[_Person]:
-        """Those whose place in the present frame is known."""
+        """The faces whose place in the present frame is known."""
         return [person for person in self.people if person.face.coasting_seconds <= self.settings.lost_seconds]
 
     def see(self, item: Detected) -> list[_Person]:
-        """Take in the next frame; gives who is in it for the first time."""
+        """Take in the next frame, and return the faces that are in it for the first time."""
         if not self.people and not item.detections:
             self.before = None
             return []
@@ -177,7 +177,7 @@ class _Crowd:
             person.unseen_seconds += seconds
 
     def _meet(self, detections: Sequence[Detection], picture: FlowPicture) -> list[_Person]:
-        """Tell everybody where they were seen; gives the detections that are nobody known."""
+        """Correct the known faces by `detections`, and return a new face for each detection that is none of them."""
         limits = [person.reach for person in self.people]
         detection_of = associate([person.face for person in self.people], detections, limits=limits)
         for row, person in enumerate(self.people):
@@ -204,7 +204,7 @@ class _Crowd:
 
 
 def _report_before(person: _Person, held: deque[_Held]) -> None:
-    """Follow a newcomer back into the frames that are held, as far as it can be seen there."""
+    """Follow a new face back into the frames that are held, as far as it can be seen there."""
     face = replace(person.face)
     *earlier, later = held
     picture = FlowPicture.of(later.item.frame.planes)
@@ -224,7 +224,9 @@ def _report_before(person: _Person, held: deque[_Held]) -> None:
 def associate(
     faces: Sequence[FollowedFace], detections: Sequence[Detection], *, limits: Sequence[float]
 ) -> dict[int, int]:
-    """Detection from face, both as positions in what was given: the nearest pair first, each used once.
+    """The position in `detections` of each face's detection, by the face's position in `faces`.
+
+    The nearest pair is taken first, and every face and every detection once.
 
     `limits` are, for each face, how far a detection of it may be away, in distances between the eyes. Landmarks lie
     closer together than boxes do, so that two faces cheek by cheek are still told apart.
