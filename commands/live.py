@@ -40,6 +40,7 @@ def add_live(commands: Commands) -> None:
     parser.add_argument("--preview", action="store_true", help="show it in a window")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
     flags.add_flags(parser, flags.taken_by_live)
+    flags.add_stage_flag(parser)
 
 
 def add_cameras(commands: Commands) -> None:

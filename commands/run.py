@@ -37,6 +37,7 @@ def add_run(commands: Commands) -> None:
     )
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
     flags.add_flags(parser, flags.taken_by_run)
+    flags.add_stage_flag(parser)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -35,6 +35,7 @@ def add_serve(commands: Commands) -> None:
     parser.usage = "barefaced serve [--open] [SETTING ...]"
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
     flags.add_flags(parser, flags.taken_by_serve)
+    flags.add_stage_flag(parser)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,160 +1,268 @@
-"""What a setting may be: rules that turn a flag's text or a TOML value into the value, or say what is allowed."""
+"""How a dataclass field becomes a setting: its meaning, and the rule for what it may be.
+
+A setting is one field, declared by `setting` or `required`, whether it belongs to a command, to a stage or to a
+training run. Flags, TOML keys, their help and the tables in the documents are made from it. Importing this module
+loads nothing heavy.
+"""
 
 from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 from importlib import resources
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 Value = TypeVar("Value")
 
 
-class Rule(Protocol):
-    """Parses and checks one setting. Both ways give the same value for the same meaning, or raise `ConfigError`."""
+class Rule:
+    """What a setting may be. A flag's text and a TOML value of the same meaning give the same value."""
 
     @property
     def allowed(self) -> str:
-        """What the setting may be, to be read after its name."""
-        ...
+        """What the setting may be, to be read after "allowed is"."""
+        raise NotImplementedError
 
     @property
     def metavar(self) -> str:
         """What stands for the value in a usage line."""
-        ...
+        return "N"
 
-    def from_text(self, key: str, text: str) -> object:
-        """The value of a flag."""
-        ...
+    def parse(self, text: str) -> object:
+        """The TOML value that a flag's text stands for. Raises `ValueError` when it stands for none."""
+        return text
 
-    def from_toml(self, key: str, value: object) -> object:
-        """The value of a TOML line; its floats are Decimals."""
-        ...
+    def accept(self, value: object) -> Any:  # noqa: ANN401 - each rule has a type of its own
+        """The setting's value from a TOML value, whose floats are Decimals. Raises `ValueError` when it is not allowed.
+
+        What it gives it also accepts.
+        """
+        raise NotImplementedError
+
+    def hint(self, value: object) -> str:  # noqa: ARG002 - most rules have none
+        """What may have been meant by a value that is not allowed."""
+        return ""
+
+    def from_text(self, key: str, text: str) -> Any:  # noqa: ANN401 - as `accept`
+        """The value of the flag `key`. Raises `ConfigError`, which says what is allowed."""
+        try:
+            return self.accept(self.parse(text))
+        except ValueError:
+            raise self._refusal(key, text) from None
+
+    def from_toml(self, key: str, value: object) -> Any:  # noqa: ANN401 - as `accept`
+        """The value of the TOML line `key`. Raises `ConfigError`, which says what is allowed."""
+        try:
+            return self.accept(value)
+        except ValueError:
+            raise self._refusal(key, value) from None
+
+    def _refusal(self, key: str, value: object) -> ConfigError:
+        shown = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else value
+        return ConfigError(f"{key} can't be {shown}: allowed is {self.allowed}{self.hint(value)}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that can be set: where it lives, what it means and what it may be."""
+
+    key: str
+    """The flag without its dashes, and the TOML key."""
+    field: str
+    """Its name in the dataclass: the key with underscores, and one more behind a word of Python's."""
+    group: str
+    """The section of the settings that it belongs to."""
+    default: object
+    """`dataclasses.MISSING` where it must be given."""
+    rule: Rule
+    meaning: str
 
 
 def setting(default: Value, rule: Rule, meaning: str) -> Value:
-    """A dataclass field that carries its rule and what it means, both read by `pipeline.settings.config.settings`."""
+    """A dataclass field that is a setting."""
     described: Value = field(default=default, metadata={"rule": rule, "meaning": meaning})
     return described
 
 
-@dataclass(frozen=True)
-class Switch:
+def required(rule: Rule, meaning: str) -> Any:  # noqa: ANN401 - a field without a default is of any type
+    """A dataclass field that is a setting which must be given."""
+    return field(metadata={"rule": rule, "meaning": meaning})
+
+
+def settings_in(section: Any, group: str = "") -> Iterator[Setting]:  # noqa: ANN401 - any dataclass
+    """The settings among the fields of a dataclass, in the order in which they stand."""
+    for item in fields(section):
+        if "rule" in item.metadata:
+            key = item.name.rstrip("_").replace("_", "-")
+            yield Setting(key, item.name, group, item.default, item.metadata["rule"], item.metadata["meaning"])
+
+
+def check_settings(section: Any) -> None:  # noqa: ANN401 - any dataclass
+    """Raise `ConfigError` for a field of a dataclass object that its rule does not allow."""
+    for item in settings_in(section):
+        value = getattr(section, item.field)
+        if value is not None or item.default is not None:
+            item.rule.from_toml(item.key, value)
+
+
+class Switch(Rule):
     """True or false; as a flag, present or present with `no-` before it."""
 
-    allowed: str = "true or false"
-    metavar: str = ""
+    allowed = "true or false"
+    metavar = ""
 
-    def from_text(self, key: str, text: str) -> bool:
-        if text not in ("true", "false"):
-            raise _refused(key, text, self.allowed)
-        return text == "true"
+    def parse(self, text: str) -> object:
+        return {"true": True, "false": False}.get(text, text)
 
-    def from_toml(self, key: str, value: object) -> bool:
+    def accept(self, value: object) -> bool:
         if not isinstance(value, bool):
-            raise _refused(key, value, self.allowed)
+            raise ValueError
         return value
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number from `low` to `high`, both included."""
+class Whole(Rule):
+    """A whole number from `low` to `high`, both included; without `high` there is no upper limit."""
 
     low: int
-    high: int
-    metavar: str = "N"
+    high: int | None = None
 
     @property
     def allowed(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
+        return _between("a whole number", self.low, self.high)
 
-    def from_text(self, key: str, text: str) -> int:
+    def parse(self, text: str) -> object:
         if not re.fullmatch(r"[+-]?[0-9]+", text):
-            raise _refused(key, text, self.allowed)
-        return self.from_toml(key, int(text))
+            raise ValueError
+        return int(text)
 
-    def from_toml(self, key: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            raise _refused(key, value, self.allowed)
+    def accept(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not _within(value, self.low, self.high):
+            raise ValueError
         return value
 
 
 @dataclass(frozen=True)
-class Size:
-    """Width and height in pixels, such as `640x480`."""
+class Number(Rule):
+    """A number from `low` to `high`, both included; without `high` there is no upper limit."""
 
-    allowed: str = "a size such as 640x480, each side from 16 to 7680"
-    metavar: str = "WxH"
+    low: float = 0.0
+    high: float | None = None
+    metavar = "X"
 
-    def from_text(self, key: str, text: str) -> tuple[int, int]:
-        sides = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
-        if not sides or not all(16 <= int(side) <= 7680 for side in sides.groups()):
-            raise _refused(key, text, self.allowed)
-        return int(sides[1]), int(sides[2])
+    @property
+    def allowed(self) -> str:
+        return _between("a number", self.low, self.high)
 
-    def from_toml(self, key: str, value: object) -> tuple[int, int]:
-        if not isinstance(value, str):
-            raise _refused(key, value, self.allowed)
-        return self.from_text(key, value)
+    def parse(self, text: str) -> object:
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+            raise ValueError
+        return Decimal(text)
+
+    def accept(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            raise ValueError
+        if not _within(float(value), self.low, self.high):
+            raise ValueError
+        return float(value)
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Rule):
     """A number from 0 to 1, both included, exact."""
 
-    allowed: str = "a number from 0 to 1"
-    metavar: str = "X"
+    allowed = "a number from 0 to 1"
+    metavar = "X"
 
-    def from_text(self, key: str, text: str) -> Fraction:
+    def parse(self, text: str) -> object:
         if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
-            raise _refused(key, text, self.allowed)
-        return self.from_toml(key, Decimal(text))
+            raise ValueError
+        return Decimal(text)
 
-    def from_toml(self, key: str, value: object) -> Fraction:
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= 1:
-            raise _refused(key, value, self.allowed)
+    def accept(self, value: object) -> Fraction:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction) or not 0 <= value <= 1:
+            raise ValueError
         return Fraction(value)
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """One of a few words."""
+class Wholes(Rule):
+    """Several whole numbers of at least 1: as many as `count` says, or any number of them."""
+
+    count: int | None = None
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.count or 'some'} whole numbers of at least 1"
+
+    def accept(self, value: object) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple) or not value or (self.count and len(value) != self.count):
+            raise ValueError
+        return tuple(Whole(1).accept(number) for number in value)
+
+
+@dataclass(frozen=True)
+class Size(Rule):
+    """Width and height in pixels, such as `640x480`."""
+
+    allowed = "a size such as 640x480, each side from 16 to 7680"
+    metavar = "WxH"
+
+    def accept(self, value: object) -> tuple[int, int]:
+        text = "{}x{}".format(*value) if isinstance(value, tuple) else value
+        sides = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text) if isinstance(text, str) else None
+        if not sides or not all(16 <= int(side) <= 7680 for side in sides.groups()):
+            raise ValueError
+        return int(sides[1]), int(sides[2])
+
+
+@dataclass(frozen=True)
+class OneOf(Rule):
+    """One of a few words, or another name for one of them."""
 
     words: tuple[str, ...]
-    metavar: str = "NAME"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names that people know a word by, to that word."""
+    metavar = "NAME"
 
     @property
     def allowed(self) -> str:
         return "one of " + ", ".join(self.words)
 
-    def from_text(self, key: str, text: str) -> str:
-        return self.from_toml(key, text)
+    def accept(self, value: object) -> str:
+        word = self.aliases.get(str(value).lower(), value)
+        if word not in self.words:
+            raise ValueError
+        return str(word)
 
-    def from_toml(self, key: str, value: object) -> str:
-        if value not in self.words:
-            nearest = get_close_matches(str(value).lower(), self.words, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            raise _refused(key, value, self.allowed + hint)
-        return str(value)
+    def hint(self, value: object) -> str:
+        nearest = get_close_matches(str(value).lower(), (*self.words, *self.aliases), n=1)
+        return f"; did you mean {self.aliases.get(nearest[0], nearest[0])}?" if nearest else ""
 
 
 @dataclass(frozen=True)
-class Modules:
+class Modules(Rule):
     """The name of a module in `folder`, one file each, or of a Python package's folder, or one of the further words."""
 
     folder: str
     """Top-level package and subpackage, such as `engine/backends`."""
     first: str | None = None
     """A word that is no module and stands before them."""
+    metavar = "NAME"
 
     @property
     def words(self) -> tuple[str, ...]:
+        """All that the setting may be."""
         top, inner = self.folder.split("/")
         files = resources.files(top).joinpath(inner).iterdir()
         names = sorted(file.name.removesuffix(".py") for file in files if file.name.endswith(".py"))
@@ -165,77 +273,87 @@ class Modules:
     def allowed(self) -> str:
         return OneOf(self.words).allowed
 
-    @property
-    def metavar(self) -> str:
-        return "NAME"
+    def accept(self, value: object) -> str:
+        return OneOf(self.words).accept(value)
 
-    def from_text(self, key: str, text: str) -> str:
-        return OneOf(self.words).from_text(key, text)
-
-    def from_toml(self, key: str, value: object) -> str:
-        return OneOf(self.words).from_toml(key, value)
+    def hint(self, value: object) -> str:
+        return OneOf(self.words).hint(value)
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Rule):
     """A word that is not empty and, where a pattern is given, matches it as a whole."""
 
     pattern: str = r".+"
     allowed: str = "a text that is not empty"
     metavar: str = "NAME"
 
-    def from_text(self, key: str, text: str) -> str:
-        return self.from_toml(key, text)
-
-    def from_toml(self, key: str, value: object) -> str:
+    def accept(self, value: object) -> str:
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
-            raise _refused(key, value, self.allowed)
+            raise ValueError
         return value
 
 
 @dataclass(frozen=True)
-class Files:
+class Location(Rule):
+    """Where a file or a folder is."""
+
+    allowed = "the name of a file or a folder"
+    metavar: str = "PATH"
+
+    def accept(self, value: object) -> Path:
+        if not isinstance(value, str | Path) or value == "":
+            raise ValueError
+        return Path(value)
+
+
+@dataclass(frozen=True)
+class Files(Rule):
     """Any number of files: as a flag one each time, in TOML a list."""
 
-    allowed: str = "a list of file names"
-    metavar: str = "FILE"
+    allowed = "a list of file names"
+    metavar = "FILE"
 
     def from_text(self, key: str, text: str) -> str:
-        if not text:
-            raise _refused(key, text, "the name of a file")
-        return text
+        """One of the files."""
+        name: str = Text(allowed="the name of a file").from_text(key, text)
+        return name
 
-    def from_toml(self, key: str, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-            raise _refused(key, value, self.allowed)
+    def accept(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+            raise ValueError
         return tuple(value)
 
 
 @dataclass(frozen=True)
-class Time:
+class Time(Rule):
     """A time in seconds, exact: `83.25`, `1:23.25` or `0:01:23.25`; in TOML also a number or a TOML local time."""
 
-    allowed: str = "seconds such as 83.25, or minutes and hours before them such as 1:23.25 or 0:01:23.25"
-    metavar: str = "TIME"
+    allowed = "seconds such as 83.25, or minutes and hours before them such as 1:23.25 or 0:01:23.25"
+    metavar = "TIME"
 
-    def from_text(self, key: str, text: str) -> Fraction:
+    def accept(self, value: object) -> Fraction:
+        if isinstance(value, str | datetime.time):
+            return self._from_clock(value if isinstance(value, str) else value.isoformat())
+        if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction):
+            raise ValueError
+        if not 0 <= value < Decimal("inf"):
+            raise ValueError
+        return Fraction(value)
+
+    @staticmethod
+    def _from_clock(text: str) -> Fraction:
         if not re.fullmatch(r"([0-9]+:([0-5]?[0-9]:)?[0-5]?[0-9]|[0-9]+)(\.[0-9]+)?", text):
-            raise _refused(key, text, self.allowed)
+            raise ValueError
         seconds = Fraction(0)
-        for part in text.split(":"):
-            seconds = seconds * 60 + Fraction(part)
+        for digits in text.split(":"):
+            seconds = seconds * 60 + Fraction(digits)
         return seconds
 
-    def from_toml(self, key: str, value: object) -> Fraction:
-        if isinstance(value, str):
-            return self.from_text(key, value)
-        if isinstance(value, datetime.time):
-            return self.from_text(key, value.isoformat())
-        if isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value < Decimal("inf"):
-            return Fraction(value)
-        raise _refused(key, value, self.allowed)
+
+def _within(value: float, low: float, high: float | None) -> bool:
+    return low <= value and (high is None or value <= high)
 
 
-def _refused(key: str, value: object, allowed: str) -> ConfigError:
-    shown = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else value
-    return ConfigError(f"{key} can't be {shown}: allowed is {allowed}")
+def _between(kind: str, low: float, high: float | None) -> str:
+    return f"{kind} of at least {low:g}" if high is None else f"{kind} from {low:g} to {high:g}"

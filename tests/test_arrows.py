@@ -33,7 +33,6 @@ STAGES = (
 )  # fmt: skip
 ROOMS = {
     "pipeline.threads": (),
-    "pipeline.settings": (),
     "pipeline.picture": (),
     "pipeline.recognisers": (),
     "pipeline.video": ("picture",),
@@ -41,7 +40,8 @@ ROOMS = {
     "pipeline.find": ("picture", "detectors"),
     "pipeline.blend": ("picture",),
     "pipeline.draw": ("picture", "find"),
-    "pipeline.people": ("settings", "video", "recognisers", "detectors", "find", "draw"),
+    "pipeline.people": ("video", "recognisers", "detectors", "find", "draw"),
+    "pipeline.settings": ("find", "draw", "blend", "people"),
     "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
     "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),
     "pipeline.demo": ("settings", "video", "run"),

@@ -16,6 +16,7 @@ from pipeline.blend.skin import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE, shrunk
 from pipeline.picture.samples import Samples, samples_of
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,21 +61,36 @@ class Blend:
     Pixels that neither the grown mask nor its feather reaches stay as the decoder made them, bit for bit.
     """
 
-    grow_px: float = 2.5
-    """How far beyond the mask to paint, in pixels of the crop. Raise it when a rim of the mask's colour stays; each
-    pixel more replaces a pixel of the real face."""
-    grow_frame_px: float = 1.0
-    """The same in pixels of the frame, added: chroma and compression carry the mask's colour that far, however small
-    the face is."""
-    feather_px: float = 5.0
-    """Over how many pixels of the crop the drawn face fades into the real one. Raise it for a softer passage; too wide,
-    and two versions of a wrinkle show through each other."""
-    colour_limit_levels: float = 48.0
-    """How many of 255 steps of brightness the drawn colours may be moved to meet the real ones; 0 leaves them alone.
-    Raise it for hard light; too high, and a bright thing beside the mask tints the cheek."""
-    detail: float = 0.5
-    """How much of the missing fine detail is filled in. At 0 a close-up has a soft patch. At 1 it has the energy of the
-    visible skin, the dirt of compression included, and a much compressed face looks gritty."""
+    grow_px: float = setting(
+        2.5,
+        Number(0, 64),
+        "how far beyond the mask to paint, in pixels of the 256-pixel crop; raise it when a rim of the mask's colour "
+        "stays; each pixel more replaces a pixel of the real face",
+    )
+    grow_frame_px: float = setting(
+        1.0,
+        Number(0, 64),
+        "how much farther to paint, in pixels of the frame, since chroma and compression carry the mask's colour that "
+        "far however small the face is",
+    )
+    feather_px: float = setting(
+        5.0,
+        Number(0, 64),
+        "over how many pixels of the crop the drawn face fades into the real one; raise it for a softer passage; too "
+        "wide, and two versions of a wrinkle show through each other",
+    )
+    colour_limit_levels: float = setting(
+        48.0,
+        Number(0, 255),
+        "by how many of 255 levels of brightness the drawn colours may be moved to meet the real ones; 0 leaves them "
+        "alone; raise it for hard light; too high, and a bright thing beside the mask tints the cheek",
+    )
+    detail: float = setting(
+        0.5,
+        Number(0, 1),
+        "how much of the missing fine detail is filled in; at 0 a close-up has a soft patch; at 1 it has the energy of "
+        "the visible skin and of its compression, and a much compressed face looks gritty",
+    )
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
         """The frames with every patch painted in. Raises `SourceError` for a format that can't be painted on."""

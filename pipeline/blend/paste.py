@@ -16,6 +16,7 @@ import numpy as np
 from av.filter import Graph
 
 from pipeline.picture.samples import Component, Samples, Values, samples_of
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,10 +175,10 @@ class Mark:
     """Stage: a translucent badge in the lower right corner of every frame, which says that faces in it are
     synthetic."""
 
-    height_share: float = 0.04
-    """The badge's height as a share of the frame's shorter side. Raise it for small screens."""
-    opacity: float = 0.6
-    """From 0, not to be seen, to 1, hiding what lies below."""
+    height_share: float = setting(
+        0.04, Number(0, 0.5), "height of the badge as a share of the frame's shorter side; raise it for small screens"
+    )
+    opacity: float = setting(0.6, Number(0, 1), "opacity of the badge: 0 is invisible, 1 hides what lies below")
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Raises `SourceError` for a picture in a format that can't be painted on."""

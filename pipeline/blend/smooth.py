@@ -21,6 +21,7 @@ from pipeline.blend.register import register
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.fields import FACE, FIELD_SIZE, largest, shrunk
 from pipeline.picture.samples import BT601
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,18 +69,30 @@ class Smooth:
     """Stage: the patches of each face calmed over time. A new track begins afresh, and so does every track after a
     cut."""
 
-    pace: float = 0.12
-    """How much of each new drawing enters the average while the face is still, in (0, 1]. Lower it for a calmer face,
-    which then also takes longer to gain from a better view; at 1 nothing is smoothed."""
-    alert: float = 2.5
-    """How many times its usual noise a crop has to change for its drawing to be taken at once. Lower it and slow
-    movement is followed more closely, but noise is let through; raise it and the mouth drags behind a slow turn."""
-    jump_levels: float = 24.0
-    """By how many of 255 steps a drawing must differ from the average, over a few pixels, to be taken there at once.
-    Below it two mouths could be seen at a time; too low, and the shimmer is taken for change."""
-    release: float = 0.15
-    """How fast the hole shrinks again, as a share of the way in each frame; it grows at once, so that no mask shows.
-    Raise it and the hole's edge wanders with the segmenter's noise; lower it and real skin is hidden for longer."""
+    pace: float = setting(
+        0.12,
+        Number(0.001, 1),
+        "share of each new drawing that enters the average while the face is still; lower it for a calmer face, which "
+        "then takes longer to gain from a better view; 1 smooths nothing",
+    )
+    alert: float = setting(
+        2.5,
+        Number(0, 100),
+        "how many times its usual noise a crop has to change for its drawing to be taken at once; lower it and slow "
+        "movement is followed more closely but noise is let through, raise it and the mouth lags behind a slow turn",
+    )
+    jump_levels: float = setting(
+        24.0,
+        Number(0, 255),
+        "by how many of 255 levels a drawing must differ from the average, over a few pixels, to be taken there at "
+        "once; too high, and two mouths show at a time; too low, and shimmer is taken for change",
+    )
+    release: float = setting(
+        0.15,
+        Number(0, 1),
+        "share of the way that the hole shrinks in each frame, while it grows at once so that no mask shows; raise it "
+        "and the hole's edge wanders with the segmenter's noise, lower it and real skin is hidden for longer",
+    )
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
         """The same frames, each patch with its drawing and its mask calmed; a frame without patches as it came."""

@@ -12,6 +12,7 @@ from pipeline.draw.hold import kept
 from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
+from pipeline.rules import Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,10 +61,12 @@ class Inpaint:
     """Draws what each mask hides, in two stages: while the second waits for one frame, the first starts the next."""
 
     engine: Engine
-    grow_px: int = GROW_PX
-    """How far the hole reaches beyond the mask to each side, in crop pixels: a mask's rim colours what lies beside it.
-    Raise it and it hides what the network goes by (0.8 dB with 10); lower it and pieces of real masks' rims come
-    through."""
+    grow_px: int = setting(
+        GROW_PX,
+        Whole(0, 64),
+        "how far the hole reaches beyond the mask to each side, in pixels of the crop; raise it and it hides what the "
+        "network goes by (0.8 dB with 10), lower it and pieces of real masks' rims come through",
+    )
 
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
         """Stage: hand the crops of each frame to the generator. Raises `EngineError`.

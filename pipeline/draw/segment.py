@@ -12,6 +12,7 @@ from pipeline.draw.hold import Holder, kept
 from pipeline.find.align import align, turned_away, write_colours
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,27 +66,45 @@ class Segment:
     """
 
     engine: Engine
-    least_mask: float = 0.03
-    """Part of the crop that must be mask before a face counts as masked: raise it and a mask on the chin stays, lower
-    it and a hand may be taken for a mask. Once masked, a face stays so down to half of this."""
-    least_certainty: float = 0.6
-    """How sure the network must be of the pixels that it calls mask, on average, in (0.5, 1]. Raise it and masks of
-    unusual make stay; lower it and a beard or a microphone may be taken for a mask."""
-    least_eye_distance_px: float = 7.0
-    """Faces with a smaller distance between the eyes, in frame pixels, are left: there is nothing to see in what would
-    be drawn. Raise it and a crowd in the background costs nothing."""
-    most_turned: float = 0.72
-    """How far a head may be turned, from 0, towards the camera, to 1, one eye behind the other. Beyond it the generator
-    draws nothing good; lower it and a face is left as soon as it looks aside."""
+    least_mask: float = setting(
+        0.03,
+        Number(0, 1),
+        "share of the crop that must be mask before a face counts as masked; raise it and a mask on the chin stays, "
+        "lower it and a hand may be taken for a mask; once masked, a face stays so down to half of this",
+    )
+    least_certainty: float = setting(
+        0.6,
+        Number(0.5, 1),
+        "how sure the network must be, on average, of the pixels that it calls mask; raise it and unusual masks stay, "
+        "lower it and a beard or a microphone may be taken for a mask",
+    )
+    least_eye_distance_px: float = setting(
+        7.0,
+        Number(0, 1000),
+        "distance of the eyes, in pixels of the frame, below which a face is left, since nothing would be seen of "
+        "what is drawn; raise it and a crowd in the background costs nothing",
+    )
+    most_turned: float = setting(
+        0.72,
+        Number(0, 2),
+        "how far a head may be turned, from 0, towards the camera, to 1, one eye behind the other; beyond it the "
+        "generator draws nothing good; lower it and a face is left as soon as it looks aside",
+    )
+    still_face_levels: float = setting(
+        Holder.face_levels,
+        Number(0, 255),
+        "mean change of the whole face, in 255 levels, up to which it is shown as it was last drawn; lower it and a "
+        "camera's noise counts as a change, raise it and a slow turn is drawn in steps",
+    )
+    still_spot_levels: float = setting(
+        Holder.spot_levels,
+        Number(0, 255),
+        "change of the spot that changed most, a tenth of the face wide, up to which the face is shown as it was last "
+        "drawn; a blink is more",
+    )
     every: int = 4
     """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
     raise it and a still face costs less."""
-    still_face_levels: float = Holder.face_levels
-    """Mean change of the whole face, in 8-bit steps, up to which it counts as still and is kept as it was. Lower it and
-    the noise of a camera counts as a change; raise it and a slow turn is drawn in steps."""
-    still_spot_levels: float = Holder.spot_levels
-    """The same for the spot that has changed most, about a tenth of the face wide. A blink is more; raise it and small
-    movements of the mouth under a mask are missed."""
 
     def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
         """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.frames import Detected
 from pipeline.picture.pixels import read_thumbnail
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +53,14 @@ class Detect:
     every: int = 4
     """Look at every so many frames; the tracker follows the faces between. Raise it and detection costs less, and a
     face that comes into the picture is found later."""
-    same_shot: float = 0.55
-    """Correlation from which two frames are one shot, in [0, 1]. Raise it and fast zooms count as cuts; lower it and a
-    cut between two similar pictures is missed. Neighbouring frames of recordings stay above 0.8, even of a hand-held
-    one; two random photographs of people are below 0.55 in 97 of 100 cases."""
+    same_shot: float = setting(
+        0.55,
+        Number(0, 1),
+        "correlation from which two frames are one shot; raise it and fast zooms count as cuts, lower it and a cut "
+        "between two similar pictures is missed",
+    )
+    # Neighbouring frames of recordings stay above 0.8, even of a hand-held one; two random photographs of people are
+    # below 0.55 in 97 of 100 cases.
     longest_seconds: float | None = None
     """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed
     over what is far apart. None: count frames only."""

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace, eye_distance
 from pipeline.frames import Track, Tracked
+from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,21 +38,33 @@ LARGEST_CHANGE = 1.8
 class TrackFaces:
     """Gives every face an id that lasts, and its landmarks in every frame, steady and without delay."""
 
-    patience_seconds: float = 1.5
-    """How long a face that the detector misses keeps its id. Raise it and a face survives longer behind a hand, and
-    somebody else who comes into its place may be taken for it."""
+    patience_seconds: float = setting(
+        1.5,
+        Number(0, 60),
+        "how long a face that the detector misses keeps its id; raise it and a face survives longer behind a hand, and "
+        "somebody else who comes into its place may be taken for it",
+    )
     lookback_frames: int = 0
     """How many frames are held back, so that a face that is believed only later is reported from its first sighting,
     and from before it as far as it can be followed. 0 for live video: holding back is delay."""
-    sure_score: float = 0.9
-    """The detector's score from which one detection is enough to begin a track. Lower it and faces are drawn sooner,
-    and more things that are none."""
-    doubtful_hits: int = 3
-    """A face of a lower score begins a track when it was detected so many times, missed at most once between. Raise it
-    and fewer things that are no faces are drawn, and a blurred face is drawn later."""
-    lost_seconds: float = 0.25
-    """How long a face that is neither detected nor followed is still reported where it should be. Raise it and a drawn
-    face survives a moment's blur, and one that has left hangs in the air for longer."""
+    sure_score: float = setting(
+        0.9,
+        Number(0, 1),
+        "the detector's score from which one detection is enough to begin a track; lower it and faces are drawn "
+        "sooner, and more things that are none",
+    )
+    doubtful_hits: int = setting(
+        3,
+        Whole(1, 100),
+        "how many detections of a lower score begin a track, with at most one miss between; raise it and fewer things "
+        "that are no faces are drawn, and a blurred face is drawn later",
+    )
+    lost_seconds: float = setting(
+        0.25,
+        Number(0, 60),
+        "how long a face that is neither detected nor followed is still reported where it should be; raise it and a "
+        "drawn face survives a moment's blur, and one that has left hangs in the air for longer",
+    )
 
     def __call__(self, items: Iterator[Detected]) -> Iterator[Tracked]:
         """Each frame with its faces. Raises `SourceError` for an unknown pixel format."""

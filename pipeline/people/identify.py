@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.frames import Cropped, Skipped, Tracked
 from pipeline.people.embed import clear_faces
 from pipeline.people.people import People
+from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,9 +70,12 @@ class Identify:
 
     embedder: Embedder
     choice: PeopleFilter
-    every_seconds: float = 1.0
-    """How often a face that is followed steadily is embedded again. Raise it and it costs less, and a face that turned
-    into somebody else's unnoticed is found out later."""
+    every_seconds: float = setting(
+        1.0,
+        Number(0.05, 60),
+        "how often a face that is followed steadily is embedded again; raise it and it costs less, and a face that "
+        "turned into somebody else's unnoticed is found out later",
+    )
     people: set[int] = field(default_factory=set, compare=False)
     """The ids given so far; read it in any thread."""
 

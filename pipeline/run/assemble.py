@@ -98,7 +98,8 @@ def live(source: Iterable[Frame], config: Config, networks: Networks, controls: 
     """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
     ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
     entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
-    bare = faces(entered, config, networks, tally, follow=TrackFaces(), ledger=ledger, controls=controls)
+    follow = TrackFaces(**config.of_stage("track"))
+    bare = faces(entered, config, networks, tally, follow=follow, ledger=ledger, controls=controls)
     return Stream(ledger, tally, bare.then("settle", ledger.settle))
 
 
@@ -107,7 +108,7 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
 
     Nothing is opened yet.
     """
-    look = Detect(detector, every=config.faces.detect_every)
+    look = Detect(detector, every=config.faces.detect_every, **config.of_stage("detect"))
     tally = Tally()
     if job.still:
         source = StillSource(job.source)
@@ -126,7 +127,7 @@ def there_and_back(
 
     `detector` finds the bare faces; it must not be the one of `networks`, which works at the same time.
     """
-    look = Detect(detector, every=config.faces.detect_every)
+    look = Detect(detector, every=config.faces.detect_every, **config.of_stage("detect"))
     masked = (
         Pipeline.from_source("decode", source).then("find", look).then("follow", _follow(config)).then("wear", wear)
     )
@@ -135,7 +136,8 @@ def there_and_back(
 
 def _follow(config: Config) -> TrackFaces:
     # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
-    return TrackFaces(lookback_frames=min(2 * config.faces.detect_every, MOST_HELD_BACK))
+    lookback_frames = min(2 * config.faces.detect_every, MOST_HELD_BACK)
+    return TrackFaces(lookback_frames=lookback_frames, **config.of_stage("track"))
 
 
 def faces(
@@ -156,7 +158,7 @@ def faces(
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
     detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger)
-    choose, smooth, blend = _watched(controls)
+    choose, smooth, blend = _watched(config, controls)
 
     # A network works on one frame while the threads on both sides of it work on others.
     seen = frames.then("detect", detect).then("track", follow).then("align", segment.ask)
@@ -166,20 +168,21 @@ def faces(
         named = seen.then("segment", joined(segment.answer, identify.ask))
         begun = named.then("identify", joined(identify.answer, choose, inpaint.ask))
     drawn = begun.then("inpaint", joined(inpaint.answer, tally)).then("smooth", smooth).then("blend", blend)
-    return drawn.then("mark", Mark()) if config.output.mark else drawn
+    return drawn.then("mark", Mark(**config.of_stage("mark"))) if config.output.mark else drawn
 
 
 def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Ledger | None) -> _NetworkStages:
     """The stages around each network. With a `ledger` they outlive the failures of their networks."""
     every = config.faces.detect_every
     longest_seconds = None if ledger is None else every / USUAL_FPS
-    detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds)
-    segment = Segment(networks.segmenter, every=config.faces.redraw_every)
-    inpaint = Inpaint(networks.generator)
+    detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
+    segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
+    inpaint = Inpaint(networks.generator, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = set()
-        identify = Identify(networks.who.embedder, networks.who.choice, people=tally.people)
+        settings = config.of_stage("identify")
+        identify = Identify(networks.who.embedder, networks.who.choice, people=tally.people, **settings)
 
     if ledger is None:
         return _NetworkStages(detect, segment, identify, inpaint)
@@ -199,12 +202,13 @@ class _NetworkStages(NamedTuple):
 
 
 def _watched(
-    controls: Controls | None,
+    config: Config, controls: Controls | None
 ) -> tuple[Stage[Cropped, Cropped], Stage[Inpainted, Inpainted], Stage[Inpainted, Frame]]:
     """The stages that whoever watches may change: which faces are drawn, how they are smoothed and blended."""
+    smooth, blend = Smooth(**config.of_stage("smooth")), Blend(**config.of_stage("blend"))
     if controls is None:
-        return unchanged, Smooth(), Blend()
-    return controls.choose, controls.smooth(), controls.blend()
+        return unchanged, smooth, blend
+    return controls.choose, controls.smooth(smooth), controls.blend(blend)
 
 
 def unchanged(items: Iterator[Item]) -> Iterator[Item]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pipeline.frames import Cropped, Frame, Inpainted, Track
+    from pipeline.settings.config import Config
     from pipeline.threads.worker import Stage
 
 In = TypeVar("In")
@@ -44,6 +45,13 @@ class Wishes:
     """Track to whether its mask is drawn over, for the faces of which somebody said so."""
     others: bool = True
     """Whether the masks of all other faces are drawn over."""
+
+    @classmethod
+    def of(cls, config: Config) -> Wishes:
+        """What nobody has changed yet: smoothing and feather as the settings have them."""
+        pace = config.of_stage("smooth").get("pace", Smooth.pace)
+        feather_px = config.of_stage("blend").get("feather_px", Blend.feather_px)
+        return cls(min(1.0, math.log(pace) / math.log(SLOWEST_PACE)), min(feather_px, WIDEST_FEATHER_PX))
 
     def draws(self, track: int) -> bool:
         """Whether this face's mask is drawn over."""
@@ -85,13 +93,13 @@ class Controls:
             self._note(chosen)
             yield chosen
 
-    def smooth(self) -> Stage[Inpainted, Inpainted]:
-        """Stage: `Smooth` as it is chosen."""
-        return Adjustable(lambda: self.choice.pace, lambda pace: Smooth(pace=pace))
+    def smooth(self, stage: Smooth) -> Stage[Inpainted, Inpainted]:
+        """Stage: `stage` with the smoothing that is chosen."""
+        return Adjustable(lambda: self.choice.pace, lambda pace: replace(stage, pace=pace))
 
-    def blend(self) -> Stage[Inpainted, Frame]:
-        """Stage: `Blend` as it is chosen."""
-        return Adjustable(lambda: self.choice.feather_px, lambda feather_px: Blend(feather_px=feather_px))
+    def blend(self, stage: Blend) -> Stage[Inpainted, Frame]:
+        """Stage: `stage` with the feather that is chosen."""
+        return Adjustable(lambda: self.choice.feather_px, lambda feather_px: replace(stage, feather_px=feather_px))
 
     def _note(self, cropped: Cropped) -> None:
         faces = [SeenFace(crop.track, None) for crop in cropped.crops]

@@ -1,4 +1,4 @@
-"""Every setting, once: its rule, its meaning, and the flag, TOML key and help that follow from them.
+"""Every setting of the commands, once, and the flag, TOML key and help that follow from it.
 
-Nothing here knows what a setting is used for. A new one is a field in `config.py`.
+A new one is a field in `config.py`. The stages' own settings are fields of the stages, which `stages.py` lists.
 """

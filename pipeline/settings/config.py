@@ -8,17 +8,31 @@ module loads nothing heavy, so that `barefaced --help` answers at once.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
-from pipeline.rules import Files, Modules, OneOf, Rule, Share, Size, Switch, Text, Time, Whole, setting
+from pipeline.rules import (
+    Files,
+    Modules,
+    OneOf,
+    Setting,
+    Share,
+    Size,
+    Switch,
+    Text,
+    Time,
+    Whole,
+    setting,
+    settings_in,
+)
+from pipeline.settings.stages import STAGES, stage_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -28,19 +42,6 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 
 PRECISIONS = ("auto", "f32", "bf16", "fp16", "int8")
 """As `engine.spec.Precision` has them, which is heavy to import; a test holds both equal."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One thing that can be set: where it lives, what it means and what it may be."""
-
-    key: str
-    field: str
-    """Its name in the dataclass: the key with underscores, and one more behind a word of Python's."""
-    group: str
-    default: object
-    rule: Rule
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -230,33 +231,34 @@ class Config:
     live: LiveConfig = LiveConfig()
     serve: ServeConfig = ServeConfig()
     report: ReportConfig = ReportConfig()
+    stages: Mapping[str, object] = field(default_factory=dict)
+    """What was set of the stages, by full name, such as `blend.feather-px`; the rest is as the stages have it."""
 
     def __post_init__(self) -> None:
         start, end = self.input.start or Fraction(0), self.input.end
         if end is not None and end <= start:
             raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
 
+    def of_stage(self, stage: str) -> dict[str, Any]:
+        """The fields of a stage that were set, as keyword arguments for it."""
+        known = stage_settings() if self.stages else {}
+        return {known[name].field: value for name, value in self.stages.items() if known[name].group == stage}
+
 
 def as_json(config: Config) -> dict[str, object]:
-    """Every setting's value by key, as JSON holds it; times are seconds."""
-    values = {each.key: getattr(getattr(config, each.group), each.field) for each in settings()}
+    """Every setting's value by key, as JSON holds it, and what was set of the stages; times are seconds."""
+    values = {item.key: getattr(getattr(config, item.group), item.field) for item in settings()}
+    values |= config.stages
     return {key: float(value) if isinstance(value, Fraction) else value for key, value in values.items()}
 
 
 def settings() -> tuple[Setting, ...]:
-    """Every setting of `Config`, group by group, in the order in which they stand."""
-    return tuple(_settings())
-
-
-def _settings() -> Iterator[Setting]:
-    for group, section in _sections().items():
-        for each in fields(section):
-            key = each.name.rstrip("_").replace("_", "-")
-            yield Setting(key, each.name, group, each.default, each.metadata["rule"], each.metadata["meaning"])
+    """Every setting of `Config` but those of the stages, group by group, in the order in which they stand."""
+    return tuple(item for group, section in _sections().items() for item in settings_in(section, group))
 
 
 def read(path: Path) -> dict[str, object]:
-    """What a TOML file sets, by key, parsed and checked.
+    """What a TOML file sets, by key, parsed and checked; settings of stages by their full names.
 
     Raises `ConfigError` for a file that can't be read, an unknown key (naming the nearest) and a value that is not
     allowed.
@@ -267,16 +269,17 @@ def read(path: Path) -> dict[str, object]:
         raise ConfigError(f"config file {path} can't be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config file {path} is not TOML: {error}") from error
-    known = {setting.key: setting for setting in settings()}
-    values: dict[str, object] = {}
+
+    # A table is a stage, and its lines are settings of that stage.
+    flat: dict[str, object] = {}
     for key, value in content.items():
-        if key not in known:
-            raise ConfigError(f"config file {path}: {_unknown(key, value, known)}")
-        try:
-            values[key] = known[key].rule.from_toml(key, value)
-        except ConfigError as error:
-            raise ConfigError(f"config file {path}: {error}") from error
-    return values
+        inner = value if isinstance(value, dict) and key in STAGES else None
+        flat |= {key: value} if inner is None else {f"{key}.{name}": held for name, held in inner.items()}
+
+    try:
+        return {key: _known(key, value).rule.from_toml(key, value) for key, value in flat.items()}
+    except ConfigError as error:
+        raise ConfigError(f"config file {path}: {error}") from error
 
 
 def build(*layers: Mapping[str, object]) -> Config:
@@ -288,25 +291,36 @@ def build(*layers: Mapping[str, object]) -> Config:
     values: dict[str, object] = {}
     for layer in layers:
         values.update(layer)
-    known = {setting.key: setting for setting in settings()}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(_unknown(key, value, known))
+
+    known = {key: _known(key, value) for key, value in values.items()}
     sections = {
         group: section(**{known[key].field: value for key, value in values.items() if known[key].group == group})
         for group, section in _sections().items()
     }
-    return Config(**sections)
+    return Config(**sections, stages={key: value for key, value in values.items() if "." in key})
+
+
+def parse_assignment(text: str) -> tuple[str, object]:
+    """The full name and the value in STAGE.KEY=VALUE. Raises `ConfigError` for an unknown name and a wrong value."""
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise ConfigError(f"{text!r} sets nothing: write STAGE.KEY=VALUE, such as blend.feather-px=8")
+    return name, _known(name, value).rule.from_text(name, value)
 
 
 def _sections() -> dict[str, type]:
-    return {each.name: type(each.default) for each in fields(Config)}
+    return {item.name: type(item.default) for item in fields(Config) if item.name != "stages"}
 
 
-def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
+def _known(key: str, value: object) -> Setting:
+    """The setting of this key. Raises `ConfigError`, which names the nearest one, where there is none."""
+    known: Mapping[str, Setting] = stage_settings() if "." in key else {item.key: item for item in settings()}
+    if key in known:
+        return known[key]
     nearest = get_close_matches(key.replace("_", "-").lower(), known, n=1)
     if nearest:
-        return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
+        raise ConfigError(f"unknown key {key!r}; did you mean {nearest[0]!r}?")
     if isinstance(value, dict):
-        return f"[{key}] is a table; settings stand at the top level: {', '.join(known)}"
-    return f"unknown key {key!r}; there are: {', '.join(known)}"
+        tables = ", ".join(f"[{stage}]" for stage in STAGES)
+        raise ConfigError(f"[{key}] is no table of settings: there are {tables}, all else stands at the top level")
+    raise ConfigError(f"unknown key {key!r}; there are: {', '.join(known)}")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import MISSING
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.rules import Files, Switch
-from pipeline.settings.config import settings
+from pipeline.rules import Files, Switch, Wholes
+from pipeline.settings.config import parse_assignment, settings
+from pipeline.settings.stages import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from pipeline.rules import Rule
-    from pipeline.settings.config import Setting
+    from pipeline.rules import Rule, Setting
 
 TITLES: Mapping[str, str] = {
     "input": "what is read",
@@ -55,46 +57,73 @@ def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool])
     present = {setting.group for setting in taken}
     groups = {group: parser.add_argument_group(title) for group, title in TITLES.items() if group in present}
     for setting in taken:
-        group = groups[setting.group]
-        flag = f"--{setting.key}"
-        if isinstance(setting.rule, Switch):
-            group.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=_help(setting)
-            )
-        else:
-            group.add_argument(
-                flag,
-                action="append" if isinstance(setting.rule, Files) else "store",
-                type=parser_of(setting.key, setting.rule),
-                default=argparse.SUPPRESS,
-                metavar=setting.rule.metavar,
-                help=_help(setting),
-            )
+        add_flag(groups[setting.group], setting)
+
+
+def add_stage_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag `--set`, which sets what the stages have."""
+    parser.add_argument_group("how faces are cut out, drawn and blended").add_argument(
+        "--set",
+        action="append",
+        type=_parser_of(parse_assignment),
+        default=argparse.SUPPRESS,
+        metavar="STAGE.KEY=VALUE",
+        help=f"a setting of a stage ({', '.join(STAGES)}), such as blend.feather-px=8; docs/settings.md lists them",
+    )
+
+
+def add_flag(group: argparse._ActionsContainer, setting: Setting) -> None:
+    """One flag in a parser or in a group of its help. When it is not given it leaves no trace."""
+    flag, default = f"--{setting.key}", argparse.SUPPRESS
+    if isinstance(setting.rule, Switch):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=_help(setting))
+        return
+    several = isinstance(setting.rule, Wholes)
+    group.add_argument(
+        flag,
+        action="append" if isinstance(setting.rule, Files) else "store",
+        type=int if several else parser_of(setting.key, setting.rule),
+        nargs=(setting.rule.count or "+") if isinstance(setting.rule, Wholes) else None,
+        default=default,
+        required=setting.default is MISSING,
+        metavar=setting.rule.metavar,
+        help=_help(setting),
+    )
 
 
 def given(namespace: argparse.Namespace) -> dict[str, object]:
     """The settings that flags gave, by key, ready for `config.build`."""
+    return given_of(settings(), namespace) | dict(getattr(namespace, "set", ()))
+
+
+def given_of(known: Iterable[Setting], namespace: argparse.Namespace) -> dict[str, object]:
+    """Those of the settings `known` that flags gave, by key."""
     flags = vars(namespace)
-    names = {setting.key: setting.key.replace("-", "_") for setting in settings()}
+    names = {setting.key: setting.key.replace("-", "_") for setting in known}
     found = {key: flags[name] for key, name in names.items() if name in flags}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
 
 
 def parser_of(key: str, rule: Rule) -> Callable[[str], object]:
     """What argparse takes as a type, for a flag that is checked by `rule`."""
+    return _parser_of(partial(rule.from_text, key))
 
-    def parse(text: str) -> object:
+
+def _parser_of(parse: Callable[[str], object]) -> Callable[[str], object]:
+    """What argparse takes as a type: as `parse`, whose `ConfigError` becomes argparse's own."""
+
+    def parsed(text: str) -> object:
         try:
-            return rule.from_text(key, text)
+            return parse(text)
         except ConfigError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    return parse
+    return parsed
 
 
 def _help(setting: Setting) -> str:
     shown = float(setting.default) if isinstance(setting.default, Fraction) else setting.default
-    default = f" (default: {shown})" if shown not in (None, False, ()) else ""
+    default = f" (default: {shown})" if shown not in (None, False, (), MISSING) else ""
     words = getattr(setting.rule, "words", ())
     choices = f": {', '.join(words)}" if words else ""
     return (setting.meaning + choices + default).replace("%", "%%")

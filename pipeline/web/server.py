@@ -92,7 +92,7 @@ class Site:
 
     async def about(self, _request: web.Request) -> web.Response:
         """What the page says of itself, and between which values it lets one choose."""
-        serve, choice = self.config.serve, Wishes()
+        serve, choice = self.config.serve, Wishes.of(self.config)
         return web.json_response(
             {
                 "engine": self.networks.description,

@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from pipeline.errors import BarefacedError, ConfigError, SourceError
 from pipeline.live.camera import CameraSource
 from pipeline.live.live import LiveRun, rehearsal
-from pipeline.run.controls import Controls
+from pipeline.run.controls import Controls, Wishes
 from pipeline.web.messages import choice_of, offer_of, parsed, status_of
 from pipeline.web.peer import BrowserCamera, Peer
 
@@ -51,7 +51,7 @@ class Visit:
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._camera = BrowserCamera()
-        self._controls = Controls()
+        self._controls = Controls(Wishes.of(self.config))
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._peer = Peer(self._camera, self._lose)
         said: list[str] = []

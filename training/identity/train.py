@@ -10,13 +10,14 @@ import argparse
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from pipeline.errors import CheckpointError
+from pipeline.rules import Location, Number, OneOf, Whole, required, setting, settings_in
+from pipeline.settings import flags
 from training.identity.embeddings import Embedded
 from training.identity.metrics import summary
 from training.identity.model import LOSSES, EmbeddingUnmaskingModel
@@ -24,6 +25,8 @@ from training.needs import errors_told
 from training.networks.checkpoints import restore, save
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -38,24 +41,25 @@ class TrainConfig:
 
     loss: str
     """`srt`, `t` or `mse_triplet`."""
-    embeddings: Path
-    """Folder of stored embeddings."""
-    run: Path
-    """Folder of the checkpoint and the log."""
-    source: str = "masked"
-    """What is to be repaired: `masked` embeddings, or `drawn`, of faces with their masks drawn over."""
-    epochs: int = 40
-    """The paper: 10, over some hundred times as many faces."""
-    batch: int = 256
-    """The paper: 512."""
-    rate: float = 0.3
-    """Step size at the start (the paper: 0.1); it falls to a tenth after each three tenths of the run, as the paper's
-    does every three of ten epochs."""
-    candidates: int = 64
-    """The negative is the one of so many photos at random that is nearest to the positive; the paper's is any."""
-    held_out: float = 0.1
-    """Part of the people who are kept apart, for the scores."""
-    seed: int = 0
+    embeddings: Path = required(Location(), "folder of stored embeddings")
+    run: Path = required(Location(), "folder of the checkpoint and the log; a run in it is continued")
+    source: str = setting(
+        "masked",
+        OneOf(("masked", "drawn")),
+        "what is repaired: embeddings of masked faces, or of faces drawn over masks",
+    )
+    epochs: int = setting(40, Whole(1), "length of the run; the paper: 10, over some hundred times as many faces")
+    batch: int = setting(256, Whole(1), "photos a step; the paper: 512")
+    rate: float = setting(
+        0.3, Number(), "learning rate at the start, a tenth of it after each three tenths of the run; the paper: 0.1"
+    )
+    candidates: int = setting(
+        64,
+        Whole(1),
+        "random photos of which the nearest to the positive is the negative; the paper takes any photo",
+    )
+    held_out: float = setting(0.1, Number(0, 1), "share of the people who are kept apart, for the scores")
+    seed: int = setting(0, Whole(0), "random seed of the triplets and the first weights")
 
 
 @dataclass(frozen=True)
@@ -194,11 +198,8 @@ def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("loss", choices=list(LOSSES))
-    for name in ("embeddings", "run"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--source", choices=("masked", "drawn"), default=TrainConfig.source)
-    for name, kind in (("epochs", int), ("batch", int), ("rate", float), ("candidates", int), ("seed", int)):
-        parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name))
+    for item in settings_in(TrainConfig):
+        flags.add_flag(parser, item)
     options = vars(parser.parse_args())
     with errors_told(parser):
         print(json.dumps(train(TrainConfig(**options))))  # noqa: T201 (the command's answer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import subprocess
+import sys
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,8 @@ from engine.spec import Precision
 from pipeline import detectors
 from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
-from pipeline.rules import Switch
-from pipeline.settings import config, flags
+from pipeline.rules import Number, Switch, Whole
+from pipeline.settings import config, flags, stages
 from pipeline.video import encoders
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
 def parsed(*arguments: str) -> dict[str, object]:
     parser = argparse.ArgumentParser(exit_on_error=False)
     flags.add_flags(parser, lambda _: True)
+    flags.add_stage_flag(parser)
     return flags.given(parser.parse_args(arguments))
 
 
@@ -127,9 +130,48 @@ def test_a_key_like_none_that_is_known_gets_the_list(tmp_path: Path) -> None:
         from_toml(tmp_path, "zzz = 1\n")
 
 
-def test_a_table_is_told_that_settings_stand_at_the_top(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is a table; settings stand at the top level"):
+def test_a_table_that_is_no_stage_is_told_what_tables_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[video\] is no table of settings: there are \[detect\], .*top level"):
         from_toml(tmp_path, "[video]\ncodec = 'av1'\n")
+
+
+@pytest.mark.parametrize("name", list(stages.stage_settings()))
+def test_a_stage_gets_what_its_table_and_its_flag_say(name: str, tmp_path: Path) -> None:
+    setting = stages.stage_settings()[name]
+    rule = setting.rule
+    assert isinstance(rule, Number | Whole) and rule.high is not None
+    value = (rule.low + rule.high) // 2 if isinstance(rule, Whole) else (rule.low + rule.high) / 2
+    by_file = from_toml(tmp_path, f"[{setting.group}]\n{setting.key} = {value}\n")
+    by_flag = parsed("--set", f"{name}={value}")
+    assert by_file == by_flag == {name: value}
+    assert config.build(by_flag).of_stage(setting.group) == {setting.field: value}
+    assert config.as_json(config.build(by_flag))[name] == value
+
+
+def test_defaults_of_the_stages_are_allowed_by_their_own_rules() -> None:
+    for setting in stages.stage_settings().values():
+        assert setting.rule.from_toml(setting.key, setting.default) == setting.default
+        assert setting.meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("blend.fether-px=3", "did you mean 'blend.feather-px'"),
+        ("blend.feather-px=-1", "blend.feather-px can't be '-1': allowed is a number from 0 to"),
+        ("blend.feather-px", "write STAGE.KEY=VALUE"),
+        ("codec=av1", "write STAGE.KEY=VALUE"),
+    ],
+)
+def test_a_flag_that_sets_nothing_says_what_it_takes(text: str, says: str) -> None:
+    with pytest.raises(argparse.ArgumentError, match=says):
+        parsed("--set", text)
+
+
+def test_help_does_not_wait_for_the_stages() -> None:
+    script = "import sys, pipeline.settings.flags; print({'cv2', 'av', 'numpy'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(
