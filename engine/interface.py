@@ -95,6 +95,15 @@ def _only(message: Value, number: int) -> bytes:
 
 def _fields(message: Value) -> Iterator[tuple[int, Value]]:
     """Field numbers and values; a value is an int, or bytes for strings, sub-messages and fixed-size numbers."""
+    for number, value, _ in placed_fields(message):
+        yield number, value
+
+
+def placed_fields(message: Value) -> Iterator[tuple[int, Value, int]]:
+    """Field numbers, values as in `_fields`, and where in the message each value begins, in bytes.
+
+    Raises `ValueError` for bytes that are no whole message, and `TypeError` for a number.
+    """
     if not isinstance(message, bytes):
         raise TypeError("a number where a message was expected")
     position = 0
@@ -102,8 +111,9 @@ def _fields(message: Value) -> Iterator[tuple[int, Value]]:
         key, position = _varint(message, position)
         number, wire_type = key >> 3, key & 7
         if wire_type == 0:
+            begin = position
             value, position = _varint(message, position)
-            yield number, value
+            yield number, value, begin
             continue
         if wire_type == 2:
             length, position = _varint(message, position)
@@ -113,7 +123,7 @@ def _fields(message: Value) -> Iterator[tuple[int, Value]]:
             raise ValueError(f"wire type {wire_type} at byte {position}")
         if position + length > len(message):
             raise ValueError(f"it ends at byte {len(message)}, inside a field")
-        yield number, message[position : position + length]
+        yield number, message[position : position + length], position
         position += length
 
 
