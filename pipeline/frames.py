@@ -100,6 +100,27 @@ class Tracked:
         return self.detected.frame
 
 
+class Drawer(StrEnum):
+    """Why an enrolled face's own network draws a face, or why the shipped one does."""
+
+    ALONE = "alone in the picture"
+    """One face is enrolled, and one person is seen."""
+    RECOGNISED = "recognised"
+    NOT_RECOGNISED = "not recognised"
+    """It is like none of the enrolled faces."""
+    IN_DOUBT = "in doubt"
+    """It may be somebody else: several people are seen and nothing tells them apart, or two are equally alike."""
+
+
+@dataclass(frozen=True)
+class DrawnBy:
+    """Which network draws a face, where faces are enrolled."""
+
+    face: str | None
+    """The name of the enrolled face whose own network it is; None for the shipped one."""
+    why: Drawer
+
+
 @dataclass(frozen=True)
 class FaceCrop:
     """A face cut out upright, and what hides it."""
@@ -112,6 +133,8 @@ class FaceCrop:
     crop_from_frame: Affine
     held: bool = False
     """The face is as it was when it was last looked at: its mask is the one of then, and so will be its drawing."""
+    drawn_by: DrawnBy | None = None
+    """None where no face is enrolled: the shipped network draws it."""
 
     def __post_init__(self) -> None:
         if self.image.shape != (CROP_SIZE, CROP_SIZE, 3) or self.mask.shape != (CROP_SIZE, CROP_SIZE):

@@ -312,7 +312,7 @@ class Files(Rule):
     """Any number of files: as a flag one each time, in TOML a list."""
 
     allowed = "a list of file names"
-    metavar = "FILE"
+    metavar: str = "FILE"
 
     def from_text(self, key: str, text: str) -> str:
         """One of the files."""

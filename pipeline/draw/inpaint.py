@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +15,7 @@ from pipeline.geometry import CROP_SIZE
 from pipeline.rules import Whole, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,6 +61,9 @@ class Inpaint:
     """Draws what each mask hides, in two stages: while the second waits for one frame, the first starts the next."""
 
     engine: Engine
+    """The shipped generator."""
+    own: Mapping[str, Engine] = field(default_factory=dict)
+    """The generators of enrolled faces, by the face's name; each takes and gives what the shipped one does."""
     grow_px: int = setting(
         GROW_PX,
         Whole(0, 64),
@@ -78,7 +81,7 @@ class Inpaint:
             crops = tuple(crop if crop.track.id in before else replace(crop, held=False) for crop in cropped.crops)
             before = {crop.track.id for crop in crops}
             new = [crop for crop in crops if not crop.held]
-            faces = self.engine.submit({"crop_and_mask": generator_input(new, self.grow_px)}) if new else None
+            faces = self._submit(new) if new else None
             yield Drawing(replace(cropped, crops=crops), faces)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
@@ -90,6 +93,21 @@ class Inpaint:
             images = {crop.track.id: kept(images, crop.track) if crop.held else _picture(next(faces)) for crop in crops}
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
+    def _submit(self, crops: Sequence[FaceCrop]) -> Pending:
+        """Begin to draw, each face by the network that is to draw it."""
+        drawers = [None if crop.drawn_by is None else crop.drawn_by.face for crop in crops]
+        if not any(drawers):
+            return self.engine.submit({"crop_and_mask": generator_input(crops, self.grow_px)})
+
+        pending = {}
+        for drawer in dict.fromkeys(drawers):
+            places = tuple(place for place, name in enumerate(drawers) if name == drawer)
+            engine = self.engine if drawer is None else self.own[drawer]
+            pending[places] = engine.submit(
+                {"crop_and_mask": generator_input([crops[place] for place in places], self.grow_px)}
+            )
+        return _DrawnBySeveral(pending)
+
     def unasked(self, cropped: Cropped) -> Drawing:
         """The frame as it goes on when `ask` failed on it: its faces are left as they are."""
         undrawn = tuple((crop.track, Skipped.UNCERTAIN) for crop in cropped.crops)
@@ -98,6 +116,21 @@ class Inpaint:
     def unanswered(self, drawing: Drawing) -> Inpainted:
         """The frame as it goes on when `answer` failed on it: its faces are left as they are."""
         return Inpainted(self.unasked(drawing.cropped).cropped, ())
+
+
+@dataclass(frozen=True)
+class _DrawnBySeveral:
+    """The faces of a frame that several networks draw."""
+
+    pending: Mapping[tuple[int, ...], Pending]
+    """What each network draws, by the places of its faces among all of them."""
+
+    def result(self) -> dict[str, Array]:
+        """The faces (N, 3, S, S) in their own order. Raises `EngineError`."""
+        drawn: dict[int, Array] = {}
+        for places, pending in self.pending.items():
+            drawn |= zip(places, pending.result()["face"], strict=True)
+        return {"face": np.stack([drawn[place] for place in sorted(drawn)])}
 
 
 def _picture(planes: Array) -> NDArray[np.uint8]:

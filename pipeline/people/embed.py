@@ -58,6 +58,11 @@ class Embedder:
         ]
 
 
+def recogniser_missing(recogniser: str) -> str | None:
+    """Why the recogniser of that name can't run here and how to get it, or None. Raises `ConfigError` for no name."""
+    return recogniser_file(recogniser).missing()
+
+
 def load_embedder(
     recogniser: str, path: str | None, compiled: Callable[[Network], Engine]
 ) -> tuple[Embedder, tuple[Network, ...]]:

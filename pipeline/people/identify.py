@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame, Track
     from pipeline.people.embed import Embedder
     from pipeline.people.people import PeopleFilter
+    from pipeline.people.wearers import Wearers
 
 FIRST_LOOKS = 3
 """How many times a new face is embedded in quick succession, since one look may be blurred."""
@@ -70,6 +71,8 @@ class Identify:
 
     embedder: Embedder
     choice: PeopleFilter
+    wearers: Wearers | None = None
+    """The enrolled faces; None where there are none."""
     every_seconds: float = setting(
         1.0,
         Number(0.05, 60),
@@ -108,12 +111,13 @@ class Identify:
         Raises `EngineError`.
         """
         people, before = People(self.embedder.least), dict[int, int]()
+        assign = None if self.wearers is None else self.wearers.begin()
         for asking in stream:
             tracks = [track.id for track in asking.cropped.tracked.tracks]
             found = {}
             if asking.answer is not None:
-                looks = self.embedder.looks(asking.answer, [masked for _, masked in asking.asked])
-                found = {track: look for (track, _), look in zip(asking.asked, looks, strict=True)}
+                views = self.embedder.looks(asking.answer, [masked for _, masked in asking.asked])
+                found = {track: view for (track, _), view in zip(asking.asked, views, strict=True)}
             people.meet(tracks, found, asking.doubtful)
 
             present = {track: people.of_track[track] for track in tracks}
@@ -121,7 +125,9 @@ class Identify:
             self.people.update(person.id for person in present.values() if person.views)
 
             names = {track: person.id for track, person in present.items()}
-            yield renamed(asking.cropped, names, chosen, before)
+            cropped = renamed(asking.cropped, names, chosen, before)
+            looks = {person.id: person.look for person in present.values() if person.views}
+            yield cropped if assign is None else assign(cropped, looks)
             before = names
 
     def unasked(self, cropped: Cropped) -> Asking:

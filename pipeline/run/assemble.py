@@ -163,7 +163,8 @@ def faces(
     # A network works on one frame while the threads on both sides of it work on others.
     seen = frames.then("detect", detect).then("track", follow).then("align", segment.ask)
     if identify is None:
-        begun = seen.then("segment", joined(segment.answer, choose, inpaint.ask))
+        assign = unchanged if networks.wearers is None else networks.wearers.assign
+        begun = seen.then("segment", joined(segment.answer, assign, choose, inpaint.ask))
     else:
         named = seen.then("segment", joined(segment.answer, identify.ask))
         begun = named.then("identify", joined(identify.answer, choose, inpaint.ask))
@@ -177,12 +178,14 @@ def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Le
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
     segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
-    inpaint = Inpaint(networks.generator, **config.of_stage("inpaint"))
+    inpaint = Inpaint(networks.generator, networks.own, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = set()
         settings = config.of_stage("identify")
-        identify = Identify(networks.who.embedder, networks.who.choice, people=tally.people, **settings)
+        identify = Identify(
+            networks.who.embedder, networks.who.choice, networks.wearers, people=tally.people, **settings
+        )
 
     if ledger is None:
         return _NetworkStages(detect, segment, identify, inpaint)
@@ -221,6 +224,10 @@ def joined(first: Stage[First, Middle], second: Stage[Middle, Last], /) -> Stage
 @overload
 def joined(
     first: Stage[First, Middle], second: Stage[Middle, Item], third: Stage[Item, Last], /
+) -> Stage[First, Last]: ...
+@overload
+def joined(
+    first: Stage[First, Middle], second: Stage[Middle, Item], third: Stage[Item, Item], fourth: Stage[Item, Last], /
 ) -> Stage[First, Last]: ...
 def joined(*stages: Stage[Any, Any]) -> Stage[Any, Any]:
     """Several stages as one, in one thread."""

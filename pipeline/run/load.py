@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Self
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.detectors import detector_file
-from pipeline.errors import CheckpointError
-from pipeline.people.embed import Examiner, chosen_people, load_embedder
+from pipeline.errors import CheckpointError, ConfigError
+from pipeline.people.embed import Examiner, chosen_people, load_embedder, recogniser_missing
+from pipeline.people.enrolled import read_faces
+from pipeline.people.wearers import Wearers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from engine.spec import Engine, Network
     from pipeline.detectors import Detector
     from pipeline.people.embed import Embedder, Who
+    from pipeline.people.enrolled import EnrolledFace
     from pipeline.settings.config import Config
 
 OURS = ("segmenter", "generator")
@@ -38,6 +41,10 @@ class Networks:
     """What runs them, such as `openvino 2026.4.1 cpu bf16`; several are joined by commas."""
     who: Who | None = None
     """Tells people apart; None when nobody asked for that."""
+    own: Mapping[str, Engine] = field(default_factory=dict)
+    """The generators of the enrolled faces, by the face's name."""
+    wearers: Wearers | None = None
+    """The enrolled faces; None where there are none."""
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -53,18 +60,23 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
     what its manifest says, or `folder` holds neither network, and `EngineError` when a network can't be compiled or
     this machine can't run what was asked for.
     """
+    if config.identity.only_enrolled and not config.identity.face:
+        raise ConfigError("only-enrolled can't be true without a face: give --face FILE.face, or leave it out")
     ours = _shipped(Precision(config.engine.precision), folder)  # before anything is compiled, which takes seconds
     with _Compiler(config) as compiler:
         detector = compiler.detector()
         segmenter, generator = (compiler.compile(network, precision) for network, precision in ours)
         description = compiler.description
 
+        faces = read_faces(config.identity.face)
         who: Who | None = None
-        if config.identity.wanted:
+        if config.identity.wanted or _recognises(config, faces):
             examiner = Examiner(detector, segmenter, compiler.embedder())
             who = chosen_people(examiner, only=config.identity.only, spared=config.identity.except_)
 
-        yield Networks(detector, segmenter, generator, compiler.files, description, who)
+        own = {face.name: compiler.compile_face(face) for face in faces}
+        wearers = _wearers(config, faces, who, compiler.files) if faces else None
+        yield Networks(detector, segmenter, generator, compiler.files, description, who, own, wearers)
 
 
 @contextmanager
@@ -84,6 +96,31 @@ def examiner(config: Config) -> Iterator[Examiner]:
         found = compiler.detector()
         segmenter = compiler.compile(models.shipped("segmenter"), compiler.precision_of_others)
         yield Examiner(found, segmenter, compiler.embedder())
+
+
+def _recognises(config: Config, faces: Sequence[EnrolledFace]) -> bool:
+    """Whether the recogniser is here and has something to compare people with."""
+    known = any(face.recognition is not None for face in faces)
+    return known and recogniser_missing(config.identity.recogniser) is None
+
+
+def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None, files: Mapping[str, Network]) -> Wearers:
+    """The enrolled faces as the recogniser of this run knows them.
+
+    Raises `ConfigError` where there are several and nothing tells them apart.
+    """
+    hashes = {network.sha256 for network in files.values()}
+    looks = {
+        face.name: face.recognition.look if face.recognition and face.recognition.recogniser in hashes else None
+        for face in faces
+    }
+    if len(faces) > 1 and None in looks.values():
+        unknown = next(name for name, look in looks.items() if look is None)
+        raise ConfigError(
+            f"face can't be several files here, since nothing tells {unknown} from the others: "
+            "install the extra identity and enroll with it, or give one face"
+        )
+    return Wearers(looks, None if who is None else who.embedder.least, only=config.identity.only_enrolled)
 
 
 def _shipped(asked: Precision, folder: Path | None) -> list[tuple[Network, Precision]]:
@@ -144,6 +181,12 @@ class _Compiler:
         self._stack.callback(engine.close)
         self._engines.append(engine)
         self.files[network.name] = network
+        return engine
+
+    def compile_face(self, face: EnrolledFace) -> Engine:
+        """An enrolled face's generator; reports name its file after the face. Raises `EngineError`."""
+        engine = self.compile(face.generator, self.precision_of_others)
+        self.files[f"face {face.name}"] = self.files.pop(face.generator.name)
         return engine
 
     def detector(self) -> Detector:

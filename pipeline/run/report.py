@@ -15,10 +15,14 @@ from pipeline.frames import Inpainted, Skipped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pipeline.frames import DrawnBy
     from pipeline.threads.worker import StageStats
 
 INVENTED = "Drawn face regions are invented by a neural network. They do not show what the mask hid."
 """The sentence that goes wherever a result is described."""
+
+SHIPPED = "shipped"
+"""What a report calls the shipped generator beside the enrolled faces, none of which may have this name."""
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Tally:
     """Frames in which at least one mask was drawn over."""
     skipped: Counter[Skipped] = field(default_factory=Counter)
     """The other faces by why they were left as they are."""
+    drawn_by: Counter[DrawnBy] = field(default_factory=Counter)
+    """The masked faces by which network drew them and why; empty where no face is enrolled."""
     people: set[int] | None = None
     """The ids of the people who were told apart; None when nobody asked."""
 
@@ -46,6 +52,7 @@ class Tally:
             self.masked_faces += len(item.patches)
             self.held_faces += sum(patch.crop.held for patch in item.patches)
             self.frames_with_mask += bool(item.patches)
+            self.drawn_by.update(patch.crop.drawn_by for patch in item.patches if patch.crop.drawn_by is not None)
             self.skipped.update(reason for _, reason in cropped.skipped)
             yield item
 
@@ -59,7 +66,16 @@ class Tally:
             "held_faces": self.held_faces,
             "bare_faces": bare,
             "faces_left": skipped,
+            "drawn_by": self._drawers_as_json(),
         }
+
+    def _drawers_as_json(self) -> dict[str, dict[str, int]]:
+        """Network to reason to count; the shipped network is called `shipped`."""
+        found: dict[str, dict[str, int]] = {}
+        for drawn_by, count in sorted(self.drawn_by.items(), key=lambda item: (item[0].face or "", item[0].why)):
+            name = SHIPPED if drawn_by.face is None else drawn_by.face
+            found.setdefault(name, {})[drawn_by.why.value] = count
+        return found
 
 
 @dataclass(frozen=True)

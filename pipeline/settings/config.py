@@ -117,6 +117,14 @@ class IdentityConfig:
         (), Files(), "take off this person's mask alone: a picture of them, one face in it; again for more people"
     )
     except_: tuple[str, ...] = setting((), Files(), "leave this person's mask on; again for more people")
+    face: tuple[str, ...] = setting(
+        (),
+        Files(metavar="FILE.face"),
+        "draw this person as they are: a file of `barefaced enroll`; again for more people",
+    )
+    only_enrolled: bool = setting(
+        default=False, rule=Switch(), meaning="leave the masks of everybody on who is none of the enrolled faces"
+    )
     identity: bool = setting(
         default=False,
         rule=Switch(),

@@ -48,7 +48,15 @@ def taken_by_live(setting: Setting) -> bool:
 
 def taken_by_serve(setting: Setting) -> bool:
     """Whether `barefaced serve` takes it."""
-    return setting.group in ("faces", "engine", "serve") or setting.key in ("mark", "on-error", "in-flight")
+    return setting.group in ("faces", "engine", "serve") or setting.key in (
+        "mark",
+        "on-error",
+        "in-flight",
+        "face",
+        "only-enrolled",
+        "recogniser",
+        "recogniser-file",
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser, takes: Callable[[Setting], bool]) -> None:

@@ -8,7 +8,7 @@ from engine.spec import Array
 from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
 from pipeline.errors import EngineError
 from pipeline.find.align import align
-from pipeline.frames import Cropped, FaceCrop, Inpainted
+from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
 from pipeline.geometry import CROP_SIZE
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
 
@@ -99,3 +99,22 @@ def test_values_beyond_the_range_are_clipped(drawn_value: float, shown: int) -> 
 
     (result,) = drawn(MadeEngine(loud), [cropped(masked())])
     assert (result.patches[0].image == shown).all()
+
+
+def test_each_face_is_drawn_by_the_network_that_is_to_draw_it() -> None:
+    def brighter(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return {"face": np.clip(np.asarray(feeds["crop_and_mask"])[:, :3] + 0.5, -1, 1)}
+
+    shipped, own = MadeEngine(echo), MadeEngine(brighter)
+    crops = [
+        replace(masked(number=1), drawn_by=DrawnBy(None, Drawer.NOT_RECOGNISED)),
+        replace(masked(number=2), drawn_by=DrawnBy("me", Drawer.RECOGNISED)),
+        replace(masked(number=3), drawn_by=DrawnBy(None, Drawer.IN_DOUBT)),
+    ]
+    inpaint = Inpaint(shipped, {"me": own})
+    (result,) = inpaint.answer(inpaint.ask(iter([cropped(*crops)])))
+    assert [len(fed["crop_and_mask"]) for fed in (*shipped.fed, *own.fed)] == [2, 1]
+    pictures = [patch.image for patch in result.patches]
+    assert np.array_equal(pictures[0], crops[0].image)
+    assert np.array_equal(pictures[2], crops[2].image)
+    assert pictures[1].mean() > crops[1].image.mean() + 20

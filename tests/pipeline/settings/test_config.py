@@ -41,6 +41,8 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "detect-threshold": ("0.35", "0.35", Fraction(7, 20)),
     "only": ("ann.jpg", '["ann.jpg"]', ("ann.jpg",)),
     "except": ("bob.png", '["bob.png"]', ("bob.png",)),
+    "face": ("me.face", '["me.face"]', ("me.face",)),
+    "only-enrolled": ("", "true", True),
     "identity": ("", "true", True),
     "recogniser": ("arcface", '"arcface"', "arcface"),
     "recogniser-file": ("net.onnx", '"net.onnx"', "net.onnx"),

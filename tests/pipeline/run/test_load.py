@@ -1,0 +1,77 @@
+"""The networks of a run with enrolled faces, on the backend that computes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from engine import models
+from engine.weights import read_weight, stored_weights
+from pipeline.errors import CheckpointError, ConfigError
+from pipeline.people.enrolled import FaceManifest, Recognition, write_face
+from pipeline.people.people import Look
+from pipeline.run import load
+from pipeline.settings import config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "trunk.leave.0.weight_half"
+
+
+def face(folder: Path, name: str, *, recogniser: str | None = None, brighter: float = 0.5) -> str:
+    base = models.shipped("generator")
+    manifest = FaceManifest(base.sha256, "2026-11-26", 1, 90, 20, 200, 20.5, 24.5)
+    look = Look(bare=np.array([1.0, 0.0], np.float32))
+    recognition = None if recogniser is None else Recognition(recogniser, look)
+    weights = {KEY: read_weight(base, stored_weights(base)[KEY]) + np.float16(brighter)}
+    write_face(folder / name, manifest, weights, recognition, overwrite=False)
+    return str(folder / name)
+
+
+def settings(*faces: str, **other: object) -> config.Config:
+    return config.build({"face": faces, "engine": "identity", **other})
+
+
+def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_path: Path) -> None:
+    with load.networks(settings(face(tmp_path, "me.face"))) as networks:
+        assert set(networks.own) == {"me"}
+        assert networks.own["me"] is not networks.generator
+        hashes = networks.hashes
+        assert hashes["generator"] == models.shipped("generator").sha256
+        assert hashes["face me"] not in ("", hashes["generator"])
+        assert networks.wearers is not None
+        assert networks.wearers.looks == {"me": None}
+        assert not networks.wearers.only
+
+
+def test_without_a_face_nothing_of_it_is_there() -> None:
+    with load.networks(settings()) as networks:
+        assert networks.own == {}
+        assert networks.wearers is None
+
+
+def test_several_faces_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
+    faces = face(tmp_path, "ann.face"), face(tmp_path, "bob.face", brighter=0.25)
+    with pytest.raises(ConfigError, match="nothing tells ann from the others"), load.networks(settings(*faces)):
+        pass
+
+
+def test_only_enrolled_needs_a_face() -> None:
+    with pytest.raises(ConfigError, match="give --face"), load.networks(settings(**{"only-enrolled": True})):
+        pass
+
+
+def test_an_embedding_of_another_recogniser_is_not_compared(tmp_path: Path) -> None:
+    pytest.importorskip("face_recognition_models", reason="install barefaced[identity]")
+    with load.networks(settings(face(tmp_path, "me.face", recogniser="0" * 64))) as networks:
+        assert networks.wearers is not None
+        assert networks.wearers.looks == {"me": None}
+
+
+def test_a_file_that_is_no_face_ends_it_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "me.face").write_bytes(b"no face")
+    with pytest.raises(CheckpointError, match=r"me\.face"), load.networks(settings(str(tmp_path / "me.face"))):
+        pass
