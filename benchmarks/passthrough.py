@@ -6,7 +6,7 @@ import sys
 
 import av
 
-from pipeline.video.encoders import DEFAULT_PRESET, KINDS, Codec
+from pipeline.video.codecs import DEFAULT_PRESET, KINDS, Codec
 
 OPTIONS = {"preset": DEFAULT_PRESET, "crf": str(KINDS[Codec.H264].quality)}
 """Of x264: those that barefaced takes unless it is told otherwise."""

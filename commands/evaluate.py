@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.identity import add_evaluate_identity
-from commands.parsing import KINDS, add, at_least_one
+from commands.parsing import add, at_least_one
 from pipeline.errors import ConfigError
 from pipeline.settings import config as configuration
 from pipeline.settings import manual
+from training.data.kinds import MaskKind
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +91,7 @@ def _add_evaluate_video(what: Commands) -> None:
     )
     video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
     video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
-    video.add_argument("--kind", choices=KINDS, help="what all wear (default: each face another)")
+    video.add_argument("--kind", choices=tuple(MaskKind), help="what all wear (default: each face another)")
     video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only so much")
     video.add_argument(
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
@@ -155,14 +156,13 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     require("evaluate video", "skimage")
     from pipeline.run.report import write_json
     from training.data.crops import mesh_network
-    from training.data.masks import Kind
     from training.data.wear import Wear
     from training.evaluation import sheets, video_scores
     from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
     settings = configuration.build({"engine": options.engine, "threads": options.threads})
-    kind = Kind(options.kind) if options.kind else None
+    kind = MaskKind(options.kind) if options.kind else None
     scores, strips = {}, []
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         networks = parts.networks

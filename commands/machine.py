@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add
+from engine.spec import Precision
 from pipeline.rules import OneOf, Text, Whole
-from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add_build(commands: Commands) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=flags.parser_of("precision", OneOf(configuration.PRECISIONS)),
+        type=flags.parser_of("precision", OneOf(tuple(Precision))),
         metavar="NAME",
         default="auto",
         help="in what numbers (default: auto, which is fp16)",
@@ -125,7 +125,6 @@ def _engines(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     from engine import ahead, models
-    from engine.spec import Precision
     from pipeline.detectors import DEFAULT, detector_file
     from pipeline.run.report import write_json
 

@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.parsing import KINDS, add
+from commands.parsing import add
 from commands.run import exit_code
 from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
+from training.data.kinds import MaskKind
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,7 @@ def add_mask(commands: Commands) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="the file to write")
     parser.add_argument(
         "--kind",
-        choices=KINDS,
+        choices=tuple(MaskKind),
         help="what all wear (default: each face another)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
@@ -44,7 +45,6 @@ def _mask(options: argparse.Namespace) -> int:
     from pipeline.run.process import carry_out
     from pipeline.run.progress import Progress
     from training.data.crops import mesh_network
-    from training.data.masks import Kind
     from training.data.wear import Dressed, Wear, alpha_file
 
     mesh_network()  # says what to install before anything is begun
@@ -59,7 +59,7 @@ def _mask(options: argparse.Namespace) -> int:
             if truth is not None:
                 truth.write(worn.alpha, worn.bare.time)
 
-        wear = Wear(seed=options.seed, kind=Kind(options.kind) if options.kind else None)
+        wear = Wear(seed=options.seed, kind=MaskKind(options.kind) if options.kind else None)
         detector = stack.enter_context(load.detector(settings))
         work = assemble.worn(job, settings, detector, Dressed(wear, witness))
         watcher = Progress(interrupts, quiet=options.quiet > 0)

@@ -19,9 +19,6 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it 
 FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes besides 0: an error of ours, wrong usage, an input of which not all could be read, Ctrl-C."""
 
-KINDS = ("surgical", "cloth", "respirator", "gaiter", "scarf")
-"""Of masks that can be drawn."""
-
 
 class Parser(argparse.ArgumentParser):
     """A parser that keeps the line breaks of its texts, takes no abbreviated flags and points to --help."""

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.errors import EngineError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
-Array: TypeAlias = NDArray[np.generic]
+    import numpy as np
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[np.generic]"
 
 
 class Precision(StrEnum):
@@ -78,6 +78,8 @@ def checked_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) ->
         raise EngineError(f"fed {sorted(feeds)}, expected {sorted(spec.name for spec in inputs)}")
     for spec in inputs:
         spec.check(feeds[spec.name])
+    import numpy as np  # here, so that reading the words above loads nothing heavy
+
     return {spec.name: np.ascontiguousarray(feeds[spec.name]) for spec in inputs}
 
 

@@ -41,7 +41,7 @@ ROOMS = {
     "pipeline.blend": ("picture",),
     "pipeline.draw": ("picture", "find"),
     "pipeline.people": ("video", "recognisers", "detectors", "find", "draw"),
-    "pipeline.settings": ("find", "draw", "blend", "people"),
+    "pipeline.settings": ("video", "find", "draw", "blend", "people"),
     "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
     "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),
     "pipeline.demo": ("settings", "video", "run"),

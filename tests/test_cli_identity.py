@@ -52,7 +52,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     if dlib_resnet.missing() is not None:
         pytest.skip("the recogniser's weights are in the extra `identity`")
     from training.data.crops import mesh_network
-    from training.data.masks import Kind
+    from training.data.kinds import MaskKind
     from training.evaluation.photos import read, wear
 
     try:
@@ -63,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     bare = [large(read(FACES / f"{name}.avif")) for name in (*NAMED, OTHER)]
     masked = []
     for number, photo in ((0, bare[0]), (2, bare[2])):
-        worn = wear(photo, np.random.default_rng(number), Kind.SURGICAL)
+        worn = wear(photo, np.random.default_rng(number), MaskKind.SURGICAL)
         assert worn is not None, "no face was found"
         masked.append(worn[0])
     with av.open(str(folder / "clip.mkv"), "w") as container:

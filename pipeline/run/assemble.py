@@ -15,13 +15,14 @@ from pipeline.draw.segment import Segment
 from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
-from pipeline.run.ledger import Ledger, OnError, Surviving, survive
+from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.report import Tally
 from pipeline.run.work import Film, Photo, Stream
+from pipeline.settings.config import OnError
 from pipeline.threads.runner import Pipeline
+from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
-from pipeline.video.encoders import Codec
 from pipeline.video.stills import StillSink, StillSource
 
 if TYPE_CHECKING:

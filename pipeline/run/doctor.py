@@ -130,7 +130,7 @@ def _opencv() -> Iterator[Finding]:
 def _media() -> Iterator[Finding]:
     import av
 
-    from pipeline.video.encoders import HARDWARE, KINDS
+    from pipeline.video.codecs import HARDWARE, KINDS
 
     yield Finding("pyav", State.WORKS, f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")
     for codec, kind in KINDS.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import av
@@ -16,6 +15,7 @@ import numpy as np
 
 from pipeline.errors import EngineError
 from pipeline.frames import Frame
+from pipeline.settings.config import OnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -37,17 +37,6 @@ Asked = TypeVar("Asked", bound=OfFrame)
 Out = TypeVar("Out")
 Taken = TypeVar("Taken", bound=Frame | OfFrame, contravariant=True)
 Given = TypeVar("Given", covariant=True)
-
-
-class OnError(StrEnum):
-    """What is shown instead of a frame in which a network failed."""
-
-    PASS = "pass"  # noqa: S105 - a way, not a word
-    """The frame as far as it got: as a rule the camera's own picture, mask and all."""
-    FREEZE = "freeze"
-    """The last frame that went well."""
-    BLANK = "blank"
-    """Black."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from difflib import get_close_matches
+from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from engine.spec import Precision
 from pipeline.errors import ConfigError
 from pipeline.rules import (
     Files,
@@ -30,18 +32,22 @@ from pipeline.rules import (
     settings_in,
 )
 from pipeline.settings.stages import STAGES, stage_settings
+from pipeline.video.codecs import HARDWARE, OTHER_NAMES, PRESETS, Codec, default_qualities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-"""Words for speed; a test holds them equal to those of `pipeline.video.encoders`, which is heavy to import."""
+class OnError(StrEnum):
+    """What is shown instead of a frame in which a network failed."""
 
-
-PRECISIONS = ("auto", "f32", "bf16", "fp16", "int8")
-"""As `engine.spec.Precision` has them, which is heavy to import; a test holds both equal."""
+    PASS = "pass"  # noqa: S105 - a way, not a word
+    """The frame as far as it got: as a rule the camera's own picture, mask and all."""
+    FREEZE = "freeze"
+    """The last frame that went well."""
+    BLANK = "blank"
+    """Black."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +69,20 @@ class OutputConfig:
 
     codec: str = setting(
         "auto",
-        OneOf(("auto", "h264", "hevc", "vp9", "av1", "ffv1")),
+        OneOf(tuple(Codec), OTHER_NAMES),
         "video codec; auto is the container's usual one, ffv1 loses nothing",
     )
     quality: int | None = setting(
         None,
         Whole(0, 63),
-        "of video: lower is better and larger, in the codec's own scale (H.264, HEVC: to 51); left out: like the input",
+        "constant quality of video: lower is better and larger, in the codec's own scale (h264 and hevc: up to 51); "
+        f"left out: {default_qualities()}",
     )
     picture_quality: int | None = setting(
         None, Whole(1, 100), "of pictures that are not lossless: 100 is best; left out: as a JPEG input was, or 95"
     )
     preset: str | None = setting(None, OneOf(PRESETS), "speed against size")
-    hardware_encoder: str | None = setting(
-        None, OneOf(("nvenc", "qsv", "amf")), "encode on this hardware: NVIDIA's, Intel's or AMD's"
-    )
+    hardware_encoder: str | None = setting(None, OneOf(HARDWARE), "encode on this hardware: NVIDIA's, Intel's or AMD's")
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
 
@@ -151,7 +156,7 @@ class EngineConfig:
     )
     precision: str = setting(
         "auto",
-        OneOf(PRECISIONS),
+        OneOf(tuple(Precision)),
         "in what numbers; auto: the fastest the device has; int8: for networks that have such a version",
     )
     threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
@@ -184,7 +189,7 @@ class LiveConfig:
     )
     on_error: str = setting(
         "pass",
-        OneOf(("pass", "freeze", "blank")),
+        OneOf(tuple(OnError)),
         "when a network fails on a frame: show it as it is, the last good one, or black",
     )
     rest: bool = setting(

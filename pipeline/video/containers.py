@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import SinkError
-from pipeline.video.encoders import Codec
+from pipeline.video.codecs import Codec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import SinkError
+from pipeline.video.codecs import Codec
 from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
-from pipeline.video.encoders import Codec, choose
+from pipeline.video.encoders import choose
 from pipeline.video.opening import opened
 from pipeline.video.remux import is_cover, select
 from pipeline.video.writer import Writer, Written, muxer_options, translated
@@ -39,9 +40,9 @@ class FileSink:
     quality: int | None = None
     """Constant quality in the codec's own scale, lower is better and larger; None is the codec's default."""
     preset: str | None = None
-    """One of `encoders.PRESETS`: slower presets make smaller files of the same quality."""
+    """One of `codecs.PRESETS`: slower presets make smaller files of the same quality."""
     hardware: str | None = None
-    """One of `encoders.HARDWARE`; None encodes on the CPU."""
+    """One of `codecs.HARDWARE`; None encodes on the CPU."""
     overwrite: bool = False
     outcome: Written = field(default_factory=Written, init=False, compare=False)
 

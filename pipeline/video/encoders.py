@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import av
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.picture.formats import closest, loses_nothing, plain, traits
+from pipeline.video.codecs import DEFAULT_PRESET, HARDWARE, KINDS, PRESETS, Codec, Kind
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 if TYPE_CHECKING:
     from fractions import Fraction
-
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-"""Speed against size, in x264's words, for every codec that has a choice."""
-
-DEFAULT_PRESET = "veryfast"
-"""The encoder shares the processor with the networks; slower presets save a tenth of the size for twice the time."""
-
-
-class Codec(StrEnum):
-    """What the processed video is encoded as."""
-
-    AUTO = "auto"
-    """What the container is usually watched in: VP9 in WebM, H.264 elsewhere."""
-    H264 = "h264"
-    HEVC = "hevc"
-    VP9 = "vp9"
-    AV1 = "av1"
-    FFV1 = "ffv1"
-    """Lossless."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What differs from one codec to another."""
-
-    software: str
-    """FFmpeg's encoder on the CPU."""
-    quality: int | None
-    """The default constant quality, in the codec's own scale, lower is better; None where there is no choice."""
-    worst: int
-    """The highest number that the scale allows."""
-
-
-KINDS = {
-    Codec.H264: Kind("libx264", 18, 51),
-    Codec.HEVC: Kind("libx265", 20, 51),
-    Codec.VP9: Kind("libvpx-vp9", 24, 63),
-    Codec.AV1: Kind("libsvtav1", 24, 63),
-    Codec.FFV1: Kind("ffv1", None, 0),
-}
-
-HARDWARE = ("nvenc", "qsv", "amf")
-"""What FFmpeg calls the hardware encoders that take pictures from memory and hold a constant quality."""
 
 
 @dataclass(frozen=True)

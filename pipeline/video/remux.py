@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
     from av.stream import Stream
 
-    from pipeline.video.encoders import Codec
+    from pipeline.video.codecs import Codec
 
     Packet = av.Packet[Any]
 

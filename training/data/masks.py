@@ -8,12 +8,13 @@ ear) and v (top to bottom), lit like the face, and laid over the picture with st
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from training.data.kinds import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +30,6 @@ MIDLINE = (168, 6, 197, 195, 5, 4, 2, 164, 0, 17, 18, 200, 152)
 """From between the eyes over the nose tip (index 5) and the lips to the chin."""
 RIGHT_CHEEK, LEFT_CHEEK = (111, 117, 50, 205), (340, 346, 280, 425)
 """Down the cheeks: below the eye, on the cheek bone, below it, beside the mouth."""
-
-
-class Kind(StrEnum):
-    """What is worn."""
-
-    SURGICAL = "surgical"
-    CLOTH = "cloth"
-    RESPIRATOR = "respirator"
-    GAITER = "gaiter"
-    SCARF = "scarf"
 
 
 @dataclass(frozen=True)
@@ -61,17 +52,17 @@ class Cut:
     """How much wider the bottom is than the jaw; scarves flare, gaiters narrow to the neck."""
 
 
-CUTS: dict[Kind, tuple[Cut, Cut]] = {
-    Kind.SURGICAL: (Cut(0.7, 0.5, 3.6, 0.3, -0.08, 0.01, 0.0), Cut(3.6, 2.4, 5.2, 2.2, 0.06, 0.10, 0.0)),
-    Kind.CLOTH: (Cut(0.7, 0.4, 3.2, 0.4, -0.05, 0.01, 0.0), Cut(3.6, 2.6, 5.4, 2.4, 0.08, 0.12, 0.0)),
-    Kind.RESPIRATOR: (Cut(0.7, 1.6, 4.0, 0.6, -0.20, 0.00, 0.0), Cut(2.6, 3.4, 5.6, 2.4, 0.04, 0.10, 0.0)),
-    Kind.GAITER: (Cut(1.0, 0.2, 4.0, 0.5, 0.00, 0.35, -0.2), Cut(4.2, 2.0, 4.0, 2.5, 0.10, 0.90, 0.15)),
-    Kind.SCARF: (Cut(1.2, 0.5, 4.0, 0.8, 0.02, 0.35, 0.1), Cut(5.2, 3.0, 4.0, 2.8, 0.20, 0.90, 0.7)),
+CUTS: dict[MaskKind, tuple[Cut, Cut]] = {
+    MaskKind.SURGICAL: (Cut(0.7, 0.5, 3.6, 0.3, -0.08, 0.01, 0.0), Cut(3.6, 2.4, 5.2, 2.2, 0.06, 0.10, 0.0)),
+    MaskKind.CLOTH: (Cut(0.7, 0.4, 3.2, 0.4, -0.05, 0.01, 0.0), Cut(3.6, 2.6, 5.4, 2.4, 0.08, 0.12, 0.0)),
+    MaskKind.RESPIRATOR: (Cut(0.7, 1.6, 4.0, 0.6, -0.20, 0.00, 0.0), Cut(2.6, 3.4, 5.6, 2.4, 0.04, 0.10, 0.0)),
+    MaskKind.GAITER: (Cut(1.0, 0.2, 4.0, 0.5, 0.00, 0.35, -0.2), Cut(4.2, 2.0, 4.0, 2.5, 0.10, 0.90, 0.15)),
+    MaskKind.SCARF: (Cut(1.2, 0.5, 4.0, 0.8, 0.02, 0.35, 0.1), Cut(5.2, 3.0, 4.0, 2.8, 0.20, 0.90, 0.7)),
 }
 """The least and the most of each; a mask is cut anywhere between."""
 
 
-def cut_of(kind: Kind, rng: Rng) -> Cut:
+def cut_of(kind: MaskKind, rng: Rng) -> Cut:
     """A cut of this kind; one mask in twelve is worn low, under the nose or on the chin."""
     least, most = (np.array(astuple(cut)) for cut in CUTS[kind])
     cut = Cut(*rng.uniform(least, most).tolist())
@@ -101,7 +92,7 @@ def curve(points: Sequence[Floats], count: int) -> Floats:
     )
 
 
-def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Floats]:
+def outline(mesh: Floats, cut: Cut, kind: MaskKind, rng: Rng) -> tuple[Floats, Floats]:
     """(64, 2) top and bottom curves, from the person's right to the left."""
     nose = mesh[4, :2]
     chin, brow = mesh[152, :2], mesh[168, :2]
@@ -111,7 +102,9 @@ def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Float
         return point + (point - nose) * amount
 
     tilt = rng.normal(0, 0.15)
-    wings = far_wings(mesh, rng) if kind in (Kind.SURGICAL, Kind.CLOTH, Kind.RESPIRATOR) else np.zeros((2, 2))
+    wings = (
+        far_wings(mesh, rng) if kind in (MaskKind.SURGICAL, MaskKind.CLOTH, MaskKind.RESPIRATOR) else np.zeros((2, 2))
+    )
     ears = [off(along(mesh, RIGHT_JAW, cut.ear + tilt), cut.out), off(along(mesh, LEFT_JAW, cut.ear - tilt), cut.out)]
     ears = [ear + wing for ear, wing in zip(ears, wings, strict=True)]
     cheeks = [along(mesh, RIGHT_CHEEK, cut.cheek + tilt), along(mesh, LEFT_CHEEK, cut.cheek - tilt)]
@@ -120,7 +113,7 @@ def outline(mesh: Floats, cut: Cut, kind: Kind, rng: Rng) -> tuple[Floats, Float
         bridge = 0.5 * (bridge + 0.5 * (cheeks[0] + cheeks[1]) + 0.1 * down)
         cheeks = [0.5 * (ear + bridge) for ear in ears]
     top = curve([ears[0], cheeks[0], bridge, cheeks[1], ears[1]], 64)
-    if kind in (Kind.GAITER, Kind.SCARF):
+    if kind in (MaskKind.GAITER, MaskKind.SCARF):
         ground = chin + down * cut.drop
         across = (ears[1] - ears[0]) * 0.5
         width = 0.72 + cut.flare
@@ -209,10 +202,10 @@ def lookup(texture: NDArray[np.generic], u: Floats, v: Floats) -> Floats:
     return np.asarray(cv2.remap(np.asarray(texture, np.float32), u * last, v * last, cv2.INTER_LINEAR), np.float32)
 
 
-def base_colour(kind: Kind, rng: Rng) -> Floats:
+def base_colour(kind: MaskKind, rng: Rng) -> Floats:
     """(3,) RGB in [0, 1]: what is often worn, and anything."""
     common = {
-        Kind.SURGICAL: [
+        MaskKind.SURGICAL: [
             (0.85, 0.9, 0.95),
             (0.62, 0.8, 0.9),
             (0.6, 0.82, 0.78),
@@ -220,7 +213,7 @@ def base_colour(kind: Kind, rng: Rng) -> Floats:
             (0.1, 0.1, 0.11),
             (0.9, 0.7, 0.78),
         ],
-        Kind.RESPIRATOR: [
+        MaskKind.RESPIRATOR: [
             (0.95, 0.95, 0.94),
             (0.9, 0.9, 0.88),
             (0.12, 0.12, 0.13),
@@ -239,7 +232,7 @@ def print_on(u: Floats, v: Floats, colour: Floats, rng: Rng, textures: Sequence[
     choice = rng.choice(
         ["plain", "stripes", "checks", "dots", "blotches", "picture"], p=[0.55, 0.1, 0.1, 0.07, 0.13, 0.05]
     )
-    other = base_colour(Kind.CLOTH, rng)
+    other = base_colour(MaskKind.CLOTH, rng)
     n = rng.uniform(3, 16)
     turn = rng.uniform(0, np.pi)
     a, b = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
@@ -260,10 +253,10 @@ def print_on(u: Floats, v: Floats, colour: Floats, rng: Rng, textures: Sequence[
     return np.asarray(colour + (other - colour) * part[..., None], np.float32)
 
 
-def folds(kind: Kind, u: Floats, v: Floats, rng: Rng) -> Floats:
+def folds(kind: MaskKind, u: Floats, v: Floats, rng: Rng) -> Floats:
     """(size, size) brightness around 1: pleats, seam, wrinkles, the roundness of what is underneath, weave."""
     light = np.ones_like(u)
-    if kind is Kind.SURGICAL:
+    if kind is MaskKind.SURGICAL:
         strength = rng.uniform(0.03, 0.16)
         for height in (0.28, 0.5, 0.72):
             line = v - height - 0.05 * (1 - 4 * (u - 0.5) ** 2) * rng.uniform(-1, 1)
@@ -274,13 +267,13 @@ def folds(kind: Kind, u: Floats, v: Floats, rng: Rng) -> Floats:
             )
         if rng.random() < 0.6:
             light = light - rng.uniform(0, 0.15) * np.exp(-(((v - 0.05) / 0.02) ** 2))
-    elif kind in (Kind.CLOTH, Kind.RESPIRATOR) and rng.random() < 0.6:
+    elif kind in (MaskKind.CLOTH, MaskKind.RESPIRATOR) and rng.random() < 0.6:
         light = light - rng.uniform(0.05, 0.3) * np.exp(-(((u - 0.5) / rng.uniform(0.008, 0.02)) ** 2))
         light = light + rng.uniform(0, 0.1) * np.sign(u - 0.5)
-    wrinkles = rng.uniform(0.02, 0.16 if kind is Kind.SCARF else 0.08)
+    wrinkles = rng.uniform(0.02, 0.16 if kind is MaskKind.SCARF else 0.08)
     stretch = rng.uniform(1, 4)
     light = light + wrinkles * lookup(field(96, rng.uniform(3, 8), rng), np.clip(u / stretch, 0, 1), v)
-    if kind is Kind.SCARF:
+    if kind is MaskKind.SCARF:
         light = light + rng.uniform(0.03, 0.2) * np.sin(v * rng.uniform(10, 40) + 3 * lookup(field(64, 3, rng), u, v))
     side = rng.uniform(-0.35, 0.35)
     light = (
@@ -301,10 +294,10 @@ def beyond_the_cheek(paint: Floats, mesh: Floats, rng: Rng) -> Floats:
     return np.asarray(paint * (1 - beyond) + pale * rng.uniform(0.6, 1.7) * beyond, np.float32)
 
 
-def straps(cover: Floats, top: Floats, bottom: Floats, mesh: Floats, kind: Kind, rng: Rng) -> Floats:
+def straps(cover: Floats, top: Floats, bottom: Floats, mesh: Floats, kind: MaskKind, rng: Rng) -> Floats:
     """(size, size) coverage of the straps from the mask's corners to the ears or round the head."""
     lines = np.zeros(cover.shape, np.uint8)
-    if kind in (Kind.GAITER, Kind.SCARF) or rng.random() < 0.15:
+    if kind in (MaskKind.GAITER, MaskKind.SCARF) or rng.random() < 0.15:
         return lines.astype(np.float32)
     width = np.linalg.norm(mesh[454, :2] - mesh[234, :2])
     thickness = max(1, round(width * rng.uniform(0.012, 0.035)))
@@ -328,7 +321,9 @@ def valve(paint: Floats, u: Floats, v: Floats, rng: Rng) -> Floats:
     far = np.hypot(u - spot[0], (v - spot[1]) * rng.uniform(0.7, 1))
     rings = 0.85 + 0.15 * np.cos(far / radius * rng.uniform(6, 20))
     inside = np.clip((radius - far) / 0.015, 0, 1)[..., None]
-    return np.asarray(paint * (1 - inside) + base_colour(Kind.RESPIRATOR, rng) * rings[..., None] * inside, np.float32)
+    return np.asarray(
+        paint * (1 - inside) + base_colour(MaskKind.RESPIRATOR, rng) * rings[..., None] * inside, np.float32
+    )
 
 
 def face_light(image: Image, mesh: Floats) -> tuple[float, Floats]:
@@ -348,7 +343,7 @@ def draw(
     mesh: Floats,
     rng: Rng,
     *,
-    kind: Kind | None = None,
+    kind: MaskKind | None = None,
     textures: Sequence[Image] = (),
     plain: bool = False,
 ) -> tuple[Image, Floats]:
@@ -357,7 +352,9 @@ def draw(
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
     one has no print and no folds, which take long: for those who never look beneath the alpha.
     """
-    kind = kind or Kind(rng.choice(list(Kind), p=[0.28, 0.22, 0.14, 0.18, 0.18]))  # NumPy gives back a plain string
+    kind = kind or MaskKind(
+        rng.choice(list(MaskKind), p=[0.28, 0.22, 0.14, 0.18, 0.18])
+    )  # NumPy gives back a plain string
     cut = cut_of(kind, rng)
     size = image.shape[0]
     top, bottom = outline(mesh, cut, kind, rng)
@@ -368,14 +365,14 @@ def draw(
     else:
         cover, u, v = surface(top, bottom, size, bulge=bulge)
         paint = print_on(u, v, base_colour(kind, rng), rng, textures)
-        if kind is Kind.RESPIRATOR and rng.random() < 0.4:
+        if kind is MaskKind.RESPIRATOR and rng.random() < 0.4:
             paint = valve(paint, u, v, rng)
         paint = paint * folds(kind, u, v, rng)[..., None]
-        if kind not in (Kind.GAITER, Kind.SCARF) and rng.random() < 0.6:
+        if kind not in (MaskKind.GAITER, MaskKind.SCARF) and rng.random() < 0.6:
             paint = beyond_the_cheek(paint, mesh, rng)
     band = straps(cover, top, bottom, mesh, kind, rng)
     strap_colour = (
-        base_colour(Kind.RESPIRATOR, rng)
+        base_colour(MaskKind.RESPIRATOR, rng)
         if rng.random() < 0.6
         else paint[cover > 0.5].mean(0)
         if (cover > 0.5).any()

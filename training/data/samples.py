@@ -17,6 +17,7 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from training.data import masks
 from training.data.crops import MARGIN
+from training.data.kinds import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,7 +276,7 @@ def draw_sample(
         picture = distract(truth, mesh, rng)
     elif rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face
         low = mesh + (mesh[152] - mesh[4]) * rng.uniform(1.05, 1.5)
-        picture, _ = masks.draw(truth, low, rng, kind=masks.Kind.SCARF, textures=textures)
+        picture, _ = masks.draw(truth, low, rng, kind=MaskKind.SCARF, textures=textures)
     picture = degrade(picture, rng)
     if side != size:
         picture, truth = (

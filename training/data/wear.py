@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Track, Tracked
+    from training.data.kinds import MaskKind
 
     Mesh = Callable[[NDArray[np.uint8], Affine], tuple[NDArray[np.float32], float]]
 
@@ -76,7 +77,7 @@ class Wear:
 
     seed: int = 0
     """Other masks for another seed; the same masks, on the same tracks, for the same."""
-    kind: masks.Kind | None = None
+    kind: MaskKind | None = None
     """What all wear; None: each face what its seed says."""
     pace: float = 0.3
     """How much of the mesh's form in a frame enters the smoothed one, in (0, 1]. Lower it and the mask is stiffer, and

@@ -13,6 +13,7 @@ from pipeline.errors import SourceError
 from pipeline.geometry import CROP_SIZE
 from training.data import masks
 from training.data.crops import MARGIN, central_face
+from training.data.kinds import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -122,13 +123,13 @@ class DrawnPairs:
     def __getitem__(self, number: int) -> Masked | None:
         """Raises `SourceError` for a file that can't be read."""
         truth = read(self.files[number])
-        kind = list(masks.Kind)[number % len(masks.Kind)]
+        kind = list(MaskKind)[number % len(MaskKind)]
         drawn = wear(truth, np.random.default_rng([self.seed, number]), kind)
         return drawn and Masked(self.files[number].stem, kind.value, truth, drawn[1], drawn[0])
 
 
 def wear(
-    photo: NDArray[np.uint8], rng: np.random.Generator, kind: masks.Kind | None = None
+    photo: NDArray[np.uint8], rng: np.random.Generator, kind: MaskKind | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     """A photo (height, width, 3) with a mask drawn on its most central face at the photo's own size, and the alpha.
 

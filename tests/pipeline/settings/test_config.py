@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine import select
-from engine.spec import Precision
 from pipeline import detectors
 from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
 from pipeline.rules import Number, Switch, Whole
 from pipeline.settings import config, flags, stages
-from pipeline.video import encoders
+from pipeline.video import codecs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,7 @@ def test_help_does_not_wait_for_the_stages() -> None:
         ("mark = 1", "mark can't be 1: allowed is true or false"),
         ("detect-every = 0", "detect-every can't be 0: allowed is a whole number from 1 to 120"),
         ("detect-threshold = 1.5", "detect-threshold can't be 1.5: allowed is a number from 0 to 1"),
-        ('codec = "h265"', "codec can't be 'h265': allowed is one of auto, h264, .*did you mean h264"),
+        ('codec = "h266"', "codec can't be 'h266': allowed is one of auto, h264, .*did you mean"),
         ('device = "gpu"', "device can't be 'gpu': allowed is cpu, cuda or cuda:1"),
         ('start = "1:75"', "start can't be '1:75': allowed is seconds such as"),
         ("start = -1", "start can't be -1"),
@@ -239,13 +239,22 @@ def test_a_file_that_is_absent_or_no_toml_is_named(tmp_path: Path) -> None:
 
 def test_what_config_lists_is_what_there_is() -> None:
     words = {setting.key: getattr(setting.rule, "words", ()) for setting in config.settings()}
-    assert words["codec"] == tuple(encoders.Codec)
-    assert words["preset"] == encoders.PRESETS
-    assert words["hardware-encoder"] == encoders.HARDWARE
-    assert words["precision"] == tuple(Precision)
     assert words["engine"] == ("auto", *select.names())
     assert words["detector"] == detectors.names()
-    assert max(kind.worst for kind in encoders.KINDS.values()) == 63
+    assert max(kind.worst for kind in codecs.KINDS.values()) == 63
+
+
+@pytest.mark.parametrize("name", codecs.OTHER_NAMES)
+def test_a_codec_has_other_names(name: str, tmp_path: Path) -> None:
+    by_flag = parsed("--codec", name.upper())
+    assert by_flag == from_toml(tmp_path, f"codec = {name!r}") == {"codec": codecs.OTHER_NAMES[name]}
+    assert by_flag["codec"] in tuple(codecs.Codec)
+
+
+def test_the_help_says_the_quality_that_is_taken_where_none_is_asked_for() -> None:
+    (quality,) = (setting for setting in config.settings() if setting.key == "quality")
+    for codec, kind in codecs.KINDS.items():
+        assert kind.quality is None or re.search(rf"{kind.quality} for [a-z0-9 ]*{codec}", quality.meaning)
 
 
 def test_defaults_are_those_of_the_parts() -> None:

@@ -9,6 +9,7 @@ import av
 import pytest
 
 from pipeline.errors import SinkError
+from pipeline.video.codecs import Codec
 from pipeline.video.containers import (
     CONTAINERS,
     SYNTHETIC,
@@ -19,7 +20,6 @@ from pipeline.video.containers import (
     stream_tags,
     unusual_in_mp4,
 )
-from pipeline.video.encoders import Codec
 from pipeline.video.remux import select
 from tests.pipeline.clips import Clip, Sound
 

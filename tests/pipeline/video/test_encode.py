@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, SinkError
+from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
-from pipeline.video.encoders import Codec
 from tests.pipeline.clips import SAMPLE_RATE, Clip, Sound, sound_of, times_of
 
 ROOT = Path(__file__).parents[3]

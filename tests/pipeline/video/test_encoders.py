@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.picture.formats import closest
-from pipeline.video.encoders import KINDS, PRESETS, Codec, choose, encoder_formats
+from pipeline.video.codecs import KINDS, PRESETS, Codec
+from pipeline.video.encoders import choose, encoder_formats
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 from pipeline.video.probe import probe
 from tests.pipeline.clips import Clip

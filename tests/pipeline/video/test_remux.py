@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from pipeline.video.encoders import Codec
+from pipeline.video.codecs import Codec
 from pipeline.video.remux import Remux, Span, chapters, clip_subtitle, select
 from tests.pipeline.clips import Clip, Sound
 

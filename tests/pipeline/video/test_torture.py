@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.picture.planes import arrays
+from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
-from pipeline.video.encoders import Codec
 from tests.pipeline.clips import (
     SAMPLE_RATE,
     Clip,

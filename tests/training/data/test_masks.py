@@ -6,11 +6,12 @@ pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from tests.training.made_faces import face, mesh
 from training.data import masks
-from training.data.masks import Kind, along, curve, draw, head_turn
+from training.data.kinds import MaskKind
+from training.data.masks import along, curve, draw, head_turn
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(MaskKind))
+def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: MaskKind) -> None:
     points = mesh()
     hidden = []
     for seed in range(12):
@@ -21,8 +22,8 @@ def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: Kind) -> None:
     assert np.mean(hidden) > 0.8  # some are worn on the chin
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(MaskKind))
+def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: MaskKind) -> None:
     image = face()
     picture, alpha = draw(image, mesh(), np.random.default_rng(3), kind=kind)
     changed = np.abs(picture.astype(int) - image).max(2) > 2
@@ -33,7 +34,7 @@ def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: Kind) -> No
 
 def test_neck_masks_end_below_the_chin() -> None:
     chin = int(mesh()[152, 1])
-    for kind, below in ((Kind.GAITER, True), (Kind.SURGICAL, False)):
+    for kind, below in ((MaskKind.GAITER, True), (MaskKind.SURGICAL, False)):
         _, alpha = draw(face(), mesh(), np.random.default_rng(1), kind=kind)
         assert bool(alpha[chin + 25, 118:138].mean() > 0.5) is below
 
@@ -54,13 +55,13 @@ def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pyte
     monkeypatch.setattr(masks, "valve", lambda *all_: valves.append(1) or valve(*all_))
     for seed in range(40):
         draw(face(64), mesh(64), np.random.default_rng(seed))
-    assert all(isinstance(kind, Kind) for kind in folded)
-    assert set(folded) == set(Kind)
+    assert all(isinstance(kind, MaskKind) for kind in folded)
+    assert set(folded) == set(MaskKind)
     assert valves
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(MaskKind))
+def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: MaskKind) -> None:
     whole, plain = (draw(face(), mesh(), np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
     both = (whole[1] > 0.9) & (plain[1] > 0.9)
     assert both.sum() > 0.75 * max((whole[1] > 0.9).sum(), (plain[1] > 0.9).sum())  # the straps are other ones
@@ -73,7 +74,7 @@ def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: Kind) -> None
 def test_dark_face_wears_a_darker_mask() -> None:
     levels = []
     for dim in (1.0, 0.35):
-        picture, alpha = draw((face() * dim).astype(np.uint8), mesh(), np.random.default_rng(4), kind=Kind.SURGICAL)
+        picture, alpha = draw((face() * dim).astype(np.uint8), mesh(), np.random.default_rng(4), kind=MaskKind.SURGICAL)
         levels.append(picture[alpha > 0.95].mean())
     assert levels[1] < 0.7 * levels[0]
 
@@ -106,7 +107,7 @@ def test_mask_stands_off_the_far_cheek_of_a_turned_head() -> None:
     outline_px = int(turned[454, 0])
     beyond = []
     for seed in range(12):
-        _, alpha = draw(face(), turned, np.random.default_rng(seed), kind=Kind.SURGICAL)
+        _, alpha = draw(face(), turned, np.random.default_rng(seed), kind=MaskKind.SURGICAL)
         columns = np.flatnonzero((alpha > 0.9).sum(0) > 8)  # a strap covers less
         beyond.append(columns.max() - outline_px)
     assert max(beyond) > 15

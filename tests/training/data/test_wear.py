@@ -16,7 +16,7 @@ from tests.pipeline.faces import frame_of, track_of, tracked, upright
 from tests.pipeline.masked_scenes import portrait
 from tests.training.made_faces import mesh
 from training.data.crops import mesh_network
-from training.data.masks import Kind
+from training.data.kinds import MaskKind
 from training.data.wear import Wear, Worn, alpha_file
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def film(*, count: int = 6, step: float = 0.0, width: int = 400, height: int = 3
 
 
 def worn(items: list[Tracked], **settings: object) -> list[Worn]:
-    return list(Wear(**({"mesh": KnownMesh(), "kind": Kind.SURGICAL} | settings))(iter(items)))  # type: ignore[arg-type]
+    return list(Wear(**({"mesh": KnownMesh(), "kind": MaskKind.SURGICAL} | settings))(iter(items)))  # type: ignore[arg-type]
 
 
 def centre(covered: np.ndarray) -> np.ndarray:

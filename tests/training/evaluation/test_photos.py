@@ -7,7 +7,7 @@ from PIL import Image
 from pipeline.errors import CheckpointError, SourceError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import mesh_network
-from training.data.masks import Kind
+from training.data.kinds import MaskKind
 from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
 
 
@@ -94,7 +94,7 @@ def test_drawn_mask_hides_the_mouth_of_the_photo_and_nothing_far_from_it(tmp_pat
 @pytest.mark.usefixtures("_mesh")
 def test_face_at_the_border_wears_the_part_of_its_mask_that_is_inside() -> None:
     cut = portrait()[:150, 150:]
-    drawn = wear(cut, np.random.default_rng(0), Kind.SCARF)
+    drawn = wear(cut, np.random.default_rng(0), MaskKind.SCARF)
     assert drawn is not None
     assert drawn[0].shape == cut.shape
     assert drawn[1][-1].max() > 0.9

@@ -1,0 +1,70 @@
+"""The codecs that a video can be written in, and what differs from one to another. It loads nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""Speed against size, in x264's words, for every codec that has a choice."""
+
+DEFAULT_PRESET = "veryfast"
+"""The encoder shares the processor with the networks; slower presets save a tenth of the size for twice the time."""
+
+
+class Codec(StrEnum):
+    """What the processed video is encoded as."""
+
+    AUTO = "auto"
+    """What the container is usually watched in: VP9 in WebM, H.264 elsewhere."""
+    H264 = "h264"
+    HEVC = "hevc"
+    VP9 = "vp9"
+    AV1 = "av1"
+    FFV1 = "ffv1"
+    """Lossless."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs from one codec to another."""
+
+    software: str
+    """FFmpeg's encoder on the CPU."""
+    quality: int | None
+    """The default constant quality, in the codec's own scale, lower is better; None where there is no choice."""
+    worst: int
+    """The highest number that the scale allows."""
+
+
+KINDS = {
+    Codec.H264: Kind("libx264", 18, 51),
+    Codec.HEVC: Kind("libx265", 20, 51),
+    Codec.VP9: Kind("libvpx-vp9", 24, 63),
+    Codec.AV1: Kind("libsvtav1", 24, 63),
+    Codec.FFV1: Kind("ffv1", None, 0),
+}
+
+HARDWARE = ("nvenc", "qsv", "amf")
+"""What FFmpeg calls the hardware encoders that take pictures from memory and hold a constant quality."""
+
+OTHER_NAMES = {
+    "avc": "h264",
+    "x264": "h264",
+    "h.264": "h264",
+    "h265": "hevc",
+    "x265": "hevc",
+    "h.265": "hevc",
+    "vp09": "vp9",
+    "av01": "av1",
+}
+"""What else people call a codec."""
+
+
+def default_qualities() -> str:
+    """The quality of each codec where none is asked for, in words: `18 for h264, 20 for hevc, 24 for vp9 and av1`."""
+    codecs: dict[int, list[str]] = {}
+    for codec, kind in KINDS.items():
+        if kind.quality is not None:
+            codecs.setdefault(kind.quality, []).append(codec.value)
+    return ", ".join(f"{quality} for {' and '.join(names)}" for quality, names in codecs.items())
