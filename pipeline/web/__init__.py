@@ -12,6 +12,6 @@ CURE = "make setup EXTRAS=serve, or pip install --editable '.[serve]' in the clo
 
 
 def missing() -> str | None:
-    """Why the page can't be served here and how to get what it needs, or None. Imports nothing heavy."""
+    """The reason why the page can't be served here, with the cure, or None. Imports nothing heavy."""
     absent = [name for name in ("aiohttp", "aiortc") if importlib.util.find_spec(name) is None]
     return f"`barefaced serve` needs {' and '.join(absent)}: {CURE}" if absent else None

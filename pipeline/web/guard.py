@@ -1,4 +1,4 @@
-"""Who may ask for what: the right host, the right origin, and a session that began with the one-time link."""
+"""Decides which requests are answered: right host, right origin, and a session that began with the one-time link."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "barefaced",
 }
-"""Of every response. Nothing of the page comes from elsewhere, and nobody may frame it."""
+"""The headers of every response. Nothing of the page comes from elsewhere, and nobody may frame it."""
 
 NO_SESSION = (
     "This page opens with the link that `barefaced serve` printed, once, in one browser.\n"
@@ -45,22 +45,22 @@ class Guard:
     """Refuses every request that is not this machine's user's own."""
 
     host: str
-    """The address that is listened on."""
+    """The address on which the server listens."""
     token: str | None
-    """What the first request must show; None when anybody may come who reaches the address."""
+    """The token that the first request must show; None when everybody may come who reaches the address."""
     port: int = 0
-    """Known once the server listens."""
+    """The port, which is known once the server listens."""
     _session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     _used: bool = field(default=False, repr=False)
 
     @property
     def cookie(self) -> str:
-        """The session's name: cookies do not know ports, and another server may run beside this one."""
+        """The name of the session's cookie, with the port: cookies know no ports, and two servers may run."""
         return f"barefaced-{self.port}"
 
     @property
     def link(self) -> str:
-        """Where the page is, with the token."""
+        """The address of the page, with the token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
@@ -68,7 +68,7 @@ class Guard:
     async def check(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Middleware: answer 403 with a sentence, or go on."""
+        """Answer a request that is refused with 403 and a sentence, and hand on any other (middleware)."""
         host = request.headers.get("Host", "")
         if not self.answers_to(host):
             raise web.HTTPForbidden(text=f"This server answers only under its own address, not as {host!r}.\n")
@@ -83,8 +83,11 @@ class Guard:
         return response
 
     def answers_to(self, host_and_port: str) -> bool:
-        """Whether the Host header names us. A name that somebody else could point at this machine does not (DNS
-        rebinding): only addresses, `localhost`, and the name that was asked for with --host."""
+        """Whether the Host header names this server.
+
+        A name that somebody else could point at this machine does not name it (DNS rebinding): only addresses do,
+        `localhost`, and the name that was given by --host.
+        """
         try:
             parts = urlsplit(f"//{host_and_port}")
             name, port = parts.hostname or "", parts.port or 80
@@ -99,10 +102,11 @@ class Guard:
         return _is_address(name)
 
     def _known(self, request: web.Request) -> bool:
+        """Whether a request belongs to the session."""
         return secrets.compare_digest(request.cookies.get(self.cookie, "").encode(), self._session.encode())
 
     def _spend(self, token: str) -> bool:
-        """Whether this is the token; it is good for one time."""
+        """Whether this is the token, which is good for one time."""
         if self._used or self.token is None or not secrets.compare_digest(token.encode(), self.token.encode()):
             return False
         self._used = True
@@ -110,7 +114,7 @@ class Guard:
 
 
 def _same_origin(request: web.Request, host: str) -> bool:
-    """Whether a page of ours asks, or the user by a link or the address bar, who may only look at the first page."""
+    """Whether a page of ours asks; or the user by a link or the address bar, which opens only the first page."""
     origin = request.headers.get("Origin")
     if origin is not None:
         return origin == f"http://{host}"

@@ -1,4 +1,4 @@
-"""What page and server say to each other while a camera is on, as JSON; what comes in is checked here."""
+"""The JSON messages between page and server while a camera is on; those that come in are checked here."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pipeline.run.controls import Controls, SeenFace
 
 MOST_FACES = 1000
-"""Of which somebody may have said whether they are drawn."""
+"""How many faces a visitor may switch on or off."""
 
 Message = dict[str, object]
 
 
 def parsed(text: str) -> Message:
-    """A message: a JSON object. Raises `ConfigError`."""
+    """Parse a message, which is a JSON object. Raises `ConfigError`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -33,7 +33,7 @@ def parsed(text: str) -> Message:
 
 
 def offer_of(message: Message) -> str:
-    """The SDP of the message that begins a visit. Raises `ConfigError`."""
+    """Take the SDP from the message that begins a visit. Raises `ConfigError`."""
     sdp = message.get("sdp")
     if message.get("type") != "offer" or not isinstance(sdp, str):
         raise ConfigError("the first message must be an offer with its sdp")
@@ -41,7 +41,7 @@ def offer_of(message: Message) -> str:
 
 
 def choice_of(message: Message) -> Wishes:
-    """What was chosen on the page. Raises `ConfigError` when a value is missing or out of range."""
+    """Take the choices from a message of the page. Raises `ConfigError` when a value is missing or out of range."""
     if message.get("type") != "choice":
         raise ConfigError("after the offer a message must be a choice")
     faces, others = message.get("faces"), message.get("others")
@@ -56,20 +56,21 @@ def choice_of(message: Message) -> Wishes:
 
 
 def number(key: str, value: object, *, highest: float) -> float:
-    """A number from 0 to `highest`. Raises `ConfigError`."""
+    """Check that `value` is a number from 0 to `highest`. Raises `ConfigError`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
         raise ConfigError(f"{key} is {value!r}; it must be a number from 0 to {highest:g}")
     return float(value)
 
 
 def _switches(faces: Mapping[str, object]) -> dict[int, bool]:
+    """Face number to whether it is drawn. Raises `ConfigError`."""
     if not all(key.isdecimal() and len(key) < 10 and isinstance(value, bool) for key, value in faces.items()):
         raise ConfigError("faces must give true or false by the number of the face")
     return {int(key): value is True for key, value in faces.items()}
 
 
 def status_of(run: LiveRun, controls: Controls, *, now: float) -> Message:
-    """How a run gets on; `now` in `time.perf_counter` seconds."""
+    """Make the message about the status of a run at `now`, in `time.perf_counter` seconds."""
     counts, ages = run.outbox.counts, run.outbox.counts.ages.recent()
     width, height = controls.seen_size
     return {
@@ -85,7 +86,7 @@ def status_of(run: LiveRun, controls: Controls, *, now: float) -> Message:
 
 
 def _face(face: SeenFace, choice: Wishes, width: int, height: int) -> Message:
-    """A face for the page; its box in shares of the picture."""
+    """Describe a face for the page, with its box as shares of the picture."""
     box = face.track.detection.box
     edges = (box.left / width, box.top / height, box.right / width, box.bottom / height)
     return {

@@ -1,4 +1,4 @@
-"""WebRTC: a browser's camera comes in, processed pictures go back."""
+"""Receives a browser's camera by WebRTC, and sends processed pictures back."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CLOCK = 90_000
-"""Ticks of RTP's clock for video in a second."""
+"""Ticks of the RTP clock for video in a second."""
 
 START_KBPS = 2500
-"""What the browser is told to begin with: left to itself it begins with a few hundred, and a picture of squares."""
+"""The bit rate that the browser begins with; by itself it begins with a few hundred, and pictures of squares."""
 
 
 class BrowserCamera:
-    """A browser's camera as `CameraSource` takes one: what is put by one thread is read by another."""
+    """A browser's camera as `CameraSource` takes one: one thread puts pictures, another reads them."""
 
     name = "the browser's camera"
 
@@ -39,21 +39,24 @@ class BrowserCamera:
         self._pictures: SimpleQueue[av.VideoFrame | None] = SimpleQueue()
 
     def put(self, picture: av.VideoFrame) -> None:
-        """A picture came."""
+        """Add a picture that came."""
         self._pictures.put(picture)
 
     def end(self) -> None:
-        """No more will come."""
+        """Say that no more pictures will come."""
         self._pictures.put(None)
 
     @contextmanager
     def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
-        """The pictures until the end."""
+        """Give the pictures as they come until the end, in a `with` block."""
         yield iter(self._pictures.get, None)
 
 
 class ProcessedTrack(MediaStreamTrack):
-    """What goes back. The newest picture wins here too, should encoding be slow. Used in the event loop's thread."""
+    """The track that goes back to the browser: where encoding is slow, only the newest picture is sent.
+
+    Only the event loop's thread uses it.
+    """
 
     kind = "video"
 
@@ -69,7 +72,7 @@ class ProcessedTrack(MediaStreamTrack):
         self._there.set()
 
     async def recv(self) -> av.VideoFrame:
-        """The next picture to encode, with the time of now: a browser shows at once what is not ahead of its time."""
+        """Wait for the next picture to encode; its time is now, since a browser shows such a picture at once."""
         if self.readyState != "live":
             raise MediaStreamError
         await self._there.wait()
@@ -86,7 +89,7 @@ class Peer:
     """The connection to one browser."""
 
     def __init__(self, camera: BrowserCamera, lost: Callable[[str], None]) -> None:
-        """`lost` is told why the connection is no more, in the event loop's thread."""
+        """`lost` gets a sentence when the connection is lost, in the event loop's thread."""
         # No servers: nothing but this machine is asked how to reach it.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._camera = camera
@@ -97,7 +100,7 @@ class Peer:
         self._connection.on("connectionstatechange", self._changed)
 
     async def answer(self, offer: str) -> str:
-        """The SDP that answers the SDP of a browser which sends one camera and wants one picture back.
+        """Answer the SDP of a browser that sends one camera and wants one picture back.
 
         Raises `ConfigError` for text that is no such offer.
         """
@@ -120,6 +123,7 @@ class Peer:
         await self._connection.close()
 
     def _begin(self, track: MediaStreamTrack) -> None:
+        """Take pictures from the first video track."""
         if track.kind == "video" and self._pump is None:
             self._pump = asyncio.create_task(self._take(track))
 
@@ -136,6 +140,7 @@ class Peer:
             self._camera.end()
 
     def _changed(self) -> None:
+        """Report a connection that could not be made."""
         if self._connection.connectionState == "failed":
             self._lost(
                 "no connection between browser and server: WebRTC needs a network address other than 127.0.0.1 on "
@@ -144,7 +149,7 @@ class Peer:
 
 
 def with_start_bitrate(sdp: str) -> str:
-    """The answer with the bit rate at which the browser shall begin, for each codec that it may send in."""
+    """Add the bit rate with which the browser begins to an answer, for each codec that it may use."""
     lines: list[str] = []
     for line in sdp.splitlines():
         lines.append(line)

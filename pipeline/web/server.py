@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""What the page is made of."""
+"""The suffix of a file of the page to its media type."""
 
 PROGRESS_SECONDS = 0.25
-"""How often the page is told how a file gets on."""
+"""How often the page gets the progress of a file."""
 
 CHUNK_BYTES = 1 << 20
 
 
 def page_files() -> Mapping[str, tuple[str, str]]:
-    """Name to content and type of what the page is made of: read once, so that no request touches the disk."""
+    """Read the files of the page, name to content and media type, so that no request touches the disk."""
     folder = resources.files("pipeline.web").joinpath("page")
     return {
         file.name: (file.read_text(encoding="utf-8"), TYPES[Path(file.name).suffix])
@@ -55,7 +55,7 @@ class Site:
     config: Config
     networks: Networks
     folder: Path
-    """Where files go meanwhile."""
+    """The directory of files that are being received and processed."""
     files: Mapping[str, tuple[str, str]] = field(default_factory=page_files, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +64,11 @@ class Site:
         self._visits: set[asyncio.Task[object]] = set()
 
     def application(self, guard: Guard) -> web.Application:
-        """All of it behind `guard`."""
+        """Put all handlers together behind `guard`."""
         application = web.Application(middlewares=[guard.check])
         application.on_response_prepare.append(add_headers)
         application.on_shutdown.append(self._end)
+
         application.add_routes(
             [
                 web.get("/", self.page),
@@ -83,15 +84,15 @@ class Site:
         return application
 
     async def page(self, _request: web.Request) -> web.Response:
-        """The page."""
+        """Answer with the page."""
         return self._file("index.html")
 
     async def part(self, request: web.Request) -> web.Response:
-        """A script or a style of the page, by a name that is looked up, not opened."""
+        """Answer with a script or a style of the page, by a name that is looked up, never opened as a path."""
         return self._file(request.match_info["name"])
 
     async def about(self, _request: web.Request) -> web.Response:
-        """What the page says of itself, and between which values it lets one choose."""
+        """Answer with what the page says of itself, and the ranges of what a visitor may choose."""
         serve, choice = self.config.serve, Wishes.of(self.config)
         return web.json_response(
             {
@@ -106,7 +107,7 @@ class Site:
         )
 
     async def live(self, request: web.Request) -> web.WebSocketResponse:
-        """A camera, for as long as the WebSocket is open."""
+        """Process a camera for as long as the WebSocket is open."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a handler runs in one
         self._visits.add(task)
@@ -116,7 +117,7 @@ class Site:
             self._visits.discard(task)
 
     async def take(self, request: web.Request) -> web.Response:
-        """A file: its bytes are the body, its name and what was chosen are in the query."""
+        """Take a file: its bytes are the body, its name and the visitor's choices are in the query."""
         try:
             choice = Wishes(
                 smoothing=_number_in(request, "smoothing", highest=1),
@@ -130,7 +131,7 @@ class Site:
         return web.json_response({"id": upload.id}, status=201)
 
     async def progress(self, request: web.Request) -> web.StreamResponse:
-        """How a file gets on, as server-sent events until it is done."""
+        """Report the progress of a file as server-sent events, until it is done."""
         upload = self._upload(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -143,24 +144,26 @@ class Site:
         return response
 
     async def drop(self, request: web.Request) -> web.Response:
-        """Cancel a file, and forget it."""
+        """Cancel the processing of a file, and forget the file."""
         self.uploads.forget(self._upload(request))
         return web.Response(status=204)
 
     async def result(self, request: web.Request) -> web.FileResponse:
-        """What became of a file, in the ranges that players ask for."""
+        """Answer with a file's result, in the ranges that players ask for."""
         path = self._upload(request).result
         if path is None:
             raise web.HTTPNotFound(text="There is no result.\n")
         return web.FileResponse(path)
 
     def _file(self, name: str) -> web.Response:
+        """Answer with a file of the page. Raises 404 for an unknown name."""
         if name not in self.files:
             raise web.HTTPNotFound(text="There is no such page.\n")
         text, kind = self.files[name]
         return web.Response(text=text, content_type=kind)
 
     def _upload(self, request: web.Request) -> Upload:
+        """Find the file that a request is about. Raises 404 for one that is not here."""
         found = self.uploads.find(request.match_info["id"])
         if found is None:
             raise web.HTTPNotFound(text="That file is not here any more.\n")
@@ -174,7 +177,7 @@ class Site:
 
 
 def _number_in(request: web.Request, key: str, *, highest: float) -> float:
-    """A number of the query. Raises `ConfigError`."""
+    """Read a number from the query. Raises `ConfigError`."""
     text = request.query.get(key, "")
     try:
         value = float(text)
@@ -185,12 +188,13 @@ def _number_in(request: web.Request, key: str, *, highest: float) -> float:
 
 @asynccontextmanager
 async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
-    """The page, served inside the block; the guard knows its link. Raises `ConfigError` when nothing can listen there.
+    """Serve the page inside a `with` block, whose guard knows the link. Raises `ConfigError` when nothing can listen.
 
     However the block is left, cameras and files are ended and the files that were received are removed.
     """
     serve = config.serve
     guard = Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
+
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         runner = web.AppRunner(
             Site(config, networks, Path(folder)).application(guard),
@@ -208,6 +212,7 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
 
 
 async def _listen(site: web.TCPSite, host: str, port: int) -> None:
+    """Begin to listen. Raises `ConfigError`."""
     try:
         await site.start()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One at a time: the networks are one set and run one thing."""
+"""Lets one visitor at a time have the networks, of which there is one set."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Whose turn it is. Used in the event loop's thread alone."""
+    """Knows whose turn it is. Only the event loop's thread uses it."""
 
     def __init__(self) -> None:
         self.holder: str | None = None
-        """What is being processed, in words; None when nothing is."""
+        """What is being processed, such as `a file`; None when nothing is."""
         self._ending = False
         self._free = asyncio.Event()
 
     @asynccontextmanager
     async def taken(self, holder: str) -> AsyncIterator[None]:
-        """A block in which nobody else has it; what ends already is waited for.
+        """Have the turn inside a `with` block, after waiting for a holder that is ending.
 
-        Raises `Busy`, which names who has it.
+        Raises `Busy`, which names the holder, where it is not ending.
         """
         while self.holder is not None and self._ending:
             await self._free.wait()
@@ -40,5 +40,5 @@ class Turn:
             self._free.set()
 
     def end(self) -> None:
-        """Say, for whoever has it, that it ends: its last frames are on their way."""
+        """Note that the holder is ending: its last frames are on their way."""
         self._ending = self.holder is not None

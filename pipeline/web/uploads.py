@@ -1,4 +1,4 @@
-"""Files that are dropped on the page: received, processed as `barefaced run` does, kept until they are fetched."""
+"""Receives files that are dropped on the page, processes them as `barefaced run` does, and keeps the results."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from pipeline.web.turn import Turn
 
 KEPT = 3
-"""Files that are kept at a time; the oldest goes when another one comes."""
+"""How many files are kept at a time; the oldest goes when another one comes."""
 
 SUFFIXES = tuple(sorted(VIDEO_SUFFIXES | FORMATS.keys()))
-"""What may be dropped."""
+"""The suffixes of files that may be dropped on the page."""
 
 SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".webp", ".avif")
-"""Of pictures; others become PNG."""
+"""The suffixes of pictures that browsers show; other pictures become PNG."""
 
 
 @dataclass
 class Upload:
-    """A file on its way; it watches its own processing. Written by one thread at a time, read by any."""
+    """A file that was dropped, and the progress of its processing. One thread at a time writes this; any reads it."""
 
     folder: Path
     suffix: str
     longest_seconds: float
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     frames: int = 0
-    """Processed so far."""
+    """How many frames are processed."""
     expected: int | None = None
-    """Frames that there are, where that is known."""
+    """How many frames the file has, where that is known."""
     outcome: Ended | None = None
     unwanted: bool = False
     """Whether somebody cancelled it."""
@@ -60,17 +60,17 @@ class Upload:
 
     @property
     def source(self) -> Path:
-        """Where it is received."""
+        """The path at which it is received."""
         return self.folder / f"input{self.suffix}"
 
     @property
     def result(self) -> Path | None:
-        """What became of it; None until it is there, and when there is nothing."""
+        """The path of the result; None while there is none."""
         there = self.outcome is not None and self.outcome.report.output is not None
         return next(self.folder.glob("result.*"), None) if there else None
 
     def began(self, _job: Job, _run: Stoppable, frames: int | None) -> None:
-        """Processing begins."""
+        """Note that processing begins."""
         self.expected, self._since = frames, time.monotonic()
 
     def wrote(self, _frame: Frame) -> None:
@@ -83,34 +83,34 @@ class Upload:
             raise TooSlow(f"processing took longer than {minutes:g} min; --upload-minutes allows for more")
 
     def ended(self) -> None:
-        """Processing is over; what became of it comes as `outcome`."""
+        """Do nothing: `outcome` is set where processing is awaited."""
 
     def as_json(self) -> dict[str, object]:
-        """How it gets on, for the page."""
+        """The progress and the outcome, as the page gets them."""
         report = self.outcome.report if self.outcome else None
         result = self.result
         return {
             "frames": self.frames,
             "expected": self.expected,
             "done": report is not None,
-            "error": self._told(report.error) if report else None,
+            "error": self._public(report.error) if report else None,
             "summary": report.summary if report and not report.error else None,
             "notes": [*report.missing, *report.warnings] if report else [],
             "suffix": result.suffix if result else None,
             "still": is_still(self.source),
         }
 
-    def _told(self, error: str | None) -> str | None:
-        """The error as the visitor may read it: a path of ours says nothing there."""
+    def _public(self, error: str | None) -> str | None:
+        """Hide our path of the file in an error, since it means nothing to the visitor."""
         return error.replace(str(self.source), "the file") if error else None
 
 
 @dataclass
 class Uploads:
-    """The files of all visitors. Used in the event loop's thread."""
+    """The files of all visitors. Only the event loop's thread uses it."""
 
     folder: Path
-    """A directory of our own; whoever made it removes it."""
+    """The directory that holds them; its maker removes it."""
     config: Config
     networks: Networks
     turn: Turn
@@ -118,19 +118,20 @@ class Uploads:
     _at_work: set[asyncio.Task[None]] = field(default_factory=set)
 
     def find(self, number: str) -> Upload | None:
-        """The one of that id."""
+        """Find a file by its id; None when it is not here."""
         return self._known.get(number)
 
     async def receive(self, name: str, length: int | None, chunks: AsyncIterator[bytes], choice: Wishes) -> Upload:
-        """Take a file in and begin to process it.
+        """Receive a file and begin to process it.
 
-        Of `name` only the suffix counts, and of that only whether it is one of `SUFFIXES`: no text of a client's gets
-        into a path. Raises `Busy`, `TooLarge`, `TooSlow`, and `ConfigError` for another suffix.
+        Only the suffix of `name` counts, and it must be one of `SUFFIXES`: no text of a client gets into a path. Raises
+        `Busy`, `TooLarge`, `TooSlow`, and `ConfigError` for another suffix.
         """
         suffix = known_suffix(name)
         limits = self.config.serve
         if length is not None and length > limits.upload_megabytes * 10**6:
             raise _too_large(limits.upload_megabytes)
+
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.turn.taken("a file"))
             upload = self._new(suffix)
@@ -142,13 +143,15 @@ class Uploads:
                 if isinstance(error, TimeoutError):
                     raise TooSlow(f"receiving the file took longer than {limits.upload_minutes} min") from error
                 raise
+            # The turn goes on to the task, which gives it back when processing is over.
             task = asyncio.create_task(self._process(upload, choice, stack.pop_all()))
+
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
         return upload
 
     def forget(self, upload: Upload) -> None:
-        """Cancel it where it goes on, and remove its files as soon as nobody writes them."""
+        """Cancel its processing, and remove its files as soon as nobody writes them."""
         upload.unwanted = True
         self._known.pop(upload.id, None)
         if upload.outcome is not None or not self._at_work:
@@ -157,12 +160,13 @@ class Uploads:
             self.turn.end()
 
     async def end(self) -> None:
-        """Cancel what goes on, and wait for it."""
+        """Cancel all processing, and wait for its end."""
         for upload in self._known.values():
             upload.unwanted = True
         await asyncio.gather(*self._at_work)
 
     def _new(self, suffix: str) -> Upload:
+        """Make room for a file and a directory for it."""
         while len(self._known) >= KEPT:
             self.forget(next(iter(self._known.values())))
         upload = Upload(self.folder, suffix, self.config.serve.upload_minutes * 60)
@@ -172,13 +176,14 @@ class Uploads:
         return upload
 
     async def _process(self, upload: Upload, choice: Wishes, turn: AsyncExitStack) -> None:
+        """Process a file in a thread, and give the turn back."""
         async with turn:
             upload.outcome = await asyncio.to_thread(self._processed, upload, choice)
         if upload.unwanted:
             shutil.rmtree(upload.folder)
 
     def _processed(self, upload: Upload, choice: Wishes) -> Ended:
-        """Called in a thread of its own."""
+        """Process a file, in the thread that calls this."""
         try:
             job = Job(upload.source, upload.folder / f"result{result_suffix(upload.source)}")
         except BarefacedError as error:
@@ -187,7 +192,7 @@ class Uploads:
 
 
 def known_suffix(name: str) -> str:
-    """The one of `SUFFIXES` with which `name` ends. Raises `ConfigError`."""
+    """Find the one of `SUFFIXES` with which `name` ends. Raises `ConfigError`."""
     given = PurePath(name).suffix.lower()
     for suffix in SUFFIXES:
         if given == suffix:
@@ -196,20 +201,20 @@ def known_suffix(name: str) -> str:
 
 
 def result_suffix(source: Path) -> str:
-    """Of what is made of it: what browsers play, or Matroska where MP4 can't hold the other streams.
+    """Choose the suffix of the result: one that browsers play, or Matroska where MP4 can't hold the other streams.
 
-    Raises `SourceError` when it can't be opened.
+    Raises `SourceError` when the file can't be opened.
     """
     suffix = source.suffix
     if is_still(source):
         return suffix if suffix in SHOWN_BY_BROWSERS else ".png"
     with opened(source) as container:
         picture = video_stream(container, source)
-        return ".mp4" if all(holds(".mp4", each) for each in container.streams if each is not picture) else ".mkv"
+        return ".mp4" if all(holds(".mp4", stream) for stream in container.streams if stream is not picture) else ".mkv"
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes], megabytes: int) -> None:
-    """Write what comes. Raises `TooLarge`, and `ConfigError` when nothing comes."""
+    """Write the bytes that come. Raises `TooLarge`, and `ConfigError` when nothing comes."""
     left = megabytes * 10**6
     with path.open("xb") as file:
         async for chunk in chunks:

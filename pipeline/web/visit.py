@@ -1,4 +1,4 @@
-"""One browser's camera, from the first message to the last."""
+"""Processes one browser's camera, from the first message to the last."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.web.turn import Turn
 
 STATUS_SECONDS = 0.25
-"""How often the page is told how it gets on."""
+"""How often the page gets the status of the run."""
 
 OFFER_SECONDS = 15.0
 """How long a page may take for its first message."""
@@ -36,7 +36,7 @@ HEARTBEAT_SECONDS = 30.0
 and half of it is how long a busy machine may take to answer."""
 
 LONGEST_MESSAGE = 1 << 16
-"""In bytes; an offer has a few thousand."""
+"""The greatest length of a message in bytes; an offer has a few thousand."""
 
 
 @dataclass
@@ -59,19 +59,23 @@ class Visit:
         self._run = LiveRun(self.config, self.networks, source, said, controls=self._controls)
 
     async def hold(self, offer: str) -> None:
-        """Answer `offer` and process until one side ends it. Raises `BarefacedError` with the reason, where that was
-        no wish."""
+        """Answer `offer` and process until one side ends the visit.
+
+        Raises `BarefacedError` with the reason when neither side wanted that end.
+        """
         work: asyncio.Task[None] | None = None
         helpers: list[asyncio.Task[None]] = []
+
         try:
             answer = await self._peer.answer(offer)
-            await self._tell({"type": "answer", "sdp": answer})
+            await self._send({"type": "answer", "sdp": answer})
             work = asyncio.create_task(asyncio.to_thread(self._run.show_as_they_come, self._show))
-            helpers = [asyncio.create_task(each) for each in (self._listen(), self._report(), self._until_lost())]
+            helpers = [asyncio.create_task(helper) for helper in (self._listen(), self._report(), self._until_lost())]
             await asyncio.wait([work, *helpers], return_when=asyncio.FIRST_COMPLETED)
-            for each in (work, *helpers):
-                if each.done():
-                    each.result()  # raises what it raised
+            for task in (work, *helpers):
+                if task.done():
+                    task.result()  # raises what the task raised
+
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -85,25 +89,28 @@ class Visit:
         self._loop.call_soon_threadsafe(self._peer.track.put, shown.frame.planes)
 
     def _lose(self, reason: str) -> None:
+        """Note why the connection was lost."""
         if not self._lost.done():
             self._lost.set_result(reason)
 
     async def _until_lost(self) -> None:
+        """Wait until the connection is lost. Raises `SourceError` with the reason."""
         raise SourceError(await self._lost)
 
     async def _listen(self) -> None:
-        """Take what is chosen on the page, until it is closed."""
+        """Take the choices of the page, until it is closed."""
         async for message in self.socket:
             if message.type is WSMsgType.TEXT:
                 self._controls.choice = choice_of(parsed(message.data))
 
     async def _report(self) -> None:
-        """Tell the page how it gets on."""
+        """Send the page the status of the run, for ever."""
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            await self._tell(status_of(self._run, self._controls, now=time.perf_counter()))
+            await self._send(status_of(self._run, self._controls, now=time.perf_counter()))
 
-    async def _tell(self, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
+        """Send the page a message."""
         await self.socket.send_str(json.dumps(message))
 
 
@@ -123,7 +130,7 @@ async def receive(request: web.Request, *, config: Config, networks: Networks, t
 
 
 async def _first_text(socket: web.WebSocketResponse) -> str:
-    """The first message. Raises `ConfigError` when none comes in time, or another kind of one."""
+    """Wait for the first message. Raises `ConfigError` when none comes in time, or one that is no text."""
     try:
         return await asyncio.wait_for(socket.receive_str(), OFFER_SECONDS)
     except (TimeoutError, TypeError) as error:  # aiohttp raises TypeError for what is no text
