@@ -1,4 +1,4 @@
-"""The demonstration's clip as a file: the masked portrait in motion, with grain and a soundtrack of beeps."""
+"""Writes the demonstration's clip: the masked portrait in motion, with grain and a soundtrack of beeps."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ _GRAIN = 1.5
 
 
 def draw_frames(*, width: int, height: int, frames: int) -> Iterator[NDArray[np.uint8]]:
-    """`frames` pictures, each (height, width, 3) uint8 RGB. The same for the same size, every time."""
+    """Draw `frames` pictures (height, width, 3) uint8 RGB, every time the same for the same size."""
     import cv2
 
     random = np.random.default_rng(1)
     grain = np.round(random.normal(0, _GRAIN, (height + 64, width + 64, 1))).astype(np.int16).repeat(3, axis=2)
+
     for index in range(frames):
         place = frame_from_portrait(Fraction(index, FRAME_RATE), width=width, height=height)
         moved = warped(masked_portrait(), place, width=width, height=height)
@@ -48,7 +49,7 @@ def draw_frames(*, width: int, height: int, frames: int) -> Iterator[NDArray[np.
 
 
 def beeps(seconds: Fraction) -> NDArray[np.float32]:
-    """(samples,) float32 in [-1, 1]: a tenth of a second of 1 kHz at the start of every second, faded in and out."""
+    """Make sound, (samples,) float32 in [-1, 1]: at every second a tenth of a second of 1 kHz, faded in and out."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     within = times % 1.0
     loudness = np.clip(np.minimum(within, 0.1 - within) / 0.005, 0, 1)
@@ -59,7 +60,7 @@ def beeps(seconds: Fraction) -> NDArray[np.float32]:
 def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE * CYCLE_SECONDS) -> None:
     """Write the clip to `path`: H.264 of high quality and AAC, 30 frames a second, as long as `frames` takes.
 
-    Sides must be even, as 4:2:0 asks for. Longer than `motion.CYCLE_SECONDS` and the motion repeats.
+    Sides must be even, as 4:2:0 asks for. The motion repeats after `motion.CYCLE_SECONDS`.
     """
     with av.open(str(path), "w") as container:
         video = video_stream(container, width=width, height=height, crf=16)
@@ -69,6 +70,7 @@ def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE 
             picture.pts, picture.time_base = index, Fraction(1, FRAME_RATE)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
+
         samples = av.AudioFrame.from_ndarray(beeps(Fraction(frames, FRAME_RATE))[None], format="fltp", layout="mono")
         samples.sample_rate, samples.pts, samples.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
         container.mux(sound.encode(samples))
@@ -76,7 +78,7 @@ def write_clip(path: Path, *, width: int, height: int, frames: int = FRAME_RATE 
 
 
 def video_stream(container: OutputContainer, *, width: int, height: int, crf: int) -> VideoStream:
-    """An H.264 stream for what `encodable` gives."""
+    """Add an H.264 stream for the pictures that `encodable` gives."""
     stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": str(crf), "preset": "veryfast"})
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     context = stream.codec_context
@@ -86,7 +88,7 @@ def video_stream(container: OutputContainer, *, width: int, height: int, crf: in
 
 
 def encodable(image: NDArray[np.uint8]) -> av.VideoFrame:
-    """(height, width, 3) uint8 RGB as 4:2:0 video in BT.709, limited range."""
+    """Convert (height, width, 3) uint8 RGB into 4:2:0 video in BT.709, limited range."""
     return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
         format="yuv420p",
         dst_colorspace=Colorspace.ITU709,

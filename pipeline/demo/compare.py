@@ -1,4 +1,4 @@
-"""Before and after beside each other: a film with the sound kept, and a picture of three moments."""
+"""Shows before and after beside each other: a film with the sound kept, and a picture of three moments."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def write_side_by_side(before: Path, after: Path, target: Path) -> None:
         first = left.streams.video[0]
         stream = video_stream(output, width=2 * first.width, height=first.height, crf=20)
         sounds = {sound.index: output.add_stream_from_template(sound) for sound in left.streams.audio}
+
         others = right.decode(video=0)
         for packet in left.demux():
             if packet.stream_index in sounds and packet.dts is not None:
@@ -48,10 +49,12 @@ def write_side_by_side(before: Path, after: Path, target: Path) -> None:
                     if other is None:
                         raise SourceError(f"{after} has fewer frames than {before}: it is not the whole output")
                     output.mux(stream.encode(_pair(frame, other)))
+
         output.mux(stream.encode(None))
 
 
 def _pair(before: av.VideoFrame, after: av.VideoFrame) -> av.VideoFrame:
+    """Put two frames beside each other, labelled, at the time of the first."""
     both = encodable(np.concatenate([labelled(_rgb(before), BEFORE), labelled(_rgb(after), AFTER)], axis=1))
     both.pts, both.time_base = before.pts, before.time_base
     return both
@@ -73,7 +76,7 @@ def write_before_after(before: Path, after: Path, target: Path) -> None:
 
 
 def _square(image: NDArray[np.uint8], middle: float) -> NDArray[np.uint8]:
-    """As wide a part of `image` as it is high, about the column `middle` as far as the picture reaches."""
+    """Cut a square out of `image`, about the column `middle` as far as the picture reaches."""
     height, width = image.shape[:2]
     left = min(max(0, round(middle - height / 2)), max(0, width - height))
     return image[:, left : left + height]
@@ -96,7 +99,7 @@ def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def labelled(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """A copy of `image` with `text` in its lower left corner, white on black."""
+    """Copy `image` and write `text` into its lower left corner, white on black."""
     size = image.shape[0] / 720
     drawn = image.copy()
     place = (round(16 * size), image.shape[0] - round(18 * size))

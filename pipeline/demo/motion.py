@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CYCLE_SECONDS = 6
-"""After so long the motion is where it began, so that the clip can be looped without a jump."""
+"""The length of the motion, which ends where it began, so that the clip can be looped without a jump."""
 
 _VISIBLE_ROWS = 235.0
-"""Rows of the portrait that fill the frame's height, on the mean."""
+"""How many rows of the portrait fill the frame's height on average."""
 
 
 def frame_from_portrait(time: Fraction, *, width: int, height: int) -> Affine:
-    """Where the portrait's pixels lie in the frame at `time` seconds: moved, turned by up to 9 degrees and zoomed."""
+    """Map the portrait into the frame at `time` seconds: moved, turned by up to 9 degrees and zoomed."""
     phase = 2 * math.pi * float(time) / CYCLE_SECONDS
     zoom = height / _VISIBLE_ROWS * (1 + 0.13 * math.sin(phase))
     turn = math.radians(9.0) * math.sin(2 * phase)
@@ -34,7 +34,7 @@ def frame_from_portrait(time: Fraction, *, width: int, height: int) -> Affine:
 
 
 def warped(picture: NDArray[np.uint8], frame_from_picture: Affine, *, width: int, height: int) -> NDArray[np.uint8]:
-    """The picture as it lies in the frame, (height, width[, channels]) uint8, mirrored beyond its edges."""
+    """Warp a picture into the frame, (height, width[, channels]) uint8, mirrored beyond its edges."""
     import cv2
 
     moved = cv2.warpAffine(

@@ -88,11 +88,13 @@ def _smooth_outline() -> NDArray[np.float64]:
 
 
 def _filled(outline: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Draw the inside of an outline on the larger canvas, in [0, 1]."""
     canvas = np.zeros((PORTRAIT_SIZE * _SUPERSAMPLING,) * 2, np.uint8)
     return cv2.fillPoly(canvas, [_to_canvas(outline)], 255).astype(np.float32) / np.float32(255)
 
 
 def _loops() -> NDArray[np.float32]:
+    """Draw the ear loops on the larger canvas, in [0, 1]."""
     canvas = np.zeros((PORTRAIT_SIZE * _SUPERSAMPLING,) * 2, np.uint8)
     for loop in _EAR_LOOPS:
         cv2.polylines(canvas, [_to_canvas(loop)], False, 255, thickness=6, lineType=cv2.LINE_AA)  # noqa: FBT003 - cv2 takes it by position
@@ -100,18 +102,18 @@ def _loops() -> NDArray[np.float32]:
 
 
 def _to_canvas(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Portrait pixels to pixels of the larger canvas; (0, 0) is the centre of the top-left pixel in both."""
+    """Map portrait pixels to pixels of the larger canvas; (0, 0) is the centre of the top-left pixel in both."""
     return np.round((points + 0.5) * _SUPERSAMPLING - 0.5).astype(np.int32)
 
 
 def _shrunk(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The canvas at the portrait's size, edges as soft as the portrait's own."""
+    """Shrink the canvas to the portrait's size, with edges as soft as the portrait's own."""
     small = cv2.resize(canvas, (PORTRAIT_SIZE, PORTRAIT_SIZE), interpolation=cv2.INTER_AREA)
     return cv2.GaussianBlur(small, (0, 0), 0.6).astype(np.float32)
 
 
 def _light(skin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(512, 512, 1) about 1: how the light falls on the face, taken from the skin with its features blurred away."""
+    """Estimate how the light falls on the face, (512, 512, 1) about 1: the skin with its features blurred away."""
     grey = skin @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     inside = mask_alpha()
     blurred = cv2.GaussianBlur(grey * inside, (0, 0), 9.0) / np.maximum(cv2.GaussianBlur(inside, (0, 0), 9.0), 0.05)
@@ -121,25 +123,30 @@ def _light(skin: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _folds() -> NDArray[np.float32]:
-    """(512, 512) about 1: roundness from cheek to cheek, three pleats, hem, nose wire and weave."""
+    """Shade the mask, (512, 512) about 1: roundness from cheek to cheek, three pleats, hem, nose wire and weave."""
     rows, columns = np.mgrid[:PORTRAIT_SIZE, :PORTRAIT_SIZE].astype(np.float64)
     across = np.clip((columns - 226.5) / 44.0, -1, 1)
     top, bottom = _edge(_TOP_EDGE, _RIGHT_EDGE[:1]), _edge(_BOTTOM_EDGE, _RIGHT_EDGE[-1:])
     down = (rows - top) / np.maximum(bottom - top, 1.0)
+
+    # Round from cheek to cheek, with a ridge along the nose.
     shade = 1.07 - 0.28 * across**2 + 0.05 * np.exp(-((across / 0.18) ** 2)) * (down < 0.55)
+
+    # Pleats are sewn together at their ends, so they flatten there; then the nose wire and the hem.
     sewn = 1 - across**4
     for pleat in (0.34, 0.53, 0.72):
         below = (down - pleat) / 0.035
         shade -= sewn * (0.17 * np.exp(-(below**2)) - 0.07 * np.exp(-((below + 2.2) ** 2)))
     shade += 0.08 * np.exp(-(((down - 0.07) / 0.03) ** 2)) - 0.07 * np.exp(-(((down - 0.13) / 0.02) ** 2))
     shade -= 0.07 * np.exp(-(((down - 0.92) / 0.02) ** 2))
+
     weave = np.random.default_rng(7).normal(0, 0.012, rows.shape)
     folds: NDArray[np.float32] = (shade + weave).astype(np.float32)
     return folds
 
 
 def _edge(*parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(512,) the row of an edge of the mask at every column, straight beyond its ends."""
+    """The row of an edge of the mask at every column, (512,), straight beyond its ends."""
     points = np.concatenate(parts)
     points = points[np.argsort(points[:, 0])]
     return np.interp(np.arange(PORTRAIT_SIZE), points[:, 0], points[:, 1])

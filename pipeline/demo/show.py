@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from pipeline.run.report import Report
 
 WIDTH, HEIGHT = 1280, 720
-"""Of the demonstration's clip, in pixels."""
+"""The size of the demonstration's clip in pixels."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the demonstration left behind."""
+    """The files and the report of a demonstration."""
 
     folder: Path
     report: Report
 
     @property
     def text(self) -> str:
-        """Where it is and what to look at, for a person."""
+        """Say where the files are and what to look at."""
         return f"""\
 {self.report.summary}
 
@@ -48,15 +48,16 @@ The face in the output is invented. Compare it with the real one: it is somebody
 
 
 def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say: Callable[[str], None]) -> Shown:
-    """Leave input.mp4, output.mp4, side-by-side.mp4 and before-after.png in `folder`, which is made where needed.
+    """Write input.mp4, output.mp4, side-by-side.mp4 and before-after.png into `folder`, which is made if it is missing.
 
-    Files of an earlier demonstration are replaced; `settings` are those that are not the defaults, by key; `say` is
-    told what happens next. Raises `SinkError`, and whatever the run raises.
+    Files of an earlier demonstration are replaced. `settings` are those that differ from the defaults, by key. `say`
+    gets a phrase for each step. Raises `SinkError`, and whatever the run raises.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"the directory {folder} can't be made: {error.strerror or error}") from error
+
     job = Job(folder / "input.mp4", folder / "output.mp4")
     config = build(settings, {"overwrite": True})
     say("loading the networks")
@@ -65,6 +66,7 @@ def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say:
         write_clip(job.source, width=WIDTH, height=HEIGHT)
         say("taking the mask off")
         ended = process(job, config, networks, watcher=watcher)
+
     if ended.error is not None:
         raise ended.error
     if not ended.report.interrupted:
