@@ -1,4 +1,4 @@
-"""Engines compiled ahead of time, for this machine or for others, as files."""
+"""Compiles engines ahead of time, for this machine or for others, and writes them to files."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
     from engine.spec import Network, Precision
 
 COMPILERS = ("tensorrt", "tensorrt_rtx")
-"""Backends whose file defines `build`."""
+"""The backends that define `build`."""
 
 
 class Compiler(Protocol):
-    """What such a file defines."""
+    """What a backend defines that compiles ahead of time."""
 
     def build(
         self, network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
     ) -> tuple[Label, bytes]:
-        """Compile for compute capabilities such as "86", with none for the GPU that is here.
+        """Compile for compute capabilities such as "86", or without any for the GPU that is here.
 
-        Raises `BackendMissing` where that can't be done, `EngineError` when compiling fails.
+        Raises `BackendMissing` where that is impossible, `EngineError` when compiling fails.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Built:
-    """An engine file that was written."""
+    """What is known of an engine file that was written."""
 
     network: str
     capabilities: tuple[str, ...]
-    """Those that it runs on, such as `8.6`; the GPU's name and architecture where it belongs to one model."""
+    """The compute capabilities that it runs on, such as `8.6`; or the one GPU's name and architecture."""
     file: str
     bytes: int
 
     def as_json(self) -> dict[str, object]:
-        """As JSON holds it."""
+        """The fields as JSON holds them."""
         return asdict(self)
 
 
 def compiler(name: str) -> Compiler:
-    """The backend called `name`. Raises `ConfigError` when it does not compile ahead of time, or is none."""
+    """Import the backend called `name`. Raises `ConfigError` when it is none, or does not compile ahead of time."""
     if name not in COMPILERS:
         why = "does not compile ahead of time" if name in names() else "is unknown"
         raise ConfigError(f"backend {name!r} {why}: use one of {', '.join(COMPILERS)}")
@@ -59,7 +59,7 @@ def compiler(name: str) -> Compiler:
 
 
 def capabilities_of(text: str) -> tuple[str, ...]:
-    """("75", "120") from `7.5,12.0`; the command line has checked that it is like this."""
+    """Split compute capabilities: `7.5,12.0`, which the command line has checked, to ("75", "120")."""
     return tuple(dict.fromkeys(part.replace(".", "") for part in text.split(",")))
 
 
@@ -72,10 +72,10 @@ def build_all(
     capabilities: tuple[str, ...],
     time_limit_seconds: float,
 ) -> Iterator[Built]:
-    """Compile each network on the backend called `name`; each file comes as soon as it is there.
+    """Compile each network by the backend called `name`, and report each file when it is written.
 
-    They go to `folder`, or, where it is None, to where runs look for them. Raises `ConfigError` for another backend,
-    `BackendMissing`, `EngineError`, and `SinkError` when a file can't be written.
+    Files go to `folder`, or to the cache where it is None. Raises `ConfigError` for another backend, `BackendMissing`,
+    `EngineError`, and `SinkError` when a file can't be written.
     """
     chosen = compiler(name)
     target = folder or cache.default_folder()
@@ -92,6 +92,6 @@ def build_all(
 
 
 def _dotted(device: str) -> str:
-    """`8.6` from `sm86`; anything else as it is."""
+    """Turn `sm86` into `8.6`, and leave any other name as it is."""
     matched = re.fullmatch(r"sm([0-9]+)([0-9])", device)
     return f"{matched[1]}.{matched[2]}" if matched else device

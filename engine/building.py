@@ -1,7 +1,7 @@
-"""A compiler in a process of its own: what it does is shown, how long it takes is limited, what it says is kept.
+"""Runs a compiler in a process of its own: shows its progress, limits its time, and keeps its output in a log.
 
 A compiler that hangs is ended, and one that crashes takes nothing with it: both are an `EngineError` that names the
-log. What it made counts only when it ended well and its file is as long and has the hash that it told last.
+log. Its result counts only when it ended well, and its file has the length and the hash that it reported last.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from engine.spec import Network
 
 Options: TypeAlias = Mapping[str, object]
-"""What the compiler is told, as JSON holds it."""
+"""The options of the compiler, as JSON holds them."""
 
 TIME_LIMIT_SECONDS = 900.0
 NETWORK, ORDER, COMPILED = "network.onnx", "order.json", "compiled"
-"""Files in the directory that both processes share."""
+"""The names of files in the directory that both processes share."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be compiled, and by what."""
+    """Which network is to be compiled, and by which builder."""
 
     builder: str
-    """`module:function` that `engine.build_child` calls; it says what the function takes and gives."""
+    """The `module:function` that `engine.build_child` calls, whose docstring gives the signature."""
     network: Network
     options: Options = field(default_factory=dict)
     time_limit_seconds: float = TIME_LIMIT_SECONDS
 
 
 def build(order: Order, *, log: Path) -> bytes:
-    """Compile in a process of its own; `log` is written anew with all that the compiler says.
+    """Compile in a process of its own; `log` is written anew with all output of the compiler.
 
     Shows a line of progress on a terminal. Raises `EngineError` when the compiler fails, crashes, is not done within
     the time limit or leaves a file that is not whole.
@@ -63,14 +63,14 @@ def build(order: Order, *, log: Path) -> bytes:
         (folder / ORDER).write_text(json.dumps(asked), encoding="utf-8")
         last = _run(folder, order, said, log)
         compiled = (folder / COMPILED).read_bytes() if (folder / COMPILED).exists() else b""
-    told = {"bytes": len(compiled), "sha256": hashlib.sha256(compiled).hexdigest()}
-    if last != told:
+
+    if last != {"bytes": len(compiled), "sha256": hashlib.sha256(compiled).hexdigest()}:
         raise EngineError(f"compiling {order.network.name} left a file that is not whole; its log is {log}")
     return compiled
 
 
 def _run(folder: Path, order: Order, said: IO[bytes], log: Path) -> dict[str, object]:
-    """What the process told last. Raises `EngineError` unless it ended well."""
+    """Run the compiler, and give its last report. Raises `EngineError` unless it ended well."""
     process = subprocess.Popen(  # noqa: S603 - it is this Python with a module of ours
         [sys.executable, "-m", "engine.build_child", str(folder)],
         stdin=subprocess.DEVNULL,
@@ -104,9 +104,10 @@ def _run(folder: Path, order: Order, said: IO[bytes], log: Path) -> dict[str, ob
 
 
 def _follow(process: subprocess.Popen[bytes], name: str) -> dict[str, object]:
-    """Show how far it is until it ends; the last thing that it told."""
+    """Show the progress of the process until it ends, and give its last report."""
     last: dict[str, object] = {}
     quiet = None if logger.isEnabledFor(logging.WARNING) else True  # None: only on a terminal
+
     with _Bar(
         desc=f"compiling {name}", total=1.0, disable=quiet, leave=False, bar_format="{desc} {percentage:3.0f}%"
     ) as bar:
@@ -118,16 +119,19 @@ def _follow(process: subprocess.Popen[bytes], name: str) -> dict[str, object]:
                 continue  # a line that was cut off with the process
             if "share" in last:
                 bar.update(float(str(last["share"])) - bar.n)
+
     process.stdout.close()
     return last
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # it comes without types
-    monitor_interval = 0  # no thread that watches over bars
+    """A progress bar without the thread that watches over bars."""
+
+    monitor_interval = 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started; nothing when it has ended."""
+    """End the process and all that it started; nothing happens when it has ended."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -137,6 +141,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ended(code: int) -> str:
+    """Say how a process ended, by its exit code."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -146,7 +151,7 @@ def _ended(code: int) -> str:
 
 
 def _reason(log: Path) -> str:
-    """The compiler's own sentence, which `engine.build_child` writes last."""
+    """The compiler's error, which `engine.build_child` writes as the last line of the log."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -155,14 +160,14 @@ def _reason(log: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, in which a child finds the same modules."""
+    """The environment in which a child process finds the same modules as this one."""
     root = str(Path(__file__).resolve().parent.parent)
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @contextmanager
 def _opened(log: Path) -> Iterator[IO[bytes]]:
-    """The log, or a nameless file where the log can't be written: that must not keep a network from being compiled."""
+    """Open the log, or a nameless file where the log can't be written, which must not prevent compiling."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         file: IO[bytes] = log.open("wb")

@@ -1,4 +1,4 @@
-"""What a network costs, counted in its file."""
+"""Counts what a network costs, from its file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def multiply_adds(network: Network, shapes: Mapping[str, Sequence[int]] | None = None) -> int:
-    """Multiply-adds of one run, of convolutions and matrix products, as papers count.
+    """Count the multiply-adds of one run, in convolutions and matrix products, as papers count.
 
-    `shapes` are those of the inputs; without them it is one picture, and no other size may be open.
+    `shapes` are the shapes of the inputs; without them one picture is counted, and no other size may be open.
     Raises `EngineError` for a file that is not whole, `ValueError` for an open size.
     """
     import openvino
@@ -25,6 +25,7 @@ def multiply_adds(network: Network, shapes: Mapping[str, Sequence[int]] | None =
         shapes = {spec.name: (1, *_known(spec.shape[1:])) for spec in read_interface(network).inputs}
     model = openvino.Core().read_model(network.onnx)
     model.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
+
     total = 0
     for operation in model.get_ordered_ops():
         kind = operation.get_type_name()
@@ -42,6 +43,7 @@ def multiply_adds(network: Network, shapes: Mapping[str, Sequence[int]] | None =
 
 
 def _known(shape: Sequence[int | None]) -> list[int]:
+    """The sizes, none of which may be open. Raises `ValueError`."""
     sizes = [size for size in shape if size is not None]
     if len(sizes) < len(shape):
         raise ValueError(f"a size is open in {shape}: say which it is to be counted for")

@@ -1,4 +1,4 @@
-"""The part of CUDA's driver that running an engine needs, by ctypes: devices, memory, streams and graphs.
+"""Calls the part of CUDA's driver that running an engine needs, by ctypes: devices, memory, streams and graphs.
 
 The library comes with NVIDIA's driver, so nothing has to be installed for it. Source: the CUDA Driver API reference;
 functions whose name ends in `_v2` are those that today's headers mean by the plain name.
@@ -47,7 +47,7 @@ class Card:
 
 
 def missing() -> str | None:
-    """Why no GPU can be used here and how to get one, or None."""
+    """The reason why no GPU can be used here, with the cure, or None."""
     try:
         return None if cards() else f"the driver sees no GPU: {CURE}"
     except EngineError as error:
@@ -55,7 +55,7 @@ def missing() -> str | None:
 
 
 def cards() -> tuple[Card, ...]:
-    """Every GPU, in the driver's order. Raises `EngineError` where there is no driver or it does not start."""
+    """List the GPUs in the driver's order. Raises `EngineError` where there is no driver or it does not start."""
     driver = Driver.load()
     count = ctypes.c_int()
     driver.call("cuDeviceGetCount", ctypes.byref(count))
@@ -63,6 +63,7 @@ def cards() -> tuple[Card, ...]:
 
 
 def _card(driver: Driver, index: int) -> Card:
+    """Ask the driver about one GPU."""
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(256)
     driver.call("cuDeviceGet", ctypes.byref(device), index)
@@ -74,14 +75,14 @@ def _card(driver: Driver, index: int) -> Card:
 
 @dataclass(frozen=True)
 class Driver:
-    """The driver's functions; each one's error code becomes an `EngineError`."""
+    """The driver's functions, whose error codes become `EngineError`s."""
 
     library: Any
-    """What `ctypes.CDLL` gives, or a stand-in with the same functions."""
+    """The library as `ctypes.CDLL` opens it, or a stand-in with the same functions."""
 
     @classmethod
     def load(cls) -> Self:
-        """The driver, started. Raises `EngineError` where it is absent or does not start."""
+        """Load and start the driver. Raises `EngineError` where it is absent or does not start."""
         try:
             driver = cls(ctypes.CDLL(LIBRARY))
         except OSError as error:
@@ -113,11 +114,11 @@ class Context:
         self.activate()
 
     def activate(self) -> None:
-        """Make it the calling thread's."""
+        """Make it the context of the calling thread."""
         self.driver.call("cuCtxSetCurrent", self._handle)
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         self.driver.call("cuDevicePrimaryCtxRelease_v2", self._device)
 
 
@@ -137,11 +138,11 @@ class Buffer:
 
     @property
     def address(self) -> int:
-        """On the GPU."""
+        """The address of the memory on the GPU."""
         return int(self._device.value or 0)
 
     def host(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The pinned memory's first bytes as an array; it lives as long as the buffer."""
+        """View the first bytes of the pinned memory as an array, which is valid as long as the buffer."""
         count = int(np.prod(shape)) * dtype.itemsize
         memory = memoryview((ctypes.c_char * count).from_address(int(self._host.value or 0))).cast("B")
         return np.ndarray(shape, dtype, memory)
@@ -155,13 +156,13 @@ class Buffer:
         self._driver.call("cuMemcpyDtoHAsync_v2", self._host, self._device, ctypes.c_size_t(size_bytes), stream.handle)
 
     def close(self) -> None:
-        """Free both."""
+        """Free the memory of both sides."""
         self._driver.call("cuMemFreeHost", self._host)
         self._driver.call("cuMemFree_v2", self._device)
 
 
 class Stream:
-    """Work for the GPU, done in order."""
+    """A queue of work for the GPU, which does it in order."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -174,18 +175,18 @@ class Stream:
         return int(self.handle.value or 0)
 
     def wait(self) -> None:
-        """Wait until all is done."""
+        """Wait until all work in the queue is done."""
         self._driver.call("cuStreamSynchronize", self.handle)
 
     def begin_capture(self) -> None:
-        """From now on what is given to the stream is noted, not done."""
+        """Record the work that is given to the stream from now on, instead of doing it."""
         self._driver.call("cuStreamBeginCapture_v2", self.handle, THREAD_LOCAL_CAPTURE)
 
     def end_capture(self) -> CudaGraph:
-        """What was noted, ready to be launched as one."""
-        noted = ctypes.c_void_p()
-        self._driver.call("cuStreamEndCapture", self.handle, ctypes.byref(noted))
-        return CudaGraph(self._driver, noted)
+        """End recording, and give the recorded work, ready to be launched as one."""
+        recorded = ctypes.c_void_p()
+        self._driver.call("cuStreamEndCapture", self.handle, ctypes.byref(recorded))
+        return CudaGraph(self._driver, recorded)
 
     def close(self) -> None:
         """Release it."""
@@ -193,18 +194,18 @@ class Stream:
 
 
 class CudaGraph:
-    """Work that was noted: one launch in place of many."""
+    """Recorded work for the GPU: one launch instead of many."""
 
-    def __init__(self, driver: Driver, noted: ctypes.c_void_p) -> None:
+    def __init__(self, driver: Driver, recorded: ctypes.c_void_p) -> None:
         self._driver = driver
         self._runnable = ctypes.c_void_p()
         try:
-            driver.call("cuGraphInstantiateWithFlags", ctypes.byref(self._runnable), noted, ctypes.c_ulonglong(0))
+            driver.call("cuGraphInstantiateWithFlags", ctypes.byref(self._runnable), recorded, ctypes.c_ulonglong(0))
         finally:
-            driver.call("cuGraphDestroy", noted)
+            driver.call("cuGraphDestroy", recorded)
 
     def launch(self, stream: Stream) -> None:
-        """Do it all, in the stream's order."""
+        """Launch all the work, in the stream's order."""
         self._driver.call("cuGraphLaunch", self._runnable, stream.handle)
 
     def close(self) -> None:

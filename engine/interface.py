@@ -1,4 +1,4 @@
-"""What a network takes and gives, read from its ONNX bytes without any runtime.
+"""Reads the inputs and outputs of a network from its ONNX bytes, without any runtime.
 
 ONNX is a protocol buffer: a message is a list of fields, each a number and a value. A dozen field numbers of
 `onnx.proto` are all that is needed, so that every backend describes a network in the same words, the identity
@@ -31,7 +31,7 @@ SHAPE_DIMENSION = 1
 DIMENSION_VALUE = 1
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
-"""TensorProto.DataType, those that numpy has."""
+"""The element types of TensorProto.DataType that numpy has."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Interface:
 
 
 def read_interface(network: Network) -> Interface:
-    """Inputs and outputs of `network`. Raises `EngineError` when its bytes are not a whole ONNX file."""
+    """Read the inputs and outputs of `network`. Raises `EngineError` when its bytes are not a whole ONNX file."""
     try:
         graph = _only(network.onnx, MODEL_GRAPH)
         fields = list(_fields(graph))
@@ -59,12 +59,14 @@ def read_interface(network: Network) -> Interface:
         raise EngineError(
             f"network {network.name} is not a whole ONNX file ({error}): fetch or export it anew"
         ) from error
+
     if not interface.inputs or not interface.outputs:
         raise EngineError(f"network {network.name} has no inputs or no outputs: fetch or export it anew")
     return interface
 
 
 def _tensor(value_info: Value) -> TensorSpec:
+    """Read one input or output."""
     tensor = _only(_only(value_info, VALUE_TYPE), TYPE_TENSOR)
     fields = dict(_fields(tensor))
     if TENSOR_SHAPE not in fields:
@@ -80,13 +82,13 @@ def _tensor(value_info: Value) -> TensorSpec:
 
 
 def _dimension(dimension: Value) -> int | None:
-    """None when it has a name or nothing instead of a number."""
+    """Read a size, which is None when it has a name or nothing instead of a number."""
     size = dict(_fields(dimension)).get(DIMENSION_VALUE)
     return size if isinstance(size, int) else None
 
 
 def _only(message: Value, number: int) -> bytes:
-    """The one sub-message or string with this field number."""
+    """Find the one sub-message or string with this field number. Raises `ValueError`."""
     found = [value for field, value in _fields(message) if field == number]
     if len(found) != 1 or not isinstance(found[0], bytes):
         raise ValueError(f"field {number} occurs {len(found)} times")
@@ -94,13 +96,16 @@ def _only(message: Value, number: int) -> bytes:
 
 
 def _fields(message: Value) -> Iterator[tuple[int, Value]]:
-    """Field numbers and values; a value is an int, or bytes for strings, sub-messages and fixed-size numbers."""
+    """Walk through the fields of a message: their numbers and values.
+
+    A value is an int, or bytes for strings, sub-messages and fixed-size numbers.
+    """
     for number, value, _ in placed_fields(message):
         yield number, value
 
 
 def placed_fields(message: Value) -> Iterator[tuple[int, Value, int]]:
-    """Field numbers, values as in `_fields`, and where in the message each value begins, in bytes.
+    """Walk through the fields as `_fields` does, and say where in the message each value begins, in bytes.
 
     Raises `ValueError` for bytes that are no whole message, and `TypeError` for a number.
     """
@@ -115,6 +120,8 @@ def placed_fields(message: Value) -> Iterator[tuple[int, Value, int]]:
             value, position = _varint(message, position)
             yield number, value, begin
             continue
+
+        # All other kinds are so many bytes.
         if wire_type == 2:
             length, position = _varint(message, position)
         elif wire_type in (1, 5):
@@ -128,7 +135,7 @@ def placed_fields(message: Value) -> Iterator[tuple[int, Value, int]]:
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the highest bit saying that more follow; and the position behind it."""
+    """Read a number of seven bits a byte, whose highest bit says that more follow; gives the position behind it too."""
     number = shift = 0
     while position < len(message) and shift < 64:
         byte = message[position]

@@ -1,7 +1,7 @@
-"""A network in other numbers: the same graph with float16 or bfloat16 where it had float32. Needs the package `onnx`.
+"""Converts a network to float16 or bfloat16 where it has float32. Needs the package `onnx`.
 
 Compilers whose networks are strongly typed (TensorRT from version 11, TensorRT for RTX, PyTorch's exporter) compute in
-what the file says, so the file has to say it. Inputs and outputs stay float32; so do the numbers that describe sizes.
+the types of the file, so the file has to have them. Inputs and outputs stay float32; so do numbers that describe sizes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SIZES = {
     "Tile": 1,
     "Unsqueeze": 1,
 }
-"""Operators whose inputs from this one on describe sizes and places."""
+"""Operator to the first of its inputs that describe sizes and places, as all inputs behind it do."""
 PAD_VALUE = 2
-"""The one input behind a size that is a value of the picture: what `Pad` fills in."""
+"""The input of `Pad` that is a value of the picture, though it stands behind a size."""
 
 
 def recast(network: Network, precision: Precision) -> Network:
-    """`network` in float16 or bfloat16; itself for float32, and for int8, where the file says all already.
+    """Convert `network` to float16 or bfloat16. For float32, and for int8, whose file has all its types, it stays.
 
     Raises `EngineError` for a broken file.
     """
@@ -47,6 +47,7 @@ def recast(network: Network, precision: Precision) -> Network:
         model = onnx.load_from_string(network.onnx)
     except Exception as error:  # protobuf's errors are not part of what onnx promises
         raise EngineError(f"network {network.name} is not a whole ONNX file ({error}): export it anew") from error
+
     graph = model.graph
     kept = frozenset(_sizes(graph))
     _recast_constants(graph, element, kept)
@@ -54,6 +55,7 @@ def recast(network: Network, precision: Precision) -> Network:
     nodes = [*ins, *graph.node, *outs]
     if precision is Precision.BF16:
         nodes = [part for node in nodes for part in _widened(node, element)]
+
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]  # they name the types of before
@@ -61,7 +63,7 @@ def recast(network: Network, precision: Precision) -> Network:
 
 
 def _sizes(graph: onnx.GraphProto) -> Iterator[str]:
-    """The names of all values from which sizes are computed, without the tensors whose `Shape` is asked."""
+    """Name all values from which sizes are computed, without the tensors whose `Shape` is asked."""
     makers = {output: node for node in graph.node for output in node.output}
     waiting = [
         name
@@ -69,6 +71,7 @@ def _sizes(graph: onnx.GraphProto) -> Iterator[str]:
         for place, name in enumerate(node.input)
         if place >= SIZES.get(node.op_type, 99) and not (node.op_type == "Pad" and place == PAD_VALUE)
     ]
+
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -81,7 +84,7 @@ def _sizes(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _recast_constants(graph: onnx.GraphProto, element: int, kept: frozenset[str]) -> None:
-    """Weights, constants and the targets of casts."""
+    """Convert weights, constants and the targets of casts."""
     import onnx
 
     for tensor in graph.initializer:
@@ -98,6 +101,7 @@ def _recast_constants(graph: onnx.GraphProto, element: int, kept: frozenset[str]
 
 
 def _recast_tensor(tensor: onnx.TensorProto, element: int) -> None:
+    """Convert one tensor, if it holds floating-point numbers."""
     import onnx
 
     if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
@@ -107,7 +111,7 @@ def _recast_tensor(tensor: onnx.TensorProto, element: int) -> None:
 
 
 def _recast_inputs(graph: onnx.GraphProto, element: int) -> list[onnx.NodeProto]:
-    """Every use of an input becomes one of its cast; the casts."""
+    """Make every use of an input a use of its cast, and give the casts."""
     import onnx
 
     weights = {tensor.name for tensor in graph.initializer}
@@ -124,7 +128,7 @@ def _recast_inputs(graph: onnx.GraphProto, element: int) -> list[onnx.NodeProto]
 
 
 def _widened(node: onnx.NodeProto, element: int) -> list[onnx.NodeProto]:
-    """A transposed convolution among casts that let it compute in float32; any other node as it is.
+    """Put a transposed convolution among casts, so that it computes in float32; leave any other node as it is.
 
     TensorRT for RTX 1.7 has none in bfloat16: it can't infer the output's type.
     """
@@ -144,7 +148,7 @@ def _widened(node: onnx.NodeProto, element: int) -> list[onnx.NodeProto]:
 
 
 def _recast_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """What makes an output makes it under another name; the casts back to float32."""
+    """Rename what makes an output, and give the casts back to float32, under the output's name."""
     import onnx
 
     floats = [value.name for value in graph.output if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]

@@ -1,4 +1,4 @@
-"""What a compiled network is: the Engine and Backend protocols, and the words that describe one."""
+"""The protocols of an engine and of a backend, and the types that describe networks and what runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array: TypeAlias = "NDArray[np.generic]"
 
 
 class Precision(StrEnum):
-    """In what numbers a network computes. Inputs and outputs stay float32 in every precision."""
+    """The numbers in which a network computes. Inputs and outputs are float32 in every precision."""
 
     AUTO = "auto"
     """The fastest that the device computes in hardware and the network's scores were checked in."""
@@ -32,16 +32,16 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class Device:
-    """Where a network runs."""
+    """The processor or GPU that runs a network."""
 
     kind: str = "cpu"
-    """`cpu` or `cuda`."""
+    """The kind of device: `cpu` or `cuda`."""
     index: int = 0
-    """Which one of its kind, from 0."""
+    """The number among devices of its kind, from 0."""
 
     @classmethod
     def named(cls, name: str) -> Device:
-        """The device of a name such as `cpu`, `cuda` or `cuda:1`."""
+        """Parse the name of a device, such as `cpu`, `cuda` or `cuda:1`."""
         kind, _, index = name.partition(":")
         return cls(kind, int(index or 0))
 
@@ -55,7 +55,7 @@ class TensorSpec:
 
     name: str
     shape: tuple[int | None, ...]
-    """None is any size."""
+    """The sizes; None stands for any size."""
     dtype: np.dtype[np.generic]
 
     def check(self, array: Array) -> None:
@@ -70,7 +70,7 @@ class TensorSpec:
 
 
 def checked_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The feeds in the order of `inputs`, each C-contiguous; what every backend does first.
+    """Check the feeds, and give them in the order of `inputs`, C-contiguous; every engine does this first.
 
     Raises `ShapeError` for a wrong shape and `EngineError` for a wrong type or name.
     """
@@ -93,18 +93,18 @@ class Pending(Protocol):
 
 @dataclass(frozen=True)
 class Done:
-    """For engines that compute inside `submit`."""
+    """The outputs of an engine that computes inside `submit`."""
 
     outputs: dict[str, Array]
 
     def result(self) -> dict[str, Array]:
-        """The outputs, at once."""
+        """Give the outputs, which are there already."""
         return self.outputs
 
 
 @dataclass(frozen=True)
 class Working:
-    """For engines that compute in a thread."""
+    """The outputs that a thread of the engine computes."""
 
     future: Future[dict[str, Array]]
 
@@ -114,28 +114,28 @@ class Working:
 
 
 class Engine(Protocol):
-    """A compiled network: named arrays in, named arrays out.
+    """A compiled network, which computes named arrays from named arrays.
 
     One thread at a time runs and submits; another may take the results.
     """
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes."""
+        """The inputs of the network."""
         ...
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
+        """The outputs of the network."""
         ...
 
     @property
     def description(self) -> str:
-        """Backend, version, device and the precision it really computes in, such as `openvino 2026.4.1 cpu bf16`."""
+        """Backend, version, device and real precision, such as `openvino 2026.4.1 cpu bf16`."""
         ...
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for `feeds`: every input by name. Raises `ShapeError` and `EngineError`."""
+        """Compute the outputs for `feeds`, every input by name. Raises `ShapeError` and `EngineError`."""
         ...
 
     def submit(self, feeds: Mapping[str, Array]) -> Pending:
@@ -152,24 +152,24 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Network:
-    """A network as a file: ONNX bytes and what it is called."""
+    """A network that is not compiled: its name and its ONNX bytes."""
 
     name: str
-    """Such as `generator`; used in messages, reports and cache keys."""
+    """The name in messages, reports and cache keys, such as `generator`."""
     onnx: bytes
     sha256: str
-    """Of `onnx`, in hexadecimal."""
+    """The hash of `onnx`, in hexadecimal."""
 
     @classmethod
     def of(cls, name: str, onnx: bytes) -> Network:
-        """A network of bytes that nobody vouches for: the hash is taken from them."""
+        """Make a network of bytes whose hash nobody vouches for: it is computed from them."""
         return cls(name, onnx, hashlib.sha256(onnx).hexdigest())
 
     def __repr__(self) -> str:
         return f"Network({self.name}, {len(self.onnx)} bytes, sha256 {self.sha256[:12]})"
 
     def lacks_int8(self) -> str | None:
-        """Why it can't be computed in int8: it was not quantised. None when it was."""
+        """The reason why the network can't be computed in int8, or None when it was quantised for that."""
         if b"QuantizeLinear" in self.onnx:  # the operator's name, as the file holds it
             return None
         return f"precision int8 needs a network that was quantised for it, and {self.name} was not: see docs/install.md"
@@ -177,31 +177,31 @@ class Network:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a backend has to offer here."""
+    """What a backend offers on this machine."""
 
     version: str
-    """Of its runtime."""
+    """The version of its runtime."""
     devices: tuple[str, ...]
-    """Where it can run, such as `cpu` and `cuda:0 NVIDIA GeForce RTX 3060`."""
+    """The devices on which it can run, such as `cpu` and `cuda:0 NVIDIA GeForce RTX 3060`."""
     precisions: tuple[Precision, ...]
-    """What it computes in, `auto` aside, the one that `auto` means first; int8 takes a network quantised for it."""
+    """Its precisions, first the one that `auto` stands for; int8 needs a network that was quantised for it."""
 
 
 class Backend(Protocol):
     """What a module in `engine/backends/` defines."""
 
     def missing(self) -> str | None:
-        """Why the backend can't run here and how to get it, or None. Imports nothing heavy."""
+        """The reason why the backend can't run here, with the cure, or None. Imports nothing heavy."""
         ...
 
     def offer(self) -> Offer:
-        """What it has to offer here; asked only where `missing()` is None."""
+        """What it offers here. Call it only where `missing()` is None."""
         ...
 
     def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> Engine:
-        """Compile `network`. `threads` is how many CPU threads it may use, 0 for the runtime's own choice.
+        """Compile `network`. `threads` is how many CPU threads the engine may use, 0 for the runtime's choice.
 
-        Raises `BackendMissing` when it can't run here on `device` in `precision` (never becomes another device in
-        silence) and `EngineError` when the network can't be compiled.
+        Raises `BackendMissing` when it can't run here on `device` in `precision`: no other device takes its place.
+        Raises `EngineError` when the network can't be compiled.
         """
         ...

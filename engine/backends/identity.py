@@ -1,4 +1,4 @@
-"""No network at all: outputs of the right shape, made from the inputs. For tests, ours and our users'.
+"""Computes no network: gives outputs of the right shape, made from the inputs. For tests, ours and our users'.
 
 A picture comes out as the picture that went in, resized to the output's size without blending: the pipeline runs
 end to end in no time, and what it should draw is known beforehand.
@@ -21,17 +21,17 @@ NAME = "identity"
 
 
 def missing() -> str | None:
-    """None: it needs nothing."""
+    """Give None, since it needs nothing."""
     return None
 
 
 def offer() -> Offer:
-    """Devices and precisions; it has no version of its own."""
+    """The device and the precision; it has no version of its own."""
     return Offer("built in", ("cpu",), (Precision.F32,))
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> IdentityEngine:
-    """Read what `network` takes and gives; `threads` means nothing here.
+    """Read the inputs and outputs of `network`; `threads` means nothing here.
 
     Raises `BackendMissing` for another device than the CPU or another precision than float32, `EngineError` when the
     file is broken.
@@ -44,7 +44,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 class IdentityEngine:
-    """The inputs as outputs."""
+    """An engine that gives its inputs as outputs."""
 
     def __init__(self, network: Network, interface: Interface) -> None:
         self.inputs = interface.inputs
@@ -54,18 +54,18 @@ class IdentityEngine:
 
     @property
     def description(self) -> str:
-        """`identity`."""
+        """The name of the backend."""
         return NAME
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Each output made from the first input. Raises `ShapeError` and `EngineError`."""
+        """Make each output from the first input. Raises `ShapeError` and `EngineError`."""
         if self._closed:
             raise EngineError(f"engine {NAME} of {self._name} is closed")
         first = next(iter(checked_feeds(self.inputs, feeds).values()))
         return {spec.name: fitted(first, spec) for spec in self.outputs}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:
-        """A run, done at once. Raises `ShapeError` and `EngineError`."""
+        """Run at once. Raises `ShapeError` and `EngineError`."""
         return Done(self.run(feeds))
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class IdentityEngine:
 
 
 def fitted(array: Array, spec: TensorSpec) -> Array:
-    """`array` in the output's shape and type; sizes that the output leaves open are the input's.
+    """Bring `array` to the output's shape and type; sizes that the output leaves open stay the input's.
 
     Channels (axis 1) are the first ones, repeated when there are too few; along the other axes the nearest value.
     """

@@ -1,4 +1,4 @@
-"""ONNX Runtime: float32 on the CPU, and CUDA where the package `onnxruntime-gpu` and a GPU are."""
+"""Runs networks in ONNX Runtime: on the CPU, or by CUDA where the package `onnxruntime-gpu` and a GPU are."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def missing() -> str | None:
-    """Why ONNX Runtime can't run here, or None."""
+    """The reason why ONNX Runtime can't run here, or None."""
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package onnxruntime is not installed: pip install onnxruntime"
     return None
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
@@ -48,6 +48,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
         reason = f"computes in f32, not in {precision}; use precision auto or f32"
     if reason is not None:
         raise _missing(reason)
+
     interface = read_interface(network)
     session = _session(network, device, threads)
     came_up = session.get_providers()[0]
@@ -59,10 +60,12 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 def _missing(reason: str) -> BackendMissing:
+    """The error that says why this backend can't be used."""
     return BackendMissing(f"backend {NAME}: {reason}", reasons={NAME: reason})
 
 
 def _session(network: Network, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    """Compile the network. Raises `BackendMissing` and `EngineError`."""
     import onnxruntime
 
     provider = PROVIDERS.get(device.kind)
@@ -70,6 +73,7 @@ def _session(network: Network, device: Device, threads: int) -> onnxruntime.Infe
         raise _missing(
             f"this build has no {device.kind} (for CUDA: pip install onnxruntime-gpu instead of onnxruntime)"
         )
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; they also come as exceptions
@@ -103,13 +107,13 @@ class OnnxRuntimeEngine:
 
     @property
     def description(self) -> str:
-        """Such as `onnxruntime 1.31.1 cpu f32`."""
+        """Backend, version, device and precision, such as `onnxruntime 1.31.1 cpu f32`."""
         import onnxruntime
 
         return f"{NAME} {onnxruntime.__version__} {self._device} {self._precision}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
+        """Compute the outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
         return self._compute(self._open(), checked_feeds(self.inputs, feeds))
 
     def submit(self, feeds: Mapping[str, Array]) -> Working:
@@ -120,12 +124,13 @@ class OnnxRuntimeEngine:
         return Working(self._worker.submit(self._compute, session, arrays))
 
     def close(self) -> None:
-        """Release the session, after the runs under way."""
+        """Release the session, once the runs under way have ended."""
         if self._worker is not None:
             self._worker.shutdown()
         self._worker = self._session = None
 
     def _open(self) -> onnxruntime.InferenceSession:
+        """The session. Raises `EngineError` when the engine is closed."""
         if self._session is None:
             raise EngineError(f"engine {NAME} of {self._name} is closed")
         return self._session

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the default there, in bfloat16 where the processor multiplies in it (about twice as fast)."""
+"""Runs networks in OpenVINO, the default on CPUs: in bfloat16 where the processor has it (about twice as fast)."""
 
 from __future__ import annotations
 
@@ -23,36 +23,37 @@ if TYPE_CHECKING:
 
 NAME = "openvino"
 CAPABILITIES = {Precision.BF16: "BF16", Precision.F32: "FP32", Precision.FP16: "FP16", Precision.INT8: "INT8"}
-"""Our word to OpenVINO's among OPTIMIZATION_CAPABILITIES: what the processor computes in hardware."""
+"""Our precision to OpenVINO's word in OPTIMIZATION_CAPABILITIES, which lists what the processor has in hardware."""
 HINTS = {Precision.F32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16"}
-"""What a network computes in; in int8 it is what is left between the quantised operations."""
+"""Our precision to OpenVINO's hint; in int8 the hint is for what lies between the quantised operations."""
 MAX_PROGRAMS = 4
-"""Compiled programs kept. A network whose picture size is open gets one for each size that it meets."""
+"""How many compiled programs are kept. A network whose picture size is open gets one for each size that it meets."""
 
 
 def missing() -> str | None:
-    """Why OpenVINO can't run here, or None."""
+    """The reason why OpenVINO can't run here, or None."""
     if importlib.util.find_spec("openvino") is None:
         return "the package openvino is not installed: pip install openvino"
     return None
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the device and the precisions."""
     have = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return Offer(_version(), ("cpu",), tuple(ours for ours, theirs in CAPABILITIES.items() if theirs in have))
 
 
 def _version() -> str:
+    """The version of the package."""
     return importlib.metadata.version(NAME)
 
 
 @lru_cache(maxsize=1)
 def _core() -> openvino.Core:
-    """The one of this process, which stays.
+    """The one `openvino.Core` of this process, which is never freed.
 
-    A Core gives the thread that makes it a stack for signal handlers, and frees it when it goes, in whatever thread
-    that is. If Cores came and went, a thread could be left with a stack that is gone, and Ctrl-C ended in a crash.
+    A Core gives the thread that makes it a stack for signal handlers, and frees the stack when the Core is freed, in
+    whatever thread. If Cores came and went, a thread could keep a freed stack, and Ctrl-C would crash the process.
     """
     import openvino
 
@@ -60,7 +61,7 @@ def _core() -> openvino.Core:
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OpenVinoEngine:
-    """Compile `network`; its sizes that are open are compiled when first met.
+    """Compile `network`; open sizes are compiled when they are first met.
 
     Raises `BackendMissing` for another device than the CPU and for a precision that the processor lacks,
     `EngineError` when the network can't be read or compiled.
@@ -71,6 +72,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     if device.kind != "cpu":
         reason = f"runs on the cpu only, not on {device}"
         raise BackendMissing(f"backend {NAME} {reason}", reasons={NAME: reason})
+
     core = _core()
     chosen = _precision(core, network, precision)
     interface = read_interface(network)
@@ -90,7 +92,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 def _precision(core: openvino.Core, network: Network, asked: Precision) -> Precision:
-    """What to compute in. Raises `BackendMissing` when the processor has no such arithmetic."""
+    """The precision to compute in. Raises `BackendMissing` when the processor lacks it."""
     if asked is Precision.AUTO:
         return Precision.INT8 if network.lacks_int8() is None else _between(core)
     have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -116,6 +118,7 @@ class _Program:
     idle: list[openvino.InferRequest] = field(default_factory=list)
 
     def start(self, feeds: Mapping[str, Array], outputs: tuple[TensorSpec, ...]) -> _Running:
+        """Start a run on a request that is idle, or on a new one."""
         request = self.idle.pop() if self.idle else self.compiled.create_infer_request()
         for name, array in feeds.items():
             tensor = request.get_tensor(name)
@@ -129,7 +132,7 @@ class _Program:
 
 @dataclass
 class _Running:
-    """A request under way."""
+    """A run under way."""
 
     program: _Program
     request: openvino.InferRequest
@@ -137,7 +140,7 @@ class _Running:
     outputs: dict[str, Array] | None = None
 
     def result(self) -> dict[str, Array]:
-        """Wait for the outputs; asked again, the same. Raises `EngineError` when the run failed."""
+        """Wait for the outputs, the same ones at every call. Raises `EngineError` when the run failed."""
         if self.outputs is None:
             try:
                 self.request.wait()
@@ -176,7 +179,7 @@ class OpenVinoEngine:
 
     @property
     def description(self) -> str:
-        """Such as `openvino 2026.4.1 cpu bf16`."""
+        """Backend, version, device and precision, such as `openvino 2026.4.1 cpu bf16`."""
         return f"{NAME} {_version()} cpu {self._precision}"
 
     def prepare(self) -> None:
@@ -187,7 +190,7 @@ class OpenVinoEngine:
             self._program(tuple(tuple(size or 1 for size in spec.shape) for spec in self.inputs))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
+        """Compute the outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
         return self.submit(feeds).result()
 
     def submit(self, feeds: Mapping[str, Array]) -> _Running:
@@ -222,9 +225,10 @@ class OpenVinoEngine:
         return program
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> _Program:
-        """From the cache, which takes a fraction of the time, or compiled and kept."""
+        """Take a program from the cache, in a fraction of the time, or compile it and keep it."""
         if self._core is None:
             raise EngineError(f"engine {NAME} of {self._network.name} is closed")
+
         cache, label = Cache.default(), self._label(self._core, shapes)
         kept = cache.find(label)
         if kept is not None:
@@ -232,12 +236,14 @@ class OpenVinoEngine:
                 return self._checked(self._core.import_model(io.BytesIO(kept), "CPU", self._settings))
             except RuntimeError as error:
                 logger.info("the kept engine of %s is compiled anew: %s", self._network.name, _first_lines(error))
+
         compiled = self._compile_anew(self._core, shapes)
         program = self._checked(compiled)
         cache.keep(label, compiled.export_model().getvalue())
         return program
 
     def _compile_anew(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel:
+        """Compile the network for these shapes. Raises `EngineError`."""
         import openvino
 
         model = self._read()
@@ -257,6 +263,7 @@ class OpenVinoEngine:
         return _Program(compiled)
 
     def _label(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> Label:
+        """The label of the program for these shapes."""
         features = ", ".join(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         return Label(
             network=self._network.name,
@@ -270,6 +277,7 @@ class OpenVinoEngine:
         )
 
     def _read(self) -> openvino.Model:
+        """Read the network. Raises `EngineError`."""
         if self._core is None:
             raise EngineError(f"engine {NAME} of {self._network.name} is closed")
         try:
@@ -279,7 +287,7 @@ class OpenVinoEngine:
 
 
 def _first_lines(error: RuntimeError) -> str:
-    """OpenVINO's message without its source file names."""
+    """Shorten OpenVINO's message by its source file names."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    return " ".join(told)[:300] or str(error)[:300]
+    useful = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join(useful)[:300] or str(error)[:300]

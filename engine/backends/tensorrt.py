@@ -1,4 +1,4 @@
-"""TensorRT: NVIDIA's GPUs in workstations and data centres; engines are built on the GPU that runs them.
+"""Runs networks in TensorRT, on NVIDIA's GPUs in workstations and data centres; it compiles on the GPU that runs.
 
 Written against the documented interface of TensorRT 10.13 to 11.4. Never run so far: its package could not be installed
 where this was written. All but this file is shared with `tensorrt_rtx`, whose compiling is tested.
@@ -21,7 +21,7 @@ NAME = "tensorrt"
 
 
 def plain_context(_trt: ModuleType, engine: Any) -> Any:  # noqa: ANN401 - TensorRT's objects, untyped
-    """An execution context."""
+    """Make an execution context."""
     return engine.create_execution_context()
 
 
@@ -40,7 +40,7 @@ def missing() -> str | None:
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     return FAMILY.offer()
 
 

@@ -1,4 +1,4 @@
-"""TensorRT for RTX: GeForce RTX and other RTX GPUs from Turing on; its engines are compiled on any machine.
+"""Runs networks in TensorRT for RTX, on RTX GPUs from Turing on; its engines are compiled on any machine.
 
 Compiling is tried and tested without a GPU. Running has never been tried, for want of one.
 """
@@ -20,7 +20,7 @@ NAME = "tensorrt_rtx"
 
 
 def context_with_graphs(trt: ModuleType, engine: Any) -> Any:  # noqa: ANN401 - TensorRT's objects, untyped
-    """An execution context whose runs the runtime itself notes as CUDA graphs, whatever it compiles meanwhile."""
+    """Make an execution context whose runs the runtime itself records as CUDA graphs."""
     config = engine.create_runtime_config()
     config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
     return engine.create_execution_context(config)
@@ -36,12 +36,12 @@ FAMILY = Family(
 
 
 def missing() -> str | None:
-    """Why it can't run networks here, or None; `build` needs no GPU."""
+    """The reason why it can't run networks here, or None; `build` needs no GPU."""
     return FAMILY.missing()
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     return FAMILY.offer()
 
 
@@ -58,7 +58,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 def build(
     network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
 ) -> tuple[Label, bytes]:
-    """Compile ahead of time: for compute capabilities such as "86", without a GPU, or, with none, for the GPU here.
+    """Compile ahead of time for compute capabilities such as "86", without a GPU, or without any for the GPU here.
 
     Raises `BackendMissing` for one that is not known or lacks the precision, `EngineError` when compiling fails.
     """

@@ -1,4 +1,4 @@
-"""PyTorch, operator by operator: the reference that the other backends are compared with, on the CPU or with CUDA.
+"""Runs networks in PyTorch, operator by operator: the reference for the other backends, on the CPU or by CUDA.
 
 The graph is read with the package `onnx`, and each node runs as the PyTorch function that means the same: slow and
 plain, in float32 unless another precision is asked for. Both packages come with the extra `training`.
@@ -25,13 +25,13 @@ PRECISIONS = (Precision.F32, Precision.BF16, Precision.FP16, Precision.INT8)
 
 
 def missing() -> str | None:
-    """Why the reference can't run here, or None."""
+    """The reason why the reference can't run here, or None."""
     absent = [package for package in ("torch", "onnx") if importlib.util.find_spec(package) is None]
     return f"not installed: {' and '.join(absent)}; make setup EXTRAS=training" if absent else None
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     import torch
 
     cards = tuple(f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count()))
@@ -53,7 +53,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 def prepare(name: str, reason: str | None, network: Network, device: Device, precision: Precision) -> Precision:
-    """What the backend called `name` will compute in. Raises `BackendMissing` for `reason`, and what is not there."""
+    """The precision in which the backend `name` will compute. Raises `BackendMissing`, for `reason` if there is one."""
     if reason is None:
         import torch
 
@@ -94,17 +94,18 @@ class TorchEngine:
 
     @property
     def description(self) -> str:
-        """Such as `torch 2.13.0+cpu cpu f32`."""
+        """Backend, version, device and precision, such as `torch 2.13.0+cpu cpu f32`."""
         import torch
 
         return f"{self._name} {torch.__version__} {self._device} {self._precision}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
+        """Compute the outputs for `feeds`. Raises `ShapeError` and `EngineError`."""
         import torch
 
         if self._function is None:
             raise EngineError(f"engine {self._name} of {self._network} is closed")
+
         arrays = checked_feeds(self.inputs, feeds)
         place = torch.device(str(self._device))
         tensors = [torch.tensor(array, device=place) for array in arrays.values()]
@@ -118,17 +119,17 @@ class TorchEngine:
         return {spec.name: value.cpu().numpy() for spec, value in zip(self.outputs, computed, strict=True)}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:
-        """A run, done at once. Raises `ShapeError` and `EngineError`."""
+        """Run at once. Raises `ShapeError` and `EngineError`."""
         return Done(self.run(feeds))
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Release the weights."""
         self._function = None
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """PyTorch has one setting for all its work: changed for a run, and put back."""
+    """Set PyTorch's number of threads inside a `with` block, and set it back: there is one for all its work."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""PyTorch through `torch.compile`: the reference's graph, fused and compiled for the CPU or for CUDA.
+"""Runs networks by `torch.compile`: the reference's graph, fused and compiled for the CPU or for CUDA.
 
 The first run compiles, for every batch at once, which takes seconds to minutes and needs a C++ compiler (CPU) or
 Triton (CUDA); a network whose picture size is open is compiled for each size that it meets.
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 NAME = "torch_compile"
 COMPILER = "inductor"
-"""What `torch.compile` hands the graphs to that it captured."""
+"""The compiler to which `torch.compile` hands its graphs."""
 CXX = ("g++", "c++", "clang++", "cl")
 
 
 def missing() -> str | None:
-    """Why `torch.compile` can't run here, or None."""
+    """The reason why `torch.compile` can't run here, or None."""
     return reference.missing()
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     return reference.offer()
 
 

@@ -1,4 +1,4 @@
-"""Torch-TensorRT: the reference's graph through `torch.export`, compiled by the package torch-tensorrt.
+"""Runs networks in Torch-TensorRT: the reference's graph, exported and compiled by the package torch-tensorrt.
 
 What TensorRT can't run stays in PyTorch. Written against the documented interface of torch-tensorrt 2.8 and newer; its
 exporting is tested, its compiling and running never was, for want of a GPU. Torch-TensorRT compiles inside this process
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 NAME = "torch_tensorrt"
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.F32)
 MIN_BLOCK = 1
-"""Operations in a row from which TensorRT gets them: all that it can run."""
+"""The least number of operations in a row that TensorRT gets: it gets all that it can run."""
 
 
 def missing() -> str | None:
-    """Why Torch-TensorRT can't run here, or None."""
+    """The reason why Torch-TensorRT can't run here, or None."""
     if importlib.util.find_spec(NAME) is None:
         return "not installed: make setup EXTRAS=training, then pip install torch-tensorrt"
     return reference.missing() or cuda.missing()
 
 
 def offer() -> Offer:
-    """Version, devices and precisions."""
+    """The version, the devices and the precisions."""
     import torch_tensorrt
 
     return Offer(str(torch_tensorrt.__version__), tuple(str(card) for card in cuda.cards()), PRECISIONS)
@@ -69,7 +69,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 
 def compiled(program: torch.export.ExportedProgram, feeds: Feeds, open_batch: bool) -> Function:  # noqa: FBT001
-    """The program, TensorRT computing what it can. Raises `EngineError` when it can't be compiled."""
+    """Compile a program, of which TensorRT gets all that it can run. Raises `EngineError` when that fails."""
     import torch_tensorrt
 
     inputs = [

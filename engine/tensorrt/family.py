@@ -1,4 +1,4 @@
-"""What the two TensorRT backends share: what is missing, building through the cache, loading.
+"""Does what the two TensorRT backends share: says what is missing, compiles through the cache, loads.
 
 TensorRT's engines belong to one GPU model and are built where they run. Those of TensorRT for RTX are compiled without
 a GPU, for one or several compute capabilities, and finished by the GPU that loads them.
@@ -17,7 +17,7 @@ from engine.building import TIME_LIMIT_SECONDS, Order, build
 from engine.cache import Cache, Label
 from engine.interface import read_interface
 from engine.spec import Device, Network, Offer, Precision
-from engine.tensorrt.plan import BUILDER, shapes_told
+from engine.tensorrt.plan import BUILDER, described_shapes
 from pipeline.errors import BackendMissing
 
 if TYPE_CHECKING:
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
     from engine.tensorrt.engine import TensorRtEngine
 
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.F32, Precision.INT8)
-"""The first one is what auto means."""
+"""The precisions of both; the first one is what `auto` stands for."""
 NO_BF16 = ("75",)
 """Compute capabilities without bfloat16."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of the two packages."""
+    """One of the two packages, and how it differs from the other."""
 
     name: str
-    """Of the backend and of the Python package."""
+    """The name of the backend and of the Python package."""
     cure: str
-    """How to install it."""
+    """How to install the package."""
     portable: bool
     """Whether engines are compiled for compute capabilities, anywhere, or for the GPU that is here."""
     context_of: Callable[[ModuleType, Any], Any]
-    """Module and engine to an execution context."""
+    """Makes an execution context from the module and an engine."""
     captured: bool
-    """Whether runs are to be noted as CUDA graphs; False where the runtime does that itself."""
+    """Whether runs are to be recorded as CUDA graphs; False where the runtime does that itself."""
 
     def uninstalled(self) -> str | None:
-        """Why the package can't be used, or None."""
+        """The reason why the package can't be used, or None."""
         absent = [package for package in (self.name, "onnx") if importlib.util.find_spec(package) is None]
         return f"not installed: {' and '.join(absent)}; {self.cure}" if absent else None
 
     def missing(self) -> str | None:
-        """Why networks can't run here, or None."""
+        """The reason why networks can't run here, or None."""
         return self.uninstalled() or cuda.missing()
 
     def version(self) -> str:
-        """Of the package, without importing it."""
+        """The version of the package, which is not imported for that."""
         return importlib.metadata.version(self.name)
 
     def offer(self) -> Offer:
@@ -65,7 +65,7 @@ class Family:
         return Offer(self.version(), tuple(str(card) for card in cuda.cards()), PRECISIONS)
 
     def load(self, network: Network, *, device: Device, precision: Precision) -> TensorRtEngine:
-        """Compile `network` for a GPU of this machine, or take it from the cache."""
+        """Compile `network` for a GPU of this machine, or take its engine from the cache."""
         reason = self.missing()
         if reason is None and device.kind != "cuda":
             reason = f"runs on cuda, not on {device}: use --device cuda"
@@ -74,12 +74,14 @@ class Family:
             reason = f"there is no {device}; there are: {', '.join(map(str, cards))}"
         if reason is not None:
             raise self._refused(reason)
+
         label, capabilities = self._for_card(network, precision, cards[device.index])
         cache = Cache.default()
         plan = cache.find(label)
         if plan is None:
             plan = self._compile(network, label, capabilities)
             cache.keep(label, plan)
+
         from engine.tensorrt.engine import TensorRtEngine
 
         return TensorRtEngine(
@@ -95,12 +97,13 @@ class Family:
     def build(
         self, network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
     ) -> tuple[Label, bytes]:
-        """Compile ahead of time: for compute capabilities such as "86", on any machine; with none, for the GPU here."""
+        """Compile ahead of time: for compute capabilities such as "86", or, without any, for the GPU that is here."""
         reason = self.uninstalled()
         if reason is None:
             reason = self._unfit(capabilities) if capabilities else self._no_card()
         if reason is not None:
             raise self._refused(reason)
+
         if capabilities:
             chosen = self._precision(network, precision, capabilities)
             label = self._label(network, chosen, tuple(f"sm{capability}" for capability in capabilities))
@@ -109,14 +112,14 @@ class Family:
         return label, self._compile(network, label, capabilities, time_limit_seconds)
 
     def _no_card(self) -> str | None:
-        """Why engines can't be compiled for the GPU that is here, or None."""
+        """The reason why nothing can be compiled for the GPU that is here, or None."""
         reason = cuda.missing()
         if reason is None or not self.portable:
             return reason
         return f"{reason}; or give --compute-capability, such as 8.6, which needs no GPU"
 
     def _unfit(self, capabilities: tuple[str, ...]) -> str | None:
-        """Why engines can't be compiled for these, or None."""
+        """The reason why nothing can be compiled for these compute capabilities, or None."""
         if not self.portable:
             return "builds for the GPU that is here: leave --compute-capability out, or use --engine tensorrt_rtx"
         names = importlib.import_module(self.name).ComputeCapability.__members__
@@ -127,7 +130,7 @@ class Family:
         return f"does not know compute capability {_dotted(unknown)}; it has {_dotted(known)}"
 
     def _for_card(self, network: Network, precision: Precision, card: cuda.Card) -> tuple[Label, tuple[str, ...]]:
-        """The label of an engine for a GPU of this machine, and what the compiler is told to compile for."""
+        """The label of an engine for a GPU of this machine, and the compute capabilities to compile for."""
         capability = card.architecture.removeprefix("sm")
         chosen = self._precision(network, precision, (capability,))
         device = card.architecture if self.portable else f"{card.name} {card.architecture}"
@@ -140,10 +143,12 @@ class Family:
         capabilities: tuple[str, ...],
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
     ) -> bytes:
+        """Compile in a process of its own. Raises `EngineError`."""
         options = {"package": self.name, "precision": label.precision, "capabilities": list(capabilities)}
         return build(Order(BUILDER, network, options, time_limit_seconds), log=Cache.default().log_file(label))
 
     def _precision(self, network: Network, asked: Precision, capabilities: tuple[str, ...]) -> Precision:
+        """The precision to compute in. Raises `BackendMissing` for one that network or GPU lack."""
         chosen = PRECISIONS[0] if asked is Precision.AUTO else asked
         reason = network.lacks_int8() if chosen is Precision.INT8 else None
         old = [capability for capability in capabilities if capability in NO_BF16]
@@ -154,13 +159,15 @@ class Family:
         return chosen
 
     def _label(self, network: Network, precision: Precision, devices: tuple[str, ...]) -> Label:
-        shapes = shapes_told(read_interface(network).inputs)
+        """The label of an engine for these devices."""
+        shapes = described_shapes(read_interface(network).inputs)
         return Label(network.name, network.sha256, self.name, self.version(), devices, str(precision), shapes)
 
     def _refused(self, reason: str) -> BackendMissing:
+        """The error that says why this backend can't be used."""
         return BackendMissing(f"backend {self.name}: {reason}", reasons={self.name: reason})
 
 
 def _dotted(capabilities: list[str]) -> str:
-    """Such as `7.5, 8.6`."""
+    """Join compute capabilities for a message, as in `7.5, 8.6`."""
     return ", ".join(f"{capability[:-1]}.{capability[-1]}" for capability in capabilities)

@@ -1,8 +1,8 @@
-"""ONNX to a serialized engine, with either TensorRT: the one for data centres or the one for GeForce RTX.
+"""Compiles ONNX into a plan, TensorRT's serialized engine, for data centres or for GeForce RTX.
 
 Both packages have the same Python interface for this (TensorRT from version 10.13 on, TensorRT for RTX from 1.1), so
-`trt` is whichever module is meant. Networks are strongly typed in both: what is computed in is what the file says
-(`engine.recast`). Runs in a process of its own (`engine.building`).
+`trt` is either of the two modules. Networks are strongly typed in both: they compute in the types of the file
+(`engine.recast`). Compiling runs in a process of its own (`engine.building`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 BUILDER = f"{__name__}:build"
 MAX_BATCH = 8
-"""Faces in one run; more are run one batch after the other."""
+"""How many faces are computed in one run; more take one run after the other."""
 SIDES_PX = (32, 640, 1280)
-"""Least, usual and largest side of a picture whose size the network leaves open."""
+"""The least, usual and largest side of a picture whose size the network leaves open."""
 WORKSPACE_BYTES = 2 << 30
 
 
 def ranges(spec: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Least, usual and largest shape of an input: a batch of 1, 1 and `MAX_BATCH`, and `SIDES_PX`."""
+    """The least, usual and largest shape of an input: a batch of 1, 1 and `MAX_BATCH`, and `SIDES_PX`."""
     open_batch = (1, 1, MAX_BATCH)
     sizes = [
         (size,) * 3 if size is not None else open_batch if axis == 0 else SIDES_PX
@@ -42,18 +42,18 @@ def ranges(spec: TensorSpec) -> tuple[tuple[int, ...], tuple[int, ...], tuple[in
     return least, usual, largest
 
 
-def shapes_told(inputs: tuple[TensorSpec, ...]) -> str:
-    """The ranges of all inputs as a label holds them, such as `crop 1..8x3x128x128`."""
-    told = []
+def described_shapes(inputs: tuple[TensorSpec, ...]) -> str:
+    """Describe the ranges of all inputs for a label, as in `crop 1..8x3x128x128`."""
+    descriptions = []
     for spec in inputs:
         least, _, largest = ranges(spec)
         sizes = (str(low) if low == high else f"{low}..{high}" for low, high in zip(least, largest, strict=True))
-        told.append(f"{spec.name} {'x'.join(sizes)}")
-    return ", ".join(told)
+        descriptions.append(f"{spec.name} {'x'.join(sizes)}")
+    return ", ".join(descriptions)
 
 
 def build(network: Network, options: Options, progress: Progress) -> bytes:
-    """Compile: a builder for `engine.building`.
+    """Compile a network, as a builder of `engine.building`.
 
     Options: `package` is the module's name, `precision` ours, `capabilities` a list such as ["75", "86"], empty for the
     GPU that is here. Raises `EngineError` when the parser or the compiler refuses.
@@ -69,7 +69,7 @@ def build(network: Network, options: Options, progress: Progress) -> bytes:
 def compile_plan(
     trt: ModuleType, network: Network, precision: Precision, *, capabilities: tuple[str, ...], progress: Progress
 ) -> bytes:
-    """The serialized engine. Raises `EngineError` when the parser or the compiler refuses, with what it said."""
+    """Compile a network into a plan. Raises `EngineError` with the reason when the parser or the compiler refuses."""
     logger = make_logger(trt)
     builder = trt.Builder(logger)
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -79,6 +79,7 @@ def compile_plan(
         refused = "; ".join(f"{error.node_operator()} {error.node_name()}: {error.desc()}" for error in errors)
         raise EngineError(f"{trt.__name__} can't read {network.name}: {refused[:400]}")
     _check_definition(trt, definition, network)
+
     config = builder.create_builder_config()
     config.progress_monitor = make_monitor(trt, progress)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
@@ -87,6 +88,7 @@ def compile_plan(
         config.num_compute_capabilities = len(capabilities)
         for place, capability in enumerate(capabilities):
             config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), place)
+
     plan = builder.build_serialized_network(definition, config)
     if plan is None:
         raise EngineError(f"{trt.__name__} can't compile {network.name}: {logger.last_error or 'it gave no reason'}")
@@ -94,6 +96,7 @@ def compile_plan(
 
 
 def _set_ranges(builder: Any, config: Any, network: Network) -> None:  # noqa: ANN401 - TensorRT's objects, untyped
+    """Set the ranges of open sizes. Raises `EngineError` when the compiler refuses them."""
     inputs = read_interface(network).inputs
     if all(None not in spec.shape for spec in inputs):
         return
@@ -101,7 +104,7 @@ def _set_ranges(builder: Any, config: Any, network: Network) -> None:  # noqa: A
     for spec in inputs:
         profile.set_shape(spec.name, *ranges(spec))
     if config.add_optimization_profile(profile) < 0:
-        raise EngineError(f"{network.name}: the compiler refuses the shapes {shapes_told(inputs)}")
+        raise EngineError(f"{network.name}: the compiler refuses the shapes {described_shapes(inputs)}")
 
 
 def _check_definition(trt: ModuleType, definition: Any, network: Network) -> None:  # noqa: ANN401 - as above
@@ -111,6 +114,7 @@ def _check_definition(trt: ModuleType, definition: Any, network: Network) -> Non
         ("input", interface.inputs, [definition.get_input(place) for place in range(definition.num_inputs)]),
         ("output", interface.outputs, [definition.get_output(place) for place in range(definition.num_outputs)]),
     )
+
     for side, specs, tensors in sides:
         parsed = {tensor.name: tensor for tensor in tensors}
         if parsed.keys() != {spec.name for spec in specs}:
@@ -123,7 +127,7 @@ def _check_definition(trt: ModuleType, definition: Any, network: Network) -> Non
 
 
 def make_logger(trt: ModuleType) -> Any:  # noqa: ANN401 - a class that only exists once `trt` is loaded
-    """A logger that writes to Python's and remembers the last error."""
+    """Make a logger that writes to Python's and remembers the last error."""
     from engine.cache import logger as ours
 
     levels = {trt.ILogger.WARNING: 30, trt.ILogger.INFO: 20, trt.ILogger.VERBOSE: 10}
@@ -142,7 +146,7 @@ def make_logger(trt: ModuleType) -> Any:  # noqa: ANN401 - a class that only exi
 
 
 def make_monitor(trt: ModuleType, progress: Progress) -> Any:  # noqa: ANN401 - as above
-    """TensorRT's progress monitor, telling `progress`."""
+    """Make TensorRT's progress monitor, which calls `progress`."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]  # it comes without types
         def __init__(self) -> None:
@@ -165,22 +169,23 @@ def make_monitor(trt: ModuleType, progress: Progress) -> Any:  # noqa: ANN401 - 
 
 @dataclass
 class Phases:
-    """How much of all is done, from phases that lie in one another; never less than before."""
+    """Computes the share of all work that is done from nested phases; it never falls."""
 
     share: float = 0.0
     _open: dict[str, tuple[str | None, int, int]] = field(default_factory=dict)
-    """Name to parent, number of steps and steps done."""
+    """The name of a phase to its parent, its number of steps, and its steps that are done."""
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase begins, as one step of its parent."""
+        """Begin a phase, which is one step of its parent."""
         self._open[name] = (parent, max(1, steps), 0)
 
     def step(self, name: str, step: int) -> None:
-        """Step number `step`, from 0, is done."""
+        """Note that step number `step`, from 0, is done."""
         if name not in self._open:
             return
         parent, steps, _ = self._open[name]
         self._open[name] = (parent, steps, min(steps, step + 1))
+
         below, inside = name, 0.0
         while below in self._open:
             parent, steps, done = self._open[below]
@@ -191,5 +196,5 @@ class Phases:
             below = parent
 
     def finish(self, name: str) -> None:
-        """The phase has ended."""
+        """End a phase."""
         self._open.pop(name, None)

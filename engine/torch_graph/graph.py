@@ -1,4 +1,4 @@
-"""A network's graph as PyTorch runs it: nodes in order, weights on their device, sizes as plain numbers."""
+"""Runs a network's graph in PyTorch: nodes in order, weights on their device, sizes as plain numbers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Node:
 
     operator: str
     inputs: tuple[str, ...]
-    """Names; an empty one is an input that is left out."""
+    """The names of its inputs; an empty name stands for an input that is left out."""
     output: str
     attributes: Mapping[str, Any]
 
 
 class TorchGraph(nn.Module):
-    """A network: its weights are buffers, and `forward` takes and gives tensors in the graph's order."""
+    """A network as a PyTorch module: its weights are buffers, and `forward` computes its nodes in order."""
 
     def __init__(
         self, nodes: tuple[Node, ...], constants: Mapping[str, Tensor | NDArray[Any]], interface: Interface
@@ -53,7 +53,7 @@ class TorchGraph(nn.Module):
         self._nodes = nodes
 
     def forward(self, *feeds: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for the inputs, both in the graph's order."""
+        """Compute the outputs for the inputs, both in the graph's order."""
         values: dict[str, Any] = dict(zip(self._inputs, feeds, strict=True))
         values |= self._numbers | {name: getattr(self, buffer) for name, buffer in self._buffer_of.items()}
         for node in self._nodes:
@@ -63,7 +63,7 @@ class TorchGraph(nn.Module):
 
 
 def read_graph(network: Network, interface: Interface, device: Device) -> TorchGraph:
-    """The graph with what depends on no input computed. Raises `EngineError` for what is broken or not known here."""
+    """Read a graph, and compute what depends on no input. Raises `EngineError` for what is broken or unknown."""
     try:
         graph = onnx.load_from_string(network.onnx).graph
     except Exception as error:  # protobuf's errors are not part of what onnx promises
@@ -71,11 +71,12 @@ def read_graph(network: Network, interface: Interface, device: Device) -> TorchG
     unknown = sorted({node.op_type for node in graph.node} - OPERATORS.keys() - {"Constant"})
     if unknown:
         raise EngineError(f"backend torch does not know the operators {', '.join(unknown)} of {network.name}")
+
     place = torch.device(str(device))
     constants = {tensor.name: _value(onnx.numpy_helper.to_array(tensor), place) for tensor in graph.initializer}
     nodes = []
-    for each in graph.node:
-        node = Node(each.op_type, tuple(each.input), each.output[0], _attributes(each))
+    for stored in graph.node:
+        node = Node(stored.op_type, tuple(stored.input), stored.output[0], _attributes(stored))
         if node.operator == "Constant":
             constants[node.output] = _value(node.attributes["value"], place)
         elif all(name in constants or not name for name in node.inputs):
@@ -83,12 +84,13 @@ def read_graph(network: Network, interface: Interface, device: Device) -> TorchG
             constants[node.output] = compute(node.operator, inputs, node.attributes)
         else:
             nodes.append(node)
+
     used = {name for node in nodes for name in node.inputs} | {spec.name for spec in interface.outputs}
     return TorchGraph(tuple(nodes), {name: value for name, value in constants.items() if name in used}, interface)
 
 
 def _value(array: NDArray[Any], place: torch.device) -> Tensor | NDArray[Any]:
-    """A weight as a tensor on its device; whole numbers, which describe sizes, as they are."""
+    """Make a tensor of a weight, on its device; whole numbers, which describe sizes, stay numpy arrays."""
     if array.dtype.name in SHAPE_DTYPES:
         return array.copy()
     if array.dtype.name == "bfloat16":  # numpy's own types lack it, and PyTorch reads only those
@@ -97,8 +99,9 @@ def _value(array: NDArray[Any], place: torch.device) -> Tensor | NDArray[Any]:
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    told = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    """The attributes of a node, tensors as numpy arrays."""
+    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     return {
         name: onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-        for name, value in told.items()
+        for name, value in values.items()
     }

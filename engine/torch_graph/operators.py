@@ -1,4 +1,4 @@
-"""What ONNX operators mean, said in PyTorch: those that our networks use.
+"""Computes ONNX operators in PyTorch, those that our networks use.
 
 A function takes the node's inputs (None for one that is left out) and its attributes, and gives its one output. Numbers
 that describe shapes are numpy arrays (`engine.torch_graph.shapes`). https://onnx.ai/onnx/operators is the source.
@@ -33,7 +33,7 @@ TYPES = {
     11: torch.float64,
     16: torch.bfloat16,
 }
-"""TensorProto.DataType."""
+"""The types of TensorProto.DataType."""
 
 
 def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
@@ -42,6 +42,7 @@ def _conv(inputs: list[Any], attributes: Attributes) -> Tensor:
     convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}.get(axes)
     if convolve is None or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
         raise EngineError("backend torch: Conv is known for up to three dimensions, with pads that are written out")
+
     return convolve(
         _padded(data, attributes.get("pads", [0] * 2 * axes)),
         weight,
@@ -81,7 +82,7 @@ def _average_pool(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def _padded(data: Tensor, pads: list[int], *, value: float = 0.0, mode: str = "constant") -> Tensor:
-    """ONNX counts all axes' begins, then all their ends; PyTorch goes axis by axis, the last one first."""
+    """Pad `data`. ONNX lists the begins of all axes, then all ends; PyTorch goes axis by axis, the last one first."""
     half = len(pads) // 2
     sides = [size for axis in reversed(range(half)) for size in (pads[axis], pads[axis + half])]
     if mode == "constant":
@@ -165,7 +166,7 @@ def _gather(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def _axes(inputs: list[Any], attributes: Attributes) -> list[int]:
-    """Axes came as an attribute before opset 13, as an input since."""
+    """The axes, which are an attribute before opset 13 and an input since."""
     return list(attributes["axes"]) if "axes" in attributes else inputs[1].tolist()
 
 
@@ -203,7 +204,7 @@ def _reduce_mean(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def _along(values: Tensor, data: Tensor, axis: int) -> Tensor:
-    """One number for all of `data`, or one for each place along `axis`, shaped so that it meets the right ones."""
+    """Shape `values` to be broadcast with `data`: one number for all, or one for each place along `axis`."""
     return values if values.ndim == 0 else values.reshape([-1 if place == axis else 1 for place in range(data.ndim)])
 
 
@@ -227,7 +228,7 @@ def _dequantize(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def compute(operator: str, inputs: list[Any], attributes: Attributes) -> Any:  # noqa: ANN401 - a tensor or numbers
-    """The output of one node; its inputs are tensors, numpy arrays for numbers of shapes, None for what is left out."""
+    """Compute one node. Inputs are tensors, numpy arrays for numbers of shapes, and None for inputs left out."""
     numbers = [isinstance(value, np.ndarray) for value in inputs]
     if operator in SHAPE_OPERATORS and any(numbers):
         if all(numbers):
@@ -239,7 +240,7 @@ def compute(operator: str, inputs: list[Any], attributes: Attributes) -> Any:  #
 
 
 ARITHMETIC = ("Add", "Concat", "Div", "Mul", "Sub")
-"""Operators whose inputs are of one kind: numbers beside a tensor become one."""
+"""Operators whose inputs must be of one kind: numbers beside a tensor become a tensor."""
 
 OPERATORS: dict[str, Operator] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
@@ -277,4 +278,4 @@ OPERATORS: dict[str, Operator] = {
     "Transpose": lambda inputs, attributes: inputs[0].permute(attributes["perm"]),
     "Unsqueeze": _unsqueeze,
 }
-"""ONNX's name of an operator: what it computes."""
+"""The ONNX name of an operator to the function that computes it."""

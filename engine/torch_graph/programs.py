@@ -1,7 +1,7 @@
-"""Graphs as `torch.export` sees them, compiled by whatever is given, for the shapes that come.
+"""Exports graphs by `torch.export`, and has them compiled for the shapes that come.
 
-What is handed to a compiler is the exported program: operators on tensors alone, with no Python and no arithmetic on
-sizes left, so that a compiler takes it whole.
+A compiler gets the exported program: operators on tensors alone, without Python and without arithmetic on sizes, so
+that it takes the program whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Function: TypeAlias = Callable[..., tuple[torch.Tensor, ...]]
 
 
 class Programs:
-    """A graph, compiled when shapes are first met: one program for all batches where only the batch is open."""
+    """A graph that is compiled when shapes are first met, once for all batches where only the batch is open."""
 
     def __init__(
         self,
@@ -38,10 +38,11 @@ class Programs:
         self._compiled: dict[tuple[tuple[int, ...], ...], Function] = {}
 
     def __call__(self, *feeds: torch.Tensor) -> Feeds:
-        """The outputs; more than `MAX_BATCH` pictures in several runs. Raises what the compiler raises."""
+        """Compute the outputs; more than `MAX_BATCH` pictures take several runs. Raises what the compiler raises."""
         if self._open_batch and len(feeds[0]) > MAX_BATCH:
             parts = [self(*some) for some in zip(*(torch.split(feed, MAX_BATCH) for feed in feeds), strict=True)]
             return tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
+
         key = tuple(tuple(feed.shape[1:] if self._open_batch else feed.shape) for feed in feeds)
         if key not in self._compiled:
             with torch.inference_mode(mode=False):  # tensors of inference mode can't be exported
@@ -52,7 +53,7 @@ class Programs:
 
 
 def exported(graph: TorchGraph, feeds: Feeds, *, open_batch: bool) -> torch.export.ExportedProgram:
-    """The graph for batches of 1 to `MAX_BATCH`, or for the feeds' very shapes."""
+    """Export the graph for batches of 1 to `MAX_BATCH`, or for exactly the shapes of the feeds."""
     if not open_batch:
         return torch.export.export(graph, feeds)
     # An example of one picture would fix the batch at one.

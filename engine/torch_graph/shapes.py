@@ -1,4 +1,4 @@
-"""Shape arithmetic of an ONNX graph in plain numbers, beside `engine.torch_graph.operators`.
+"""Computes the shape arithmetic of an ONNX graph in plain numbers.
 
 Graphs compute sizes out of the sizes of tensors. Done in tensors, that would stop an exporter, which knows a tensor's
 size but not its content, and cost a GPU a wait for each number. So whole-number values are numpy arrays here, from
@@ -17,11 +17,11 @@ Numbers: TypeAlias = NDArray[Any]
 Attributes: TypeAlias = Mapping[str, Any]
 
 DTYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
-"""TensorProto.DataType."""
+"""The types of TensorProto.DataType."""
 
 
 def _axes(inputs: list[Numbers], attributes: Attributes) -> tuple[int, ...]:
-    """Axes came as an attribute before opset 13, as an input since."""
+    """The axes, which are an attribute before opset 13 and an input since."""
     return tuple(attributes["axes"] if "axes" in attributes else inputs[1].tolist())
 
 
@@ -58,4 +58,4 @@ SHAPE_OPERATORS: dict[str, Callable[[list[Numbers], Attributes], Numbers]] = {
     "Sub": lambda inputs, _: np.asarray(inputs[0] - inputs[1]),
     "Unsqueeze": lambda inputs, attributes: np.expand_dims(inputs[0], _axes(inputs, attributes)),
 }
-"""ONNX's name of an operator: what it computes of plain numbers."""
+"""The ONNX name of an operator to the function that computes it on plain numbers."""

@@ -12,7 +12,7 @@ import cli
 from engine import ahead, cache, cuda, models
 from engine.backends import tensorrt_rtx
 from engine.spec import Precision, TensorSpec
-from engine.tensorrt.plan import Phases, ranges, shapes_told
+from engine.tensorrt.plan import Phases, described_shapes, ranges
 from pipeline.errors import BackendMissing, CheckpointError, ConfigError, EngineError
 from tests.engine import networks
 
@@ -143,7 +143,7 @@ def test_open_sizes_become_ranges() -> None:
     crop, picture = TensorSpec("crop", (None, 4, 256, 256), FLOAT), TensorSpec("input", (None, 3, None, None), FLOAT)
     assert ranges(crop) == ((1, 4, 256, 256), (1, 4, 256, 256), (8, 4, 256, 256))
     assert ranges(picture) == ((1, 3, 32, 32), (1, 3, 640, 640), (8, 3, 1280, 1280))
-    assert shapes_told((crop, picture)) == "crop 1..8x4x256x256, input 1..8x3x32..1280x32..1280"
+    assert described_shapes((crop, picture)) == "crop 1..8x4x256x256, input 1..8x3x32..1280x32..1280"
 
 
 def test_progress_of_phases_within_phases_never_goes_back() -> None:
