@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("commands", "pipeline", "engine", "training", "benchmarks")
+PACKAGES = ("barefaced", "commands", "pipeline", "engine", "training", "benchmarks")
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "manager"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
 ASSEMBLERS = {
-    "commands.mask", "commands.evaluate", "pipeline.run.process", "pipeline.live.live", "benchmarks.child",
+    "barefaced.removal", "commands.mask", "commands.evaluate",
+    "pipeline.run.process", "pipeline.live.live", "benchmarks.child",
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
     "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.verify",
-    "pipeline.demo.show", "training.evaluation.product",
+    "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
@@ -99,7 +100,9 @@ def test_the_walk_sees_an_import_inside_a_function() -> None:
 @pytest.mark.parametrize("package", ["pipeline", "engine"])
 def test_running_needs_no_training_and_no_command_line(package: str) -> None:
     for name, imports in imports_of(package).items():
-        assert not [each for each in imports if within(each, ("training", "cli", "commands", "benchmarks"))], name
+        assert not [
+            each for each in imports if within(each, ("training", "cli", "commands", "benchmarks", "barefaced"))
+        ], name
 
 
 def test_only_the_torch_backends_need_torch_outside_training() -> None:

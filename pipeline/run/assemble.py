@@ -78,7 +78,7 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     source, sink = ends(job, config)
     tally = Tally()
     frames = Pipeline.from_source("decode", source)
-    bare = faces(frames, config, networks, tally, follow=_follow(config), controls=controls)
+    bare = faces(frames, config, networks, tally, follow=file_tracker(config), controls=controls)
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
@@ -117,7 +117,7 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
         seen = Pipeline.from_source("decode", source).then("detect", look).then("track", track_each_detection)
         return Photo(sink, tally, seen.then("wear", wear).then("encode", sink), idle=())
     film_source, film_sink = ends(job, config)
-    followed = Pipeline.from_source("decode", film_source).then("detect", look).then("track", _follow(config))
+    followed = Pipeline.from_source("decode", film_source).then("detect", look).then("track", file_tracker(config))
     return Film(film_source, film_sink, tally, followed.then("wear", wear).then("encode", film_sink))
 
 
@@ -130,12 +130,16 @@ def there_and_back(
     """
     look = Detect(detector, every=config.faces.detect_every, **config.of_stage("detect"))
     masked = (
-        Pipeline.from_source("decode", source).then("find", look).then("follow", _follow(config)).then("wear", wear)
+        Pipeline.from_source("decode", source)
+        .then("find", look)
+        .then("follow", file_tracker(config))
+        .then("wear", wear)
     )
-    return faces(masked, config, networks, Tally(), follow=_follow(config))
+    return faces(masked, config, networks, Tally(), follow=file_tracker(config))
 
 
-def _follow(config: Config) -> TrackFaces:
+def file_tracker(config: Config) -> TrackFaces:
+    """The tracker of a video file, which may hold frames back."""
     # As long as a doubtful face takes to be believed; each frame that is held back is held in memory.
     lookback_frames = min(2 * config.faces.detect_every, MOST_HELD_BACK)
     return TrackFaces(lookback_frames=lookback_frames, **config.of_stage("track"))

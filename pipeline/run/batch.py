@@ -74,6 +74,12 @@ def _expanded(given: str) -> Iterator[Path]:
         yield path
 
 
+def named_beside(source: Path) -> Path:
+    """Where an output goes that nobody named: beside its input, as `talk-barefaced.mp4` for `talk.mp4`."""
+    name = Path(_named_like(source))
+    return source.with_name(f"{name.stem}-barefaced{name.suffix}")
+
+
 def _named_like(source: Path) -> str:
     """The input's name, as Matroska where we can't write the input's own container."""
     kept = is_still(source) or source.suffix.lower() in CONTAINERS

@@ -313,6 +313,21 @@ def build(*layers: Mapping[str, object]) -> Config:
     return Config(**sections, stages={key: value for key, value in values.items() if "." in key})
 
 
+def from_values(values: Mapping[str, object]) -> dict[str, object]:
+    """What Python values set, by key: names with underscores for dashes, `only=["ann.jpg"]`, `blend={"feather_px": 8}`.
+
+    Raises `ConfigError` as `read` does.
+    """
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        key = name.rstrip("_").replace("_", "-")
+        inner = value if isinstance(value, dict) and key in STAGES else {"": value}
+        flat |= {f"{key}.{field_.replace('_', '-')}" if field_ else key: held for field_, held in inner.items()}
+
+    exact = {key: Decimal(str(value)) if isinstance(value, float) else value for key, value in flat.items()}
+    return {key: _known(key, value).rule.from_toml(key, value) for key, value in exact.items()}
+
+
 def parse_assignment(text: str) -> tuple[str, object]:
     """The full name and the value in STAGE.KEY=VALUE. Raises `ConfigError` for an unknown name and a wrong value."""
     name, equals, value = text.partition("=")
