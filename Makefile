@@ -1,12 +1,12 @@
 # One word a habit. Needs Python 3.11 or newer and make; all else is installed into .venv.
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
-#   make test     install the test, training, rtx, live and serve extras, run the test suite
+#   make test     install every extra, run the test suite
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live,serve adds more
 #   make check    formatting, lint, types
 #   make house    count how the source reads, beside the bars that it must keep
 #   make check-page   the same of the page's scripts and style, with npm
-#   make bench    all that can be measured here, as bench.html and bench.json: about a quarter of an hour
+#   make bench    install the extra bench; all that can be measured here, as bench.html and bench.json: about a quarter of an hour
 #   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
 #   make clean    remove .venv and whatever was made here
 #
@@ -22,6 +22,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 # A stamp says that its extras are installed as pyproject.toml and constraints.txt now ask for: the second time is cheap.
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
+BENCH_STAMP := $(VENV)/.installed-bench
 
 .PHONY: demo test setup check house check-page bench bench-smoke clean
 
@@ -48,10 +49,10 @@ check-page:
 	npm install --prefix tests/page --no-package-lock --no-audit --no-fund
 	npm run check --prefix tests/page
 
-bench: $(RUN_STAMP)
+bench: $(BENCH_STAMP)
 	$(BIN)/barefaced bench
 
-bench-smoke: $(RUN_STAMP)
+bench-smoke: $(BENCH_STAMP)
 	$(BIN)/barefaced bench smoke
 
 clean:
@@ -67,6 +68,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) .
 	touch $@
 
-$(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx,live,serve]"
+$(BENCH_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) ".[bench]"
 	touch $@ $(RUN_STAMP)
+
+$(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) ".[test,training,rtx,live,serve,bench]"
+	touch $@ $(RUN_STAMP) $(BENCH_STAMP)

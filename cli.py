@@ -11,7 +11,7 @@ from commands.evaluate import add_evaluate
 from commands.live import add_cameras, add_live
 from commands.machine import add_build, add_demo, add_doctor, add_engines
 from commands.mask import add_mask
-from commands.parsing import INTERRUPTED, Parser, Version, complain
+from commands.parsing import INTERRUPTED, Parser, Version, add_loudness, complain
 from commands.run import add_run
 from commands.serve import add_serve
 from commands.verify import add_verify
@@ -57,15 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     add_verify(commands)
     evaluations = add_evaluate(commands)
     for command in (*commands.choices.values(), *evaluations.choices.values()):
-        _add_loudness(command)
+        add_loudness(command)
     return parser
-
-
-def _add_loudness(parser: Parser) -> None:
-    group = parser.add_argument_group("what is said meanwhile")
-    group.add_argument("-q", "--quiet", action="count", default=0, help="no progress and no summary, errors only")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
-    group.add_argument("--traceback", action="store_true", help="show where in the program an error came from")
 
 
 def _set_up_logging(loudness: int) -> None:

@@ -1,9 +1,14 @@
-"""The clip that is measured, and the proof that a run really took the mask off in it."""
+"""The clips that are measured, and the proof that a run really took the masks off in them.
+
+The demonstration's clip has one masked face. A crowd has as many as are asked for, all else the same: the demo's
+portrait in a grid, each one moving.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import av
@@ -11,9 +16,9 @@ import cv2
 import numpy as np
 
 from benchmarks.record import BenchmarkError
-from pipeline.demo.clip import FRAME_RATE, write_clip
+from pipeline.demo.clip import FRAME_RATE, encodable, video_stream, write_clip
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
-from pipeline.demo.portrait import mask_alpha
+from pipeline.demo.portrait import mask_alpha, masked_portrait, portrait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +26,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.geometry import Affine
+
 SIZES = ("640x480", "854x480", "1280x720")
 CYCLE_FRAMES = FRAME_RATE * CYCLE_SECONDS
+
+CROWD_SIZE = "1280x720"
+COLUMNS, ROWS = 4, 2
+TAKEN = (1, 6, 3, 4, 0, 7, 2, 5)
+"""Places of the grid in the order in which faces take them."""
 
 CHANGED_LEVELS = 12.0
 """A mask counts as gone from a frame when what was mask differs by more than this on average, in steps of 8 bits."""
 
 GONE_SHARE = 0.98
 """Part of the looked-at frames in which the mask must be gone."""
-
-AROUND = np.ones((3, 3), np.uint8)
 
 KEPT_LEVELS = 3.0
 """The rest of the picture may differ by this much on average: what encoding twice does."""
@@ -62,6 +72,7 @@ def _repeat(cycle: Path, target: Path, frames: int) -> None:
         packets = [packet for packet in source.demux(stream) if packet.dts is not None]
         if stream.time_base is None:
             raise BenchmarkError(f"{cycle} has no time base")
+
         turn = round(CYCLE_SECONDS / stream.time_base)
         for index in range(-(-frames // CYCLE_FRAMES) * CYCLE_FRAMES):
             original = packets[index % CYCLE_FRAMES]
@@ -76,8 +87,78 @@ class MasksOf(Protocol):
     """Where the masks of a frame are."""
 
     def __call__(self, index: int, *, width: int, height: int) -> list[NDArray[np.uint8]]:
-        """(height, width) of each, 255 is all mask."""
+        """The masks of a frame, (height, width) each; 255 is all mask."""
         ...
+
+
+def demo_masks(index: int, *, width: int, height: int) -> list[NDArray[np.uint8]]:
+    """Where the demonstration's clip has its mask in a frame: (height, width), 255 is all mask."""
+    place = frame_from_portrait(Fraction(index, FRAME_RATE), width=width, height=height)
+    return [warped((mask_alpha() * 255).astype(np.uint8), place, width=width, height=height)]
+
+
+def make_crowd(folder: Path, faces: int, frames: int) -> Path:
+    """A clip of `CROWD_SIZE` with so many masked faces, without sound."""
+    width, height = parsed(CROWD_SIZE)
+    path = folder / f"crowd-{faces}-{frames}.mp4"
+    with av.open(str(path), "w") as container:
+        video = video_stream(container, width=width, height=height, crf=16)
+        for index, image in enumerate(_crowd_frames(faces, frames, width, height)):
+            picture = encodable(image)
+            picture.pts, picture.time_base = index, Fraction(1, FRAME_RATE)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    return path
+
+
+def crowd_masks(faces: int) -> MasksOf:
+    """Where the masks of a crowd of so many faces are."""
+    return partial(_crowd_masks, faces)
+
+
+def _crowd_masks(faces: int, index: int, *, width: int, height: int) -> list[NDArray[np.uint8]]:
+    alpha = (mask_alpha() * 255).astype(np.uint8)
+    masks = []
+    for tile in TAKEN[:faces]:
+        mask = np.zeros((height, width), np.uint8)
+        _tile(mask, tile)[:] = warped(alpha, _place(tile, index, width, height), **_tile_size(width, height))
+        masks.append(mask)
+    return masks
+
+
+def _crowd_frames(faces: int, frames: int, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+    """(height, width, 3) RGB of each frame."""
+    random = np.random.default_rng(2)
+    lower = portrait()[256:]
+    faceless = np.ascontiguousarray(np.concatenate([lower[::-1], lower]))  # suit and helmet: texture, but nobody
+
+    for index in range(frames):
+        image = np.empty((height, width, 3), np.uint8)
+        for order, tile in enumerate(TAKEN):
+            picture = masked_portrait() if order < faces else faceless
+            _tile(image, tile)[:] = warped(picture, _place(tile, index, width, height), **_tile_size(width, height))
+        grain = random.normal(0, 1.5, (height, width, 1)).astype(np.float32)
+        yield np.clip(np.rint(image + grain), 0, 255).astype(np.uint8)
+
+
+def ahead(tile: int) -> Fraction:
+    """By how many seconds a place of the grid is ahead in its motion, so that not all faces move alike."""
+    return Fraction(tile, len(TAKEN))
+
+
+def _place(tile: int, index: int, width: int, height: int) -> Affine:
+    """From the portrait to its place of the grid."""
+    return frame_from_portrait(Fraction(index, FRAME_RATE) + ahead(tile), **_tile_size(width, height))
+
+
+def _tile_size(width: int, height: int) -> dict[str, int]:
+    return {"width": width // COLUMNS, "height": height // ROWS}
+
+
+def _tile(image: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
+    height, width = image.shape[0] // ROWS, image.shape[1] // COLUMNS
+    top, left = tile // COLUMNS * height, tile % COLUMNS * width
+    return image[top : top + height, left : left + width]
 
 
 @dataclass(frozen=True)
@@ -91,12 +172,6 @@ class Verified:
     """Mean difference outside the mask, in steps of 8 bits."""
 
 
-def demo_masks(index: int, *, width: int, height: int) -> list[NDArray[np.uint8]]:
-    """Where the demonstration's clip has its mask in a frame: (height, width), 255 is all mask."""
-    place = frame_from_portrait(Fraction(index, FRAME_RATE), width=width, height=height)
-    return [warped((mask_alpha() * 255).astype(np.uint8), place, width=width, height=height)]
-
-
 def verify(before: Path, after: Path, size: str, *, every: int = 10, masks_of: MasksOf = demo_masks) -> Verified:
     """Look at every so many frames of both. Raises `BenchmarkError` unless frames, times, masks and rest are right."""
     width, height = parsed(size)
@@ -106,10 +181,11 @@ def verify(before: Path, after: Path, size: str, *, every: int = 10, masks_of: M
             masks = masks_of(frames, width=width, height=height)
             difference = np.abs(_rgb(old) - _rgb(new)).mean(axis=2)
             gone += [_changed(difference, mask) for mask in masks]
-            near = cv2.dilate(np.max([np.zeros((height, width), np.uint8), *masks], axis=0), AROUND,
-                              iterations=height // 12)  # fmt: skip
+            hidden = np.max([np.zeros((height, width), np.uint8), *masks], axis=0)
+            near = cv2.dilate(hidden, np.ones((3, 3), np.uint8), iterations=height // 12)
             kept.append(float(difference[near == 0].mean()))
         frames += 1
+
     seen = Verified(frames, float(np.mean(gone)) if gone else 1.0, float(np.mean(kept)))
     if seen.gone_share < GONE_SHARE:
         raise BenchmarkError(f"{after}: the mask is gone from {seen.gone_share:.0%} of the frames only")
@@ -133,6 +209,7 @@ def _pairs(before: Path, after: Path) -> Iterator[tuple[av.VideoFrame, av.VideoF
                 seen = "missing" if other is None else f"shown at {other.time} s"
                 raise BenchmarkError(f"{after}: the frame of {frame.time} s is {seen}")
             yield frame, other
+
         if next(others, None) is not None:
             raise BenchmarkError(f"{after} has more frames than {before}")
 

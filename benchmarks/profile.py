@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from pipeline.detectors.retinaface import RetinaFace
+
+if TYPE_CHECKING:
+    from engine.spec import Array, Engine, Pending, TensorSpec
+    from pipeline.detectors import Detector
+    from pipeline.frames import Detection, Frame
+    from pipeline.run.load import Networks
 
 Stages = Mapping[str, Mapping[str, float]]
 """`stages` of a run's report: busy, starved, blocked and CPU seconds by stage."""
@@ -14,7 +24,7 @@ CODEC = ("decode", "encode")
 
 @dataclass(frozen=True)
 class StageTime:
-    """Of one stage, in milliseconds a frame."""
+    """Where the time of one stage went, in milliseconds a frame."""
 
     name: str
     codec_ms: float
@@ -24,20 +34,20 @@ class StageTime:
 
     @property
     def busy_ms(self) -> float:
-        """All of it."""
+        """All of the stage's time."""
         return self.codec_ms + self.network_ms + self.own_ms
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Of a run, its stages in order."""
+    """Where the time of a run went, its stages in order."""
 
     stages: tuple[StageTime, ...]
 
     @classmethod
     def of(cls, stages: Stages, network_seconds: Mapping[str, float], frames: int) -> Profile:
-        """From a run's report, the seconds that its stages were with networks, and how many frames it had."""
-        return cls(tuple(_time(name, told["busy"], network_seconds, frames) for name, told in stages.items()))
+        """The profile of a run: from its report, its stages' seconds with networks, and the number of its frames."""
+        return cls(tuple(_time(name, seconds["busy"], network_seconds, frames) for name, seconds in stages.items()))
 
     @property
     def slowest(self) -> StageTime:
@@ -74,6 +84,122 @@ def _time(name: str, busy_seconds: float, network_seconds: Mapping[str, float], 
     busy_ms = 1000 * busy_seconds / frames
     if name in CODEC:
         return StageTime(name, busy_ms, 0.0, 0.0)
+
     # A stage's clock is read before and after the network's: rounding must not make its own part negative.
     network_ms = min(busy_ms, 1000 * network_seconds.get(name, 0.0) / frames)
     return StageTime(name, 0.0, network_ms, busy_ms - network_ms)
+
+
+@dataclass
+class Metered:
+    """An engine whose calls are timed. Each figure is written by one thread: one submits, one takes results."""
+
+    engine: Engine
+    asked_seconds: float = field(default=0.0, init=False)
+    """Spent in `run` and `submit`."""
+    waited_seconds: float = field(default=0.0, init=False)
+    """Spent in `result`."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """As the engine says."""
+        return self.engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """As the engine says."""
+        return self.engine.outputs
+
+    @property
+    def description(self) -> str:
+        """As the engine says."""
+        return self.engine.description
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """As the engine does it."""
+        began = perf_counter()
+        try:
+            return self.engine.run(feeds)
+        finally:
+            self.asked_seconds += perf_counter() - began
+
+    def submit(self, feeds: Mapping[str, Array]) -> MeteredPending:
+        """As the engine does it."""
+        began = perf_counter()
+        try:
+            return MeteredPending(self, self.engine.submit(feeds))
+        finally:
+            self.asked_seconds += perf_counter() - began
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+
+@dataclass(frozen=True)
+class MeteredPending:
+    """A result whose awaiting is timed."""
+
+    meter: Metered
+    pending: Pending
+
+    def result(self) -> dict[str, Array]:
+        """As the engine gives it."""
+        began = perf_counter()
+        try:
+            return self.pending.result()
+        finally:
+            self.meter.waited_seconds += perf_counter() - began
+
+
+@dataclass
+class MeteredDetector:
+    """A detector of which nothing is known but that it can be called: all of it counts as network."""
+
+    detector: Detector
+    asked_seconds: float = field(default=0.0, init=False)
+    waited_seconds: float = field(default=0.0, init=False)
+
+    def __call__(self, frame: Frame) -> tuple[Detection, ...]:
+        """As the detector does it."""
+        began = perf_counter()
+        try:
+            return self.detector(frame)
+        finally:
+            self.asked_seconds += perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Meters:
+    """Meters on a run's networks."""
+
+    networks: Networks
+    """The metered networks, to run with."""
+    detector: Metered | MeteredDetector
+    segmenter: Metered
+    generator: Metered
+
+    @classmethod
+    def on(cls, networks: Networks) -> Meters:
+        """Put meters on these networks."""
+        detector: Metered | MeteredDetector
+        seen: Detector
+        if isinstance(networks.detector, RetinaFace):
+            detector = Metered(networks.detector.engine)
+            seen = replace(networks.detector, engine=detector)
+        else:
+            detector = seen = MeteredDetector(networks.detector)
+
+        segmenter, generator = Metered(networks.segmenter), Metered(networks.generator)
+        metered = replace(networks, detector=seen, segmenter=segmenter, generator=generator)
+        return cls(metered, detector, segmenter, generator)
+
+    @property
+    def by_stage(self) -> dict[str, float]:
+        """Seconds with a network, by the stage in whose thread they were spent: a network takes two stages."""
+        return {
+            "detect": self.detector.asked_seconds + self.detector.waited_seconds,
+            "align": self.segmenter.asked_seconds,
+            "segment": self.segmenter.waited_seconds + self.generator.asked_seconds,
+            "inpaint": self.generator.waited_seconds,
+        }

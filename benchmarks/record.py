@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from benchmarks.noise import Noise
+    from benchmarks.machine import Noise
 
 SCHEMA = 1
 """Raised when a reader of older files would misread newer ones."""
-
-PARTS = ("pipeline", "engines", "live", "quality", "scale", "peers")
-"""What is measured, in the order in which all of it is measured and shown."""
 
 ALL = "all"
 
@@ -149,8 +146,6 @@ def check(found: object) -> None:
         for part in _with_keys(whole, {"parts": dict, "left_out": dict}, "the document")["parts"].values():
             check(part)
         return
-    if whole["bench"] not in PARTS:
-        raise BenchmarkError(f"there is no part {whole['bench']!r}")
     part = _with_keys(whole, NEEDED_OF_PARTS, whole["bench"])
     for each in part["series"]:
         series = _with_keys(each, NEEDED_OF_SERIES, f"a series of {whole['bench']}")

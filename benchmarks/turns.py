@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.arithmetic import matrix_product
 from engine import select
 from engine.spec import Device, Precision
 from pipeline.errors import BackendMissing
@@ -19,17 +18,54 @@ if TYPE_CHECKING:
     from engine.spec import Array, Engine, Network
     from pipeline.settings.config import EngineConfig
 
+PACKAGES = ("onnx",)
+"""Modules that a ceiling needs."""
+SIDE = 1024
+"""Of the matrices: large enough that moving them costs little beside multiplying them."""
 WARM_UP_RUNS = 5
 ROUNDS = 5
 """Turns of the ceiling and the network, one after the other."""
 LEAST_RUNS, MOST_RUNS = 4, 60
-"""Of each in a round."""
+"""How often each of them runs in a round."""
 CEILING_SHARE = 0.3
-"""Of the time, for the ceiling."""
+"""The part of the time that the ceiling gets."""
+
+
+def matrix_product(precision: Precision) -> tuple[Network, dict[str, Array], int]:
+    """A network that multiplies by a matrix of `SIDE`, what to feed it, and its multiply-adds.
+
+    In int8 both sides are quantised, as in a network that was quantised; else the engine decides by its precision.
+    """
+    from onnx.helper import make_node
+    from onnx.numpy_helper import from_array
+
+    from benchmarks.literature.writer import written
+
+    draw = np.random.default_rng(3)
+    weights = draw.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
+    constants = [from_array(weights, "w")]
+    nodes = [make_node("MatMul", ["x", "w"], ["y"])]
+
+    if precision is Precision.INT8:
+        constants = [
+            from_array(np.array(1 / 127, np.float32), "step"),
+            from_array(np.array(0, np.int8), "zero"),
+            from_array(np.round(weights * 127).astype(np.int8), "w"),
+        ]
+        nodes = [
+            make_node("QuantizeLinear", ["x", "step", "zero"], ["x8"]),
+            make_node("DequantizeLinear", ["x8", "step", "zero"], ["xf"]),
+            make_node("DequantizeLinear", ["w", "step", "zero"], ["wf"]),
+            make_node("MatMul", ["xf", "wf"], ["y"]),
+        ]
+
+    square = (SIDE, SIDE)
+    product = written(f"product-{precision}", nodes, constants, {"x": square}, {"y": square})
+    return product, {"x": draw.uniform(-1, 1, square).astype(np.float32)}, SIDE**3
 
 
 def loaded(network: Network, config: EngineConfig) -> Engine:
-    """A network as the settings ask for it."""
+    """A network on the engine, the device and in the precision that the settings ask for."""
     return select.load(
         network,
         backend=config.engine,
@@ -41,18 +77,18 @@ def loaded(network: Network, config: EngineConfig) -> Engine:
 
 @dataclass
 class Ceiling:
-    """A matrix product on the engine and in the precision that are measured; without one where they lack it."""
+    """A matrix product on the engine and in the precision that are measured; without an engine where they lack it."""
 
     engine: Engine | None
     feeds: Mapping[str, Array]
     work: int
-    """Multiply-adds."""
+    """Multiply-adds of one run."""
     times: list[float] = field(default_factory=list)
     """Milliseconds of every run so far."""
 
     @classmethod
     def of(cls, load: Callable[[Network], Engine], precision: Precision) -> Ceiling:
-        """Loaded by `load` and warm; `precision` is the one that it loads in."""
+        """A ceiling that `load` loaded, warm; `precision` is the one that it loads in."""
         network, feeds, work = matrix_product(precision)
         try:
             engine = load(network)
@@ -63,16 +99,16 @@ class Ceiling:
 
     @classmethod
     def beside(cls, engine: Engine, config: EngineConfig) -> Ceiling:
-        """For an engine that was loaded by these settings, in the precision that it told."""
+        """A ceiling for an engine that these settings loaded, in the precision that its description ends with."""
         return cls.of(lambda product: loaded(product, config), Precision(engine.description.rpartition(" ")[2]))
 
     @property
     def gflops(self) -> float | None:
-        """Median over all runs; None before the first, or without an engine."""
+        """The median GFLOP/s over all runs, two operations for a multiply-add; None before the first run."""
         return 2e-6 * self.work / float(np.median(self.times)) if self.times else None
 
     def round(self, seconds: float) -> float | None:
-        """GFLOP/s of another round of about so long."""
+        """GFLOP/s of another round of about so long; None without an engine."""
         if self.engine is None:
             return None
         times = _times(self.engine, self.feeds, seconds)
@@ -116,7 +152,7 @@ def _times(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[f
 
 
 def figures(times: Sequence[float], batch: int, work: int, shares: Sequence[float]) -> dict[str, object]:
-    """What the milliseconds of runs of `batch` faces and `work` multiply-adds come to."""
+    """The figures of runs of `batch` faces and `work` multiply-adds, from their milliseconds."""
     median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
     return {
         "runs": len(times),
@@ -128,3 +164,11 @@ def figures(times: Sequence[float], batch: int, work: int, shares: Sequence[floa
         "gflops": round(2e-6 * work / median, 1),
         "ceiling_share": round(float(np.median(shares)), 3) if shares else None,
     }
+
+
+def psnr_db(seen: Array, expected: Array) -> float:
+    """Peak signal-to-noise ratio; the peak is how far apart the expected values lie. At most 200."""
+    first, second = np.asarray(seen, np.float64), np.asarray(expected, np.float64)
+    error = float(np.mean((first - second) ** 2))
+    span = float(np.ptp(second)) or 1.0
+    return min(200.0, 10 * float(np.log10(span**2 / max(error, 1e-30))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from pipeline.settings import config as configuration
 from pipeline.settings import flags
@@ -31,6 +31,16 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    prepare: Callable[[], None] | None = None
+    """Adds the flags that take long to know, once, when the command is given."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has it
+        """Parse as argparse does, prepared."""
+        if self.prepare is not None:
+            prepare, self.prepare = self.prepare, None
+            prepare()
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End with what is wrong and where to read on."""
@@ -59,11 +69,21 @@ def add(
     summary: str,
     description: str,
     epilog: str | None = None,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """A command with its help; `command` is what it does, and gives the exit code."""
     parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     parser.set_defaults(command=command)
     return parser
+
+
+def add_loudness(parser: argparse.ArgumentParser, *, default: object = 0) -> None:
+    """Add the flags that every command has; `default` is what they have where they are not given."""
+    group = parser.add_argument_group("what is said meanwhile")
+    group.add_argument("-q", "--quiet", action="count", default=default, help="no progress and no summary, errors only")
+    group.add_argument("-v", "--verbose", action="count", default=default, help="say more; twice: everything")
+    group.add_argument(
+        "--traceback", action="store_true", default=default, help="show where in the program an error came from"
+    )
 
 
 def at_least_one(text: str) -> int:

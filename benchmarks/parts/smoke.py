@@ -1,7 +1,6 @@
-"""`barefaced bench smoke`: a minute's look at the ratios that must not get worse, beside the committed ones.
+"""A minute: the ratios that must not get worse, beside the committed ones; warns and never fails.
 
-It warns and never fails. Ratios only, of two things in the same run: seconds differ from machine to machine, and these
-by less.
+Ratios only, of two things in the same run: seconds differ from machine to machine, and these by less.
 """
 
 from __future__ import annotations
@@ -18,21 +17,22 @@ from typing import TYPE_CHECKING
 from benchmarks import blending, child, turns
 from benchmarks.clips import make_clip, verify
 from benchmarks.faces import moments
-from benchmarks.machine import described
-from benchmarks.noise import Noise
+from benchmarks.machine import Noise
+from benchmarks.parts import Part, Plan
 from benchmarks.profile import Profile
-from benchmarks.record import Better, Document
+from benchmarks.record import Better, Series, document
+from benchmarks.tables import NONE, Table, shown
 from engine import models
 from engine.cost import multiply_adds
 from engine.spec import Precision
 from pipeline.run import load
 from pipeline.run.batch import Job
-from pipeline.settings.config import build
+from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pipeline.settings.config import EngineConfig
+    from benchmarks.parts import Say
+    from benchmarks.record import Document
+    from pipeline.settings.config import Config, EngineConfig
 
 FILE = "smoke.json"
 """The committed ratios, beside this module."""
@@ -51,6 +51,11 @@ BETTER = {
     "blending over copying": Better.LESS,
 }
 """Every ratio that is looked at, and which way it improves."""
+
+METHOD = (
+    f"Runs of the demo's clip at {SIZE}, {FRAMES} frames, and their ceilings in turns, in one process; networks in "
+    "turns with a matrix product; blending in turns with copying. Each ratio is the median over turns."
+)
 
 
 @dataclass(frozen=True)
@@ -74,27 +79,31 @@ class Row:
 
 def committed() -> Document:
     """What was measured before: `ratios` by name, and the `processor` they are of."""
-    text = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    found: Document = json.loads(text)
+    found: Document = json.loads(resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
     return found
 
 
-def measure() -> Document:
-    """The ratios of this machine as they are committed, with the processor and the noise."""
-    config = build({"overwrite": True})
+def measure(plan: Plan, say: Say) -> Document:
+    """Measure the ratios of this machine, and say each beside the committed one."""
+    config = build(plan.settings, {"overwrite": True})
     with Noise() as noise:
-        ratios = {**_runs(), **_networks(config.engine)}
-        ratios["blending over copying"] = median(blending.measure(SIZE).copies)
-    return {
-        "processor": described()["processor"],
-        "noise": noise.as_json(),
-        "ratios": {name: round(ratios[name], 4) for name in BETTER},
-    }
+        samples = {**_runs(config), **_networks(config.engine)}
+        samples["blending over copying"] = list(blending.measure(SIZE).copies)
+
+    measured = document(
+        "smoke",
+        method=METHOD,
+        settings=as_json(config),
+        noise=noise,
+        series=[Series(f"smoke/{name}", "ratio", better, samples[name]) for name, better in BETTER.items()],
+        figures={"ratios": {name: round(median(samples[name]), 4) for name in BETTER}},
+    )
+    say(table(measured, committed()))
+    return measured
 
 
-def _runs() -> dict[str, float]:
+def _runs(config: Config) -> dict[str, list[float]]:
     """Runs and their ceilings in turns, in one process: a run of its own for each would take a minute to begin."""
-    config = build({"overwrite": True})
     shares, overheads = [], []
     with tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name, load.networks(config) as networks:
         clip, target = make_clip(Path(name), SIZE, FRAMES), Path(name) / "out.mp4"
@@ -105,13 +114,14 @@ def _runs() -> dict[str, float]:
             if turn:  # the first warms up
                 shares.append(ours["fps"] / most["fps"])
                 overheads.append(Profile.of(ours["stages"], ours["network_seconds"], FRAMES).overhead_share)
+
     return {
-        "pipeline over ceiling": median(shares),
-        "share of busy seconds that is neither codec nor network": median(overheads),
+        "pipeline over ceiling": shares,
+        "share of busy seconds that is neither codec nor network": overheads,
     }
 
 
-def _networks(config: EngineConfig) -> dict[str, float]:
+def _networks(config: EngineConfig) -> dict[str, list[float]]:
     found, faces = {}, moments(4)
     for name in ("generator", "segmenter"):
         network = models.shipped(name, precision=Precision(config.precision))
@@ -120,31 +130,46 @@ def _networks(config: EngineConfig) -> dict[str, float]:
             feeds = {port: faces.feed(name, 1)}
             work = multiply_adds(network, {key: value.shape for key, value in feeds.items()})
             one, shares = turns.in_turns(engine, feeds, work, ceiling, SECONDS)
-            found[f"{name} over matrix product"] = median(shares)
+            found[f"{name} over matrix product"] = shares
+
             if name == "generator":
                 four, _ = turns.in_turns(engine, {port: faces.feed(name, 4)}, 4 * work, ceiling, SECONDS)
-                found["four faces over one"] = median(four) / median(one)
+                found["four faces over one"] = [median(four) / median(one)]
     return found
 
 
 def rows(measured: Document, before: Document) -> list[Row]:
     """Every ratio beside the committed one."""
-    known: Mapping[str, float] = before["ratios"]
+    known = before["ratios"]
     return [Row(name, known.get(name), value) for name, value in measured["ratios"].items()]
 
 
 def table(measured: Document, before: Document) -> str:
-    """For a person: every ratio, and a warning where one is worse."""
+    """Every ratio for a person to read, with a warning where one is worse."""
     found = rows(measured, before)
     width = max(len(row.name) for row in found)
     lines = [f"{'':<{width}} {'committed':>10} {'measured':>10}"]
     for row in found:
-        known = "-" if row.committed is None else f"{row.committed:.3f}"
+        known = NONE if row.committed is None else f"{row.committed:.3f}"
         warning = f"  WARNING: worse by more than {TOLERANCE:.0%}" if row.warned_of else ""
         lines.append(f"{row.name:<{width}} {known:>10} {row.measured:>10.3f}{warning}")
-    if before["processor"] != measured["processor"]:
+
+    if before["processor"] != measured["machine"]["processor"]:
         lines.append(f"the committed ones are of another processor: {before['processor']}")
     steal = measured["noise"]["worst_steal_share"]
     if steal is not None and steal > 0.1:
         lines.append(f"noisy: in the worst second {steal:.0%} of the time was stolen")
     return "\n".join(lines)
+
+
+def tables(part: Document) -> list[Table]:
+    """Every ratio beside the committed one."""
+    found = [
+        (row.name, NONE if row.committed is None else shown(row.committed), shown(row.measured),
+         "yes" if row.warned_of else "no")
+        for row in rows(part, committed())
+    ]  # fmt: skip
+    return [Table("Ratios", ("ratio", "committed", "measured", "worse"), tuple(found))]
+
+
+PART = Part("Ratios that are held", 7, Plan, measure, tables, packages=turns.PACKAGES)

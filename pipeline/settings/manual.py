@@ -122,22 +122,9 @@ examples:
 
 BENCH = """\
 Measures on this machine. Every output is checked before its time counts, every figure stands beside a
-ceiling that is measured in the same run, in turns, and every sample is kept.
-
-  pipeline   frames per second file to file at three sizes, beside decoding and encoding alone; the stage
-             that the others wait for; what is neither codec nor network
-  engines    milliseconds a face and a batch of each network on each engine and precision that is here, beside
-             a matrix product; --engine and --precision measure only those
-  live       the age of a picture from camera to virtual camera: percentiles, drops, memory, in real time
-  quality    how near drawn faces come to true ones against milliseconds a face, ours beside other means;
-             needs the training extra
-  scale      what a frame costs as faces, pixels, length, threads and batch change, beside what is expected
-  peers      the same clip through deface 1.5.0, which is installed in an environment of its own, and through
-             PyAV and ffmpeg; generators of the literature with random weights
-
-  show       a measurement that was kept: its tables, its page, its pictures
-  compare    what changed between two measurements beyond what noise explains
-  smoke      a minute: ratios beside those that are kept in the program; warns and never fails
+ceiling that is measured in the same run, in turns, and every sample is kept. Without a part it measures all but
+smoke, which takes about a quarter of an hour, and writes bench.html and bench.json. `make setup EXTRAS=bench`
+brings what draws the page and writes the networks of others; the part `quality` needs the extra training.
 """
 
 BENCH_EXAMPLES = """\

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import expectations
 from benchmarks.literature import published
-from benchmarks.noise import Noise, Ticks
-from benchmarks.parts.scale import judged
+from benchmarks.machine import Noise, Ticks
+from benchmarks.parts.scale import EXPECTATIONS, judged
 from benchmarks.record import Better, Series, document, joined
 
 STAGES = {
@@ -29,7 +28,7 @@ STAGES = {
 
 
 def quiet() -> Noise:
-    return Noise([Ticks(0, 0, 0), Ticks(200, 10, 2), Ticks(400, 20, 10)], load_before=0.4)
+    return Noise([Ticks(0, 0), Ticks(200, 2), Ticks(400, 10)], load_before=0.4)
 
 
 def spoilt(middle: float, count: int, *, seed: int = 1, spread: float = 0.05) -> list[float]:
@@ -154,4 +153,4 @@ def everything() -> dict[str, Any]:
     return joined({name: make() for name, make in made.items()}, {})
 
 
-assert len(expectations.ALL) == len(curves())
+assert len(EXPECTATIONS) == len(curves())

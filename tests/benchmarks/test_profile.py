@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import blending
-from benchmarks.metered import Metered, MeteredDetector, Meters
 from benchmarks.parts import smoke
-from benchmarks.profile import Profile
+from benchmarks.profile import Metered, MeteredDetector, Meters, Profile
 from pipeline.demo.clip import draw_frames
 from pipeline.video.stills import still_frame
 from tests.stand_ins import StandInEngine, stand_in_networks
@@ -92,7 +91,12 @@ def test_what_is_blended_is_a_drawn_face() -> None:
 
 def told(**ratios: float) -> dict[str, object]:
     shown = {**dict.fromkeys(smoke.BETTER, 1.0), **ratios}
-    return {"processor": "one", "noise": {"worst_steal_share": 0.0}, "ratios": shown}
+    return {
+        "processor": "one",
+        "machine": {"processor": "one"},
+        "noise": {"worst_steal_share": 0.0},
+        "ratios": shown,
+    }
 
 
 def test_only_what_got_worse_is_warned_of() -> None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import record
-from benchmarks.noise import Noise, Ticks
+from benchmarks import parts, record
+from benchmarks.machine import Noise, Ticks
 from benchmarks.record import BenchmarkError
-from commands.bench import PARTS
 from pipeline.errors import SourceError
 from tests.benchmarks import documents
 
@@ -41,7 +40,7 @@ def test_every_part_is_of_the_schema_and_comes_back_from_a_file(
 def test_all_parts_in_one_document() -> None:
     whole = json.loads(json.dumps(documents.everything()))
     record.check(whole)
-    assert tuple(record.parts_of(whole)) == record.PARTS == PARTS
+    assert list(parts.shown(whole)) == ["pipeline", "engines", "live", "quality", "scale", "peers"]
     assert "live/age" in record.series_of(whole)
 
 
@@ -50,7 +49,6 @@ def test_all_parts_in_one_document() -> None:
     [
         (lambda whole: whole.update(schema=7), "schema 7 is another one than 1: measure again"),
         (lambda whole: whole.pop("machine"), "no 'machine'"),
-        (lambda whole: whole.update(bench="moon"), "no part 'moon'"),
         (lambda whole: whole["series"][0].pop("unit"), "no 'unit'"),
         (lambda whole: whole["series"][0].update(values=[]), "has no samples"),
         (lambda whole: whole["series"][0].update(better="up"), "which way is better"),
@@ -75,13 +73,15 @@ def test_a_file_that_is_not_there_or_no_json_is_told(tmp_path: Path) -> None:
 
 
 def test_stolen_time_is_read_from_the_system() -> None:
-    first = Ticks.read("cpu  100 5 20 800 10 1 4 60 9 9\ncpu0 1 2 3\n")
-    assert first == Ticks(total=1000, idle=800, stolen=60)
-    assert Ticks(1200, 900, 160).stolen_since(first) == 0.5
+    assert Ticks(1200.0, 160.0).stolen_since(Ticks(1000.0, 60.0)) == 0.5
+    seen = Ticks.now()
+    if seen is None:
+        pytest.skip("this system does not tell what was stolen")
+    assert 0 <= seen.stolen < seen.total
 
 
 def test_the_worst_second_does_not_come_from_a_part_of_one() -> None:
-    looks = [Ticks(0, 0, 0), Ticks(200, 0, 20), Ticks(400, 0, 30), Ticks(402, 0, 32)]
+    looks = [Ticks(0, 0), Ticks(200, 20), Ticks(400, 30), Ticks(402, 32)]
     told = Noise(looks, load_before=None).as_json()
     assert told == {"steal_share": pytest.approx(32 / 402, abs=1e-4), "worst_steal_share": 0.1, "load_before": None}
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.literature import generators, networks
 from benchmarks.literature.deepfill import deepfill
-from benchmarks.literature.graph import Graph, Value
 from benchmarks.literature.networks import lama, mi_gan
+from benchmarks.literature.writer import NetworkWriter, Value
 from benchmarks.record import BenchmarkError
 from engine import select
 from engine.cost import multiply_adds
@@ -31,8 +31,8 @@ def run(network: Network, picture: Array) -> Array:
         return seen
 
 
-def small(graph: Graph) -> Array:
-    shape = (2, graph.channels, graph.side, graph.side)
+def small(writer: NetworkWriter) -> Array:
+    shape = (2, writer.channels, writer.side, writer.side)
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
@@ -47,69 +47,69 @@ def small(graph: Graph) -> Array:
     ids=["mi-gan", "lama", "deepfill"],
 )
 def test_networks_are_the_published_ones_by_size_and_cost(
-    made: Callable[[], tuple[Graph, Value]], nodes: int, weights: float, gmacs: float, apart: float
+    made: Callable[[], tuple[NetworkWriter, Value]], nodes: int, weights: float, gmacs: float, apart: float
 ) -> None:
-    graph, leave = made()
+    writer, leave = made()
     assert (leave.channels, leave.height, leave.width) == (3, 256, 256)
-    assert graph.nodes == nodes
-    assert graph.weights / 1e6 == pytest.approx(weights, rel=0.015)
-    assert multiply_adds(graph.network(leave), FEED) / 1e9 == pytest.approx(gmacs, rel=apart)
+    assert writer.nodes == nodes
+    assert writer.weights / 1e6 == pytest.approx(weights, rel=0.015)
+    assert multiply_adds(writer.network(leave), FEED) / 1e9 == pytest.approx(gmacs, rel=apart)
 
 
 def test_attention_costs_what_two_products_of_patches_do() -> None:
-    graph, leave = deepfill()
+    writer, leave = deepfill()
     places, channels = 32 * 32, 96
     products = places * places * channels * (9 + 16)
     without, plain = deepfill(attention=False)
-    added = multiply_adds(graph.network(leave), FEED) - multiply_adds(without.network(plain), FEED)
+    added = multiply_adds(writer.network(leave), FEED) - multiply_adds(without.network(plain), FEED)
     assert products < added < 1.2 * products
-    assert graph.weights == without.weights
+    assert writer.weights == without.weights
 
 
 def test_another_network_than_the_published_one_is_told() -> None:
     entry = generators.ENTRIES["LaMa"]
-    graph, leave = lama(blocks=8)
+    writer, leave = lama(blocks=8)
     with pytest.raises(BenchmarkError, match=r"published are 31\.9: it is another one"):
-        generators.check_cost("LaMa", entry, graph.network(leave))
+        generators.check_cost("LaMa", entry, writer.network(leave))
 
 
 def test_the_spectrum_is_numpys_and_leads_back() -> None:
-    graph = Graph("spectrum", channels=3, side=16)
-    spectrum = networks.fourier(graph, graph.entry)
-    picture = small(graph)
-    seen = run(graph.network(spectrum), picture)
+    writer = NetworkWriter("spectrum", channels=3, side=16)
+    spectrum = networks.fourier(writer, writer.entry)
+    picture = small(writer)
+    seen = run(writer.network(spectrum), picture)
     expected = np.fft.rfft2(picture, norm="ortho")
     np.testing.assert_allclose(seen[:, 0::2] + 1j * seen[:, 1::2], expected, atol=1e-5)
-    back = networks.fourier_back(graph, spectrum)
-    np.testing.assert_allclose(run(graph.network(back), picture), picture, atol=1e-5)
+    back = networks.fourier_back(writer, spectrum)
+    np.testing.assert_allclose(run(writer.network(back), picture), picture, atol=1e-5)
 
 
 def test_a_transposed_fixed_convolution_puts_patches_back_where_they_were_cut() -> None:
-    graph = Graph("patches", channels=2, side=8)
+    writer = NetworkWriter("patches", channels=2, side=8)
     one_hot = np.tile(np.eye(4, dtype=np.float32).reshape(-1, 1, 2, 2), (2, 1, 1, 1))
-    cut = graph.fixed(graph.entry, one_hot, stride=2)
+    cut = writer.fixed(writer.entry, one_hot, stride=2)
     assert (cut.channels, cut.height) == (8, 4)
-    whole = graph.spread(cut, 2, one_hot, stride=2)
-    picture = small(graph)
-    np.testing.assert_allclose(run(graph.network(whole), picture), picture)
+    whole = writer.spread(cut, 2, one_hot, stride=2)
+    picture = small(writer)
+    np.testing.assert_allclose(run(writer.network(whole), picture), picture)
 
 
 def test_borders_strides_and_sizes_are_what_is_written() -> None:
-    graph = Graph("layers", channels=2, side=16)
+    writer = NetworkWriter("layers", channels=2, side=16)
     for value, shape in (
-        (graph.conv(graph.entry, 5, 3, stride=2), (5, 8)),
-        (graph.conv(graph.entry, 4, 3, dilation=4, border="reflect"), (4, 16)),
-        (graph.wider(graph.entry, 3), (3, 32)),
-        (graph.doubled(graph.entry), (2, 32)),
-        (graph.joined(graph.entry, graph.channels_of(graph.entry, 1, 2)), (3, 16)),
+        (writer.conv(writer.entry, 5, 3, stride=2), (5, 8)),
+        (writer.conv(writer.entry, 4, 3, dilation=4, border="reflect"), (4, 16)),
+        (writer.wider(writer.entry, 3), (3, 32)),
+        (writer.doubled(writer.entry), (2, 32)),
+        (writer.joined(writer.entry, writer.channels_of(writer.entry, 1, 2)), (3, 16)),
     ):
         assert (value.channels, value.height) == shape
-        assert run(graph.network(value), small(graph)).shape == (2, shape[0], shape[1], shape[1])
+        assert run(writer.network(value), small(writer)).shape == (2, shape[0], shape[1], shape[1])
 
 
 def test_a_mirrored_border_leaves_an_even_picture_even() -> None:
-    graph = Graph("border", channels=1, side=8)
-    mirrored = run(graph.network(graph.conv(graph.entry, 1, 3, border="reflect")), np.ones((1, 1, 8, 8), np.float32))
+    writer = NetworkWriter("border", channels=1, side=8)
+    mirrored = run(writer.network(writer.conv(writer.entry, 1, 3, border="reflect")), np.ones((1, 1, 8, 8), np.float32))
     assert np.ptp(mirrored) < 1e-6
 
 

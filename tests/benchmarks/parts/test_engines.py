@@ -8,9 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks import arithmetic, faces, turns
+from benchmarks import faces, turns
 from benchmarks.parts import engines
-from benchmarks.parts.engines import LEAST_PSNR_DB, Plan, Variant, psnr_db
+from benchmarks.parts.engines import LEAST_PSNR_DB, EnginesPlan, Variant
 from benchmarks.record import BenchmarkError
 from engine import models, select
 from engine.spec import Device, Precision
@@ -24,8 +24,8 @@ def moments() -> faces.Faces:
 
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.INT8])
 def test_the_matrix_product_is_one(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "SIDE", 32)
-    network, feeds, work = arithmetic.matrix_product(precision)
+    monkeypatch.setattr(turns, "SIDE", 32)
+    network, feeds, work = turns.matrix_product(precision)
     assert work == 32**3
     weights = np.random.default_rng(3).uniform(-1, 1, (32, 32)).astype(np.float32)
     with closing(select.load(network, backend="onnxruntime", precision=precision)) as engine:
@@ -49,8 +49,8 @@ def test_faces_are_what_the_networks_take(moments: faces.Faces) -> None:
 
 def test_psnr_by_hand() -> None:
     expected = np.array([0.0, 1.0])
-    assert psnr_db(expected + 0.1, expected) == pytest.approx(20.0)
-    assert psnr_db(expected, expected) == 200.0
+    assert turns.psnr_db(expected + 0.1, expected) == pytest.approx(20.0)
+    assert turns.psnr_db(expected, expected) == 200.0
 
 
 def test_outputs_that_are_not_the_references_count_for_nothing(moments: faces.Faces) -> None:
@@ -66,12 +66,12 @@ def test_outputs_that_are_not_the_references_count_for_nothing(moments: faces.Fa
 
 
 def test_each_network_is_a_row_beside_its_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "SIDE", 64)
+    monkeypatch.setattr(turns, "SIDE", 64)
     monkeypatch.setattr(turns, "LEAST_RUNS", 2)
     monkeypatch.setattr(turns, "WARM_UP_RUNS", 1)
     said: list[str] = []
-    plan = Plan(batches=(1, 2), seconds=0, settings={"engine": "openvino", "precision": "f32", "threads": 1})
-    measured = engines.measure(plan, say=said.append)
+    plan = EnginesPlan(batches=(1, 2), seconds=0, settings={"engine": "openvino", "precision": "f32", "threads": 1})
+    measured = engines.measure(plan, said.append)
     rows = json.loads(json.dumps(measured))["engines"]
     assert [(row["network"], row["batch"]) for row in rows] == [
         (name, batch) for name in ("retinaface", "generator", "segmenter") for batch in (1, 2)
@@ -90,4 +90,4 @@ def test_an_engine_that_was_asked_for_and_is_not_here_is_an_error() -> None:
     if select.find_backend("tensorrt").missing() is None:
         pytest.skip("TensorRT is here")
     with pytest.raises(BackendMissing, match="backend tensorrt: "):
-        engines.measure(Plan(settings={"engine": "tensorrt"}), say=print)
+        engines.measure(EnginesPlan(settings={"engine": "tensorrt"}), print)

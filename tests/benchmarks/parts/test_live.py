@@ -90,9 +90,9 @@ def test_what_came_of_a_run_is_a_document(monkeypatch: pytest.MonkeyPatch, tmp_p
     told = {"given": given, "shown": pictures, "memory_mb": [300.0] * 10, "report": report}
     monkeypatch.setattr(live, "asked_of", lambda _module, _asked: told)
     monkeypatch.setattr(live, "make_clip", lambda *_: "clip.mp4")
-    measured = live.measure(live.Plan(minutes=0.25), say=lambda _text: None)
+    measured = live.measure(live.LivePlan(minutes=0.25), lambda _text: None)
     assert (measured["fps"], measured["dropped"], measured["memory_growth_mb"]) == (30.0, 0, 0.0)
     assert measured["age_ms"] == measured["last_minute_age_ms"] == {"p50": 50.0, "p95": 50.0, "p99": 50.0}
     report["masked_faces"] = 100
     with pytest.raises(BenchmarkError, match="in 100 of 600 pictures only"):
-        live.measure(live.Plan(minutes=0.25), say=lambda _text: None)
+        live.measure(live.LivePlan(minutes=0.25), lambda _text: None)

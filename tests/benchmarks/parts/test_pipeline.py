@@ -97,7 +97,7 @@ def test_the_plan_alternates_and_reports_medians(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(pipeline, "run_child", pretended)
     said: list[str] = []
-    measured = pipeline.measure(pipeline.Plan(sizes=(SIZE,), frames=3, repeats=3), say=said.append)
+    measured = pipeline.measure(pipeline.PipelinePlan(sizes=(SIZE,), frames=3, repeats=3), said.append)
     assert order == ["ceiling", "pipeline"] * 3
     told = json.loads(json.dumps(measured))["sizes"][SIZE]
     assert (told["fps"], told["ceiling_fps"], told["added_ms"], told["peak_rss_mb"]) == (50.0, 100.0, 10.0, 306.0)
@@ -112,14 +112,14 @@ def test_the_plan_alternates_and_reports_medians(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_child_measures_in_a_process_of_its_own(clip: Path, tmp_path: Path) -> None:
-    measured = pipeline.run_child("ceiling", clip, clip, tmp_path / "out.mp4", {"preset": "ultrafast"})
+    measured = child.run_child("ceiling", clip, clip, tmp_path / "out.mp4", {"preset": "ultrafast"})
     assert measured["frames"] == 12
     assert 20 < measured["peak_rss_mb"] < 2000
 
 
 def test_a_child_that_fails_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="does not exist"):
-        pipeline.run_child("ceiling", tmp_path / "no.mp4", tmp_path / "no.mp4", tmp_path / "out.mp4", {})
+        child.run_child("ceiling", tmp_path / "no.mp4", tmp_path / "no.mp4", tmp_path / "out.mp4", {})
 
 
 def test_machine_is_described() -> None:

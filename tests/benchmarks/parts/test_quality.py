@@ -12,7 +12,7 @@ pytest.importorskip("skimage", reason="scores need the training extra: make setu
 pytest.importorskip("onnx", reason="make setup EXTRAS=training")
 
 from benchmarks.clips import make_clip, verify
-from benchmarks.literature import paper
+from benchmarks.literature import generators
 from benchmarks.parts import peers, quality
 from benchmarks.passthrough import passed_through
 from benchmarks.record import BenchmarkError, check
@@ -62,7 +62,7 @@ def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.Monk
     def no_torch() -> None:
         raise ConfigError("the paper's network needs torch: make setup EXTRAS=training")
 
-    monkeypatch.setattr(paper, "untrained", no_torch)
+    monkeypatch.setattr(generators, "papers_untrained", no_torch)
     with ExitStack() as stack:
         found = quality.Rivals.here(tmp_path, build().engine, stack)
     assert set(found.scored) == {"telea", "navier-stokes"}
@@ -80,7 +80,7 @@ def test_the_order_of_generators_is_measured(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(quality, "ROUNDS", 1)
     monkeypatch.setattr(quality, "WARM_UP_ROUNDS", 0)
     monkeypatch.setattr(quality.Rivals, "here", classmethod(lambda cls, *_: cls(quality_baselines(), {}, {})))
-    measured = quality.measure(quality.Plan(moments=2, baseline_runs=tmp_path), say=lambda _text: None)
+    measured = quality.measure(quality.QualityPlan(moments=2, baseline_runs=tmp_path), lambda _text: None)
     check(measured)
     ours, telea = measured["generators"]
     assert (ours["name"], telea["name"]) == ("ours", "telea")

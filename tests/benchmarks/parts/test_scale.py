@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks import child, clips, crowd, expectations
-from benchmarks.clips import demo_masks, verify
+from benchmarks import child, clips
+from benchmarks.clips import verify
 from benchmarks.parts import scale
 from benchmarks.record import BenchmarkError
 from pipeline.demo.motion import frame_from_portrait
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
 
 SETTINGS = {"preset": "ultrafast", "overwrite": True, "detect-every": 1}
-WIDTH, HEIGHT = clips.parsed(crowd.SIZE)
+WIDTH, HEIGHT = clips.parsed(clips.CROWD_SIZE)
 
 
 def verdict(curve: str, curves: dict[str, list[dict[str, object]]]) -> dict[str, object]:
@@ -36,25 +36,31 @@ def verdict(curve: str, curves: dict[str, list[dict[str, object]]]) -> dict[str,
 
 
 def test_every_curve_has_an_expectation_and_is_judged() -> None:
-    assert [each["curve"] for each in scale.judged(documents.curves())] == [each.curve for each in expectations.ALL]
+    assert [each["curve"] for each in scale.judged(documents.curves())] == [each.curve for each in scale.EXPECTATIONS]
+
+
+def points(key: str, values: dict[int | str, float]) -> list[dict[str, object]]:
+    return [{"at": at, key: value} for at, value in values.items()]
 
 
 def test_batching_pays_by_hand() -> None:
-    assert expectations.faces_figure({0: 10.0, 1: 20.0, 2: 25.0, 8: 66.0}) == pytest.approx(5.6)
-    assert expectations.faces_figure({0: 10.0, 1: 10.0, 8: 30.0}) == float("inf")
-    assert expectations.FACES.judged(5.6)["met"]
-    assert not expectations.FACES.judged(5.61)["met"]
+    assert scale.faces_figure(points("frame_ms", {0: 10.0, 1: 20.0, 2: 25.0, 8: 66.0})) == pytest.approx(5.6)
+    assert scale.faces_figure(points("frame_ms", {0: 10.0, 1: 10.0, 8: 30.0})) == float("inf")
+    (faces, *_) = scale.EXPECTATIONS
+    assert faces.judged(5.6)["met"]
+    assert not faces.judged(5.61)["met"]
 
 
 def test_exponents_by_hand() -> None:
-    assert expectations.exponent({100: 3.0, 400: 12.0, 1600: 48.0}) == pytest.approx(1.0)
-    assert expectations.exponent({100: 3.0, 400: 6.0}) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="no slope"):
-        expectations.exponent({100: 3.0})
+    proportional = points("frame_ms", {"10x10": 3.0, "20x20": 12.0, "40x40": 48.0})
+    assert scale.exponent(proportional) == pytest.approx(1.0)
+    assert scale.exponent(points("frame_ms", {"10x10": 3.0, "20x20": 6.0})) == pytest.approx(0.5)
+    assert scale.exponent(proportional[:1]) is None
 
 
 def test_memory_is_counted_by_the_thousand_frames() -> None:
-    assert expectations.growth_per_thousand({90: 400.0, 360: 401.0, 2090: 410.0}) == pytest.approx(5.0)
+    memory = points("peak_rss_mb", {90: 400.0, 360: 401.0, 2090: 410.0})
+    assert scale.growth_per_thousand(memory) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +92,10 @@ def test_curves_without_the_points_for_it_are_not_judged() -> None:
 def found_in_crowd(faces: int, frame: Frame) -> tuple[Detection, ...]:
     """The faces of a crowd, as its motion says."""
     found = []
-    width, height = WIDTH // crowd.COLUMNS, HEIGHT // crowd.ROWS
-    for tile in crowd.TAKEN[:faces]:
-        place = frame_from_portrait(frame.time + crowd.ahead(tile), width=width, height=height)
-        points = place.apply(LANDMARKS) + np.array([tile % crowd.COLUMNS * width, tile // crowd.COLUMNS * height])
+    width, height = WIDTH // clips.COLUMNS, HEIGHT // clips.ROWS
+    for tile in clips.TAKEN[:faces]:
+        place = frame_from_portrait(frame.time + clips.ahead(tile), width=width, height=height)
+        points = place.apply(LANDMARKS) + np.array([tile % clips.COLUMNS * width, tile // clips.COLUMNS * height])
         (left, top), (right, bottom) = points.min(axis=0) - 40, points.max(axis=0) + 40
         found.append(Detection(Box(left, top, right, bottom), Landmarks(points.astype(np.float32)), 0.99))
     return tuple(found)
@@ -97,20 +103,20 @@ def found_in_crowd(faces: int, frame: Frame) -> tuple[Detection, ...]:
 
 @pytest.mark.parametrize("faces", [0, 3])
 def test_a_crowd_has_so_many_masks_and_they_are_looked_at(faces: int, tmp_path: Path) -> None:
-    path, target = crowd.make_crowd(tmp_path, faces, 2), tmp_path / "out.mp4"
+    path, target = clips.make_crowd(tmp_path, faces, 2), tmp_path / "out.mp4"
     networks = stand_in_networks(lambda frame: found_in_crowd(faces, frame))
     told = child.whole(Job(path, target), build(SETTINGS), networks)
     assert told["masked_faces"] == 2 * faces
-    seen = verify(path, target, crowd.SIZE, every=1, masks_of=crowd.masks_of(faces))
+    seen = verify(path, target, clips.CROWD_SIZE, every=1, masks_of=clips.crowd_masks(faces))
     assert (seen.frames, seen.gone_share) == (2, 1.0)
 
 
 def test_one_mask_that_stays_is_told(tmp_path: Path) -> None:
-    path, target = crowd.make_crowd(tmp_path, 3, 2), tmp_path / "out.mp4"
+    path, target = clips.make_crowd(tmp_path, 3, 2), tmp_path / "out.mp4"
     networks = stand_in_networks(lambda frame: found_in_crowd(2, frame))
     child.whole(Job(path, target), build(SETTINGS), networks)
     with pytest.raises(BenchmarkError, match="the mask is gone from 67%"):
-        verify(path, target, crowd.SIZE, every=1, masks_of=crowd.masks_of(3))
+        verify(path, target, clips.CROWD_SIZE, every=1, masks_of=clips.crowd_masks(3))
 
 
 def test_a_detector_sees_as_many_as_there_are(tmp_path: Path) -> None:
@@ -119,14 +125,14 @@ def test_a_detector_sees_as_many_as_there_are(tmp_path: Path) -> None:
 
     with load.detector(build()) as detector:
         for faces in (0, 8):
-            frame = next(iter(FileSource(crowd.make_crowd(tmp_path, faces, 1))))
+            frame = next(iter(FileSource(clips.make_crowd(tmp_path, faces, 1))))
             assert len(detector(frame)) == faces
 
 
 def test_the_same_work_whatever_the_faces(tmp_path: Path) -> None:
     sizes = []
     for faces in (0, 8):
-        with av.open(str(crowd.make_crowd(tmp_path, faces, 3))) as container:
+        with av.open(str(clips.make_crowd(tmp_path, faces, 3))) as container:
             sizes.append(sum(packet.size for packet in container.demux(video=0)))
     assert max(sizes) < 2 * min(sizes)
 
@@ -144,8 +150,8 @@ def test_points_alternate_with_ceilings_and_are_verified(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(scale, "run_child", pretended)
     clip = clips.make_clip(tmp_path, "320x240", 3)
-    bench = scale.Bench(tmp_path, say=lambda _text: None)
-    case = scale.Case("length", 3, clip, clip, "320x240", demo_masks, 1, {}, 3)
+    bench = scale.Bench(scale.ScalePlan(), tmp_path, say=lambda _text: None)
+    case = scale.Case("length", 3, clip, clip, "320x240", {}, 3)
     told = bench.point(case)
     assert order == ["ceiling", "pipeline"] * 3
     assert told == {"at": 3, "frame_ms": 12.5, "ceiling_ms": 10.0, "added_ms": 2.5, "peak_rss_mb": 300.0}

@@ -1,22 +1,27 @@
-"""Writing down a network as a graph of the usual layers, with random weights: enough to see how fast it is."""
+"""Writes a network of the usual layers, with random weights, as ONNX: enough to see how fast it is."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+import onnx
 
-from benchmarks import onnx_file
+from engine.spec import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from benchmarks.onnx_file import Attribute
-    from engine.spec import Array, Network
+    from onnx import NodeProto, TensorProto
+
+    from engine.spec import Array
 
 Border = Literal["constant", "reflect"]
+Attribute: TypeAlias = "float | int | str | Sequence[int]"
+OPSET, IR_VERSION = 18, 10
+"""Of the ONNX files: what every engine here reads."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,35 @@ class Value:
     width: int
 
 
+def written(
+    name: str,
+    nodes: Sequence[NodeProto],
+    tensors: Sequence[TensorProto],
+    inputs: Mapping[str, Sequence[int | str]],
+    outputs: Mapping[str, Sequence[int | str]],
+) -> Network:
+    """A network of operations and constants; its ports are float32, and a word in a shape is any size."""
+    ports = [
+        [onnx.helper.make_tensor_value_info(port, onnx.TensorProto.FLOAT, shape) for port, shape in side.items()]
+        for side in (inputs, outputs)
+    ]
+    graph = onnx.helper.make_graph(nodes, name, ports[0], ports[1], tensors)
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    return Network.of(name, model.SerializeToString())
+
+
 @dataclass
-class Graph:
-    """A network that is being written. It takes (batch, `channels`, `side`, `side`) as `crop_and_mask`."""
+class NetworkWriter:
+    """A network that is being written; it takes (batch, `channels`, `side`, `side`) as `crop_and_mask`."""
 
     name: str
     channels: int = 4
     side: int = 256
     weights: int = 0
     """Learned numbers so far."""
-    _nodes: list[bytes] = field(default_factory=list, repr=False)
-    _tensors: list[bytes] = field(default_factory=list, repr=False)
+    _nodes: list[NodeProto] = field(default_factory=list, repr=False)
+    _tensors: list[TensorProto] = field(default_factory=list, repr=False)
     _draw: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5), repr=False)
 
     @property
@@ -54,21 +77,21 @@ class Graph:
 
     def network(self, leave: Value) -> Network:
         """The network that gives `leave` as `face`."""
-        nodes = [*self._nodes, onnx_file.node("Identity", [leave.name], "face")]
-        inputs = {self.entry.name: (None, self.channels, self.side, self.side)}
-        outputs = {"face": (None, leave.channels, leave.height, leave.width)}
-        return onnx_file.network(self.name, nodes, self._tensors, inputs, outputs)
+        nodes = [*self._nodes, onnx.helper.make_node("Identity", [leave.name], ["face"])]
+        inputs = {self.entry.name: ("batch", self.channels, self.side, self.side)}
+        outputs = {"face": ("batch", leave.channels, leave.height, leave.width)}
+        return written(self.name, nodes, self._tensors, inputs, outputs)
 
     def constant(self, values: Array) -> str:
-        """A tensor that is no weight."""
+        """A tensor that is not learned, by its name."""
         name = f"c{len(self._tensors)}"
-        self._tensors.append(onnx_file.tensor(name, np.ascontiguousarray(values)))
+        self._tensors.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def apply(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
-        """Any operation with one output, which is given by name."""
+        """Any operation with one output, by the name of its output."""
         name = f"v{len(self._nodes)}"
-        self._nodes.append(onnx_file.node(operator, inputs, name, attributes))
+        self._nodes.append(onnx.helper.make_node(operator, inputs, [name], **attributes))  # type: ignore[arg-type]
         return name
 
     def like(self, value: Value, operator: str, *others: str, **attributes: Attribute) -> Value:
