@@ -161,6 +161,8 @@ def test_python_m_barefaced_is_the_command() -> None:
 
 def test_every_public_name_is_there_and_importing_is_light() -> None:
     assert all(getattr(barefaced, name) is not None for name in barefaced.__all__)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert not [name for name in barefaced.__all__ if f"`{name}" not in page]
     script = "import sys, barefaced; print({'cv2', 'av', 'numpy'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"
