@@ -29,25 +29,25 @@ ROUNDS, WARM_UP_ROUNDS = 40, 5
 
 @dataclass(frozen=True)
 class Blended:
-    """Milliseconds of each turn, taken in turns."""
+    """Milliseconds of painting a face and of copying the frame, which take turns."""
 
     blend_ms: tuple[float, ...]
     copy_ms: tuple[float, ...]
 
     @property
     def copies(self) -> tuple[float, ...]:
-        """How many times as long as copying the frame, turn by turn."""
+        """How many times as long as copying the frame painting takes, turn by turn."""
         return tuple(blend / copy for blend, copy in zip(self.blend_ms, self.copy_ms, strict=True))
 
     def series(self, size: str) -> list[Series]:
-        """As they are written down."""
+        """The samples as a document holds them."""
         return [
             Series(f"pipeline/{size}/blend", "ms a face", Better.LESS, self.blend_ms),
             Series(f"pipeline/{size}/blend over copy", "ratio", Better.LESS, self.copies),
         ]
 
     def as_json(self) -> dict[str, float]:
-        """Medians."""
+        """The medians as JSON holds them."""
         return {
             "blend_ms": round(median(self.blend_ms), 3),
             "copy_ms": round(median(self.copy_ms), 4),
@@ -64,6 +64,7 @@ def measure(size: str) -> Blended:
     planes = [np.frombuffer(memoryview(plane), np.uint8) for plane in item.frame.planes.planes]
     targets = [np.empty_like(plane) for plane in planes]
     blends, copies = [], []
+
     blending: Iterator[Frame] = Blend()(iter(lambda: item, None))
     for _ in range(WARM_UP_ROUNDS + ROUNDS):
         began = perf_counter()
@@ -73,11 +74,12 @@ def measure(size: str) -> Blended:
         next(blending)
         copies.append(1000 * (copied - began))
         blends.append(1000 * (perf_counter() - copied))
+
     return Blended(tuple(blends[WARM_UP_ROUNDS:]), tuple(copies[WARM_UP_ROUNDS:]))
 
 
 def _drawn(width: int, height: int) -> Inpainted:
-    """The demo's first frame with its mask told, and the portrait's own face drawn for it."""
+    """The demo's first frame with its mask as the segmenter would see it, and the portrait's own face drawn for it."""
     (image,) = draw_frames(width=width, height=height, frames=1)
     place = frame_from_portrait(Fraction(0), width=width, height=height)
     frame = Frame(0, Fraction(0), 0.0, encodable(image))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from benchmarks.record import BenchmarkError, Better, Document, series_of
-from benchmarks.spread import Interval, change
+from benchmarks.spread import Interval, factor_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ LEAST_CHANGE = 0.03
 
 
 class Verdict(StrEnum):
-    """What became of a figure."""
+    """Whether a figure got better, got worse, or did neither beyond noise."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -28,20 +28,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """Of one series."""
+    """How one series changed from one measurement to another."""
 
     name: str
     unit: str
     before: float
     after: float
-    """Medians."""
+    """The median before and the median after."""
     factor: float
-    """Of the medians, turn by turn where both have as many samples."""
+    """The median after over that before, turn by turn where both have as many samples."""
     interval: Interval
     verdict: Verdict
 
     def as_json(self) -> dict[str, object]:
-        """By key."""
+        """The change as JSON holds it."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -65,7 +65,9 @@ def compared(before: Document, after: Document) -> list[Change]:
 def _change(before: Series, after: Series) -> Change:
     # A figure may be 0, such as the pictures shown in a second that a machine stood still: all are moved off it alike.
     lift = 1e-9 + max(0.0, -min(*before.values, *after.values, 0.0))
-    factor, interval = change([value + lift for value in before.values], [value + lift for value in after.values])
+    factor, interval = factor_between(
+        [value + lift for value in before.values], [value + lift for value in after.values]
+    )
     verdict = Verdict.SAME
     if interval.outside(1 - LEAST_CHANGE, 1 + LEAST_CHANGE):
         rose = interval.low > 1
@@ -74,7 +76,7 @@ def _change(before: Series, after: Series) -> Change:
 
 
 def cautions(before: Document, after: Document) -> list[str]:
-    """What to know before believing a comparison, in sentences."""
+    """Sentences about what to know before believing a comparison."""
     said = []
     for key, what in (("processor", "processors"), ("versions", "versions of packages"), ("cores", "numbers of cores")):
         if before["machine"].get(key) != after["machine"].get(key):
@@ -84,24 +86,25 @@ def cautions(before: Document, after: Document) -> list[str]:
 
 def _told(whole: Document, key: str) -> str:
     value = whole["machine"].get(key)
-    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
+    return ", ".join(f"{name} {version}" for name, version in value.items()) if isinstance(value, dict) else str(value)
 
 
 def table(changes: Iterable[Change], *, everything: bool = False) -> str:
-    """What changed, for a person; with `everything` also what did not."""
-    shown = [each for each in changes if everything or each.verdict is not Verdict.SAME]
+    """What changed as lines for a person to read; with `everything` also what did not."""
+    shown = [change for change in changes if everything or change.verdict is not Verdict.SAME]
     if not shown:
         return "nothing changed beyond noise"
-    width = max(len(each.name) for each in shown)
+
+    width = max(len(change.name) for change in shown)
     lines = [f"{'':<{width}} {'before':>10} {'after':>10} {'factor':>8}  {'interval':<16} "]
     lines += [
-        f"{each.name:<{width}} {each.before:>10.3f} {each.after:>10.3f} {each.factor:>8.3f}  "
-        f"{each.interval.low:.3f} to {each.interval.high:.3f}  {each.verdict}"
-        for each in shown
+        f"{change.name:<{width}} {change.before:>10.3f} {change.after:>10.3f} {change.factor:>8.3f}  "
+        f"{change.interval.low:.3f} to {change.interval.high:.3f}  {change.verdict}"
+        for change in shown
     ]
     return "\n".join(lines)
 
 
 def worse(changes: Sequence[Change]) -> list[Change]:
-    """Those that got worse beyond noise."""
-    return [each for each in changes if each.verdict is Verdict.WORSE]
+    """The changes that are for the worse, beyond noise."""
+    return [change for change in changes if change.verdict is Verdict.WORSE]

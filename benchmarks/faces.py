@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.spec import Array
 
 WIDTH, HEIGHT = 640, 384
-"""Of the frames, in pixels: what the detector looks at in a wide picture, in multiples of 32."""
+"""The size of the frames in pixels: what the detector looks at in a wide picture, in multiples of 32."""
 APART = 20
 """Frames of the demo's clip between two that are used."""
 
@@ -56,10 +56,13 @@ def moments(count: int) -> Faces:
     for index in range(0, len(drawn), APART):
         place = frame_from_portrait(Fraction(index, FRAME_RATE), width=WIDTH, height=HEIGHT)
         alpha = warped((mask_alpha() * 255).astype(np.uint8), place, width=WIDTH, height=HEIGHT)
+
+        # What the pipeline cuts out, by the true landmarks and with the true mask.
         crop_from_frame = face_crop(Landmarks(place.apply(LANDMARKS).astype(np.float32))).matrix
         size = (CROP_SIZE, CROP_SIZE)
         crop = cv2.warpAffine(drawn[index], crop_from_frame, size, borderMode=cv2.BORDER_REFLECT_101)
         mask = cv2.warpAffine(alpha, crop_from_frame, size).astype(np.float32) / np.float32(255)
+
         frames.append(drawn[index].transpose(2, 0, 1)[::-1].astype(np.float32) - 120)
         small.append(_colours(cv2.resize(crop, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)))
         crops.append(np.concatenate([_colours(crop), hole_of(mask)[None]]))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.live.view import Key
 
 BITS, BLOCK = 20, 8
-"""Of a number in the picture, and the side of each in pixels."""
+"""How many blocks a number in the picture has, and the side of each in pixels."""
 DARK, BRIGHT = 30, 220
 MEMORY_SECONDS = 2.0
 """Between two looks at the memory in use."""
@@ -106,7 +106,7 @@ class Screen:
 
 @dataclass
 class Room:
-    """What is around the run: the screen, no keys, an end after so many seconds, and a look at the memory."""
+    """The surroundings of the run: the screen, no keys, an end after so many seconds, and a look at the memory."""
 
     seconds: float
     memory_mb: list[float] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Room:
         return (self.screen,)
 
     def pressed(self) -> Iterator[Key]:
-        """None ever is."""
+        """The keys that were pressed, of which there are none."""
         yield from ()
 
     def show_status(self, run: LiveRun) -> None:
@@ -136,22 +136,23 @@ class Room:
 
 def main() -> None:
     """Do what standard input asks for."""
-    asked = json.load(sys.stdin)
-    config = build(asked["settings"])
-    camera = ClipCamera(Path(asked["clip"]), config.live.fps)
-    room = Room(asked["seconds"])
+    question = json.load(sys.stdin)
+    config = build(question["settings"])
+    camera = ClipCamera(Path(question["clip"]), config.live.fps)
+    room = Room(question["seconds"])
     with load.networks(config) as networks:
         run = prepared(config, networks, lambda _sentence: None, camera)
         run.show_until_end(room)
+
     report = run.report(None, interrupted=False)
     screen = room.screen
-    told = {
+    answer = {
         "given": camera.given,
         "shown": [] if screen is None else list(zip(screen.numbers, screen.moments, strict=True)),
         "memory_mb": room.memory_mb,
         "report": report.as_json(),
     }
-    json.dump(told, sys.stdout)
+    json.dump(answer, sys.stdout)
 
 
 if __name__ == "__main__":

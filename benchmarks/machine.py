@@ -30,14 +30,16 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def described() -> dict[str, object]:
-    """What goes beside every figure, as JSON holds it."""
+    """The machine, the versions and the commit, as JSON holds them beside every figure."""
     return {
+        # When and on what hardware
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
         "features": features(),
         "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": gpus(),
+        # With which software
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},

@@ -94,6 +94,7 @@ def write_pngs(whole: Document, folder: Path) -> list[Path]:
                 for theme, ending in ((drawing.LIGHT, ""), (drawing.DARK, "-dark")):
                     written.append(folder / f"{figure.name}{ending}.png")
                     figure.write_png(written[-1], theme)
+
     except OSError as error:
         raise SinkError(f"{folder} can't be written: {error.strerror or error}") from error
     return written

@@ -9,16 +9,17 @@ import av
 from pipeline.video.codecs import DEFAULT_PRESET, KINDS, Codec
 
 OPTIONS = {"preset": DEFAULT_PRESET, "crf": str(KINDS[Codec.H264].quality)}
-"""Of x264: those that barefaced takes unless it is told otherwise."""
+"""The settings of x264 that barefaced takes unless it is told otherwise."""
 
 
 def passed_through(source: str, target: str) -> None:
-    """Every frame of the first video stream, and the packets of all sound."""
+    """Encode every frame of the first video stream anew, and copy the packets of all sound."""
     with av.open(source) as film, av.open(target, "w") as copy:
         pictures, sounds = film.streams.video[0], film.streams.audio
         video = copy.add_stream("libx264", rate=pictures.average_rate, options=OPTIONS)
         video.width, video.height, video.pix_fmt = pictures.width, pictures.height, "yuv420p"
         copies = {sound.index: copy.add_stream_from_template(sound) for sound in sounds}
+
         for packet in film.demux(pictures, *sounds):
             if packet.stream.index in copies:
                 if packet.dts is not None:

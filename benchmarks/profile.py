@@ -70,6 +70,7 @@ class Profile:
             "overhead_share": round(self.overhead_share, 4),
             "most_overhead": [stage.name for stage in self.costliest(3)],
             "ms_per_frame": {
+                # Of each stage: what the codec took, what networks took, and what is the pipeline's own.
                 stage.name: {
                     "codec": round(stage.codec_ms, 3),
                     "network": round(stage.network_ms, 3),

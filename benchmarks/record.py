@@ -1,4 +1,4 @@
-"""What a measurement is written down as: one schema for every part. It is told in docs/benchmarks.md."""
+"""How a measurement is written down: one schema for every part, which docs/benchmarks.md describes."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ class Series:
 
     @property
     def spread(self) -> Spread:
-        """What the samples come to."""
+        """The median, the percentiles and the interval of the samples."""
         return spread_of(self.values)
 
     def as_json(self) -> Document:
-        """With what the samples come to."""
+        """The series as JSON holds it, with its median, percentiles and interval."""
         seen = self.spread
+
         return {
             "name": self.name,
             "unit": self.unit,
@@ -82,7 +83,7 @@ def document(
     series: Sequence[Series],
     figures: Mapping[str, object],
 ) -> Document:
-    """A part's measurement: what every part tells, and its own `figures` beside it."""
+    """A part's measurement: the keys that every part has, and its own `figures` beside them."""
     return {
         "schema": SCHEMA,
         "bench": part,
@@ -90,8 +91,9 @@ def document(
         "machine": machine.described(),
         "noise": noise.as_json(),
         "settings": dict(settings),
+        # What this part alone has, and every sample
         **figures,
-        "series": [each.as_json() for each in series],
+        "series": [one.as_json() for one in series],
     }
 
 
@@ -115,9 +117,9 @@ def parts_of(whole: Document) -> dict[str, Document]:
 def series_of(whole: Document) -> dict[str, Series]:
     """Every series of a document, by name."""
     return {
-        each["name"]: Series(each["name"], each["unit"], Better(each["better"]), tuple(each["values"]))
+        found["name"]: Series(found["name"], found["unit"], Better(found["better"]), tuple(found["values"]))
         for part in parts_of(whole).values()
-        for each in part["series"]
+        for found in part["series"]
     }
 
 
@@ -129,6 +131,7 @@ def read(path: Path) -> Document:
         raise SourceError(f"{path} can't be read: {error.strerror or error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BenchmarkError(f"{path} is not JSON: {error}") from error
+
     try:
         check(found)
     except BenchmarkError as error:
@@ -146,9 +149,10 @@ def check(found: object) -> None:
         for part in _with_keys(whole, {"parts": dict, "left_out": dict}, "the document")["parts"].values():
             check(part)
         return
+
     part = _with_keys(whole, NEEDED_OF_PARTS, whole["bench"])
-    for each in part["series"]:
-        series = _with_keys(each, NEEDED_OF_SERIES, f"a series of {whole['bench']}")
+    for found_series in part["series"]:
+        series = _with_keys(found_series, NEEDED_OF_SERIES, f"a series of {whole['bench']}")
         if not series["values"] or series["better"] not in list(Better):
             raise BenchmarkError(f"series {series['name']} has no samples, or does not say which way is better")
 

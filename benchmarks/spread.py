@@ -1,4 +1,4 @@
-"""What samples come to: median, percentiles, and how far the noise of the machine may have moved them."""
+"""The median of samples, their percentiles, and how far the noise of the machine may have moved them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 1000
-"""Of a bootstrap."""
+"""How often a bootstrap draws the samples anew."""
 AT_ONCE = 50
-"""Of them in memory: a live run has thousands of samples."""
+"""How many of those drawings are in memory together: a live run has thousands of samples."""
 CONFIDENCE = 0.95
-"""That the true median lies in an interval."""
+"""How sure it is that the true median lies in an interval."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Spread:
-    """What samples come to."""
+    """The figures of samples."""
 
     count: int
     median: float
     p95: float
     p99: float
     interval: Interval
-    """Of the median."""
+    """Where the true median may lie."""
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -52,7 +52,7 @@ def spread_of(values: Sequence[float]) -> Spread:
     return Spread(len(samples), median, p95, p99, _interval(_medians(samples)))
 
 
-def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, Interval]:
+def factor_between(before: Sequence[float], after: Sequence[float]) -> tuple[float, Interval]:
     """By what factor the median changed, and the interval of that factor.
 
     As many samples on both sides are taken in pairs, turn by turn, so that what happens in every run at the same turn
@@ -62,6 +62,7 @@ def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, Inte
     first, second = _checked(before), _checked(after)
     if min(first.min(), second.min()) <= 0:
         raise ValueError("a factor needs samples above 0")
+
     if len(first) == len(second):
         factors = np.log(second / first)
         return math.exp(float(np.median(factors))), _interval(np.exp(_medians(factors)))
@@ -84,6 +85,7 @@ def _medians(samples: NDArray[np.float64], *, seed: int = 1) -> NDArray[np.float
     count = len(samples)
     length = math.isqrt(count)
     random = np.random.default_rng(seed)
+
     medians = []
     for _ in range(0, RESAMPLES, AT_ONCE):
         starts = random.integers(0, count, (AT_ONCE, -(-count // length)))

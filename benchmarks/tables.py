@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from benchmarks.record import Document
 
 NONE = "-"
-"""In a cell for which there is no figure."""
+"""The words of a cell for which there is no figure."""
 LONGEST = 30
 """Longer words than so many letters are broken into lines on the page."""
 BEGIN, END = "<!-- measured figures -->", "<!-- end of measured figures -->"
-"""In a document: where the tables go."""
+"""The marks in a document between which the tables go."""
 
 
 def shown(value: float) -> str:
@@ -94,6 +94,7 @@ def machine(whole: Document) -> list[tuple[str, str]]:
         ("commit", str(described["commit"])),
         ("taken", described["taken"]),
     ]
+
     lines += [(f"noise, {name}", noise(part)) for name, part in parts_of(whole).items()]
     if whole["bench"] == ALL:
         lines += [(f"left out, {name}", reason) for name, reason in whole["left_out"].items()]

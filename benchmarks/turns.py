@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PACKAGES = ("onnx",)
 """Modules that a ceiling needs."""
 SIDE = 1024
-"""Of the matrices: large enough that moving them costs little beside multiplying them."""
+"""The side of the matrices: large enough that moving them costs little beside multiplying them."""
 WARM_UP_RUNS = 5
 ROUNDS = 5
 """Turns of the ceiling and the network, one after the other."""
@@ -126,6 +126,7 @@ def in_turns(
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of each run of `work` multiply-adds, and by round the share of the ceiling's speed beside it."""
     _warm_up(engine, feeds)
+
     times, shares = [], []
     for _ in range(ROUNDS):
         most = ceiling.round(CEILING_SHARE * seconds / ROUNDS)
@@ -154,6 +155,7 @@ def _times(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[f
 def figures(times: Sequence[float], batch: int, work: int, shares: Sequence[float]) -> dict[str, object]:
     """The figures of runs of `batch` faces and `work` multiply-adds, from their milliseconds."""
     median, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
+
     return {
         "runs": len(times),
         "median_ms": round(median, 3),

@@ -22,10 +22,13 @@ def deepfill(*, attention: bool = True) -> tuple[NetworkWriter, Value]:
     ones = writer.like(writer.like(mask, "Mul", writer.scalar(0)), "Add", writer.scalar(1))
     x = writer.joined(picture, ones, mask)
     x = _shrunk(writer, x, (1, 2, 2, 4, 4, 4))
+
+    # The coarse picture fills the hole; the fine stage starts from it.
     coarse = _enlarged(writer, _dilated(writer, x))
     hidden = writer.like(coarse, "Mul", mask.name)
     shown = writer.like(picture, "Mul", writer.like(ones, "Sub", mask.name).name)
     pasted = writer.add(hidden, shown)
+
     imagined = _dilated(writer, _shrunk(writer, pasted, (1, 1, 2, 2, 4, 4)))
     x = _shrunk(writer, pasted, (1, 1, 2, 4, 4), last=4)
     if attention:
@@ -47,6 +50,7 @@ def _gated(
 ) -> Value:
     """Half of the channels let the other half through."""
     both = writer.conv(x, out, kernel, stride=stride, dilation=dilation)
+
     feature = writer.like(writer.channels_of(both, 0, out // 2), activation)
     gate = writer.like(writer.channels_of(both, out // 2, out), "Sigmoid")
     return writer.like(feature, "Mul", gate.name)

@@ -49,6 +49,7 @@ def _separable(
     writer: NetworkWriter, x: Value, out: int, *, shrink: bool = False, grow: bool = False, noise: bool = False
 ) -> Value:
     x = _clamped(writer, writer.conv(x, x.channels, 3, groups=x.channels))
+
     if shrink:
         x = writer.fixed(x, np.tile(_BINOMIAL, (x.channels, 1, 1, 1)), stride=2, pad=1)
     x = writer.conv(x, out, 1, bias=False)
@@ -86,9 +87,11 @@ def lama(blocks: int = 9) -> tuple[NetworkWriter, Value]:
     local, wide = (
         _rectified(writer, writer.conv(x, width, 3, stride=2, border="reflect", bias=True)) for width in (128, 384)
     )
+
     for _ in range(blocks):
         first = _fourier_convolution(writer, *_fourier_convolution(writer, local, wide))
         local, wide = writer.add(first[0], local), writer.add(first[1], wide)
+
     x = writer.joined(local, wide)
     for width in (256, 128, 64):
         x = _rectified(writer, writer.wider(x, width))

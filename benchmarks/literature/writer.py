@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 Border = Literal["constant", "reflect"]
 Attribute: TypeAlias = "float | int | str | Sequence[int]"
 OPSET, IR_VERSION = 18, 10
-"""Of the ONNX files: what every engine here reads."""
+"""The versions of the ONNX files, which every engine here reads."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """What flows between two layers: (batch, channels, height, width)."""
+    """An array that flows between two layers: (batch, channels, height, width)."""
 
     name: str
     channels: int
@@ -46,6 +46,7 @@ def written(
         [onnx.helper.make_tensor_value_info(port, onnx.TensorProto.FLOAT, shape) for port, shape in side.items()]
         for side in (inputs, outputs)
     ]
+
     graph = onnx.helper.make_graph(nodes, name, ports[0], ports[1], tensors)
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -67,7 +68,7 @@ class NetworkWriter:
 
     @property
     def entry(self) -> Value:
-        """What it is fed."""
+        """The input of the network."""
         return Value("crop_and_mask", self.channels, self.side, self.side)
 
     @property
@@ -115,12 +116,14 @@ class NetworkWriter:
         learned = [self._learned((out, x.channels // groups, kernel, kernel), math.sqrt(2 / fan_in))]
         if bias:
             learned.append(self._learned((out,), 0.01))
+
         reach = dilation * (kernel - 1) // 2
         pads = [reach] * 4
         name = x.name
         if border == "reflect" and reach:
             around = self.constant(np.array([0, 0, reach, reach] * 2, np.int64))
             name, pads = self.apply("Pad", name, around, mode="reflect"), [0] * 4
+
         done = self.apply(
             "Conv", name, *learned, strides=[stride] * 2, dilations=[dilation] * 2, group=groups, pads=pads
         )
@@ -169,7 +172,7 @@ class NetworkWriter:
         return Value(done, sum(value.channels for value in values), values[0].height, values[0].width)
 
     def reshaped(self, name: str, *sizes: int) -> str:
-        """In other sizes; the batch stays what it is, and is not named."""
+        """The value in other sizes; the batch stays what it is, and is not named."""
         return self.apply("Reshape", name, self.constant(np.array([0, *sizes], np.int64)))
 
     def scalar(self, value: float) -> str:

@@ -53,7 +53,7 @@ METHOD = (
 )
 
 NETWORKS = (DEFAULT, "generator", "segmenter")
-"""Those that look at pictures, in every frame. The one that repairs embeddings takes microseconds, once a second."""
+"""The networks that look at pictures. The one that repairs embeddings takes microseconds, once a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,11 @@ def _named(variant: Variant) -> dict[str, object]:
 
 
 def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[Variant]:
-    """What is to be measured. Raises `BackendMissing` when an engine that was asked for can't run here."""
+    """What is to be measured. Raises `BackendMissing` when a backend that was asked for can't run here."""
     names: Sequence[str] = engines or select.names()
     if config.engine != select.AUTO:
         names = (config.engine,)
+
     for name in names:
         reason = select.find_backend(name).missing()
         if reason is not None and config.engine != select.AUTO:

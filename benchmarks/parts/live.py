@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.child import asked_of
 from benchmarks.clips import CYCLE_FRAMES, make_clip
-from benchmarks.drawing import Curve, Curves, Figure
+from benchmarks.curves import Curve, Curves
+from benchmarks.drawing import Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Series, document

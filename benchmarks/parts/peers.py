@@ -64,7 +64,7 @@ class PeersPlan(Plan):
     frames: int = 360
     """Twelve seconds: long enough that starting up is a small part of any."""
     seconds: float = 3.0
-    """For each generator."""
+    """How long each generator runs."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ def _in_turns(programs: Sequence[Program], plan: PeersPlan, folder: Path, say: S
     """Frames a second of each program in each turn."""
     clip = make_clip(folder, SIZE, plan.frames)
     speeds: dict[str, list[float]] = {program.name: [] for program in programs}
+
     for turn in range(plan.repeats):
         for number, program in enumerate(programs):
             target = folder / f"{number}-{turn}.mp4"
@@ -173,6 +174,7 @@ def install(say: Say) -> Path:
     folder = user_cache_path("barefaced") / "bench" / "deface-1.5.0"
     scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
     command = scripts / ("deface.exe" if sys.platform == "win32" else "deface")
+
     if not command.exists():
         say(f"installing {' '.join(REQUIREMENTS)} into {folder}")
         venv.create(folder, with_pip=True, clear=True)

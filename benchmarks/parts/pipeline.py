@@ -55,6 +55,7 @@ def measure(plan: PipelinePlan, say: Say) -> Document:
     series: list[Series] = []
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         sizes = {size: _measure_size(plan, size, Path(name), series, say) for size in plan.sizes}
+
     return document(
         "pipeline",
         method=METHOD,

@@ -16,7 +16,8 @@ import numpy as np
 
 from benchmarks import turns
 from benchmarks.clips import demo_masks
-from benchmarks.drawing import Against, Figure, Point
+from benchmarks.curves import Against, Point
+from benchmarks.drawing import Figure
 from benchmarks.faces import moments
 from benchmarks.literature import generators
 from benchmarks.machine import Noise
@@ -266,6 +267,7 @@ def figures(part: Document) -> Iterator[Figure]:
         )
         for row in part["generators"]
     ]
+
     label = "Nearness to the true face against milliseconds a face"
     caption = f"{label}, {part['photos']} pictures ({part['pictures']}). Nothing measured surpasses the dashed line."
     yield Figure("quality", caption, label, Against(points, "milliseconds a face", "PSNR in the hole, dB"))

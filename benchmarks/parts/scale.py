@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks import clips, turns
 from benchmarks.child import run_child
 from benchmarks.clips import CROWD_SIZE, demo_masks, make_clip, make_crowd, parsed, verify
-from benchmarks.drawing import HALF, Curve, Curves, Figure
+from benchmarks.curves import Curve, Curves
+from benchmarks.drawing import HALF, Figure
 from benchmarks.faces import moments
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count
@@ -61,14 +62,14 @@ class ScalePlan(Plan):
     faces: Sequence[int] = (0, 1, 2, 4, 8)
     sizes: Sequence[str] = ("640x360", "960x540", "1280x720", "1920x1080", "3840x2160")
     lengths: Sequence[int] = (90, 360, 1440)
-    """Of clips, in frames."""
+    """The lengths of clips, in frames."""
     threads: Sequence[int] = (1, 2)
     batches: Sequence[int] = (1, 2, 4, 8)
     frames: int = 48
-    """Of a clip in which faces, resolution or threads change."""
+    """The length of a clip in which faces, resolution or threads change."""
     repeats: int = count("--repeats", 2, "runs of each kind (default: 2)")
     seconds: float = 2.0
-    """For each batch size."""
+    """How long each batch size runs."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ FILE = "smoke.json"
 """The committed ratios, beside this module."""
 SIZE, FRAMES, TURNS = "640x480", 30, 3
 SECONDS = 1.0
-"""For each network."""
+"""How long each network runs."""
 TOLERANCE = 0.25
 """A ratio that is worse by more than this is warned of."""
 
@@ -64,7 +64,7 @@ class Row:
 
     name: str
     committed: float | None
-    """None where no one was committed yet."""
+    """None where none was committed yet."""
     measured: float
 
     @property
@@ -78,7 +78,7 @@ class Row:
 
 
 def committed() -> Document:
-    """What was measured before: `ratios` by name, and the `processor` they are of."""
+    """The ratios that were measured before, as `ratios` by name, and the `processor` they are of."""
     found: Document = json.loads(resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
     return found
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.spread import Interval, change, spread_of
+from benchmarks.spread import Interval, factor_between, spread_of
 
 TIMES = st.lists(st.floats(0.1, 1000), min_size=1, max_size=40)
 
@@ -30,15 +30,15 @@ def test_the_interval_holds_between_the_extremes(values: list[float]) -> None:
 @settings(deadline=None)
 @given(TIMES, st.floats(0.2, 5))
 def test_a_factor_that_all_samples_share_is_told_exactly(values: list[float], factor: float) -> None:
-    found, interval = change(values, [factor * value for value in values])
+    found, interval = factor_between(values, [factor * value for value in values])
     assert found == pytest.approx(factor)
     assert (interval.low, interval.high) == (pytest.approx(factor), pytest.approx(factor))
 
 
 def test_pairs_cancel_what_happens_in_both_runs() -> None:
     drift = np.linspace(1, 3, 12)
-    _, paired = change(10 * drift, 11 * drift)
-    _, alone = change(10 * drift, (11 * drift)[:-1])
+    _, paired = factor_between(10 * drift, 11 * drift)
+    _, alone = factor_between(10 * drift, (11 * drift)[:-1])
     assert paired.outside(1, 1.05)
     assert not alone.outside(1, 1.05)
 
@@ -64,4 +64,4 @@ def test_no_samples_and_no_factors_are_errors() -> None:
     with pytest.raises(ValueError, match="no samples"):
         spread_of([])
     with pytest.raises(ValueError, match="above 0"):
-        change([1.0], [0.0])
+        factor_between([1.0], [0.0])
