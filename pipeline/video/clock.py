@@ -27,33 +27,40 @@ BACKWARD_SECONDS = 1
 """Beyond these a change of time is a restarted clock, not a pause or a reordering."""
 
 
-def unbroken(packets: Iterator[Packet]) -> Iterator[Packet]:
-    """The packets of one file, video and sound among them, in file order, with every jump of their clock taken out.
+@dataclass
+class SteadyClock:
+    """Takes every jump out of the times of one file's packets, and knows whether there was any."""
 
-    Around a jump the last packets of one stream follow the first new ones of another, so each stream goes over to the
-    new clock by itself, to the same one if it fits.
-    """
-    newest = Fraction(0)
-    offsets: dict[int, Fraction] = {}
-    expected: dict[int, Fraction] = {}
-    for packet in packets:
-        tick, index = packet.time_base, packet.stream.index
-        if packet.dts is not None and tick:
-            time = packet.dts * tick
-            # Subtitles and data pause for minutes, so they say nothing of the clock and follow the others.
-            if packet.stream.type in ("video", "audio"):
-                awaited = expected.get(index, time + newest)
-                offset = offsets.get(index, newest)
-                if is_jump(time + offset - awaited):
-                    offset = awaited - time if is_jump(time + newest - awaited) else newest
-                    newest = offset
-                offsets[index] = offset
-                expected[index] = time + offset + (packet.duration or 0) * tick
+    jumps: int = 0
 
-            shift = round(offsets.get(index, newest) / tick)
-            packet.dts += shift
-            packet.pts = None if packet.pts is None else packet.pts + shift
-        yield packet
+    def __call__(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        """The packets, video and sound among them, in file order, on a clock that never jumps.
+
+        Around a jump the last packets of one stream follow the first new ones of another, so each stream goes over to
+        the new clock by itself, to the same one if it fits.
+        """
+        newest = Fraction(0)
+        offsets: dict[int, Fraction] = {}
+        expected: dict[int, Fraction] = {}
+        for packet in packets:
+            tick, index = packet.time_base, packet.stream.index
+            if packet.dts is not None and tick:
+                time = packet.dts * tick
+                # Subtitles and data pause for minutes, so they say nothing of the clock and follow the others.
+                if packet.stream.type in ("video", "audio"):
+                    awaited = expected.get(index, time + newest)
+                    offset = offsets.get(index, newest)
+                    if is_jump(time + offset - awaited):
+                        offset = awaited - time if is_jump(time + newest - awaited) else newest
+                        newest = offset
+                        self.jumps += 1
+                    offsets[index] = offset
+                    expected[index] = time + offset + (packet.duration or 0) * tick
+
+                shift = round(offsets.get(index, newest) / tick)
+                packet.dts += shift
+                packet.pts = None if packet.pts is None else packet.pts + shift
+            yield packet
 
 
 def is_jump(seconds: Fraction) -> bool:

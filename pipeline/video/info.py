@@ -86,7 +86,7 @@ class SourceInfo:
     """The lowest rate at which all times of constant-rate video lie."""
     time_base: Fraction
     origin: Fraction
-    """Seconds: where the file's clock starts. Not 0 only where the clock is arbitrary, as in MPEG-TS."""
+    """Seconds on the file's clock that become time 0: the earliest start of picture and sound."""
     frames: int | None
     """How many pictures the file declares; None when it does not say."""
     video_until: Fraction | None

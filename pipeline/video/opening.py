@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
     Raises `SourceError` that says why it can't be opened and what to do.
     """
     check_is_file(path)
+    hear_errors()
 
     try:
         container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
@@ -42,6 +44,14 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
 
     with container:
         yield container
+
+
+def hear_errors() -> None:
+    """Let what FFmpeg says of errors be captured; what nobody captures is not printed."""
+    if av.logging.get_level() is None:
+        av.logging.set_skip_repeated(False)
+        logging.getLogger("libav").addHandler(logging.NullHandler())
+        av.logging.set_level(av.logging.ERROR)
 
 
 def check_is_file(path: Path) -> None:

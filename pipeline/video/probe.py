@@ -13,8 +13,9 @@ from av.sidedata.sidedata import Type as SideDataType
 from pipeline.errors import SourceError
 from pipeline.picture.formats import working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
+from pipeline.video.declared import declared_frames, origin, until, video_until
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import clock_is_arbitrary, opened, video_stream
+from pipeline.video.opening import opened, video_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
-
-DECLARE_DURATION = ("mov", "matroska", "flv", "asf", "avi", "nut", "ogg", "mpegts", "mxf")
-"""Containers whose duration is written in them or measured at their end."""
 
 
 def probe(path: Path, *, hardware: str | None = None) -> SourceInfo:
@@ -76,7 +74,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         time_base=time_base,
         origin=origin(container),
         frames=declared_frames(container, stream),
-        video_until=video_until(stream, time_base),
+        video_until=video_until(container, stream, time_base),
         until=until(container),
         stored_format=first.format.name,
         working_format=working_format(first.format.name),
@@ -95,58 +93,6 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     """Kind, codec and names of a stream."""
     codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
     return StreamInfo(stream.index, stream.type, codec or "unknown", stream.language, stream.metadata.get("title"))
-
-
-def origin(container: InputContainer) -> Fraction:
-    """Seconds at which the container's clock starts, where that clock is arbitrary; 0 where 0 means the beginning."""
-    if not clock_is_arbitrary(container):
-        return Fraction(0)
-    starts = [
-        stream.start_time * stream.time_base
-        for stream in container.streams
-        if stream.start_time is not None and stream.time_base and stream.type in ("video", "audio")
-    ]
-    return min(starts, default=Fraction(0))
-
-
-def declared_frames(container: InputContainer, stream: VideoStream) -> int | None:
-    """How many pictures the file says it holds, None when it doesn't."""
-    counted = next((int(value) for key, value in stream.metadata.items() if counts_frames(key, value)), 0)
-    frames = stream.frames or counted
-    if frames and container.format.name.startswith("mov"):
-        # An edit list may leave out pictures that the file still holds; the index knows.
-        return min(frames, len(stream.index_entries))
-    return frames or None
-
-
-def counts_frames(key: str, value: str) -> bool:
-    """True for the tag in which Matroska tools other than FFmpeg's count pictures."""
-    return key.upper().startswith("NUMBER_OF_FRAMES") and value.isdigit()
-
-
-def video_until(stream: VideoStream, time_base: Fraction) -> Fraction | None:
-    """When the video ends as the file declares, None when it doesn't."""
-    start = (stream.start_time or 0) * time_base
-    if stream.duration:
-        return start + stream.duration * time_base
-    return declared_duration(stream.metadata)
-
-
-def until(container: InputContainer) -> Fraction | None:
-    """When the longest stream ends as the file declares, None where FFmpeg guesses it from the bit rate."""
-    if container.duration is None or not container.format.name.startswith(DECLARE_DURATION):
-        return None
-    return Fraction((container.start_time or 0) + container.duration, av.time_base)
-
-
-def declared_duration(metadata: dict[str, str]) -> Fraction | None:
-    """Seconds in a Matroska stream's DURATION tag (`00:01:02.345000000`), None without one."""
-    for key, value in metadata.items():
-        if key.upper().startswith("DURATION"):
-            with contextlib.suppress(ValueError):
-                hours, minutes, seconds = value.strip().split(":")
-                return Fraction(int(hours) * 3600 + int(minutes) * 60) + Fraction(seconds.rstrip("\x00"))
-    return None
 
 
 def colour_of(frame: av.VideoFrame) -> Colour:

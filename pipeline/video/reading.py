@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from fractions import Fraction
+import contextlib
+import heapq
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import av
 
-from pipeline.video.clock import unbroken
-from pipeline.video.damage import broken_matroska, missing_end
+from pipeline.video.clock import SteadyClock
+from pipeline.video.declared import missing_end
 from pipeline.video.opening import clock_is_arbitrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from av.container import InputContainer
 
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
 BAD_PACKETS_IN_A_ROW = 300
 """Packets that fail one after the other before the rest of the file is given up: ten seconds of most video."""
 
+JOINT_PACKETS = 3
+"""How many packets before and after a restarted clock may be marked as damaged because of it."""
+
 READ_FAILURES_IN_A_ROW = 20
 """How often reading on may fail without a packet in between before the file counts as ended."""
 
 SEEKABLE = ("mov", "matroska", "mpegts", "mpeg", "flv", "avi", "asf", "ogg", "mxf", "nut", "gif")
 """Containers that know where a time is; FFmpeg only guesses in bare streams."""
-
-SUSPICIOUS_GAP_SECONDS = Fraction(1, 5)
-"""A pause between pictures that may be a part of the file that was skipped; looked into, not an error in itself."""
 
 
 @dataclass
@@ -72,70 +74,111 @@ class Reading:
     def __init__(self, info: SourceInfo, outcome: Outcome, container: InputContainer, start: Fraction | None) -> None:
         self.info, self.outcome, self.container, self.start = info, outcome, container, start
         stream = self.stream = next(video for video in container.streams.video if video.index == info.video_index)
-        # Threads over slices, not over frames: with frame threads an error comes up with another packet's frames, which
-        # are then lost without a trace, and the first frame comes late. Decoding is not what takes the time here.
-        stream.thread_type = "SLICE"
+        # One thread: frame threads bring an error up with another packet's frames, which are then lost without a trace,
+        # and what a decoder says of damage can only be heard in our own. Decoding is not what takes the time here.
+        stream.codec_context.thread_count = 1
+        self.clock = SteadyClock()
+        self.slots: list[int] | None = [] if info.container == "avi" else None
+        """Times of packets whose picture is still to come, smallest first, where packets have no time of showing."""
+        self.jumps_seen, self.joint = 0, -JOINT_PACKETS
+        self.doubts: list[int] = []
+        """Numbers of the packets that count as damaged on the word of the container alone."""
         self.video_packets = 0
         self.latest = info.origin
         """When the last packet of any stream ends, in seconds as the input counts."""
-        self.gaps: list[tuple[Fraction, Fraction]] = []
         if start is not None:
             seek(container, stream, start, tick=info.time_base)
 
     def packets(self) -> Iterator[Packet]:
-        """Every packet of the file in its order; reading goes on behind damage."""
+        """Every packet of the file in its order; reading goes on behind damage.
+
+        Packets without content are left out: they say that the last picture stays, or are how PyAV marks the end.
+        """
         failures = 0
         while True:
             try:
                 for packet in self.container.demux():
                     failures = 0
-                    yield packet
+                    if packet.size:
+                        yield packet
             except av.error.FFmpegError as error:
                 failures += 1
                 if failures == READ_FAILURES_IN_A_ROW:
                     self.outcome.problem(f"the file can't be read beyond {self.where()}: {error.strerror}")
-                    yield from self.flush()
                     return
 
+            except IndexError:  # PyAV's at the end, of a stream that FFmpeg has found in the middle of the file
+                self.outcome.warn("a stream begins in the middle of the file; it is left out")
+                return
             else:
                 return
-
-    def flush(self) -> Iterator[Packet]:
-        """The empty packet that makes the decoder give what it holds back."""
-        packet: Packet = av.Packet()
-        packet.stream = self.stream
-        yield packet
 
     def video(self) -> Iterator[Packet]:
         """Packets of the processed video; of the others only their times are looked at."""
         packets = self.packets()
-        for packet in unbroken(packets) if clock_is_arbitrary(self.container) else packets:
+        for packet in self.clock(packets) if clock_is_arbitrary(self.container) else packets:
             ticks = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and ticks is not None and packet.time_base:
+            if ticks is not None and packet.time_base:
                 self.latest = max(self.latest, (ticks + (packet.duration or 0)) * packet.time_base)
             if packet.stream.index == self.info.video_index:
-                self.video_packets += bool(packet.size)
+                self.video_packets += 1
                 yield packet
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """Every picture that decodes; damaged packets are counted and skipped."""
         in_a_row = 0
         for packet in self.video():
+            if self.slots is not None and packet.dts is not None:
+                heapq.heappush(self.slots, packet.dts)
             try:
-                pictures = self.stream.decode(packet if packet.size else None)
+                with complaints() as said:
+                    pictures = self.stream.decode(packet)
             except av.error.FFmpegError:
                 in_a_row += 1
                 self.outcome.bad_packets += self.wanted(packet)
+                if self.slots is not None and packet.dts in self.slots:
+                    self.slots.remove(packet.dts)
                 if in_a_row == BAD_PACKETS_IN_A_ROW:
                     self.outcome.problem(f"{in_a_row} packets in a row can't be decoded after {self.where()}; gave up")
                     return
                 continue
 
             in_a_row = 0
-            damaged = sum(picture.is_corrupt for picture in pictures)
+            damaged = sum(picture.is_corrupt for picture in pictures) or int(bool(said))
+            doubted = self.doubt(packet)
             if self.wanted(packet):
-                self.outcome.bad_packets += max(damaged, int(packet.is_corrupt))
-            yield from pictures
+                self.outcome.bad_packets += damaged or doubted
+            yield from map(self.placed, pictures)
+
+        try:
+            yield from map(self.placed, self.stream.decode(None))
+        except av.error.FFmpegError:
+            self.outcome.bad_packets += 1
+
+    def doubt(self, packet: Packet) -> int:
+        """1 for a packet that the container marks as damaged and that decoded well, 0 for others.
+
+        Where recordings were joined, the packets at the joint are marked because the numbering of their parts starts
+        anew, so these are forgiven, whether the clock's jump was seen before them or comes after.
+        """
+        if self.clock.jumps > self.jumps_seen:
+            self.jumps_seen, self.joint = self.clock.jumps, self.video_packets
+            self.outcome.bad_packets -= sum(number >= self.joint - JOINT_PACKETS for number in self.doubts)
+            self.doubts.clear()
+        if not packet.is_corrupt or self.video_packets <= self.joint + JOINT_PACKETS:
+            return 0
+        self.doubts.append(self.video_packets)
+        return 1
+
+    def placed(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture, in AVI at the earliest time that no other picture has taken.
+
+        AVI stores the order of decoding alone. The order of showing differs with B-frames, and XviD stores two pictures
+        in one packet and none in the next, so that what FFmpeg makes of the times is late or not in order.
+        """
+        if self.slots:
+            picture.pts = heapq.heappop(self.slots)
+        return picture
 
     def wanted(self, packet: Packet) -> bool:
         """False for what is decoded only to get to the start that was asked for."""
@@ -147,20 +190,16 @@ class Reading:
         """Pictures with times that grow, in ticks of the stream's time base; those of the file wherever they do."""
         tick = self.info.time_base
         step = max(1, round(self.info.frame_seconds / tick))
-        usual_gap = max(SUSPICIOUS_GAP_SECONDS, Fraction(5, 2) * step * tick)
         last: int | None = None
-
         for picture in pictures:
             picture.time_base = tick
             if picture.pts is None:
                 self.outcome.warn("some pictures have no time; theirs was made from the frame rate")
                 picture.pts = step + last if last is not None else picture.dts or 0
+
             if last is not None and picture.pts <= last:
                 self.outcome.warn("some pictures are not later than the one before; they were moved up by one tick")
                 picture.pts = last + 1
-
-            if last is not None and (picture.pts - last) * tick > usual_gap:
-                self.gaps.append((last * tick, picture.pts * tick))
             last = picture.pts
             yield picture
 
@@ -170,18 +209,21 @@ class Reading:
         return "the beginning" if end is None else f"{float(end - self.info.origin):.2f} s"
 
     def compare_end(self, end: Fraction | None) -> None:
-        """Note a problem when the file declares more than could be read, up to `end` where one was asked for."""
-        if self.gaps and self.info.container.startswith("matroska") and broken_matroska(self.info.path):
-            first, then = self.gaps[0]
-            at, length = float(first - self.info.origin), float(then - first)
-            self.outcome.problem(
-                f"the file is damaged inside: pictures are missing for {length:.2f} s after {at:.2f} s"
-            )
-        reached = self.outcome.end_time or self.info.origin
+        """Note a problem when the file holds more than could be read, up to `end` where one was asked for."""
+        info, outcome = self.info, self.outcome
         packets = self.video_packets if self.start is None else None
-        sentence = missing_end(self.info, packets=packets, video_end=reached, latest=self.latest, end=end)
-        if sentence:
-            self.outcome.problem(sentence)
+        reached = outcome.end_time or info.origin
+        if self.clock.jumps:  # what it declares is the difference of times on two clocks
+            info = replace(info, video_until=None, until=None)
+        if sentence := missing_end(info, packets=packets, video_end=reached, latest=self.latest, end=end):
+            outcome.problem(sentence)
+
+
+@contextlib.contextmanager
+def complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says of errors in this thread meanwhile: level, name of the part that says it, and message."""
+    with av.logging.Capture() as said:
+        yield said
 
 
 def seek(container: InputContainer, stream: av.VideoStream, start: Fraction, *, tick: Fraction) -> None:

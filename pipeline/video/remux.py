@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from pipeline.video.clock import unbroken
+from pipeline.video.clock import SteadyClock
 from pipeline.video.containers import container_for, holds, name_of, refuse, stream_tags
 from pipeline.video.opening import clock_is_arbitrary
 
@@ -136,7 +136,7 @@ class Remux:
 
     def steady(self, source: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
         """What the demuxer gives; where the clock may restart, all streams, so that it is mended as for the video."""
-        return unbroken(source.demux()) if clock_is_arbitrary(source) else source.demux(streams)
+        return SteadyClock()(source.demux()) if clock_is_arbitrary(source) else source.demux(streams)
 
     def skip_to(self, time: Fraction) -> None:
         """Don't read what lies well before `time`, which will be left out anyway."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
+from pipeline.video.structure import ebml_element
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -301,3 +303,48 @@ def sound_of(path: Path, track: int = 0) -> tuple[Fraction, NDArray[np.float32]]
         at = round((time - start) * SAMPLE_RATE)
         sound[at : at + chunk.shape[1]] = chunk[0] * scale
     return start, sound
+
+
+def later(source: Path, target: Path, *, seconds: Fraction, options: dict[str, str] | None = None) -> Path:
+    """The same packets on a clock that begins `seconds` later."""
+    with av.open(str(source)) as whole, av.open(str(target), "w", container_options=options or {}) as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                shift = round(seconds / packet.time_base)
+                packet.pts += shift
+                packet.dts = None if packet.dts is None else packet.dts + shift
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    return target
+
+
+def empty_matroska_blocks(path: Path, numbers: Sequence[int]) -> Path:
+    """Take the content out of the simple blocks of these numbers; their clusters may have no checksum."""
+    data = path.read_bytes()
+    segment, cluster, block = 0x18538067, 0x1F43B675, 0xA3
+    position, number, emptied = 0, 0, bytearray(data)
+    while position < len(data):
+        element, start, length = ebml_element(data, position)
+        if element == block and length is not None:
+            if number in numbers:
+                # The block keeps its header of four bytes; what is left becomes an element that says nothing.
+                header, rest = b"\xa3\x84" + data[start : start + 4], start + length - position - 6 - 9
+                void = b"\xec" + (rest | 1 << 56).to_bytes(8, "big")
+                emptied[position : position + 15] = header + void
+            number += 1
+        position = start if element in (segment, cluster) or length is None else start + length
+    path.write_bytes(emptied)
+    return path
+
+
+def empty_quicktime_samples(path: Path, numbers: Sequence[int]) -> Path:
+    """Take the content out of the samples of these numbers, and hang it on the ones before them."""
+    data = bytearray(path.read_bytes())
+    table = data.index(b"stsz") + 16
+    for number in sorted(numbers, reverse=True):
+        here, before = table + 4 * number, table + 4 * (number - 1)
+        sizes = [int.from_bytes(data[at : at + 4], "big") for at in (before, here)]
+        data[before : before + 4], data[here : here + 4] = sum(sizes).to_bytes(4, "big"), bytes(4)
+    path.write_bytes(data)
+    return path

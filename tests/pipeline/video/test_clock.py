@@ -11,7 +11,7 @@ import av
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.video.clock import LONGEST_DELAY, DecodingOrder, unbroken
+from pipeline.video.clock import LONGEST_DELAY, DecodingOrder, SteadyClock
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from tests.pipeline.clips import Clip, Sound, images_of, number_in, times_of
@@ -44,7 +44,7 @@ VIDEO, AUDIO, TEXT = Stream(0), Stream(1, "audio"), Stream(2, "subtitle")
 
 def mended(*packets: tuple[Stream, int]) -> list[int | None]:
     fakes = [FakePacket(stream, time, time) for stream, time in packets]
-    return [packet.dts for packet in unbroken(iter(fakes))]  # type: ignore[arg-type]
+    return [packet.dts for packet in SteadyClock()(iter(fakes))]  # type: ignore[arg-type]
 
 
 def test_steady_clocks_are_left_alone() -> None:
