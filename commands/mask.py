@@ -44,7 +44,7 @@ def _mask(options: argparse.Namespace) -> int:
     from pipeline.run.interrupt import Interrupts
     from pipeline.run.process import carry_out
     from pipeline.run.progress import Progress
-    from training.data.crops import mesh_network
+    from training.data.mesh import mesh_network
     from training.data.wear import Dressed, Wear, alpha_file
 
     mesh_network()  # says what to install before anything is begun

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from training.data import masks
+from training.data.mesh import LEFT_CHEEK, LEFT_JAW, MIDLINE, RIGHT_CHEEK, RIGHT_JAW, Point
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def mesh(size: int = 256) -> NDArray[np.float32]:
     """(468, 2) a frontal face in pixels of a picture `size` wide; points that nothing uses lie on the nose."""
     points = np.full((468, 2), [0.5, 0.5], np.float32)
-    angles = np.linspace(np.pi * 1.02, np.pi * 0.5, len(masks.RIGHT_JAW))
+    angles = np.linspace(np.pi * 1.02, np.pi * 0.5, len(RIGHT_JAW))
     jaw = np.column_stack([0.5 + 0.26 * np.cos(angles), 0.42 + 0.34 * np.sin(angles)])
-    points[list(masks.RIGHT_JAW)] = jaw
-    points[list(masks.LEFT_JAW)] = jaw * [-1, 1] + [1, 0]
-    points[list(masks.MIDLINE), 1] = np.linspace(0.36, 0.76, len(masks.MIDLINE))
-    for chain, side in ((masks.RIGHT_CHEEK, -1), (masks.LEFT_CHEEK, 1)):
+    points[list(RIGHT_JAW)] = jaw
+    points[list(LEFT_JAW)] = jaw * [-1, 1] + [1, 0]
+    points[list(MIDLINE), 1] = np.linspace(0.36, 0.76, len(MIDLINE))
+    for chain, side in ((RIGHT_CHEEK, -1), (LEFT_CHEEK, 1)):
         across, below = np.array([0.16, 0.16, 0.17, 0.14]), np.array([0.40, 0.43, 0.48, 0.56])
         points[list(chain)] = np.column_stack([0.5 + side * across, below])
-    points[10], points[13] = [0.5, 0.2], [0.5, 0.61]
+    points[Point.FOREHEAD], points[Point.UPPER_LIP] = [0.5, 0.2], [0.5, 0.61]
     return points * size
 
 

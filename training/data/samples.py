@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 
 from pipeline.errors import CheckpointError
-from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
 from training.data import masks
-from training.data.crops import MARGIN
+from training.data.crops import CENTRE, MARGIN, stored_from_canonical
 from training.data.kinds import MaskKind
+from training.data.mask_shape import curve
+from training.data.mesh import FaceMesh, Point, square
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +58,17 @@ class Faces:
     def any_index(self, rng: np.random.Generator) -> int:
         """A face at random; turned heads, which are rare in photos, twice as often as they come."""
         index, other = rng.integers(len(self), size=2)
-        if rng.random() < 0.5 and abs(masks.head_turn(self.meshes[other])) > abs(masks.head_turn(self.meshes[index])):
+        if rng.random() < 0.5 and abs(self.mesh(other).turn) > abs(self.mesh(index).turn):
             return int(other)
         return int(index)
 
+    def mesh(self, index: int) -> FaceMesh:
+        """The mesh of a face, in the canonical crop."""
+        return FaceMesh(self.meshes[index])
+
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingSample:
     """One masked face with its truth, S pixels a side."""
 
     picture: NDArray[np.uint8]
@@ -73,25 +79,23 @@ class Sample:
     """(S, S) the drawn mask's coverage; all 0 when nothing is worn."""
 
 
-def jitter(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """(2, 3) drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down.
+def jitter(rng: np.random.Generator, side: int) -> Affine:
+    """drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down.
 
     A mask draws the landmarks beneath it down: over 100 masked faces the chin came out 6 pixels higher than in the same
     faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7. A face that looks down is a shorter one.
     """
-    scale = side / CROP_SIZE
     turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(-0.02, 0.065))
     shift = rng.normal([0, -0.012], 0.022) * CROP_SIZE
     linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if rng.random() < 0.25:
         linear[:, 1] *= rng.uniform(0.74, 1)
+
     middle = CANONICAL_LANDMARKS[:2].mean(axis=0)
-    moved = np.column_stack([linear, middle - linear @ middle + shift])
+    moved = Affine(np.column_stack([linear, middle - linear @ middle + shift]))
     if rng.random() < 0.5:
-        moved[0] = [0, 0, CROP_SIZE - 1] - moved[0]
-    moved *= scale
-    moved[:, 2] += 0.5 * scale - 0.5
-    return moved
+        moved = Affine(np.array([[-1.0, 0.0, CROP_SIZE - 1], [0.0, 1.0, 0.0]])).after(moved)
+    return square(CROP_SIZE, CENTRE, side).after(moved)
 
 
 ELSEWHERE = 0.75
@@ -105,10 +109,11 @@ def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.fl
     the outline instead of off the face: under masks of another make it was then 1 dB worse. So most sit as on somebody
     else, and all are stretched, moved and bent.
     """
-    mesh, turn = faces.meshes[index], masks.head_turn(faces.meshes[index])
+    mesh, turn = faces.meshes[index], faces.mesh(index).turn
     if rng.random() < ELSEWHERE:
         others = faces.meshes[rng.integers(len(faces), size=6)]
-        mesh = min(others, key=lambda other: abs(masks.head_turn(other) - turn))
+        mesh = min(others, key=lambda other: abs(FaceMesh(other).turn - turn))
+
     middle = mesh.mean(axis=0)
     points = (mesh - middle) * np.exp(rng.normal(0, 0.06, 2)) + middle + rng.normal(0, 0.02 * CROP_SIZE, 2)
     bends = rng.normal(0, 0.025 * CROP_SIZE, (4, 4, 2)).astype(np.float32)
@@ -136,7 +141,7 @@ def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.rand
         way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
         bend = rng.normal(0, 0.1, 2) * length
         end = start + length * np.array([np.cos(way), np.sin(way)])
-        path = masks.curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
+        path = curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
         wide = max(1, round(side * rng.uniform(0.005, 0.03)))
         points = np.rint(path * 16).astype(np.int32)
         cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
@@ -147,9 +152,9 @@ def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.rand
 
 def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Another exposure, contrast, white balance and saturation, as cameras differ."""
-    curve = (np.arange(256, dtype=np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
-    curve = (curve - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
-    curves = 255 * curve[:, None] * np.exp(rng.normal(0, 0.04, 3))
+    tone = (np.arange(256, dtype=np.float32) / 255) ** np.exp(rng.normal(0, 0.15))
+    tone = (tone - 0.5) * np.exp(rng.normal(0, 0.08)) + 0.5 + rng.normal(0, 0.03)
+    curves = 255 * tone[:, None] * np.exp(rng.normal(0, 0.04, 3))
     values = cv2.LUT(image, curves[None].astype(np.float32))
     vivid = np.exp(rng.normal(0, 0.15))
     mixed = cv2.transform(values, np.eye(3) * vivid + (1 - vivid) / 3)
@@ -176,38 +181,54 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     return image
 
 
-def distract(image: NDArray[np.uint8], mesh: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+def distract(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Something near the mouth that is no mask: fingers in the face's own skin, or a microphone."""
-    side = image.shape[0]
     out = image.copy()
-    mouth = mesh[13] + rng.normal(0, side * 0.08, 2)
+    mouth = mesh[Point.UPPER_LIP] + rng.normal(0, len(image) * 0.08, 2)
     if rng.random() < 0.6:
-        x, y = np.clip(np.rint(mesh[50]), 2, side - 3).astype(int)
-        skin = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0)
-        way = rng.uniform(0, 2 * np.pi)
-        for finger in range(rng.integers(1, 5)):
-            start = mouth + finger * side * 0.055 * np.array([np.cos(way), np.sin(way)])
-            end = start + side * rng.uniform(0.3, 0.6) * np.array([-np.sin(way), np.cos(way)])
-            colour = np.clip(skin * rng.uniform(0.75, 1.1), 0, 255).tolist()
-            points = [tuple(np.rint(p).astype(int).tolist()) for p in (start, end)]
-            cv2.line(out, points[0], points[1], colour, int(side * 0.055), cv2.LINE_AA)
+        _draw_fingers(out, mouth, mesh, rng)
     else:
-        grey = rng.uniform(5, 90)
-        centre = np.rint(mouth + np.array([0, side * rng.uniform(0.05, 0.15)])).astype(int)
-        stick = (int(centre[0] + rng.normal(0, side * 0.3)), side)
-        cv2.line(out, tuple(centre.tolist()), stick, (grey * 0.7,) * 3, int(side * 0.05), cv2.LINE_AA)
-        cv2.circle(out, tuple(centre.tolist()), int(side * rng.uniform(0.05, 0.1)), (grey,) * 3, -1, cv2.LINE_AA)
+        _draw_microphone(out, mouth, rng)
     soft = cv2.GaussianBlur(out, (0, 0), 1.0)
     return np.asarray(soft if rng.random() < 0.5 else out)
 
 
+def _draw_fingers(
+    image: NDArray[np.uint8], mouth: NDArray[np.float64], mesh: FaceMesh, rng: np.random.Generator
+) -> None:
+    """Draw one to four fingers side by side, in the colour of the cheek."""
+    side = len(image)
+    x, y = np.clip(np.rint(mesh[Point.RIGHT_CHEEK_BONE]), 2, side - 3).astype(int)
+    skin = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0)
+
+    angle = rng.uniform(0, 2 * np.pi)
+    across, along = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    for finger in range(rng.integers(1, 5)):
+        start = mouth + finger * side * 0.055 * across
+        end = start + side * rng.uniform(0.3, 0.6) * along
+        colour = np.clip(skin * rng.uniform(0.75, 1.1), 0, 255).tolist()
+        cv2.line(image, _pixel(start), _pixel(end), colour, int(side * 0.055), cv2.LINE_AA)
+
+
+def _draw_microphone(image: NDArray[np.uint8], mouth: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Draw a grey ball below the mouth, on a stick."""
+    side, grey = len(image), rng.uniform(5, 90)
+    ball = _pixel(mouth + np.array([0, side * rng.uniform(0.05, 0.15)]))
+    foot = (int(ball[0] + rng.normal(0, side * 0.3)), side)
+    cv2.line(image, ball, foot, (grey * 0.7,) * 3, int(side * 0.05), cv2.LINE_AA)
+    cv2.circle(image, ball, int(side * rng.uniform(0.05, 0.1)), (grey,) * 3, -1, cv2.LINE_AA)
+
+
+def _pixel(place: NDArray[np.float64]) -> tuple[int, int]:
+    x, y = np.rint(place).astype(int).tolist()
+    return x, y
+
+
 def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(side, side, 3) an enlarged corner of a stored crop: hair, clothes or background, as false detections show."""
-    part = int(stored.shape[0] * rng.uniform(0.12, 0.3))
-    last = stored.shape[0] - part
-    corner = stored[
-        (top := int(rng.choice([0, last]))) : top + part, (left := int(rng.choice([0, last]))) : left + part
-    ]
+    size = int(len(stored) * rng.uniform(0.12, 0.3))
+    top, left = (int(rng.choice([0, len(stored) - size])) for _ in range(2))
+    corner = stored[top : top + size, left : left + size]
     return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
@@ -223,7 +244,7 @@ def colourless(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-def close_up(sample: Sample, rng: np.random.Generator) -> Sample:
+def close_up(sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
     """The same of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
     side = len(sample.alpha)
     left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
@@ -233,7 +254,7 @@ def close_up(sample: Sample, rng: np.random.Generator) -> Sample:
         for image in (sample.picture, sample.truth)
     )
     alpha = cv2.copyMakeBorder(sample.alpha[kept], top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return Sample(picture, truth, np.asarray(alpha, np.float32))
+    return TrainingSample(picture, truth, np.asarray(alpha, np.float32))
 
 
 def draw_sample(
@@ -245,7 +266,7 @@ def draw_sample(
     bare: float = 0.0,
     textures: Sequence[NDArray[np.uint8]] = (),
     plain: bool = False,
-) -> Sample:
+) -> TrainingSample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
     mask.
 
@@ -253,38 +274,56 @@ def draw_sample(
     """
     stored = faces.crops[index]
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
-    moved = jitter(rng, side)
-    stored_scale = stored.shape[0] / (CROP_SIZE * MARGIN)
-    margin = (MARGIN - 1) / 2 * CROP_SIZE
-    stored_from_canonical = np.array(
-        [[stored_scale, 0, (margin + 0.5) * stored_scale - 0.5], [0, stored_scale, (margin + 0.5) * stored_scale - 0.5]]
-    )
-    whole = np.vstack([moved, [0, 0, 1]]) @ np.linalg.inv(np.vstack([stored_from_canonical, [0, 0, 1]]))
-    truth = cv2.warpAffine(stored, whole[:2], (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    truth = recolour(np.asarray(truth, np.uint8), rng)
-    mesh = loosely(faces, index, rng) if plain else faces.meshes[index]
-    mesh = (mesh @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
-    alpha = np.zeros((side, side), np.float32)
-    picture = truth
+    drawing_from_canonical = jitter(rng, side)
+    matrix = drawing_from_canonical.after(stored_from_canonical(len(stored)).inverse()).matrix
+    truth = cv2.warpAffine(stored, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    truth = recolour(np.asarray(truth, np.uint8), rng)  # (side, side, 3)
+
+    points = loosely(faces, index, rng) if plain else faces.meshes[index]
+    mesh = FaceMesh(drawing_from_canonical.apply(points).astype(np.float32))
     if rng.random() >= bare:
         picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
         if plain and rng.random() < STRANDED:
             strands(picture, alpha, rng)
-    elif rng.random() < 0.2:
-        picture = truth = no_face(stored, side, rng)
-    elif rng.random() < 0.4:
-        picture = distract(truth, mesh, rng)
-    elif rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face
-        low = mesh + (mesh[152] - mesh[4]) * rng.uniform(1.05, 1.5)
-        picture, _ = masks.draw(truth, low, rng, kind=MaskKind.SCARF, textures=textures)
-    picture = degrade(picture, rng)
-    if side != size:
-        picture, truth = (
-            np.asarray(cv2.resize(each, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
-            for each in (picture, truth)
-        )
-        alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
-    sample = Sample(np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(alpha, np.float32))
+    else:
+        picture, truth = _unmasked(truth, mesh, stored, rng, textures)
+        alpha = np.zeros((side, side), np.float32)
+
+    sample = _sized(degrade(picture, rng), truth, alpha, size)
     if rng.random() < COLOURLESS:
         sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
     return close_up(sample, rng) if rng.random() < CLOSE_UP else sample
+
+
+def _unmasked(
+    truth: NDArray[np.uint8],
+    mesh: FaceMesh,
+    stored: NDArray[np.uint8],
+    rng: np.random.Generator,
+    textures: Sequence[NDArray[np.uint8]],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture and truth of a face without a mask, or of no face: what a segmenter must not take for one."""
+    if rng.random() < 0.2:
+        corner = no_face(stored, len(truth), rng)
+        return corner, corner
+    if rng.random() < 0.4:
+        return distract(truth, mesh, rng), truth
+    if rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face
+        below = (mesh[Point.CHIN] - mesh[Point.NOSE_TIP]) * rng.uniform(1.05, 1.5)
+        low = FaceMesh((mesh.points + below).astype(np.float32))
+        return masks.draw(truth, low, rng, kind=MaskKind.SCARF, textures=textures)[0], truth
+    return truth, truth
+
+
+def _sized(
+    picture: NDArray[np.uint8], truth: NDArray[np.uint8], alpha: NDArray[np.float32], size: int
+) -> TrainingSample:
+    """The sample at `size`, enlarged where it was drawn smaller."""
+    if len(picture) == size:
+        return TrainingSample(picture, truth, alpha)
+    picture, truth = (
+        np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+        for image in (picture, truth)
+    )
+    alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
+    return TrainingSample(picture, truth, alpha)

@@ -24,7 +24,8 @@ from pipeline.geometry import CROP_SIZE, Affine, similarity
 from pipeline.picture.pixels import read_crop, read_rgb
 from pipeline.whole_file import whole_file
 from training.data import masks
-from training.data.crops import MARGIN, mesh_of, square
+from training.data.crops import MARGIN, stored_from_canonical
+from training.data.mesh import FaceMesh, mesh_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,13 +80,13 @@ class Wear:
     """Other masks for another seed; the same masks, on the same tracks, for the same."""
     kind: MaskKind | None = None
     """What all wear; None: each face what its seed says."""
-    pace: float = 0.3
+    follow: float = 0.3
     """How much of the mesh's form in a frame enters the smoothed one, in (0, 1]. Lower it and the mask is stiffer, and
     a mouth that opens beneath it moves it later; at 1 the mesh's noise shows."""
     least_sure: float = 0.5
     """How sure the mesh network must be of a face. Below it the mask goes on where the tracker sees the face go."""
     mesh: Mesh = mesh_of
-    """Finds the mesh in a crop; see `crops.mesh_of`."""
+    """Finds the mesh in a crop; see `mesh.mesh_of`."""
 
     def __call__(self, stream: Iterator[Tracked]) -> Iterator[Worn]:
         """Each frame with the masks on its faces. Raises `CheckpointError` where the mesh network is not installed."""
@@ -109,18 +110,18 @@ class Wear:
                 return None
             moved = last.wide_from_frame.after(last.crop_from_frame.inverse()).after(crop_from_frame)
             return _Fit(last.form, moved, crop_from_frame)
-        wide_from_crop = square(SIDE, ((CROP_SIZE - 1) / 2,) * 2, SIDE)
+        wide_from_crop = stored_from_canonical(SIDE)
         points = crop_from_frame.inverse().apply(mesh[:, :2])
         if last is None:
             return _Fit(wide_from_crop.apply(mesh[:, :2]), wide_from_crop.after(crop_from_frame), crop_from_frame)
         wide_from_frame = similarity(points, last.form, np.ones(len(points)))
-        form = last.form + self.pace * (wide_from_frame.apply(points) - last.form)
+        form = last.form + self.follow * (wide_from_frame.apply(points) - last.form)
         return _Fit(form, wide_from_frame, crop_from_frame)
 
     def _paint(self, frame: Frame, fit: _Fit, alpha: NDArray[np.float32], *, rng: np.random.Generator) -> Frame:
         """`frame` with the mask of one face on it; its coverage is added to `alpha` (height, width)."""
         bare = read_crop(frame.planes, fit.wide_from_frame, size=SIDE)
-        drawn, cover = masks.draw(bare, fit.form.astype(np.float32), rng, kind=self.kind)
+        drawn, cover = masks.draw(bare, FaceMesh(fit.form.astype(np.float32)), rng, kind=self.kind)
         box = _box_of(fit.wide_from_frame, frame)
         if box is None:
             return frame
@@ -134,8 +135,8 @@ class Wear:
         over = cover[..., None]
         colour = over * picture + (1 - over) * (below + shade)
         touched = (cover > LEAST_PAINT) | (np.abs(shade).max(axis=2) > 0.5)
-        part = alpha[top:bottom, left:right]
-        part += (1 - part) * cover
+        below_mask = alpha[top:bottom, left:right]
+        below_mask += (1 - below_mask) * cover
         planes = paste(frame.planes, left=left, top=top, colour=colour, alpha=touched.astype(np.float32))
         return replace(frame, planes=planes)
 

@@ -14,6 +14,7 @@ from pipeline.geometry import CROP_SIZE
 from training.data import masks
 from training.data.crops import MARGIN, central_face
 from training.data.kinds import MaskKind
+from training.data.mesh import FaceMesh
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedPhoto:
     """A photo that wears a mask, and what is beneath it."""
 
     name: str
@@ -57,7 +58,7 @@ class MaskedPhotos(Protocol):
         """How many there are."""
         ...
 
-    def __getitem__(self, number: int) -> Masked | None:
+    def __getitem__(self, number: int) -> MaskedPhoto | None:
         """One of them; None where no mask can be drawn because no face is found in the bare photo."""
         ...
 
@@ -83,7 +84,7 @@ class FixedPairs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, number: int) -> Masked:
+    def __getitem__(self, number: int) -> MaskedPhoto:
         """Raises `SourceError` for a pair that is incomplete or whose pictures differ in size."""
         name = self.names[number]
         truth, paint = (read(self.folder / part / f"{name}.jpg") for part in ("truth", "paint"))
@@ -93,7 +94,7 @@ class FixedPairs:
         if alpha.max() < 0.5:
             raise SourceError(f"{self.folder}/mask/{name}.png is no mask: it hides nothing")
         mixed = truth * (1 - alpha[..., None]) + paint * alpha[..., None]
-        return Masked(name, name.rpartition("_")[2], truth, alpha, np.rint(mixed).astype(np.uint8))
+        return MaskedPhoto(name, name.rpartition("_")[2], truth, alpha, np.rint(mixed).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ class DrawnPairs:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, number: int) -> Masked | None:
+    def __getitem__(self, number: int) -> MaskedPhoto | None:
         """Raises `SourceError` for a file that can't be read."""
         truth = read(self.files[number])
         kind = list(MaskKind)[number % len(MaskKind)]
         drawn = wear(truth, np.random.default_rng([self.seed, number]), kind)
-        return drawn and Masked(self.files[number].stem, kind.value, truth, drawn[1], drawn[0])
+        return drawn and MaskedPhoto(self.files[number].stem, kind.value, truth, drawn[1], drawn[0])
 
 
 def wear(
@@ -147,7 +148,9 @@ def wear(
     rows, columns = (
         np.clip(np.arange(start, start + side), 0, end - 1) for start, end in ((top, height), (left, width))
     )
-    drawn, cover = masks.draw(photo[rows][:, columns], (points - [left, top]).astype(np.float32), rng, kind=kind)
+    drawn, cover = masks.draw(
+        photo[rows][:, columns], FaceMesh((points - [left, top]).astype(np.float32)), rng, kind=kind
+    )
     inside = np.s_[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
     there = np.s_[max(0, -top) : min(side, height - top), max(0, -left) : min(side, width - left)]
     image, alpha = photo.copy(), np.zeros((height, width), np.float32)

@@ -37,14 +37,14 @@ from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import CheckpointError
 from training.data.samples import Faces, draw_sample
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from training.data.samples import Sample
+    from training.data.samples import TrainingSample
 
 MOST_LOST = {"generator": 0.03, "segmenter": 0.002}
 """Of the score on held-out faces: decibels inside the hole, and intersection over union.
@@ -78,7 +78,7 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]  # it comes without ty
         return next(self._waiting, None)
 
 
-def inputs_of(network: str, samples: Sequence[Sample]) -> NDArray[np.float32]:
+def inputs_of(network: str, samples: Sequence[TrainingSample]) -> NDArray[np.float32]:
     """What the network is fed for these faces, as the pipeline would: (N, channels, S, S)."""
     feeds = []
     for sample in samples:
@@ -90,7 +90,7 @@ def inputs_of(network: str, samples: Sequence[Sample]) -> NDArray[np.float32]:
     return np.stack(feeds)
 
 
-def score(network: Network, samples: Sequence[Sample], precision: Precision) -> float:
+def score(network: Network, samples: Sequence[TrainingSample], precision: Precision) -> float:
     """On faces with masks: PSNR inside the hole in dB for the generator, intersection over union for the segmenter."""
     scores = []
     with closing(load(network, precision=precision, threads=1)) as engine:
@@ -105,13 +105,13 @@ def score(network: Network, samples: Sequence[Sample], precision: Precision) -> 
     return float(np.mean(scores))
 
 
-def _hole_psnr(drawn: NDArray[np.float32], hole: NDArray[np.float32], sample: Sample) -> float:
+def _hole_psnr(drawn: NDArray[np.float32], hole: NDArray[np.float32], sample: TrainingSample) -> float:
     truth = sample.truth.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
     error = (((drawn - truth) / 2) ** 2).mean(0)
     return float(-10 * np.log10((error * hole).sum() / hole.sum()))
 
 
-def _overlap(guess: NDArray[np.float32], sample: Sample) -> float:
+def _overlap(guess: NDArray[np.float32], sample: TrainingSample) -> float:
     want = cv2.resize(sample.alpha, (INPUT_SIZE,) * 2, interpolation=cv2.INTER_AREA) > 0.5
     found = guess > 0.5
     return float((found & want).sum() / max(1, (found | want).sum()))
@@ -157,7 +157,9 @@ def quantised(network: Network, feeds: NDArray[np.float32], *, kept: int) -> byt
         return target.read_bytes()
 
 
-def trials(network: Network, calibration: Sequence[Sample], held_out: Sequence[Sample]) -> Iterator[Trial]:
+def trials(
+    network: Network, calibration: Sequence[TrainingSample], held_out: Sequence[TrainingSample]
+) -> Iterator[Trial]:
     """Int8 versions, from the one in which most is quantised."""
     before = score(network, held_out, Precision.F32)
     feeds = inputs_of(network.name, calibration)
@@ -171,7 +173,7 @@ def write(network: Network, manifest: Manifest, trial: Trial, folder: Path) -> M
     """Write the int8 version beside its manifest."""
     version = Network.of(network.name + INT8, trial.onnx)
     name = next(iter(manifest.scores))
-    told = replace(
+    described = replace(
         manifest,
         name=version.name,
         sha256=version.sha256,
@@ -180,11 +182,11 @@ def write(network: Network, manifest: Manifest, trial: Trial, folder: Path) -> M
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{version.name}.onnx").write_bytes(trial.onnx)
-    (folder / f"{version.name}.json").write_text(told.dumps())
-    return told
+    (folder / f"{version.name}.json").write_text(described.dumps())
+    return described
 
 
-def drawn(faces: Faces, count: int, *, seed: int) -> list[Sample]:
+def drawn(faces: Faces, count: int, *, seed: int) -> list[TrainingSample]:
     """The first faces, each wearing a mask."""
     rng = np.random.default_rng(seed)
     return [draw_sample(faces, index % len(faces), rng) for index in range(count)]
@@ -204,7 +206,7 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=96, metavar="N", help="held-out faces to measure the loss on")
     flags = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises on the root logger
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         _quantise(flags)
 
 
@@ -214,8 +216,8 @@ def _quantise(flags: argparse.Namespace) -> None:
     calibration = drawn(Faces.read(flags.crops, "train"), flags.calibrate, seed=1)
     held_out = drawn(Faces.read(flags.crops, "val"), flags.check, seed=2)
     for trial in trials(network, calibration, held_out):
-        told = {"kept_at_ends": trial.kept, "score": round(trial.score, 4), "lost": round(trial.lost, 4)}
-        print(json.dumps(told), flush=True)  # noqa: T201 (the command's answer)
+        outcome = {"kept_at_ends": trial.kept, "score": round(trial.score, 4), "lost": round(trial.lost, 4)}
+        print(json.dumps(outcome), flush=True)  # noqa: T201 (the command's answer)
         if trial.lost < MOST_LOST[flags.network]:
             print(write(network, manifest, trial, flags.folder).dumps())  # noqa: T201 (the command's answer)
             return

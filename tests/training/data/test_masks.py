@@ -7,16 +7,23 @@ pytest.importorskip("torch", reason="training needs the extra `training`")
 from tests.training.made_faces import face, mesh
 from training.data import masks
 from training.data.kinds import MaskKind
-from training.data.masks import along, curve, draw, head_turn
+from training.data.mask_shape import curve
+from training.data.masks import draw
+from training.data.mesh import FaceMesh, Point
+
+MESH = FaceMesh(mesh())
+
+
+def turn_of(points: np.ndarray) -> float:
+    return FaceMesh(points).turn
 
 
 @pytest.mark.parametrize("kind", list(MaskKind))
 def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: MaskKind) -> None:
-    points = mesh()
     hidden = []
     for seed in range(12):
-        _, alpha = draw(face(), points, np.random.default_rng(seed), kind=kind)
-        x, y = np.rint(points[13]).astype(int)
+        _, alpha = draw(face(), MESH, np.random.default_rng(seed), kind=kind)
+        x, y = np.rint(MESH[Point.UPPER_LIP]).astype(int)
         hidden.append(alpha[y, x] > 0.9)
         assert alpha[: int(256 * 0.36), 100:156].max() < 0.05
     assert np.mean(hidden) > 0.8  # some are worn on the chin
@@ -25,7 +32,7 @@ def test_mask_hides_the_mouth_and_leaves_the_eyes(kind: MaskKind) -> None:
 @pytest.mark.parametrize("kind", list(MaskKind))
 def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: MaskKind) -> None:
     image = face()
-    picture, alpha = draw(image, mesh(), np.random.default_rng(3), kind=kind)
+    picture, alpha = draw(image, MESH, np.random.default_rng(3), kind=kind)
     changed = np.abs(picture.astype(int) - image).max(2) > 2
     assert changed[alpha > 0.9].mean() > 0.8
     assert not changed[:60].any()
@@ -33,15 +40,15 @@ def test_picture_changes_under_the_mask_and_in_its_shadow_only(kind: MaskKind) -
 
 
 def test_neck_masks_end_below_the_chin() -> None:
-    chin = int(mesh()[152, 1])
+    chin = int(MESH[Point.CHIN][1])
     for kind, below in ((MaskKind.GAITER, True), (MaskKind.SURGICAL, False)):
-        _, alpha = draw(face(), mesh(), np.random.default_rng(1), kind=kind)
+        _, alpha = draw(face(), MESH, np.random.default_rng(1), kind=kind)
         assert bool(alpha[chin + 25, 118:138].mean() > 0.5) is below
 
 
 def test_same_seed_draws_the_same_mask() -> None:
-    first, second = (draw(face(), mesh(), np.random.default_rng(9)) for _ in range(2))
-    other = draw(face(), mesh(), np.random.default_rng(10))
+    first, second = (draw(face(), MESH, np.random.default_rng(9)) for _ in range(2))
+    other = draw(face(), MESH, np.random.default_rng(10))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
     assert not np.array_equal(first[0], other[0])
@@ -54,7 +61,7 @@ def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pyte
     monkeypatch.setattr(masks, "folds", lambda kind, *rest: folded.append(kind) or folds(kind, *rest))
     monkeypatch.setattr(masks, "valve", lambda *all_: valves.append(1) or valve(*all_))
     for seed in range(40):
-        draw(face(64), mesh(64), np.random.default_rng(seed))
+        draw(face(64), FaceMesh(mesh(64)), np.random.default_rng(seed))
     assert all(isinstance(kind, MaskKind) for kind in folded)
     assert set(folded) == set(MaskKind)
     assert valves
@@ -62,7 +69,7 @@ def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pyte
 
 @pytest.mark.parametrize("kind", list(MaskKind))
 def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: MaskKind) -> None:
-    whole, plain = (draw(face(), mesh(), np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
+    whole, plain = (draw(face(), MESH, np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
     both = (whole[1] > 0.9) & (plain[1] > 0.9)
     assert both.sum() > 0.75 * max((whole[1] > 0.9).sum(), (plain[1] > 0.9).sum())  # the straps are other ones
     deep = cv2.erode(plain[1], np.ones((25, 25))) > 0.99
@@ -74,7 +81,7 @@ def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: MaskKind) -> 
 def test_dark_face_wears_a_darker_mask() -> None:
     levels = []
     for dim in (1.0, 0.35):
-        picture, alpha = draw((face() * dim).astype(np.uint8), mesh(), np.random.default_rng(4), kind=MaskKind.SURGICAL)
+        picture, alpha = draw((face() * dim).astype(np.uint8), MESH, np.random.default_rng(4), kind=MaskKind.SURGICAL)
         levels.append(picture[alpha > 0.95].mean())
     assert levels[1] < 0.7 * levels[0]
 
@@ -88,17 +95,17 @@ def test_curve_passes_through_its_points() -> None:
 
 def test_position_between_two_mesh_points_lies_between_them() -> None:
     points = mesh()
-    assert np.allclose(along(points, (13, 152), 0.25), points[13] * 0.75 + points[152] * 0.25)
-    assert np.allclose(along(points, (13, 152), 9.0), points[152])
+    assert np.allclose(FaceMesh(points).along((13, 152), 0.25), points[13] * 0.75 + points[152] * 0.25)
+    assert np.allclose(FaceMesh(points).along((13, 152), 9.0), points[152])
 
 
 def test_turn_of_the_head_shows_in_the_mesh() -> None:
     frontal, turned = mesh(), mesh()
     turned[:, 0] = np.where(turned[:, 0] > 128, 128 + (turned[:, 0] - 128) * 0.4, turned[:, 0])
-    assert head_turn(frontal) == pytest.approx(0, abs=0.05)
-    assert head_turn(turned) < -0.3
+    assert turn_of(frontal) == pytest.approx(0, abs=0.05)
+    assert turn_of(turned) < -0.3
     turned[:, 0] = 255 - turned[:, 0]
-    assert abs(head_turn(turned)) > 0.3
+    assert abs(turn_of(turned)) > 0.3
 
 
 def test_mask_stands_off_the_far_cheek_of_a_turned_head() -> None:
@@ -107,7 +114,7 @@ def test_mask_stands_off_the_far_cheek_of_a_turned_head() -> None:
     outline_px = int(turned[454, 0])
     beyond = []
     for seed in range(12):
-        _, alpha = draw(face(), turned, np.random.default_rng(seed), kind=MaskKind.SURGICAL)
+        _, alpha = draw(face(), FaceMesh(turned), np.random.default_rng(seed), kind=MaskKind.SURGICAL)
         columns = np.flatnonzero((alpha > 0.9).sum(0) > 8)  # a strap covers less
         beyond.append(columns.max() - outline_px)
     assert max(beyond) > 15

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import face, mesh, store
-from training.data import masks
+from training.data.mesh import FaceMesh
 from training.data.samples import Faces, draw_sample, loosely, strands
 
 FACES = 200
@@ -35,7 +35,7 @@ def test_geometry_of_a_mask_tells_how_the_head_is_held_and_hardly_where_the_chin
     worn = [loosely(faces, i % FACES, rng) for i in range(2 * FACES)]
     own = [faces.meshes[i % FACES] for i in range(2 * FACES)]
     assert linked([m[152, 1] for m in worn], [m[152, 1] for m in own]) < 0.4
-    assert linked([masks.head_turn(m) for m in worn], [masks.head_turn(m) for m in own]) > 0.8
+    assert linked([FaceMesh(m).turn for m in worn], [FaceMesh(m).turn for m in own]) > 0.8
     assert np.abs(np.mean(worn, axis=0) - np.mean(own, axis=0)).max() < 3  # and masks lie where masks are worn
 
 

@@ -15,8 +15,8 @@ from pipeline.errors import CheckpointError, ConfigError, SinkError
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 from tests.pipeline.masked_scenes import portrait
 from tests.training.made_faces import mesh
-from training.data.crops import mesh_network
 from training.data.kinds import MaskKind
+from training.data.mesh import mesh_network
 from training.data.wear import Wear, Worn, alpha_file
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_mask_follows_the_face_without_delay() -> None:
 
 def test_noise_of_the_mesh_hardly_shakes_the_mask() -> None:
     def shake(pace: float) -> float:
-        frames = worn(film(count=16), mesh=KnownMesh(noise=2.0), pace=pace)[4:]
+        frames = worn(film(count=16), mesh=KnownMesh(noise=2.0), follow=pace)[4:]
         return float(np.linalg.norm(np.diff([centre(each.alpha) for each in frames], axis=0), axis=1).mean())
 
     assert shake(0.3) < 0.6 * shake(1.0)

@@ -6,8 +6,8 @@ from PIL import Image
 
 from pipeline.errors import CheckpointError, SourceError
 from tests.pipeline.masked_scenes import portrait
-from training.data.crops import mesh_network
 from training.data.kinds import MaskKind
+from training.data.mesh import mesh_network
 from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
 
 

