@@ -155,7 +155,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
 
     require("evaluate video", "skimage")
     from pipeline.run.report import write_json
-    from training.data.crops import mesh_network
+    from training.data.mesh import mesh_network
     from training.data.wear import Wear
     from training.evaluation import sheets, video_scores
     from training.evaluation.product import product
@@ -212,7 +212,7 @@ def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler
     from training.evaluation.baselines import FaceSpace, untrained
 
     crops = Faces.read(options.baselines, "train").crops
-    found = untrained(FaceSpace.kept(options.baseline_runs / "face-space.npz", crops))
+    found = untrained(FaceSpace.cached(options.baseline_runs / "face-space.npz", crops))
     if options.paper_seconds:
         from training.needs import require
 

@@ -21,7 +21,7 @@ def require(command: str, *modules: str, extra: str = "training") -> None:
 
 
 @contextmanager
-def errors_told(parser: ArgumentParser) -> Iterator[None]:
+def errors_in_one_line(parser: ArgumentParser) -> Iterator[None]:
     """End the program with status 1 and one line, without a traceback, for an error that the user can mend."""
     try:
         yield

@@ -95,7 +95,7 @@ def papers_trained(run: Path) -> Network:
 
     state: dict[str, Any] = restore(run / "checkpoint.pt")
     network = McsamPaper(TrainConfig(**state["config"]).paper_width)
-    network.load_state_dict(state["smooth"])
+    network.load_state_dict(state["ema"])
     return _exported(network)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from engine.spec import Engine
     from pipeline.settings.config import EngineConfig
     from training.evaluation.evaluate import Marks
-    from training.evaluation.photos import Masked, MaskedPhotos
+    from training.evaluation.photos import MaskedPhoto, MaskedPhotos
 
 ROUNDS, WARM_UP_ROUNDS = 15, 2
 PACKAGES = ("onnx", "skimage")
@@ -97,16 +97,16 @@ class Moments:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> Masked:
+    def __getitem__(self, number: int) -> MaskedPhoto:
         """One moment of the cycle, with its truth and its mask."""
-        from training.evaluation.photos import Masked
+        from training.evaluation.photos import MaskedPhoto
 
         index = number * FRAME_RATE * CYCLE_SECONDS // self.count
         size = {"width": self.width, "height": self.height}
         place = frame_from_portrait(Fraction(index, FRAME_RATE), **size)
         (alpha,) = demo_masks(index, **size)
         truth, image = (warped(picture, place, **size) for picture in (portrait(), masked_portrait()))
-        return Masked(self.names[number], "surgical", truth, alpha.astype(np.float32) / np.float32(255), image)
+        return MaskedPhoto(self.names[number], "surgical", truth, alpha.astype(np.float32) / np.float32(255), image)
 
 
 def measure(plan: QualityPlan, say: Say) -> Document:

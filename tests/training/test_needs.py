@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 import pytest
 
 from pipeline.errors import ConfigError
-from training.needs import errors_told, require
+from training.needs import errors_in_one_line, require
 
 
 def test_all_that_is_missing_is_named_with_the_cure() -> None:
@@ -13,9 +13,9 @@ def test_all_that_is_missing_is_named_with_the_cure() -> None:
 
 
 def test_error_that_the_user_can_mend_ends_the_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, errors_told(ArgumentParser(prog="training.some")):
+    with pytest.raises(SystemExit) as ended, errors_in_one_line(ArgumentParser(prog="training.some")):
         raise ConfigError("--size 7: a multiple of 128")
     assert ended.value.code == 1
     assert capsys.readouterr().err == "training.some: --size 7: a multiple of 128\n"
-    with pytest.raises(ZeroDivisionError), errors_told(ArgumentParser()):
+    with pytest.raises(ZeroDivisionError), errors_in_one_line(ArgumentParser()):
         raise ZeroDivisionError

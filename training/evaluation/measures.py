@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.evaluation.learned import PerceptualDistance, Recogniser
-    from training.evaluation.photos import Masked
+    from training.evaluation.photos import MaskedPhoto
     from training.evaluation.product import Product
 
 
@@ -100,7 +100,9 @@ class Judge:
 
         return cls(product, (PerceptualDistance(), Recogniser()))
 
-    def __call__(self, masked: Masked, results: Mapping[str, NDArray[np.uint8]]) -> dict[str, dict[str, float | None]]:
+    def __call__(
+        self, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]
+    ) -> dict[str, dict[str, float | None]]:
         """The measures of each result of a photo, by name."""
         truth, hidden = squared(masked.truth), squared(np.rint(masked.alpha * 255).astype(np.uint8)) > 127
         scores: dict[str, dict[str, float | None]] = {
@@ -123,7 +125,7 @@ class Judge:
         return {name: perceptual.between(features, wanted) for name, features in seen.items()}
 
     def _cosines(
-        self, recogniser: Recogniser, masked: Masked, results: Mapping[str, NDArray[np.uint8]]
+        self, recogniser: Recogniser, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]
     ) -> dict[str, float]:
         """To the true face; none where the bare photo shows no face."""
         wearer = worn_by(self.product.find(masked.truth), masked.alpha)

@@ -69,7 +69,7 @@ def worn_by(tracked: Tracked, alpha: NDArray[np.float32]) -> Track | None:
     return max(wearers, key=held, default=None)
 
 
-def told(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -> Cropped:
+def with_true_mask(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -> Cropped:
     """The face of `track` with the photo's mask `alpha` (height, width) in [0, 1] in place of the segmenter's."""
     image, crop_from_frame = align(tracked.frame, track)
     grey = still_frame(np.rint(alpha * 255).astype(np.uint8))

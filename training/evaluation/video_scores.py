@@ -225,10 +225,10 @@ def joined(clips: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(told: Mapping[str, Any]) -> str:
+def table(scores: Mapping[str, Any]) -> str:
     """What `joined` gave, for a person."""
     lines = [f"{'':<20}" + "".join(f"{name:>12}" for name in ("frames", "standing", *MEASURES))]
-    for name, values in (*told["clips"].items(), ("mean", told["mean"])):
+    for name, values in (*scores["clips"].items(), ("mean", scores["mean"])):
         counts = "".join(f"{values.get(count, ''):>12}" for count in ("frames", "standing"))
         cells = "".join(f"{'-' if values[m] is None else format(values[m], '.3f'):>12}" for m in MEASURES)
         lines.append(f"{name:<20}{counts}{cells}")

@@ -18,7 +18,7 @@ from pipeline.errors import CheckpointError, SourceError
 from pipeline.whole_file import whole_file
 from training.evaluation.photos import read, wear
 from training.identity.looker import looker
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", metavar="I/N", help="only every N-th file from the I-th, from 0")
     flags = parser.parse_args()
     cv2.setNumThreads(1)
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         _embed_all(flags)
 
 

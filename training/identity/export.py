@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from training.identity.model import EmbeddingUnmaskingModel
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve, restore
 from training.networks.export import Port, checked, to_onnx, write
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="eum_srt, eum_t, …; what ends in _drawn repairs drawn faces")
     parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
     flags = parser.parse_args()
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         manifest = export(flags.run, flags.folder, name=flags.name, data=flags.data)
         print(manifest.dumps())  # noqa: T201 (the command's answer)
 

@@ -21,7 +21,7 @@ from pipeline.settings import flags
 from training.identity.embeddings import Embedded
 from training.identity.metrics import summary
 from training.identity.model import LOSSES, EmbeddingUnmaskingModel
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import restore, save
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def main() -> None:
     for item in settings_in(TrainConfig):
         flags.add_flag(parser, item)
     options = vars(parser.parse_args())
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         print(json.dumps(train(TrainConfig(**options))))  # noqa: T201 (the command's answer)
 
 

@@ -37,8 +37,8 @@ class PatchDiscriminator(nn.Module):
     def forward(self, picture: Tensor, hole: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] and (B, 1, S, S) to (B, 1, R, C), of the part of the crop where masks are worn."""
         size = picture.shape[-1]
-        part = (slice(None), slice(None), slice(size * 3 // 8, size), slice(size // 8, size * 7 // 8))
-        scores: Tensor = self.layers(torch.cat([picture[part], hole[part]], 1))
+        lower_face = (slice(None), slice(None), slice(size * 3 // 8, size), slice(size // 8, size * 7 // 8))
+        scores: Tensor = self.layers(torch.cat([picture[lower_face], hole[lower_face]], 1))
         return scores.float()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import CheckpointError, ConfigError
 from training.loop.objectives import fixed_samples, validate
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import TrainConfig
 
@@ -53,7 +53,7 @@ def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
     out.mkdir(parents=True, exist_ok=True)
     scores = validate(config, network.eval(), fixed_samples(config), last["step"])
     weights = network.state_dict()
-    run = {"network": weights, "smooth": weights, "step": last["step"], "scores": scores, "config": asdict(config)}
+    run = {"network": weights, "ema": weights, "step": last["step"], "scores": scores, "config": asdict(config)}
     save(out / CHECKPOINT, run)
     return scores
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("parts", type=_part, nargs="+", metavar="PATH=SHARE", help="a run's folder or a .onnx file")
     flags = parser.parse_args(arguments)
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         scores = mean(flags.out, dict(flags.parts))
         print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))  # noqa: T201 (the command's answer)
 

@@ -37,8 +37,8 @@ FADE = 0.05
 class Objective(Protocol):
     """The losses of one network."""
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, `part` of the run through, and its terms for the log."""
+    def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, `progress` in [0, 1] of the run through, and its terms for the log."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class GeneratorLoss:
         if self.adversary and "adversary" in state:
             self.adversary.load(state)
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`."""
         config = self.config
         masked, truth = picture(batch[0]), picture(batch[1])
@@ -78,8 +78,8 @@ class GeneratorLoss:
         drawn = drawn.float()
         seen = hole if config.supervision == "composite" else torch.ones_like(hole)
         terms = self._of_pixels(drawn, truth, seen)
-        if part >= config.sharpen_from:
-            fade = min(1.0, (part - config.sharpen_from) / FADE)
+        if progress >= config.sharpen_from:
+            fade = min(1.0, (progress - config.sharpen_from) / FADE)
             late = self._of_features(drawn, truth, seen) | self._of_patches(drawn, truth, hole, seen)
             terms |= {name: (fade * weight, value) for name, (weight, value) in late.items()}
         total = sum((weight * value for weight, value in terms.values()), drawn.new_zeros(()))
@@ -115,8 +115,11 @@ class GeneratorLoss:
         if self.adversary is None:
             return {}
         made = losses.composite(drawn, truth, seen)
-        told = self.adversary.train(made, truth, hole)
-        return {"adversary": (0.0, told), "fooled": (self.config.adversarial, self.adversary.fooled(made, truth, hole))}
+        judged = self.adversary.train(made, truth, hole)
+        return {
+            "adversary": (0.0, judged),
+            "fooled": (self.config.adversarial, self.adversary.fooled(made, truth, hole)),
+        }
 
 
 class SegmenterLoss:
@@ -132,9 +135,9 @@ class SegmenterLoss:
     def load(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
 
-    def __call__(self, batch: Batch, part: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """As `Objective`; the same at every `part` of the run."""
-        del part
+    def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Objective`; the same all through the run."""
+        del progress
         crop, alpha = segmenter_sized(picture(batch[0])), segmenter_sized(batch[2].float() / 255)
         with torch.autocast(crop.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.logits(crop)
@@ -207,7 +210,7 @@ def _drawn(config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[dic
 
 def _in_parts(network: nn.Module, inputs: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    return torch.cat([network(part.to(device)).cpu() for part in torch.split(inputs, AT_ONCE)])
+    return torch.cat([network(few.to(device)).cpu() for few in torch.split(inputs, AT_ONCE)])
 
 
 def write_sheet(path: Path, rows: list[Tensor]) -> None:

@@ -56,9 +56,9 @@ class Muon(torch.optim.Optimizer):
         for shape, pairs in alike.items():  # matrices of one shape in one product: a GPU waits less
             changes = orthogonalised(torch.stack([ahead for _, ahead in pairs]))
             # 0.2 sqrt(larger side): as large an update as Adam's (Liu et al. 2025, "Muon is scalable")
-            pace = -self.param_groups[0]["lr"] * 0.2 * max(shape) ** 0.5
+            step_size = -self.param_groups[0]["lr"] * 0.2 * max(shape) ** 0.5
             for (parameter, _), change in zip(pairs, changes, strict=True):
-                parameter.add_(change.view_as(parameter), alpha=pace)
+                parameter.add_(change.view_as(parameter), alpha=step_size)
         self.adam.param_groups[0]["lr"] = self.param_groups[1]["lr"]
         self.adam.step()
 

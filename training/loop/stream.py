@@ -31,7 +31,7 @@ GROUP = 32
 """Batches whose pictures are mixed when each is seen several times."""
 
 
-class Masked(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class MaskedFaces(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Samples without end, each decided by the seed and its number alone: picture, truth (3, S, S) and alpha (1, S, S).
 
     All are uint8, the alpha of 255. Whoever draws a number, in whichever process, draws the same.
@@ -89,7 +89,7 @@ def numbers(*, step: int, batch: int, rank: int = 0, processes: int = 1) -> Iter
 
 
 def batches(
-    dataset: Masked, wanted: Iterator[list[int]], *, workers: int, pinned: bool = False
+    dataset: MaskedFaces, wanted: Iterator[list[int]], *, workers: int, pinned: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of the samples with the `wanted` numbers, drawn by `workers` processes ahead of time; without any, here.
 

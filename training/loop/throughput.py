@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.loop.train import begun, drawn_batches, joined
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.settings import add_flags, given
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Throughput:
     waiting: float
     """Share of the time of both together that the step waited for data, in [0, 1]."""
 
-    def told(self, config: TrainConfig) -> str:
-        """For a person."""
+    def summary(self, config: TrainConfig) -> str:
+        """The figures and what they mean, as lines for a person."""
         verdict = "data keeps up" if self.waiting <= ENOUGH else "data is the bottleneck: give more --workers"
         return (
             f"{config.network} {config.size}x{config.size}, batch {config.batch}, "
@@ -54,7 +54,7 @@ class Throughput:
         )
 
 
-def paced(work: Callable[[], object], seconds: float) -> float:
+def rate_of(work: Callable[[], object], seconds: float) -> float:
     """How often `work` is done a second; once before the clock starts, then for `seconds` at least."""
     work()
     began, done = time.monotonic(), 0
@@ -83,8 +83,8 @@ def measure(config: TrainConfig, seconds: float) -> Throughput:
             return drawn_batches(replace(config, reuse=1), world, 0)
 
         batch = next(drawing())  # with a stream go its workers, and what they have drawn ahead
-        learned = paced(lambda: learn(batch), seconds)
-        drawn = paced(partial(next, drawing()), seconds)
+        learned = rate_of(lambda: learn(batch), seconds)
+        drawn = rate_of(partial(next, drawing()), seconds)
         stream = drawn_batches(config, world, 0)
         next(stream)  # its workers are there
         waited = 0.0
@@ -97,7 +97,7 @@ def measure(config: TrainConfig, seconds: float) -> Throughput:
             learn(batch)
 
         began = time.monotonic()
-        together = paced(step, seconds)
+        together = rate_of(step, seconds)
         waiting = waited / (time.monotonic() - began)
     return Throughput(drawn * config.batch, learned * config.batch, together * config.batch, waiting)
 
@@ -112,9 +112,9 @@ def main() -> None:
     parser.set_defaults(run=Path())  # nothing is kept
     options = parser.parse_args()
     seconds = vars(options).pop("seconds")
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         config = given(options)
-        print(measure(config, seconds).told(config))  # noqa: T201 (the command's answer)
+        print(measure(config, seconds).summary(config))  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ Process 0 alone writes.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import os
@@ -31,14 +30,14 @@ import cv2
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
 from training.data.samples import Faces
 from training.loop.objectives import fixed_samples, objective, validate
 from training.loop.optimisers import OPTIMISERS
-from training.loop.stream import Masked, Reuse, batches, numbers, read_textures
-from training.needs import errors_told
+from training.loop.stream import MaskedFaces, Reuse, batches, numbers, read_textures
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import add_flags, differences, given
 
@@ -50,9 +49,17 @@ if TYPE_CHECKING:
     from training.networks.checkpoints import State
     from training.settings import TrainConfig
 
+    Weights = tuple[Tensor, ...] | list[Tensor]
+
 
 WARMING = 200
 """Steps over which the step size grows to its start; in a short run a tenth of its steps."""
+
+LAST_SCALE = 0.05
+"""What part of the step size is left at the end of a run."""
+
+MOST_KEPT = 0.998
+"""How much of the average of weights a step leaves, at most."""
 
 LOGGED = 50
 """Steps between lines of the log."""
@@ -122,8 +129,8 @@ class Run:
     config: TrainConfig
     world: World
     network: nn.Module
-    smooth: nn.Module
-    """The network with averaged weights, which is what is validated and exported."""
+    ema: AveragedModel
+    """The exponential moving average of the network's weights, which is what is validated and exported."""
     loss_of: Objective
     optimiser: torch.optim.Optimizer
     step: int = 0
@@ -131,52 +138,50 @@ class Run:
     """Seen so far, by all processes."""
 
     @property
-    def part(self) -> float:
+    def progress(self) -> float:
         """How much of the run is done, in [0, 1]."""
         return self.step / self.config.steps
 
-    def advance(self, batch: Batch) -> dict[str, Tensor]:
-        """One step on a batch; the terms of its loss, which nobody has waited for yet."""
+    @property
+    def lr_scale(self) -> float:
+        """What the next step's size is multiplied by: it rises over `WARMING` steps, then falls along a cosine."""
         warming = max(1, min(WARMING, self.config.steps // 10))
-        pace = min(1, (self.step + 1) / warming) * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.part)))
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.progress)
+        return min(1, (self.step + 1) / warming) * (LAST_SCALE + (1 - LAST_SCALE) * cosine)
+
+    def advance(self, batch: Batch) -> dict[str, Tensor]:
+        """Take one step on a batch and give the terms of its loss, which nobody has waited for yet."""
         for group in self.optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * pace
+            group["lr"] = group["initial_lr"] * self.lr_scale
         self.optimiser.zero_grad()
-        here = [each.to(self.world.device, non_blocking=True) for each in batch]
-        loss, terms = self.loss_of((here[0], here[1], here[2]), self.part)
+        pictures, truths, alphas = (tensor.to(self.world.device, non_blocking=True) for tensor in batch)
+        loss, terms = self.loss_of((pictures, truths, alphas), self.progress)
+
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
+        self.ema.update_parameters(self.network)
+
         self.step += 1
         self.pictures += self.config.batch * self.world.size
-        self._average()
         return terms
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = min(0.998, self.step / (self.step + 20))
-        average = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
-        average(list(self.smooth.parameters()), list(self.network.parameters()), self.step)
-        for held, buffer in zip(self.smooth.buffers(), self.network.buffers(), strict=True):
-            held.copy_(buffer)  # what a normalisation has counted is an average already
-
     def resume(self, state: State) -> None:
-        """Stand where `keep` stood."""
+        """Stand where `save_checkpoint` stood."""
         self.network.load_state_dict(state["network"])
-        self.smooth.load_state_dict(state["smooth"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.ema.n_averaged.fill_(state["step"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.loss_of.load(state)
         torch.set_rng_state(state["rng"])
         self.step, self.pictures = state["step"], state["pictures"]
 
-    def keep(self, scores: dict[str, float]) -> None:
+    def save_checkpoint(self, scores: dict[str, float]) -> None:
         """Write all that `resume` needs."""
         state: State = {
             "network": self.network.state_dict(),
-            "smooth": self.smooth.state_dict(),
+            "ema": self.ema.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-        }
-        state |= {
             "step": self.step,
             "pictures": self.pictures,
             "rng": torch.get_rng_state(),
@@ -185,10 +190,23 @@ class Run:
         }
         save(self.config.run / "checkpoint.pt", state | self.loss_of.state())
 
-    def tell(self, line: Mapping[str, object]) -> None:
-        """Add a line to the log."""
-        with (self.config.run / "log.jsonl").open("a") as log:
-            log.write(json.dumps({"step": self.step, **line}) + "\n")
+    def log(self, line: Mapping[str, object]) -> None:
+        """Add a line to the run's log."""
+        with (self.config.run / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step, **line}) + "\n")
+
+
+def averaged(network: nn.Module) -> AveragedModel:
+    """The moving average of `network`'s weights; the first steps, which change most, are forgotten soon.
+
+    What a normalisation has counted is an average already, and is copied.
+    """
+
+    def update(averages: Weights, weights: Weights, steps: Tensor | int) -> None:
+        decay = min(MOST_KEPT, int(steps) / (int(steps) + 20))
+        get_ema_multi_avg_fn(decay)(averages, weights, steps)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(network, multi_avg_fn=update).requires_grad_(requires_grad=False).eval()
 
 
 def begun(config: TrainConfig, world: World) -> Run:
@@ -198,19 +216,22 @@ def begun(config: TrainConfig, world: World) -> Run:
     """
     torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision("highest")  # in TF32 SSIM's slope in smooth skin is mostly noise
-    torch.backends.cudnn.allow_tf32 = False  # nor are convolutions whose slopes count asked for in less
+    torch.backends.cudnn.allow_tf32 = False  # convolutions whose slopes count lose as much by it
     torch.backends.cudnn.benchmark = True  # all batches are alike, so the fastest kernels are worth a search
     cv2.setNumThreads(0)  # a pool of threads would not survive the fork of the workers
+
     torch.manual_seed(config.seed)
     network = built(config)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # a sixth less time a step: the CPU's fast kernels want channels last
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     network.to(world.device)
-    smooth = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
-    loss_of = objective(config, network, world)
-    run = Run(config, world, network, smooth, loss_of, OPTIMISERS[config.optimiser](network, config.rate))
     checkpoint = config.run / "checkpoint.pt"
+    if config.warm is not None and not checkpoint.exists():
+        begin_warm(network, config.warm)
+
+    loss_of = objective(config, network, world)
+    run = Run(config, world, network, averaged(network), loss_of, OPTIMISERS[config.optimiser](network, config.rate))
     if checkpoint.exists():
         state = restore(checkpoint)
         if differs := differences(state["config"], config, free=FREE):
@@ -219,20 +240,18 @@ def begun(config: TrainConfig, world: World) -> Run:
                 "give another --run, and --warm to begin with its weights"
             )
         run.resume(state)
-    elif config.warm is not None:
-        begin_warm(network, config.warm)
-        smooth.load_state_dict(network.state_dict())
     return run
 
 
-def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[Batch]:
     """What a run sees from `step` on."""
     sets = [(Faces.read(config.crops, "train"), 0.9)]
     if (config.crops / "sharp.npz").exists():
         sets.append((Faces.read(config.crops, "sharp"), 0.1))
     judges = config.network == "segmenter"  # the others never see what is beneath the alpha
     bare, textures = (0.3, read_textures(config.textures)) if judges else (0.0, [])
-    dataset = Masked(sets, size=config.size, seed=config.seed, bare=bare, textures=textures, plain=not judges)
+    dataset = MaskedFaces(sets, size=config.size, seed=config.seed, bare=bare, textures=textures, plain=not judges)
+
     reuse = Reuse(config.reuse, seed=config.seed, device=world.device)
     wanted = numbers(step=reuse.first_drawn(step), batch=config.batch, rank=world.rank, processes=world.size)
     drawn = batches(dataset, wanted, workers=config.workers, pinned=world.device.type == "cuda")
@@ -244,24 +263,26 @@ def train(config: TrainConfig) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     with joined(config.device) as world:
         run = begun(config, world)
-        fixed = fixed_samples(config) if world.writes else None
+        validation = fixed_samples(config) if world.writes else None
         stream = drawn_batches(config, world, run.step)
         started, waited = time.monotonic(), 0.0
+
         while run.step < config.steps:
             asked = time.monotonic()
             batch = next(stream)
             waited += time.monotonic() - asked
             terms = run.advance(batch)
-            if fixed is None:
+            if validation is None:
                 continue
+
             if run.step % LOGGED == 0:
                 seconds = {"seconds": round(time.monotonic() - started, 1), "waited": round(waited, 1)}
-                told = {name: round(value.item(), 5) for name, value in terms.items()}
-                run.tell({"pictures": run.pictures} | seconds | told)
+                losses = {name: round(value.item(), 5) for name, value in terms.items()}
+                run.log({"pictures": run.pictures} | seconds | losses)
             if run.step % config.every == 0 or run.step == config.steps:
-                scores = validate(config, run.smooth, fixed, run.step)
-                run.tell({"validation": scores})
-                run.keep(scores)
+                scores = validate(config, run.ema.module, validation, run.step)
+                run.log({"validation": scores})
+                run.save_checkpoint(scores)
         world.wait()
 
 
@@ -270,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_flags(parser)
     options = parser.parse_args()
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         train(given(options))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 State = dict[str, Any]
-"""`network`, `smooth` (the averaged weights), `optimiser`, `step`, `rng`, `config`, `scores`, and the adversary's."""
+"""`network`, `ema` (the averaged weights), `optimiser`, `step`, `rng`, `config`, `scores`, and the adversary's."""
 
 
 def save(path: Path, state: State) -> None:
@@ -61,7 +61,7 @@ def begin_warm(network: nn.Module, path: Path) -> None:
 
     Raises `CheckpointError` when `path` is none of these or is of another network or another size of it.
     """
-    weights = read_weights(path) if path.suffix == ".onnx" else restore(path).get("smooth", {})
+    weights = read_weights(path) if path.suffix == ".onnx" else restore(path).get("ema", {})
     wanted = network.state_dict().keys()
     if isinstance(network, Generator) and weights.keys() == network.trunk.state_dict().keys():
         _load(network.trunk, weights, path)

@@ -22,7 +22,7 @@ from engine.select import load
 from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import built, halve, restore, with_all_weights
 from training.settings import TrainConfig
 
@@ -130,7 +130,7 @@ def export(run: Path, folder: Path, *, data: str) -> Manifest:
     if name not in PORTS:
         raise CheckpointError(f"{run} trained {name}: {' and '.join(PORTS)} are what is exported")
     port = PORTS[name]
-    network.load_state_dict(state["smooth"])
+    network.load_state_dict(state["ema"])
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)
     exported = checked(name, model, network, port, smooth_noise(port))
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
     flags = parser.parse_args()
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         print(export(flags.run, flags.folder, data=flags.data).dumps())  # noqa: T201 (the command's answer)
 
 

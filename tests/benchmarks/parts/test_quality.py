@@ -70,7 +70,7 @@ def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.Monk
     assert "needs torch" in found.left_out[quality.PAPERS_OWN]
     assert "evaluate generator --baselines" in found.left_out["mean-face, gappy-pca"]
     faces = np.random.default_rng(1).integers(0, 256, (5, 96, 96, 3), np.uint8)
-    FaceSpace.kept(tmp_path / quality.LEARNED, faces)
+    FaceSpace.cached(tmp_path / quality.LEARNED, faces)
     with ExitStack() as stack:
         found = quality.Rivals.here(tmp_path, build().engine, stack)
     assert {"mean-face", "gappy-pca", "telea", "navier-stokes"} == set(found.scored)

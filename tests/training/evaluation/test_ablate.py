@@ -25,8 +25,8 @@ def _threads() -> object:
     torch.set_num_threads(before)
 
 
-def plan(folder: Path, **changes: object) -> ablate.Plan:
-    some = ablate.Plan(folder / "crops", folder / "out", None, pictures=4, size=128, batch=2, threads=1, workers=0)
+def plan(folder: Path, **changes: object) -> ablate.Ablation:
+    some = ablate.Ablation(folder / "crops", folder / "out", None, pictures=4, size=128, batch=2, threads=1, workers=0)
     return replace(some, **changes)
 
 

@@ -59,8 +59,8 @@ def test_components_are_orthonormal_and_few_enough() -> None:
 
 
 def test_face_space_is_kept_and_read_back(tmp_path: Path) -> None:
-    first = FaceSpace.kept(tmp_path / "runs" / "space.npz", made_faces(20))
-    again = FaceSpace.kept(tmp_path / "runs" / "space.npz", made_faces(20, seed=5))
+    first = FaceSpace.cached(tmp_path / "runs" / "space.npz", made_faces(20))
+    again = FaceSpace.cached(tmp_path / "runs" / "space.npz", made_faces(20, seed=5))
     assert np.array_equal(first.mean, again.mean)
     assert np.array_equal(first.components, again.components)
     assert first.noise == again.noise
@@ -129,11 +129,11 @@ def test_run_of_the_paper_s_network_ends_in_a_filler_that_looks_at_the_hole(tmp_
     )  # fmt: skip
     baselines.train(config)
     state = restore(tmp_path / "run" / "checkpoint.pt")
-    counted = [value for name, value in state["smooth"].items() if name.endswith("num_batches_tracked")]
+    counted = [value for name, value in state["ema"].items() if name.endswith("num_batches_tracked")]
     assert counted
     assert all(value == 2 for value in counted)  # validation counts nothing
     network = baselines.McsamPaper(4)
-    network.load_state_dict(state["smooth"])
+    network.load_state_dict(state["ema"])
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     hole = np.zeros((256, 256), np.float32)
     hole[128:] = 1
@@ -150,7 +150,7 @@ def test_finished_run_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(baselines, "train", refuse)
     width = baselines.width_of(0.5e9)
     (tmp_path / "plan.json").write_text(json.dumps({"steps": 7, "seconds": 60, "width": width}))
-    state = {"network": {}, "smooth": baselines.McsamPaper(width).state_dict(), "step": 7}
+    state = {"network": {}, "ema": baselines.McsamPaper(width).state_dict(), "step": 7}
     torch.save(state, tmp_path / "checkpoint.pt")
     found = baselines.paper_baseline(tmp_path, tmp_path, gmacs=0.5, seconds=60, threads=1)
     assert f"width {width}, " in found.description

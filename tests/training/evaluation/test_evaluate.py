@@ -24,7 +24,7 @@ from tests.pipeline.faces import MadeEngine
 from tests.pipeline.masked_scenes import Scene
 from training.evaluation import evaluate
 from training.evaluation.measures import MEASURES, Judge
-from training.evaluation.photos import Masked
+from training.evaluation.photos import MaskedPhoto
 from training.evaluation.product import Product
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 SCENE = Scene(width=320, height=300, noise=0)
 
 
-def masked() -> Masked:
+def masked() -> MaskedPhoto:
     alpha = SCENE.mask_in_frame()
-    return Masked("portrait", "cloth", SCENE.bare(), alpha, SCENE.masked())
+    return MaskedPhoto("portrait", "cloth", SCENE.bare(), alpha, SCENE.masked())
 
 
 @dataclass(frozen=True)

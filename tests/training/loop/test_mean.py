@@ -18,7 +18,7 @@ def run(folder: Path, name: str, seed: int, *, blocks: int = 1) -> Path:
     torch.manual_seed(seed)
     weights = built(config).state_dict()
     (folder / name).mkdir()
-    state = {"network": weights, "smooth": weights, "step": seed, "config": asdict(config), "scores": {}}
+    state = {"network": weights, "ema": weights, "step": seed, "config": asdict(config), "scores": {}}
     save(folder / name / "checkpoint.pt", state)
     return folder / name
 
@@ -33,12 +33,12 @@ def test_mean_lies_where_the_shares_say_and_has_scores_of_its_own(folder: Path, 
     first, second = run(folder, "first", 1), run(folder, "second", 2)
     main([str(folder / "out"), f"{first}=0.25", f"{second}=0.75"])
     made, one, two = (restore(each / "checkpoint.pt") for each in (folder / "out", first, second))
-    for name, weight in made["smooth"].items():
-        assert torch.allclose(weight, one["smooth"][name] / 4 + two["smooth"][name] * 3 / 4, atol=1e-6)
+    for name, weight in made["ema"].items():
+        assert torch.allclose(weight, one["ema"][name] / 4 + two["ema"][name] * 3 / 4, atol=1e-6)
     assert made["step"] == 2
     config = TrainConfig(**made["config"])
     network = built(config)
-    network.load_state_dict(made["smooth"])
+    network.load_state_dict(made["ema"])
     assert made["scores"] == validate(config, network.eval(), fixed_samples(config), 2)
     assert f"hole_psnr {made['scores']['hole_psnr']:.4f}" in capsys.readouterr().out
 
