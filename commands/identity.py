@@ -63,7 +63,10 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     from pipeline.run.report import write_json
     from training.identity import evaluate, plots
     from training.identity.sets import photo_set
+    from training.needs import require
 
+    if options.plots:
+        require("evaluate identity --plots", "matplotlib")
     photos = photo_set(options.data, limit=options.limit)
     masks = options.masks or ("both" if photos.masked is None else "none")
     looked = _looked(options, photos, masks)

@@ -16,26 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.errors import BarefacedError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    Colour = tuple[int, int, int]
-    Place = Callable[[NDArray[np.float64], NDArray[np.float64]], list[tuple[float, float]]]
+COLUMNS, PANEL_INCHES, DPI = 3, (4.6, 2.6), 100
+"""Panels side by side, width and height of a panel, and pixels to the inch."""
 
-PANEL, MARGINS = (460, 250), (62, 26, 14, 34)
-"""Width and height of a panel in pixels, and what is left free in it: left, top, right, bottom."""
-
-COLUMNS = 3
-INK, GRID, FAINT = (30, 30, 30), (225, 225, 225), 0.35
-COLOURS = ((0, 90, 181), (220, 50, 32), (0, 130, 90), (170, 80, 190), (190, 130, 0), (90, 90, 90))
+FAINT = 0.35
+"""How opaque the jumps of a loss are behind its running mean."""
 SMOOTHED = 0.9
-"""How much of a loss's curve is what came before: single batches jump. The jumps are drawn behind it, faintly."""
+"""How much of a loss's curve is what came before: single batches jump."""
 
 ABOUT = {"step", "pictures", "seconds", "waited", "validation"}
 """What a line of the log says beside the terms of the loss."""
@@ -111,86 +109,47 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers from `low` to `high`."""
-    rough = (high - low) / 4
-    unit = 10 ** math.floor(math.log10(rough))
-    step = next(times * unit for times in (1, 2, 2.5, 5, 10) if times * unit >= rough)
-    return [step * number for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+def draw_panel(axes: Axes, title: str, curves: Sequence[Curve | None]) -> None:
+    """Draw one measure of several runs, each in its colour; None for a run that does not have it."""
+    for number, curve in enumerate(curves):
+        if curve is None:
+            continue
+        colour = f"C{number}"
+        if curve.jumps:
+            axes.plot(curve.pictures, curve.values, color=colour, alpha=FAINT, linewidth=0.8)
+            axes.plot(curve.pictures, smoothed(curve.values), color=colour)
+        else:
+            axes.plot(curve.pictures, curve.values, color=colour, marker=".", markevery=[-1])
 
-
-def panel(title: str, curves: Sequence[Curve | None]) -> Image.Image:
-    """One measure of several runs; None for a run that does not have it."""
-    there = [curve for curve in curves if curve is not None]
-    low, high = _range(there)
-    last = max(1.0, *(float(curve.pictures.max()) for curve in there))
-    width, height = PANEL
-    left, top, right, bottom = MARGINS
-    image = Image.new("RGB", PANEL, "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
-
-    def place(along: NDArray[np.float64], up: NDArray[np.float64]) -> list[tuple[float, float]]:
-        x = left + along / last * (width - left - right)
-        y = height - bottom - (up.clip(low, high) - low) / (high - low) * (height - top - bottom)
-        return list(zip(x.tolist(), y.tolist(), strict=True))
-
-    for tick in ticks(low, high):
-        ((_, y),) = place(np.zeros(1), np.array([tick]))
-        draw.line([(left, y), (width - right, y)], GRID)
-        draw.text((left - 6, y), f"{tick:.4g}", INK, font, anchor="rm")
-    for tick in ticks(0, last):
-        ((x, _),) = place(np.array([tick]), np.array([low]))
-        draw.line([(x, top), (x, height - bottom)], GRID)
-        draw.text((x, height - bottom + 5), f"{tick:,.0f}", INK, font, anchor="mt")
-    draw.text((left, 6), title, INK, font)
-    for colour, curve in zip(_colours(len(curves)), curves, strict=True):
-        if curve is not None:
-            _trace(draw, curve, place, colour)
-    return image
-
-
-def _trace(draw: ImageDraw.ImageDraw, curve: Curve, place: Place, colour: Colour) -> None:
-    if curve.jumps:
-        red, green, blue = (round(255 - FAINT * (255 - part)) for part in colour)
-        faint = red, green, blue
-        draw.line(place(curve.pictures, curve.values), faint)
-        draw.line(place(curve.pictures, smoothed(curve.values)), colour, 2)
-        return
-    points = place(curve.pictures, curve.values)
-    draw.line(points, colour, 2)
-    for x, y in points if len(points) < 2 else points[-1:]:
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_ylim(*_range([curve for curve in curves if curve is not None]))
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(visible=True, alpha=FAINT)
 
 
 def _range(curves: Sequence[Curve]) -> tuple[float, float]:
     """What is shown: all scores, and all losses but the highest and lowest hundredth, which are of the first steps."""
-    ends = [np.percentile(each.values, [1, 99] if each.jumps else [0, 100]) for each in curves]
+    ends = [np.percentile(curve.values, [1, 99] if curve.jumps else [0, 100]) for curve in curves]
     low, high = float(np.min(ends)), float(np.max(ends))
     rim = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
     return low - rim, high + rim
 
 
-def _colours(count: int) -> list[Colour]:
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
-
-
-def plot(runs: Sequence[Path]) -> Image.Image:
+def plot(runs: Sequence[Path]) -> Figure:
     """All panels of `runs`, and below them which colour is whose. Raises `SourceError` for a folder without a log."""
     logs = [read_log(run) for run in runs]
     titles = list(dict.fromkeys(title for log in logs for title in log))
     rows = math.ceil(len(titles) / COLUMNS)
-    width, height = PANEL
-    sheet = Image.new("RGB", (COLUMNS * width, rows * height + 24), "white")
-    for number, title in enumerate(titles):
-        across, down = number % COLUMNS * width, number // COLUMNS * height
-        sheet.paste(panel(title, [log.get(title) for log in logs]), (across, down))
-    draw, font, x = ImageDraw.Draw(sheet), ImageFont.load_default(12), 12.0
-    for run, colour in zip(runs, _colours(len(runs)), strict=True):
-        draw.line([(x, rows * height + 10), (x + 18, rows * height + 10)], colour, 3)
-        draw.text((x + 24, rows * height + 10), run.name, INK, font, anchor="lm")
-        x += 44 + draw.textlength(run.name, font)
-    draw.text((sheet.width - 12, rows * height + 10), "across: pictures seen", INK, font, anchor="rm")
-    return sheet
+    width, height = PANEL_INCHES
+
+    figure = Figure((COLUMNS * width, rows * height + 0.5), dpi=DPI, layout="constrained")
+    for number, title in enumerate(titles, start=1):
+        draw_panel(figure.add_subplot(rows, COLUMNS, number), title, [log.get(title) for log in logs])
+    figure.supxlabel("pictures seen", fontsize="medium")
+    lines = [Line2D([], [], color=f"C{number}") for number in range(len(runs))]
+    figure.legend(lines, [run.name for run in runs], loc="outside lower left", ncols=len(runs))
+    return figure
 
 
 def main() -> None:
@@ -203,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     out = options.out or options.runs[0] / "plots.png"
     try:
-        plot(options.runs).save(out)
+        plot(options.runs).savefig(out)
     except BarefacedError as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
     except (OSError, ValueError) as error:
