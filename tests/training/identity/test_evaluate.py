@@ -128,7 +128,7 @@ def test_curves_are_drawn_between_the_axes(tmp_path: Path) -> None:
     fifty = Rates.of(np.linspace(0, 1, 101), np.linspace(0, 1, 101))
     chance = plots.det({"chance": fifty}, "made")
     x, y = chance.axes[0].lines[0].get_xydata().T
-    inside = (x > -2) & (x < 0)
+    inside = (x > -1.6) & (x < 0)
     assert inside.sum() > 40
     assert np.abs(x + y)[inside].max() < 0.05
     plots.write(tmp_path / "det.png", chance)
