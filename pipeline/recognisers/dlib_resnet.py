@@ -75,6 +75,14 @@ def network(path: Path | None) -> Network:
     """
     if path is not None:
         raise ConfigError(f"recogniser dlib-resnet comes by package and takes no file: leave {path} out")
+    return Network.of("dlib-resnet", as_onnx(read_tensors(stored_weights())).SerializeToString())
+
+
+def stored_weights() -> bytes:
+    """The file of weights in the installed package, in dlib's format for `read_tensors`.
+
+    Raises `CheckpointError` when the package is not installed or holds another file.
+    """
     reason = missing()
     if reason is not None:
         raise CheckpointError(f"recogniser dlib-resnet: {reason}")
@@ -88,7 +96,7 @@ def network(path: Path | None) -> Network:
     sha256 = hashlib.sha256(stored).hexdigest()
     if sha256 != SHA256:
         raise CheckpointError(f"recogniser dlib-resnet: {source} holds another network (sha256 {sha256}): {CURE}")
-    return Network.of("dlib-resnet", as_onnx(read_tensors(stored)).SerializeToString())
+    return stored
 
 
 def recogniser(engine: Engine) -> Recogniser:
@@ -122,6 +130,19 @@ def _read_integer(stored: bytes, position: int) -> tuple[int, int]:
     """
     length = stored[position]
     return int.from_bytes(stored[position + 1 : position + 1 + length], "little"), position + 1 + length
+
+
+def read_convolution(
+    tensors: Iterator[NDArray[np.float32]], inputs: int, outputs: int, side: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The next convolution's kernel (outputs, inputs, side, side) and bias (outputs,), with its affine layer folded in.
+
+    The affine layer is what is left of a batch normalisation whose statistics dlib froze.
+    """
+    stored, affine = next(tensors).astype(np.float64), next(tensors).astype(np.float64)
+    kernel, bias = stored[:-outputs].reshape(outputs, inputs, side, side), stored[-outputs:]
+    gain, shift = affine[:outputs], affine[outputs:]
+    return (kernel * gain[:, None, None, None]).astype(np.float32), (bias * gain + shift).astype(np.float32)
 
 
 def as_onnx(tensors: Iterator[NDArray[np.float32]]) -> onnx.ModelProto:
@@ -188,11 +209,7 @@ class _OnnxGraph:
 
     def convolved(self, value: str, *, inputs: int, outputs: int, side: int, stride: int = 1) -> str:
         """Add a convolution with the affine layer behind it. dlib pads only where the stride is 1."""
-        stored, affine = next(self.tensors).astype(np.float64), next(self.tensors).astype(np.float64)
-        kernel, bias = stored[:-outputs].reshape(outputs, inputs, side, side), stored[-outputs:]
-        gain, shift = affine[:outputs], affine[outputs:]
-        weights = self.constant((kernel * gain[:, None, None, None]).astype(np.float32))
-        biases = self.constant((bias * gain + shift).astype(np.float32))
+        weights, biases = (self.constant(values) for values in read_convolution(self.tensors, inputs, outputs, side))
         pad = side // 2 if stride == 1 else 0
         return self.add("Conv", value, weights, biases, strides=[stride] * 2, pads=[pad] * 4, kernel_shape=[side] * 2)
 
