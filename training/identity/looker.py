@@ -47,7 +47,7 @@ class Looker:
 
     def __call__(self, image: NDArray[np.uint8], *, draw: bool = False) -> Face | None:
         """The face of a photo (height, width, 3) RGB; None where none is found. Raises `EngineError`."""
-        tracked = self._central(image)
+        tracked = self.central(image)
         if tracked is None:
             return None
         cropped = self.parts.segment(tracked)
@@ -61,10 +61,11 @@ class Looker:
 
     def embedding(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """(d,) of the same face, which is not searched for a mask. Raises `EngineError`."""
-        tracked = self._central(image)
+        tracked = self.central(image)
         return None if tracked is None else self.recogniser.embed([align(tracked.frame, tracked.tracks[0])[0]])[0]
 
-    def _central(self, image: NDArray[np.uint8]) -> Tracked | None:
+    def central(self, image: NDArray[np.uint8]) -> Tracked | None:
+        """The face nearest to the photo's middle, found; None where there is none. Raises `EngineError`."""
         tracked = self.parts.find(image)
         if not tracked.tracks:
             return None
