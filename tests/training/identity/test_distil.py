@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+from pipeline.errors import CheckpointError
+from pipeline.recognisers import dlib_resnet
+from training.identity.distil import WARM_UP, DistilConfig, Sampler, apart, as_pictures, inner, step_size, train, varied
+from training.identity.faces import BORDER, STORED, WITHOUT_FACE, StoredFaces, by_person
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIDE = 150 + 2 * BORDER
+
+
+def stored(folder: Path, people: int = 4, each: int = 3) -> StoredFaces:
+    """Faces of noise: person and photo decide them; the second photo of person 1 has none."""
+    names = [f"{person}_{number}.jpg" for person in range(people) for number in range(each)]
+    faces = StoredFaces.create(folder, names, side=SIDE, masks=2, width=128)
+    draw = np.random.default_rng(0)
+    for row in range(len(names)):
+        faces.bare[row] = draw.integers(0, 256, (SIDE, SIDE, 3))
+        faces.masked[row] = faces.bare[row]
+        faces.masked[row, :, SIDE // 2 :] = 20 * row
+        vector = draw.normal(size=128)
+        faces.teacher[row] = vector / np.linalg.norm(vector)
+        faces.state[row] = STORED
+    faces.state[each + 1] = WITHOUT_FACE
+    faces.flush()
+    return faces
+
+
+def test_stored_faces_come_back_as_they_were_stored(tmp_path: Path) -> None:
+    written = stored(tmp_path / "faces")
+    again = StoredFaces.open(tmp_path / "faces")
+    assert (again.bare == written.bare).all()
+    assert again.rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]
+    assert again.people.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    with pytest.raises(CheckpointError, match="holds no stored faces"):
+        StoredFaces.open(tmp_path)
+
+
+def test_people_are_shuffled_and_their_photos_stay_together() -> None:
+    names = [f"{person}_{number}.jpg" for number in range(2) for person in range(30)]
+    ordered = by_person(names, seed=1)
+    assert sorted(ordered) == sorted(names)
+    assert ordered == by_person(names[::-1], seed=1)
+    people = [name.partition("_")[0] for name in ordered]
+    assert people[::2] == people[1::2]
+    assert people[::2] != sorted(people[::2])
+
+
+def test_people_of_the_first_photos_are_kept_apart_with_all_their_photos(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    unseen, seen = apart(faces, held_out=4)
+    assert set(faces.people[unseen]) == {0, 1}
+    assert set(faces.people[seen]) == {2, 3}
+    with pytest.raises(CheckpointError, match="too few"):
+        apart(faces, held_out=12)
+
+
+def test_a_person_stands_at_the_mean_of_the_teachers_embeddings(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    sampler = Sampler(faces, apart(faces, held_out=4)[1])
+    mean = faces.teacher[6:9].sum(0)
+    assert sampler.centres.shape == (2, 128)
+    assert sampler.centres[0].numpy() == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    pictures, teacher, person = sampler.batch(8, 1.0, np.random.default_rng(0))
+    assert pictures.shape == (8, 3, 150, 150)
+    for vector, number in zip(teacher.numpy(), person.tolist(), strict=True):
+        row = int(np.flatnonzero((faces.teacher == vector).all(1))[0])
+        assert faces.people[row] == number + 2
+
+
+def test_a_varied_picture_is_the_face_a_little_moved_and_lit() -> None:
+    chip = np.zeros((SIDE, SIDE, 3), np.uint8)
+    chip[60:100, 60:100] = 200
+    centres = []
+    for seed in range(40):
+        picture = varied(chip, np.random.default_rng(seed))
+        assert picture.shape == (150, 150, 3)
+        assert picture.min() >= 0
+        assert picture.max() <= 255
+        centres.append(np.argwhere(picture[..., 0] > 150).mean(0))
+    spread = np.std(centres, 0)
+    assert np.mean(centres, 0) == pytest.approx([(60 + 99) / 2 - BORDER] * 2, abs=4)
+    assert (spread > 0.5).all()
+
+
+def test_pictures_keep_their_planes_apart() -> None:
+    chips = np.arange(2 * SIDE * SIDE * 3).reshape(2, SIDE, SIDE, 3) % 251
+    planes = as_pictures(inner(chips.astype(np.uint8)))
+    assert planes.shape == (2, 3, 150, 150)
+    assert planes[1, 2, 0, 5] == chips[1, BORDER, BORDER + 5, 2]
+
+
+def test_the_step_size_rises_stays_and_falls_to_nothing(tmp_path: Path) -> None:
+    config = DistilConfig(tmp_path, tmp_path, pictures=100_000, rate=1.0, batch=64)
+    assert step_size(config, 0) == pytest.approx(64 / WARM_UP)
+    assert step_size(config, 50_000) == 1.0
+    assert step_size(config, 87_500) == pytest.approx(0.5)
+    assert step_size(config, 100_000) == 0.0
+
+
+@pytest.mark.skipif(dlib_resnet.missing() is not None, reason="the recogniser's weights are in the extra `identity`")
+def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    stored(tmp_path / "faces")
+    config = DistilConfig(
+        tmp_path / "faces", tmp_path / "run", pictures=4, batch=4, held_out=4, save_every=4, identity=0.1, masked=1.0
+    )
+    train(config)
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=False)
+    assert state["step"] == 4
+    train(replace(config, pictures=8))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["pictures"] for line in lines] == [4, 8]
+    assert lines[0]["validation"].keys() == {"bare", "masked"}
+    later = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=False)
+    assert not torch.equal(state["network"]["head.weight"], later["network"]["head.weight"])
+    assert not torch.equal(later["network"]["head.weight"], later["smooth"]["head.weight"])
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(replace(config, rate=1.0, pictures=12))
