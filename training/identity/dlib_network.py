@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LAST_MAP = (256, 4)
+"""Channels and side of the last feature map that has more than four places, that of the last block but one."""
+
+
 class Block(nn.Module):
     """Two convolutions of 3x3 and what came in added to them; the first of a stage may halve the picture.
 
@@ -50,10 +54,11 @@ class Block(nn.Module):
 class DlibNetwork(nn.Module):
     """Pictures (N, 3, 150, 150) RGB in [0, 255] to embeddings (N, 128), which are not yet of unit length.
 
-    dlib's affine layers, what is left of its batch normalisation, are folded into the convolutions.
+    dlib's affine layers, what is left of its batch normalisation, are folded into the convolutions. `inserted` is a
+    layer of a method's own behind the last map.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inserted: nn.Module | None = None) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, STAGES[0][0], 7, stride=2)
         blocks, inputs = [], STAGES[0][0]
@@ -62,28 +67,42 @@ class DlibNetwork(nn.Module):
                 blocks.append(Block(inputs, outputs, halves=halves and number == 0))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
+        self.inserted = inserted or nn.Identity()
         self.head = nn.Linear(inputs, DIMENSION, bias=False)
         self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1), persistent=False)
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """(N, 256, 4, 4): the map of the last block but one, the last that has more than one place."""
+    def front(self, pictures: Tensor, blocks: int) -> Tensor:
+        """(N, 3, 150, 150) to the output of the first `blocks` blocks: (N, 64, 17, 17) of 7, (N, 256, 4, 4) of 13."""
         value = (pictures - cast("Tensor", self.mean)) / SCALE
         value = functional.max_pool2d(functional.relu(self.stem(value)), 3, stride=2)  # (N, 32, 35, 35)
-        return cast("Tensor", self.blocks[:-1](value))
+        return cast("Tensor", self.blocks[:blocks](value))
 
-    def embedding(self, features: Tensor) -> Tensor:
-        """(N, 256, 4, 4) of `features` to (N, 128)."""
-        return cast("Tensor", self.head(self.blocks[-1](features).mean((2, 3))))
+    def last_map(self, value: Tensor, blocks: int) -> Tensor:
+        """Pictures, or the output of `front` where `blocks` is not 0, to the last map (N, 256, 4, 4)."""
+        if not blocks:
+            value = self.front(value, 0)
+        return cast("Tensor", self.blocks[blocks:-1](value))
+
+    def from_last_map(self, value: Tensor) -> Tensor:
+        """The last map, after what was inserted, to embeddings (N, 128)."""
+        return cast("Tensor", self.head(self.blocks[-1](value).mean((2, 3))))
+
+    def back(self, value: Tensor, blocks: int) -> Tensor:
+        """What `last_map` takes, to embeddings (N, 128)."""
+        return self.from_last_map(self.inserted(self.last_map(value, blocks)))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, 150, 150) to (N, 128)."""
-        return self.embedding(self.features(pictures))
+        return self.back(pictures, 0)
 
 
-def pretrained() -> DlibNetwork:
-    """The network with dlib's weights. Raises `CheckpointError` when their package is not installed."""
-    network, tensors = DlibNetwork(), read_tensors(stored_weights())
-    for layer in network.modules():
+def pretrained(network: DlibNetwork | None = None) -> DlibNetwork:
+    """The network, a new one unless it is given, with dlib's weights; what is inserted keeps its own.
+
+    Raises `CheckpointError` when the package of the weights is not installed.
+    """
+    network, tensors = network or DlibNetwork(), read_tensors(stored_weights())
+    for layer in (network.stem, *network.blocks.modules()):
         if isinstance(layer, nn.Conv2d):
             weights, biases = read_convolution(tensors, layer.in_channels, layer.out_channels, layer.kernel_size[0])
             layer.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})

@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.errors import CheckpointError, SourceError
 from pipeline.find.align import align
 from pipeline.geometry import Affine
-from training.data.photos import read, wear
+from training.evaluation.photos import read, wear
 from training.identity.embeddings import TRAINING, person_of
 from training.identity.looker import looker
 from training.needs import errors_told

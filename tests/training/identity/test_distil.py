@@ -11,8 +11,11 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from pipeline.errors import CheckpointError
 from pipeline.recognisers import dlib_resnet
-from training.identity.distil import WARM_UP, DistilConfig, Sampler, apart, as_pictures, inner, step_size, train, varied
-from training.identity.faces import BORDER, STORED, WITHOUT_FACE, StoredFaces, by_person
+from training.identity.distil import WARM_UP, DistilConfig, apart, step_size, train
+from training.identity.dlib_network import DlibNetwork
+from training.identity.faces import BORDER, COVER_SIDE, STORED, WITHOUT_FACE, StoredFaces, by_person
+from training.identity.fronts import Fronts, as_pictures, chips_of
+from training.identity.sampler import Sampler, covers_of, varied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +32,7 @@ def stored(folder: Path, people: int = 4, each: int = 3) -> StoredFaces:
         faces.bare[row] = draw.integers(0, 256, (SIDE, SIDE, 3))
         faces.masked[row] = faces.bare[row]
         faces.masked[row, :, SIDE // 2 :] = 20 * row
+        faces.cover[row, :, COVER_SIDE // 2 :] = 255
         vector = draw.normal(size=128)
         faces.teacher[row] = vector / np.linalg.norm(vector)
         faces.state[row] = STORED
@@ -72,9 +76,9 @@ def test_a_person_stands_at_the_mean_of_the_teachers_embeddings(tmp_path: Path) 
     mean = faces.teacher[6:9].sum(0)
     assert sampler.centres.shape == (2, 128)
     assert sampler.centres[0].numpy() == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
-    pictures, teacher, person = sampler.batch(8, 1.0, np.random.default_rng(0))
-    assert pictures.shape == (8, 3, 150, 150)
-    for vector, number in zip(teacher.numpy(), person.tolist(), strict=True):
+    batch = sampler.batch(8, 1.0, np.random.default_rng(0))
+    assert batch.value.shape == (8, 3, 150, 150)
+    for vector, number in zip(batch.teacher.numpy(), batch.person.tolist(), strict=True):
         row = int(np.flatnonzero((faces.teacher == vector).all(1))[0])
         assert faces.people[row] == number + 2
 
@@ -94,15 +98,57 @@ def test_a_varied_picture_is_the_face_a_little_moved_and_lit() -> None:
     assert (spread > 0.5).all()
 
 
-def test_pictures_keep_their_planes_apart() -> None:
-    chips = np.arange(2 * SIDE * SIDE * 3).reshape(2, SIDE, SIDE, 3) % 251
-    planes = as_pictures(inner(chips.astype(np.uint8)))
-    assert planes.shape == (2, 3, 150, 150)
-    assert planes[1, 2, 0, 5] == chips[1, BORDER, BORDER + 5, 2]
+def test_thirds_are_masked_photos_the_same_ones_bare_and_others_of_their_people(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    sampler = Sampler(faces, apart(faces, held_out=4)[1])
+    batch = sampler.thirds(12, np.random.default_rng(0))
+    assert batch.person[:4].tolist() == batch.person[4:8].tolist() == batch.person[8:].tolist()
+    assert torch.equal(batch.teacher[:4], batch.teacher[4:8])
+    assert not torch.equal(batch.teacher[:4], batch.teacher[8:])
+    assert (batch.cover[:4] > 0).any()
+    assert not batch.cover[4:].any()
+
+
+def test_cover_is_cut_and_mirrored_like_the_picture(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    faces.cover[6, 1] = 0
+    faces.cover[6, 1, :, 2:5] = 255
+    rows, looks = np.array([6, 6, 6]), np.array([2, 2, 0])
+    found = covers_of(faces, rows, looks, np.array([0, 1, 0]))
+    assert found.shape == (3, 36, 36)
+    assert found[0, 0].nonzero().flatten().tolist() == [0, 1, 2]
+    assert found[1, 0].nonzero().flatten().tolist() == [33, 34, 35]
+    assert not found[2].any()
+
+
+def test_pictures_keep_their_planes_apart(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    rows, looks, mirrored = np.array([2, 2, 2]), np.array([0, 1, 0]), np.array([0, 0, 1])
+    planes = as_pictures(chips_of(faces, rows, looks, mirrored))
+    assert planes.shape == (3, 3, 150, 150)
+    assert planes[0, 2, 0, 5] == faces.bare[2, BORDER, BORDER + 5, 2]
+    assert planes[1, 1, 149, 7] == faces.masked[2, 0, BORDER + 149, BORDER + 7, 1] == 40
+    assert torch.equal(planes[2], planes[0].flip(2))
+
+
+def test_what_the_front_makes_of_a_face_is_computed_once(tmp_path: Path) -> None:
+    faces = stored(tmp_path)
+    network = DlibNetwork()
+    fronts = Fronts(faces, tmp_path, network, blocks=7)
+    entries = np.array([2, 3]), np.array([1, 0]), np.array([1, 0])
+    found = fronts(*entries)
+    with torch.no_grad():
+        expected = network.front(as_pictures(chips_of(faces, *entries)), 7)
+    assert found.shape == (2, 64, 17, 17)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max(), "stored in half precision"
+    assert int(fronts.done.sum()) == 2
+
+    other = Fronts(faces, tmp_path, DlibNetwork(), blocks=7)
+    assert torch.equal(other(*entries), found), "another network's answer would differ"
 
 
 def test_the_step_size_rises_stays_and_falls_to_nothing(tmp_path: Path) -> None:
-    config = DistilConfig(tmp_path, tmp_path, pictures=100_000, rate=1.0, batch=64)
+    config = DistilConfig("maskinv", tmp_path, tmp_path, pictures=100_000, rate=1.0, batch=64)
     assert step_size(config, 0) == pytest.approx(64 / WARM_UP)
     assert step_size(config, 50_000) == 1.0
     assert step_size(config, 87_500) == pytest.approx(0.5)
@@ -110,20 +156,25 @@ def test_the_step_size_rises_stays_and_falls_to_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(dlib_resnet.missing() is not None, reason="the recogniser's weights are in the extra `identity`")
-def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "frozen"), [("maskinv", 0), ("ffr_net", 13), ("from", 13), ("my_eyes", 7)])
+def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path, method: str, frozen: int) -> None:
     stored(tmp_path / "faces")
     config = DistilConfig(
-        tmp_path / "faces", tmp_path / "run", pictures=4, batch=4, held_out=4, save_every=4, identity=0.1, masked=1.0
-    )
+        method, tmp_path / "faces", tmp_path / "run", pictures=6, batch=6, frozen=frozen, held_out=4, save_every=6,
+        identity=0.1, masked=1.0,
+    )  # fmt: skip
     train(config)
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=False)
-    assert state["step"] == 4
-    train(replace(config, pictures=8))
+    assert state["step"] == 6
+    train(replace(config, pictures=12))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [line["pictures"] for line in lines] == [4, 8]
+    assert [line["pictures"] for line in lines] == [6, 12]
     assert lines[0]["validation"].keys() == {"bare", "masked"}
+
     later = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=False)
-    assert not torch.equal(state["network"]["head.weight"], later["network"]["head.weight"])
+    changed = {name for name, value in later["network"].items() if not torch.equal(value, state["network"][name])}
+    assert "head.weight" in changed
+    assert ("stem.weight" in changed) == (frozen == 0)
     assert not torch.equal(later["network"]["head.weight"], later["smooth"]["head.weight"])
     with pytest.raises(CheckpointError, match="other settings"):
-        train(replace(config, rate=1.0, pictures=12))
+        train(replace(config, rate=1.0, pictures=18))

@@ -22,7 +22,7 @@ def test_the_trainable_network_gives_what_the_onnx_network_gives() -> None:
     """The largest difference of one of the 128 numbers stays under 1e-5, for noise, an even picture and a gradient."""
     pictures = np.random.default_rng(0).uniform(0, 255, (3, 3, 150, 150)).astype(np.float32)
     pictures[1], pictures[2] = 90, np.linspace(0, 255, 150)
-    engine = load(dlib_resnet.network(None), engine="onnxruntime", precision=Precision.F32, threads=1)
+    engine = load(dlib_resnet.network(None), backend="onnxruntime", precision=Precision.F32, threads=1)
     expected = engine.run({"chip": pictures})["embedding"]
     engine.close()
     with torch.no_grad():
