@@ -51,7 +51,7 @@ def add_evaluate_identity(what: Commands) -> None:
         "--keep",
         type=Path,
         metavar="FILE.npz",
-        help="keep the embeddings here, and take them from here; biometric data",
+        help="keep faces and embeddings here, and take them from here; biometric data",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write ROC and DET curves here, a PNG a setting")
@@ -122,9 +122,10 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
     """The networks that repair embeddings, by name: ours, and those of `--models`."""
     from engine import models, select
     from engine.spec import Precision
-    from pipeline.recognisers import DEFAULT, recogniser_file
+    from pipeline.recognisers import recogniser_file
+    from training.identity.looker import BASELINE
 
-    ours = recogniser_file(DEFAULT).UNMASKER
+    ours = recogniser_file(BASELINE).UNMASKER
     files = {} if ours is None else {ours: models.shipped(ours)}
     for folder in options.models or ():
         files |= {name: models.shipped(name, folder) for name in models.names(folder)}

@@ -58,12 +58,15 @@ class Recogniser:
     deviation: float = 1.0
     """What the difference is divided by."""
 
+    def picture(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the network's picture (size, size, 3) out of a canonical crop (S, S, 3)."""
+        return np.asarray(cv2.warpAffine(crop, self.picture_from_crop.matrix, (self.size, self.size)), np.uint8)
+
     def submit(self, crops: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to embed canonical crops (S, S, 3) RGB; `embeddings` takes the answer. Raises `EngineError`."""
         feed = np.empty((len(crops), 3, self.size, self.size), np.float32)
         for crop, planes in zip(crops, feed, strict=True):
-            picture = cv2.warpAffine(crop, self.picture_from_crop.matrix, (self.size, self.size))
-            planes[:] = (picture.transpose(2, 0, 1) - np.float32(self.mean)) / np.float32(self.deviation)
+            planes[:] = (self.picture(crop).transpose(2, 0, 1) - np.float32(self.mean)) / np.float32(self.deviation)
         return self.engine.submit({self.engine.inputs[0].name: feed})
 
     def embeddings(self, answer: Pending) -> NDArray[np.float32]:

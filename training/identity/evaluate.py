@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from training.identity.looker import Looker
+    from training.identity.looker import Face, Looker
     from training.identity.sets import PhotoSet
 
     Vectors = NDArray[np.float32]
@@ -37,17 +37,21 @@ if TYPE_CHECKING:
 DESIGNS = 100
 """Masks to choose from: a design looks alike on everybody."""
 RESAMPLES = 300
+PICTURE = "chip"
+"""The input of a network that takes the same picture as the baseline's."""
 MEASURES = ("eer", "fmr100", "fmr1000")
 """Those with intervals, in the order of `Resampled.measures`."""
 BARE_FMRS = {"fmr100": 0.01, "fmr1000": 0.001}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One look at each of N photos."""
 
     embedding: Vectors
     """(N, d), NaN where no face was found or nothing was to be looked at."""
+    pictures: NDArray[np.uint8]
+    """(N, S, S, 3) what the recogniser looked at; of no meaning where no face was found."""
     masked: NDArray[np.bool_]
     """(N,) where the segmenter found a mask."""
     drawn: Vectors
@@ -70,7 +74,7 @@ class Looked:
     """(N,) which drawn mask each wears; -1 for real ones."""
 
     def save(self, path: Path) -> None:
-        """Keep the embeddings, which are biometric data, in a file that was asked for."""
+        """Keep faces and embeddings, which are biometric data, in a file that was asked for."""
         sides = {"bare": self.bare, "worn": self.worn}
         stored = {f"{name}_{key}": value for name, side in sides.items() for key, value in vars(side).items()}
         np.savez(path, design=self.design, **stored)
@@ -97,7 +101,7 @@ def look_at(
     In the first `draw` photos masks are drawn over and the result embedded, too.
     """
     design = np.where(wearing, np.random.default_rng(seed).integers(0, DESIGNS, len(photos.files)), -1)
-    seen: dict[str, dict[int, tuple[Vectors, bool, Vectors | None]]] = {"bare": {}, "worn": {}}
+    seen: dict[str, dict[int, Face]] = {"bare": {}, "worn": {}}
     for number in counted(range(len(photos.files))):
         photo = read(photos.files[number])
         pictures: dict[str, NDArray[np.uint8]] = {"bare": photo}
@@ -109,20 +113,21 @@ def look_at(
         for name, picture in pictures.items():
             face = look(picture, draw=name == "worn" and number < draw)
             if face is not None:
-                seen[name][number] = (face.embedding, face.masked, face.drawn)
+                seen[name][number] = face
     sides = {name: _side(found, len(photos.files)) for name, found in seen.items()}
     return Looked(**sides, design=design)
 
 
-def _side(found: Mapping[int, tuple[Vectors, bool, Vectors | None]], count: int) -> Side:
-    width = max((len(embedding) for embedding, _, _ in found.values()), default=1)
-    embedding, drawn = np.full((2, count, width), np.nan, np.float32)
+def _side(found: Mapping[int, Face], count: int) -> Side:
+    faces = list(found.values())
+    embedding, drawn = np.full((2, count, len(faces[0].embedding) if faces else 1), np.nan, np.float32)
+    pictures = np.zeros((count, *(faces[0].picture.shape if faces else (1, 1, 3))), np.uint8)
     masked = np.zeros(count, bool)
-    for number, (vector, was_masked, over) in found.items():
-        embedding[number], masked[number] = vector, was_masked
-        if over is not None:
-            drawn[number] = over
-    return Side(embedding, masked, drawn)
+    for number, face in found.items():
+        embedding[number], pictures[number], masked[number] = face.embedding, face.picture, face.masked
+        if face.drawn is not None:
+            drawn[number] = face.drawn
+    return Side(embedding, pictures, masked, drawn)
 
 
 def _repaired_as(engine: Engine, embedding_of: Callable[[Side], Vectors], side: Side) -> Vectors:
@@ -130,25 +135,43 @@ def _repaired_as(engine: Engine, embedding_of: Callable[[Side], Vectors], side: 
 
 
 def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callable[[Side], Vectors]]:
-    """What may become of a look, by name. A model repairs masked faces alone; the others keep their embeddings.
+    """What may become of a look, by name.
 
-    `drawing` adds those that look at the drawn face, and fall back on the hidden one where no mask was found.
+    A model that takes pictures is another recogniser, and all faces are compared by its embeddings. One that takes
+    embeddings repairs those of masked faces; the others keep theirs. `drawing` adds the methods that look at the drawn
+    face, and fall back on the hidden one where no mask was found.
     """
+    recognisers = {name: engine for name, engine in models.items() if engine.inputs[0].name == PICTURE}
+    repairing = {name: engine for name, engine in models.items() if name not in recognisers}
     found: dict[str, Callable[[Side], Vectors]] = {"baseline": lambda side: side.embedding}
-    for name, engine in models.items():
+    for name, engine in repairing.items():
         if not name.endswith("_drawn"):
             found[name] = partial(_repaired_as, engine, lambda side: side.embedding)
+    found |= {name: cache(partial(recognised, engine)) for name, engine in recognisers.items()}
     if not drawing:
         return found
     found["inpainted"] = over
-    for name, engine in models.items():
+    for name, engine in repairing.items():
         if name.endswith("_drawn"):
             found[name] = partial(_repaired_as, engine, over)
-    if "eum_srt" in models:
-        srt, second = models["eum_srt"], models.get("eum_srt_drawn", models["eum_srt"])
+    if "eum_srt" in repairing:
+        srt, second = repairing["eum_srt"], repairing.get("eum_srt_drawn", repairing["eum_srt"])
         found["eum_srt on inpainted"] = lambda side: repaired(srt, side, over(side))
         found["fusion"] = lambda side: unit(repaired(srt, side, side.embedding) + repaired(second, side, over(side)))
     return found
+
+
+def recognised(engine: Engine, side: Side) -> Vectors:
+    """(N, d) what another recogniser makes of the same pictures, NaN where no face was found."""
+    out: Vectors | None = None
+    for some in np.array_split(np.flatnonzero(side.there), max(1, len(side.embedding) // 32)):
+        if not len(some):
+            continue
+        given = engine.run({PICTURE: side.pictures[some].transpose(0, 3, 1, 2).astype(np.float32)})
+        vectors = unit(given["embedding"])
+        out = np.full((len(side.embedding), vectors.shape[1]), np.nan, np.float32) if out is None else out
+        out[some] = vectors
+    return side.embedding if out is None else out
 
 
 def over(side: Side) -> Vectors:
@@ -229,6 +252,7 @@ def score(
     """
     people = int(photos.people.max()) + 1
     weights = draws(people, RESAMPLES, seed=0)
+    plain, with_drawn = methods(models, drawing=False), methods(models, drawing=drawing)
     told: dict[str, dict[str, dict[str, object]]] = {}
     curves: dict[str, dict[str, Rates]] = {}
     thresholds: dict[str, float] = {}
@@ -238,7 +262,7 @@ def score(
             continue
         told[setting], curves[setting] = {}, {}
         base: NDArray[np.float64] | None = None
-        for name, method in methods(models, drawing=drawing and setting != "U-U").items():
+        for name, method in (plain if setting == "U-U" else with_drawn).items():
             scores = what.scores(method)
             if setting == "U-U" and name == "baseline":
                 thresholds = {key: threshold_at(scores.impostor, fmr) for key, fmr in BARE_FMRS.items()}

@@ -14,7 +14,7 @@ from pipeline.find.align import align
 from pipeline.frames import Tracked
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import read_crop
-from pipeline.recognisers import DEFAULT, Recogniser, recogniser_file
+from pipeline.recognisers import Recogniser, recogniser_file
 from pipeline.video.stills import still_frame
 from training.evaluation.product import Product, product
 
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from pipeline.frames import Track
 
 
+BASELINE = "dlib-resnet"
+"""The recogniser that has never seen a mask, which others are compared with and taught by."""
+
+
 @dataclass(frozen=True)
 class Face:
     """What is known of the face of a photo."""
 
     embedding: NDArray[np.float32]
     """(d,) of unit length, as the recogniser gives it."""
+    picture: NDArray[np.uint8]
+    """(S, S, 3) what the recogniser looked at."""
     masked: bool
     """Whether the segmenter found a mask."""
     drawn: NDArray[np.float32] | None
@@ -57,7 +63,7 @@ class Looker:
             drawn = still_frame(self.parts.draw(cropped))
             crops.append(read_crop(drawn.planes, crop_from_frame, size=CROP_SIZE))
         embedding, *others = self.recogniser.embed(crops)
-        return Face(embedding, bool(cropped.crops), others[0] if others else None)
+        return Face(embedding, self.recogniser.picture(crop), bool(cropped.crops), others[0] if others else None)
 
     def embedding(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """(d,) of the same face, which is not searched for a mask. Raises `EngineError`."""
@@ -79,7 +85,7 @@ def _off_middle(track: Track, shape: tuple[int, ...]) -> float:
 
 
 @contextmanager
-def looker(*, recogniser: str = DEFAULT, engine: str = "auto", threads: int = 1) -> Iterator[Looker]:
+def looker(*, recogniser: str = BASELINE, engine: str = "auto", threads: int = 1) -> Iterator[Looker]:
     """A looker with the networks that we ship, compiled. Raises as `product` does, and for the recogniser's network."""
     file = recogniser_file(recogniser)
     with product(None, engine=engine, threads=threads) as parts:
