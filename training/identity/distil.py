@@ -26,7 +26,7 @@ from training.identity.fronts import Fronts, as_pictures, chips_of
 from training.identity.methods import METHODS
 from training.identity.metrics import summary
 from training.identity.sampler import Sampler
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 from training.networks.checkpoints import State, restore, save
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=float, default=getattr(DistilConfig, name))
     options = vars(parser.parse_args())
     cv2.setNumThreads(1)
-    with errors_told(parser):
+    with errors_in_one_line(parser):
         print(json.dumps(train(DistilConfig(**options))))  # noqa: T201 (the command's answer)
 
 

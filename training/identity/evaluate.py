@@ -168,7 +168,7 @@ def recognised(engine: Engine, side: Side) -> Vectors:
         if not len(some):
             continue
         given = engine.run({PICTURE: side.pictures[some].transpose(0, 3, 1, 2).astype(np.float32)})
-        vectors = unit(given["embedding"])
+        vectors = unit(given["embedding"].astype(np.float32))
         out = np.full((len(side.embedding), vectors.shape[1]), np.nan, np.float32) if out is None else out
         out[some] = vectors
     return side.embedding if out is None else out

@@ -22,7 +22,7 @@ from pipeline.geometry import Affine
 from training.evaluation.photos import read, wear
 from training.identity.embeddings import TRAINING, person_of
 from training.identity.looker import looker
-from training.needs import errors_told
+from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the masks and the order of people")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    with errors_told(parser), looker() as look:
+    with errors_in_one_line(parser), looker() as look:
         faces = store_all(options.photos, options.folder, look, masks=options.masks, seed=options.seed)
         print(f"{options.folder}: {len(faces.rows)} of {len(faces.files)} photos")  # noqa: T201 (the command's answer)
 

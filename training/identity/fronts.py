@@ -5,7 +5,7 @@ A network whose first blocks stay as they are need not compute them again at eve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,8 +35,8 @@ class Fronts:
         with torch.no_grad():
             shape = network.front(torch.zeros(1, 3, *(side - 2 * BORDER for side in faces.bare.shape[1:3])), blocks)
         entries = (len(faces.files), 1 + faces.masked.shape[1], 2)
-        self.stored = _array(folder / f"front-{blocks}.npy", np.dtype(np.float16), (*entries, *shape.shape[1:]))
-        self.done = _array(folder / f"front-{blocks}-done.npy", np.dtype(np.bool_), entries)
+        self.stored = _array(folder / f"front-{blocks}.npy", np.float16, (*entries, *shape.shape[1:]))
+        self.done = _array(folder / f"front-{blocks}-done.npy", np.bool_, entries)
 
     def __call__(self, rows: NDArray[np.int64], looks: NDArray[np.int64], mirrored: NDArray[np.int64]) -> Tensor:
         """(N, channels, H, W) for N entries, channels last in memory."""
@@ -56,10 +56,10 @@ class Fronts:
         self.done[rows, looks, mirrored] = True
 
 
-def _array(path: Path, kind: np.dtype[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+def _array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     """The array in `path`, or a new one of zeros; the system writes it to the disk when it likes."""
     if path.exists():
-        return np.load(path, mmap_mode="r+")
+        return np.lib.format.open_memmap(path, "r+")
     return np.lib.format.open_memmap(path, "w+", kind, shape)
 
 

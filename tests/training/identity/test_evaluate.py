@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.spec import TensorSpec
 from tests.pipeline.faces import MadeEngine
 from training.identity import evaluate, plots
 from training.identity.evaluate import Looked, Side, comparing, methods, repaired
@@ -15,7 +16,13 @@ from training.identity.sets import PhotoSet
 PEOPLE = np.repeat(np.arange(4), 3)
 COUNT, WIDTH = len(PEOPLE), 6
 EVERYTHING = np.ones(COUNT, bool)
-FLIP = MadeEngine(lambda feeds: {"embedding": -feeds["masked"]})
+FLIP = MadeEngine(
+    lambda feeds: {"embedding": -feeds["masked"]}, (TensorSpec("masked", (None, WIDTH), np.dtype(np.float32)),)
+)
+CORNER = MadeEngine(
+    lambda feeds: {"embedding": feeds["chip"][:, :, 0, 0]}, (TensorSpec("chip", (None, 3, 5, 5), np.dtype(np.float32)),)
+)
+"""Another recogniser: its embedding of a picture is the colour of the upper left corner."""
 
 
 def side(seed: int, *, masked: bool, lost: int | None = None) -> Side:
@@ -25,7 +32,8 @@ def side(seed: int, *, masked: bool, lost: int | None = None) -> Side:
     drawn = np.where(np.arange(COUNT)[:, None] % 2, np.float32(np.nan), vectors[::-1])
     if lost is not None:
         vectors[lost] = drawn[lost] = np.nan
-    return Side(vectors, np.full(COUNT, masked), drawn.astype(np.float32))
+    pictures = draw.integers(0, 256, (COUNT, 5, 5, 3), np.uint8)
+    return Side(vectors, pictures, np.full(COUNT, masked), drawn.astype(np.float32))
 
 
 @pytest.fixture
@@ -78,6 +86,18 @@ def test_only_faces_found_masked_are_repaired(looked: Looked) -> None:
     there = worn.there
     assert (repaired(FLIP, worn, worn.embedding)[there] == -worn.embedding[there]).all()
     assert np.isnan(repaired(FLIP, worn, worn.embedding)[~there]).all()
+
+
+def test_another_recogniser_looks_at_the_pictures_of_all_faces(photos: PhotoSet, looked: Looked) -> None:
+    worn = looked.worn
+    method = methods({"eum_srt": FLIP, "corner": CORNER}, drawing=False)["corner"]
+    found = method(worn)
+    colours = worn.pictures[:, 0, 0].astype(np.float32)
+    expected = colours / np.linalg.norm(colours, axis=1, keepdims=True)
+    assert found[worn.there] == pytest.approx(expected[worn.there], abs=1e-6)
+    assert np.isnan(found[~worn.there]).all()
+    scored = comparing(photos, looked, "U-M", EVERYTHING).scores(method)
+    assert len(scored.genuine) == 22
 
 
 def test_methods_have_the_names_of_the_tables(looked: Looked) -> None:
