@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.profile import Meters
-from benchmarks.record import BenchmarkError
+from benchmarks.record import UnmeasurableError
 from pipeline.live.report import peak_mb, resident_mb
 from pipeline.run import assemble, load
 from pipeline.run.batch import Job
@@ -38,20 +38,20 @@ FRAMES_BETWEEN_LOOKS = 250
 def run_child(mode: str, clip: Path, warm_up: Path, target: Path, settings: Mapping[str, object]) -> Document:
     """A measured run: `pipeline` as `barefaced run` does it, `ceiling` decodes and encodes alone.
 
-    Raises `BenchmarkError` with the last words of the process when it fails.
+    Raises `UnmeasurableError` with the last words of the process when it fails.
     """
     paths = {"clip": str(clip), "warm_up": str(warm_up), "target": str(target)}
     return asked_of("benchmarks.child", {"mode": mode, **paths, "settings": dict(settings)})
 
 
 def asked_of(module: str, question: Document) -> Document:
-    """What a module run in a process of its own answers. Raises `BenchmarkError` with its last words when it fails."""
+    """What a module in a process of its own answers. Raises `UnmeasurableError` with its last words when it fails."""
     command = [sys.executable, "-m", module]
     done = subprocess.run(  # noqa: S603 - our own modules
         command, input=json.dumps(question), capture_output=True, text=True, check=False, env=child_environment()
     )
     if done.returncode:
-        raise BenchmarkError(f"{module} failed: {done.stderr.strip() or 'it said nothing'}")
+        raise UnmeasurableError(f"{module} failed: {done.stderr.strip() or 'it said nothing'}")
     measured: Document = json.loads(done.stdout)
     return measured
 

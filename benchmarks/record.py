@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine
 from benchmarks.spread import Spread, spread_of
-from pipeline.errors import BarefacedError, SourceError
+from pipeline.errors import BarefacedError, ConfigError, EngineError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.machine import Noise
@@ -34,6 +35,31 @@ NEEDED_OF_SERIES = {"name": str, "unit": str, "better": str, "values": list}
 
 class BenchmarkError(BarefacedError):
     """A measured run did not do its work, and its time means nothing; or a file is not what a bench wrote."""
+
+
+class UnmeasurableError(BenchmarkError):
+    """Something can't be measured on this machine, which says nothing against the rest."""
+
+
+UNMEASURABLE = (UnmeasurableError, ConfigError, EngineError)
+"""What is raised when a package, an engine or a machine can't do what was to be measured."""
+
+
+@dataclass
+class LeftOut:
+    """Gathers what can't be measured, each with its reason, so that it costs no other figure."""
+
+    say: Callable[[str], None]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """Measure `name` inside the block; where that can't be done here, the reason is kept and said."""
+        try:
+            yield
+        except UNMEASURABLE as error:
+            self.reasons[name] = str(error)
+            self.say(f"{name} is left out: {error}")
 
 
 class Better(StrEnum):

@@ -15,11 +15,10 @@ import numpy as np
 
 from benchmarks import turns
 from benchmarks.faces import moments
-from benchmarks.record import BenchmarkError, Better, Series
+from benchmarks.record import BenchmarkError, Better, LeftOut, Series
 from engine import models, select
 from engine.cost import multiply_adds
 from engine.spec import Network, Precision
-from pipeline.errors import ConfigError
 from training.needs import require
 
 if TYPE_CHECKING:
@@ -120,27 +119,23 @@ ENTRIES = {
 def measure(
     config: EngineConfig, *, seconds: float, say: Say
 ) -> tuple[list[dict[str, Any]], list[Series], dict[str, str]]:
-    """A row for each generator, every sample, and by name why one was left out.
+    """A row for each generator, every sample, and by name why one was left out: an engine may not take each network.
 
     Raises `BenchmarkError` when a network is not the published one by its multiply-adds, or is computed wrong.
     """
-    rows, series, left_out = [], [], {}
+    rows, series, left_out = [], [], LeftOut(say)
     for name, entry in {"ours": None, **ENTRIES}.items():
-        try:
+        with left_out.attempt(name):
             network = _ours(config) if entry is None else entry.network()
-        except ConfigError as error:
-            left_out[name] = str(error)
-            say(f"{name} is left out: {error}")
-            continue
+            row, samples = _timed(name, network, config, seconds)
+            if entry is not None:
+                check_cost(name, entry, network)
+                row |= {"published_gmacs": entry.published_gmacs, "published_source": entry.source, "note": entry.note}
 
-        row, samples = _timed(name, network, config, seconds)
-        if entry is not None:
-            check_cost(name, entry, network)
-            row |= {"published_gmacs": entry.published_gmacs, "published_source": entry.source, "note": entry.note}
-        rows.append(row)
-        series.append(samples)
-        say(f"{name:<12} {row['median_ms']:8.1f} ms a face, {row['gmacs']} GMACs, {row['gflops']} GFLOP/s")
-    return rows, series, left_out
+            rows.append(row)
+            series.append(samples)
+            say(f"{name:<12} {row['median_ms']:8.1f} ms a face, {row['gmacs']} GMACs, {row['gflops']} GFLOP/s")
+    return rows, series, left_out.reasons
 
 
 def check_cost(name: str, entry: Entry, network: Network) -> None:

@@ -115,27 +115,24 @@ def measure(name: str, plan: Plan, say: Say) -> Document:
 def measure_all(settings: Mapping[str, object], say: Say) -> Document:
     """Every part with its shorter plan, which takes about a quarter of an hour on two cores.
 
-    A part that lacks an optional package is left out, and the document says why. Raises `BenchmarkError` when a run did
+    A part that can't be measured here is left out, and the document says why. Raises `BenchmarkError` when a run did
     not do its work, or no part could be measured.
     """
-    from benchmarks.record import BenchmarkError, joined
+    from benchmarks.record import BenchmarkError, LeftOut, joined
 
     measured: dict[str, Document] = {}
-    left_out: dict[str, str] = {}
+    left_out = LeftOut(say)
     for name in in_order(names()):
         chosen = part(name)
         if chosen.short is None:
             continue
         say(f"-- {name}")
-        try:
+        with left_out.attempt(name):
             measured[name] = measure(name, chosen.planned(settings, chosen.short), say)
-        except ConfigError as error:
-            left_out[name] = str(error)
-            say(f"{name} is left out: {error}")
 
     if not measured:
-        raise BenchmarkError("no part could be measured: " + "; ".join(left_out.values()))
-    return joined(measured, left_out)
+        raise BenchmarkError("no part could be measured: " + "; ".join(left_out.reasons.values()))
+    return joined(measured, left_out.reasons)
 
 
 def in_order(found: Iterable[str]) -> list[str]:

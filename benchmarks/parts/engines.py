@@ -17,8 +17,8 @@ from benchmarks.drawing import Figure, Percentile, Percentiles
 from benchmarks.faces import Faces, moments
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan
-from benchmarks.record import BenchmarkError, Better, Series, document
-from benchmarks.tables import Table, share, shown
+from benchmarks.record import BenchmarkError, Better, LeftOut, Series, document
+from benchmarks.tables import Table, left_out, share, shown
 from engine import models, select
 from engine.cost import multiply_adds
 from engine.spec import Device, Network, Precision
@@ -97,15 +97,17 @@ def measure(plan: EnginesPlan, say: Say) -> Document:
     ceilings: list[dict[str, object]] = []
     rows: list[dict[str, object]] = []
     series: list[Series] = []
+    absent = LeftOut(say)
 
     with Noise() as noise:
         for variant in _variants(config.engine, plan.engines):
             with closing(turns.Ceiling.of(variant.load, variant.precision)) as ceiling:
                 for name in NETWORKS:
-                    for row, samples in _rows(plan, variant, name, faces, ceiling):
-                        rows.append(row)
-                        series += samples
-                        say(_line(row))
+                    with absent.attempt(f"{name} on {variant}"):
+                        for row, samples in _rows(plan, variant, name, faces, ceiling):
+                            rows.append(row)
+                            series += samples
+                            say(_line(row))
             ceilings.append({**_named(variant), "gflops": ceiling.gflops and round(ceiling.gflops, 1)})
 
     if not rows:
@@ -116,7 +118,7 @@ def measure(plan: EnginesPlan, say: Say) -> Document:
         settings=as_json(config),
         noise=noise,
         series=series,
-        figures={"reference": _reference(), "ceilings": ceilings, "engines": rows},
+        figures={"reference": _reference(), "ceilings": ceilings, "engines": rows, "left_out": absent.reasons},
     )
 
 
@@ -156,16 +158,15 @@ def _network(name: str, precision: Precision) -> Network | None:
 def _rows(
     plan: EnginesPlan, variant: Variant, name: str, faces: Faces, ceiling: turns.Ceiling
 ) -> Iterator[tuple[dict[str, object], list[Series]]]:
-    """A row and its samples for each batch; none where the engine lacks this precision for the network."""
+    """A row and its samples for each batch; none where there is no such network for the precision.
+
+    Raises `EngineError` where the engine can't take the network.
+    """
     network = _network(name, variant.precision)
     if network is None:
         return
-    try:
-        engine = variant.load(network)
-    except BackendMissing:
-        return
 
-    with closing(engine):
+    with closing(variant.load(network)) as engine:
         for batch in plan.batches:
             feeds = {engine.inputs[0].name: faces.feed(name, batch)}
             psnr = verify(variant, name, engine.run(feeds), feeds, faces.holes[:batch])
@@ -223,7 +224,7 @@ def tables(part: Document) -> list[Table]:
         for row in part["engines"]
     )  # fmt: skip
     headers = ("network", "engine", "batch", "median ms", "p95", "p99", "ms a face", "of ceiling", "dB from reference")
-    return [Table("Networks", headers, rows)]
+    return [Table("Networks", headers, rows), *left_out(part.get("left_out", {}))]
 
 
 def figures(part: Document) -> Iterator[Figure]:

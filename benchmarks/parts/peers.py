@@ -30,7 +30,7 @@ from benchmarks.literature import generators, published
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
-from benchmarks.record import BenchmarkError, Better, Series, document
+from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
 from benchmarks.tables import NONE, Table, left_out, share, shown
 from pipeline.settings.config import as_json, build
 
@@ -78,12 +78,13 @@ class Program:
 def measure(plan: PeersPlan, say: Say) -> Document:
     """Measure all programs and generators that are here.
 
-    Raises `BenchmarkError` when a command fails or its output is not what it should be.
+    Raises `BenchmarkError` when barefaced fails or its output is not what it should be. Others that fail are left out.
     """
     config = build(plan.settings)
-    programs, absent = _here(say)
+    absent = LeftOut(say)
+    programs = _here(absent)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
-        speeds = _in_turns(programs, plan, Path(name), say)
+        speeds = _in_turns(programs, plan, Path(name), absent)
         rows, series, missing = generators.measure(config.engine, seconds=plan.seconds, say=say)
 
     ours = speeds.pop(OURS)
@@ -104,37 +105,29 @@ def measure(plan: PeersPlan, say: Say) -> Document:
             "fps": round(median(ours), 2),
             "peers": peers,
             "generators": rows,
-            "left_out": absent | missing,
+            "left_out": absent.reasons | missing,
             "published": published.as_json(),
             "all_fps": [round(fps, 2) for fps in ours],
         },
     )
 
 
-def _here(say: Say) -> tuple[list[Program], dict[str, str]]:
-    """The programs that can run here, ours first, and by name why another can't."""
-    absent: dict[str, str] = {}
+def _here(absent: LeftOut) -> list[Program]:
+    """The programs that can run here, ours first."""
     python = [sys.executable, "-m"]
     found = [Program(OURS, lambda clip, out: [*python, "cli", "run", str(clip), "-o", str(out), "-q"])]
     found.append(Program(PYAV, lambda clip, out: [*python, "benchmarks.passthrough", str(clip), str(out)]))
 
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        absent[FFMPEG] = "there is no ffmpeg on the PATH: install your system's package"
-    else:
+    with absent.attempt(FFMPEG):
+        ffmpeg = shutil.which("ffmpeg")
+        if ffmpeg is None:
+            raise UnmeasurableError("there is no ffmpeg on the PATH: install your system's package")
         found.append(Program(FFMPEG, lambda clip, out: _ffmpeg(ffmpeg, clip, out)))
-
-    try:
-        deface = str(install(say))
-    except BenchmarkError as error:
-        absent[DEFACE] = f"it can't be installed: {error}"
-    else:
+    with absent.attempt(DEFACE):
+        deface = str(install(absent.say))
         backend = ["--backend", "onnxrt", "--ep", "CPUExecutionProvider"]
         found.append(Program(DEFACE, lambda clip, out: [deface, str(clip), "-o", str(out), "-k", *backend]))
-
-    for name, reason in absent.items():
-        say(f"{name} is left out: {reason}")
-    return found, absent
+    return found
 
 
 def _ffmpeg(ffmpeg: str, clip: Path, out: Path) -> list[str]:
@@ -142,19 +135,24 @@ def _ffmpeg(ffmpeg: str, clip: Path, out: Path) -> list[str]:
     return [ffmpeg, "-y", "-loglevel", "error", "-i", str(clip), *quality, str(out)]
 
 
-def _in_turns(programs: Sequence[Program], plan: PeersPlan, folder: Path, say: Say) -> dict[str, list[float]]:
-    """Frames a second of each program in each turn."""
+def _in_turns(programs: Sequence[Program], plan: PeersPlan, folder: Path, absent: LeftOut) -> dict[str, list[float]]:
+    """Frames a second of each program in each turn; a program that fails is left out from then on."""
     clip = make_clip(folder, SIZE, plan.frames)
     speeds: dict[str, list[float]] = {program.name: [] for program in programs}
 
     for turn in range(plan.repeats):
         for number, program in enumerate(programs):
             target = folder / f"{number}-{turn}.mp4"
-            speeds[program.name].append(plan.frames / timed(program.command(clip, target)))
             if program.name == OURS:
+                speeds[OURS].append(plan.frames / timed(program.command(clip, target)))
                 verify(clip, target, SIZE)
-            _check_frames(program.name, target, plan.frames)
-        say(f"turn {turn + 1}: " + ", ".join(f"{name} {fps[-1]:.1f} fps" for name, fps in speeds.items()))
+            elif program.name not in absent.reasons:
+                with absent.attempt(program.name):
+                    speeds[program.name].append(plan.frames / timed(program.command(clip, target)))
+                    _check_frames(program.name, target, plan.frames)
+
+        speeds = {name: fps for name, fps in speeds.items() if name not in absent.reasons}
+        absent.say(f"turn {turn + 1}: " + ", ".join(f"{name} {fps[-1]:.1f} fps" for name, fps in speeds.items()))
     return speeds
 
 
@@ -169,7 +167,7 @@ def _beside(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, object]
 def install(say: Say) -> Path:
     """The `deface` command, installed into an environment of its own in the user's cache unless it is there.
 
-    Raises `BenchmarkError` when it can't be installed.
+    Raises `UnmeasurableError` when it can't be installed.
     """
     folder = user_cache_path("barefaced") / "bench" / "deface-1.5.0"
     scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
@@ -183,12 +181,12 @@ def install(say: Say) -> Path:
 
 
 def timed(command: Sequence[str]) -> float:
-    """Seconds that a command takes. Raises `BenchmarkError` with its last words when it fails."""
+    """Seconds that a command takes. Raises `UnmeasurableError` with its last words when it fails."""
     began = perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())  # noqa: S603
     seconds = perf_counter() - began
     if done.returncode:
-        raise BenchmarkError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+        raise UnmeasurableError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}")
     return seconds
 
 
@@ -196,7 +194,7 @@ def _check_frames(name: str, path: Path, expected: int) -> None:
     with av.open(str(path)) as container:
         frames = sum(1 for _ in container.decode(video=0))
     if abs(frames - expected) > 2:
-        raise BenchmarkError(f"{name} wrote {frames} frames instead of {expected}")
+        raise UnmeasurableError(f"{name} wrote {frames} frames instead of {expected}")
 
 
 def tables(part: Document) -> list[Table]:

@@ -15,8 +15,8 @@ from benchmarks.drawing import Bar, Bars, Figure, Waterfall
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.profile import Profile
-from benchmarks.record import BenchmarkError, Better, Series, document
-from benchmarks.tables import Table, share, shown
+from benchmarks.record import BenchmarkError, Better, LeftOut, Series, UnmeasurableError, document
+from benchmarks.tables import Table, left_out, share, shown
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
@@ -53,8 +53,14 @@ class PipelinePlan(Plan):
 def measure(plan: PipelinePlan, say: Say) -> Document:
     """Measure every size. Raises `BenchmarkError` when a run did not do its work, and what the runs raise."""
     series: list[Series] = []
+    sizes: dict[str, Document] = {}
+    absent = LeftOut(say)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
-        sizes = {size: _measure_size(plan, size, Path(name), series, say) for size in plan.sizes}
+        for size in plan.sizes:
+            with absent.attempt(size):
+                sizes[size] = _measure_size(plan, size, Path(name), series, say)
+    if not sizes:
+        raise UnmeasurableError("; ".join(absent.reasons.values()))
 
     return document(
         "pipeline",
@@ -62,7 +68,7 @@ def measure(plan: PipelinePlan, say: Say) -> Document:
         settings=as_json(build(plan.settings)),
         noise=noise,
         series=series,
-        figures={"frames": plan.frames, "repeats": plan.repeats, "sizes": sizes},
+        figures={"frames": plan.frames, "repeats": plan.repeats, "sizes": sizes, "left_out": absent.reasons},
     )
 
 
@@ -141,6 +147,7 @@ def tables(part: Document) -> list[Table]:
     return [
         Table("File to file, one masked face", headers, tuple(rows)),
         Table("Painting one face", ("size", "ms", "copying the frame, ms", "times as long"), tuple(blends)),
+        *left_out(part.get("left_out", {})),
     ]
 
 

@@ -22,12 +22,11 @@ from benchmarks.faces import moments
 from benchmarks.literature import generators
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import Better, Series, document
+from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
 from benchmarks.tables import NONE, Table, left_out, shown
 from pipeline.demo.clip import FRAME_RATE
 from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
 from pipeline.demo.portrait import masked_portrait, portrait
-from pipeline.errors import ConfigError
 from pipeline.settings.config import as_json, build
 from training.needs import require
 
@@ -127,7 +126,7 @@ def measure(plan: QualityPlan, say: Say) -> Document:
 
     with Noise() as noise, ExitStack() as stack:
         parts = stack.enter_context(product(None, engine=config.engine.engine, threads=config.engine.threads))
-        rivals = Rivals.here(plan.baseline_runs, config.engine, stack)
+        rivals = Rivals.here(plan.baseline_runs, config.engine, stack, say)
         marks, _ = evaluate.score(photos, parts, Judge.of(parts, learned=False), rivals.scored, labels={}, counted=iter)
         engines = {OURS: parts.networks.generator, **rivals.scored, **rivals.only_timed}
         times = in_turns(engines)
@@ -170,30 +169,27 @@ class Rivals:
     """By name why it is not here, and how to get it."""
 
     @classmethod
-    def here(cls, learned: Path, config: EngineConfig, stack: ExitStack) -> Rivals:
+    def here(cls, learned: Path, config: EngineConfig, stack: ExitStack, say: Say) -> Rivals:
         """The baselines that learn nothing, those that were learned into `learned`, and the paper's network."""
         from training.evaluation.baselines import FaceSpace, unlearned, untrained
 
         scored: dict[str, Engine] = dict(unlearned())
         only_timed: dict[str, Engine] = {}
-        left_out: dict[str, str] = {}
+        absent = LeftOut(say)
 
         if (learned / LEARNED).exists():
             scored |= untrained(FaceSpace.read(learned / LEARNED))
         else:
-            left_out["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
+            absent.reasons["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
 
-        try:
+        with absent.attempt(PAPERS_OWN):
             only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(generators.papers_untrained(), config)))
-            if (learned / PAPER).exists():
-                scored[AT_OUR_COST] = stack.enter_context(
-                    closing(turns.loaded(generators.papers_trained(learned / PAPER), config))
-                )
-            else:
-                left_out[AT_OUR_COST] = f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N"
-        except ConfigError as error:
-            left_out[PAPERS_OWN] = left_out[AT_OUR_COST] = str(error)
-        return cls(scored, only_timed, left_out)
+        with absent.attempt(AT_OUR_COST):
+            if not (learned / PAPER).exists():
+                raise UnmeasurableError(f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N")
+            trained = generators.papers_trained(learned / PAPER)
+            scored[AT_OUR_COST] = stack.enter_context(closing(turns.loaded(trained, config)))
+        return cls(scored, only_timed, absent.reasons)
 
 
 def in_turns(engines: Mapping[str, Engine]) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,8 @@ from benchmarks.drawing import HALF, Figure
 from benchmarks.faces import moments
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count
-from benchmarks.record import BenchmarkError, Better, Document, Series, document
-from benchmarks.tables import Table, shown
+from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document
+from benchmarks.tables import Table, left_out, shown
 from engine import models
 from engine.cost import multiply_adds
 from engine.spec import Precision
@@ -204,8 +204,16 @@ class Bench:
 
     plan: ScalePlan
     folder: Path
-    say: Say
+    absent: LeftOut
     series: list[Series] = field(default_factory=list)
+
+    def points(self, cases: Iterable[Case]) -> list[Document]:
+        """Measure the points of a curve, those that can be measured here."""
+        found = []
+        for case in cases:
+            with self.absent.attempt(f"{case.curve} {case.at}"):
+                found.append(self.point(case))
+        return found
 
     def point(self, case: Case) -> Document:
         """Measure one point."""
@@ -225,7 +233,9 @@ class Bench:
         self.series.append(Series(f"{name}/time over ceiling", "ratio", Better.LESS, ratios))
 
         frame_ms, ceiling_ms, peak_mb = median(times), median(floors), max(run["peak_rss_mb"] for run in runs)
-        self.say(f"{case.curve} {case.at}: {frame_ms:.1f} ms a frame, ceiling {ceiling_ms:.1f} ms, {peak_mb:.0f} MB")
+        self.absent.say(
+            f"{case.curve} {case.at}: {frame_ms:.1f} ms a frame, ceiling {ceiling_ms:.1f} ms, {peak_mb:.0f} MB"
+        )
         return {
             "at": case.at,
             "frame_ms": round(frame_ms, 3),
@@ -234,26 +244,24 @@ class Bench:
             "peak_rss_mb": round(peak_mb, 1),
         }
 
-    def faces(self) -> list[Document]:
-        """The curve over the number of faces."""
-        found = []
+    def faces(self) -> Iterator[Case]:
+        """The points of the curve over the number of faces."""
         for faces in self.plan.faces:
             clip, warm_up = (make_crowd(self.folder, faces, frames) for frames in (self.plan.frames, WARM_UP_FRAMES))
             masks = clips.crowd_masks(faces)
             case = Case(
                 "faces", faces, clip, warm_up, CROWD_SIZE, self.plan.settings, self.plan.repeats, masks, faces
             )  # fmt: skip
-            found.append(self.point(case))
-        return found
+            yield case
 
-    def demo(self, curve: str, at: int | str, *, frames: int, size: str = "640x480", **settings: object) -> Document:
+    def demo(self, curve: str, at: int | str, *, frames: int, size: str = "640x480", **settings: object) -> Case:
         """A point with the demo's clip. A long one is run once: it is steady enough by its length."""
         clip, warm_up = (make_clip(self.folder, size, count) for count in (frames, WARM_UP_FRAMES))
         repeats = 1 if curve == "length" else self.plan.repeats
-        return self.point(Case(curve, at, clip, warm_up, size, {**self.plan.settings, **settings}, repeats))
+        return Case(curve, at, clip, warm_up, size, {**self.plan.settings, **settings}, repeats)
 
     def batch(self) -> list[Document]:
-        """The curve of the generator alone over the number of faces in a run."""
+        """The curve of the generator alone over the number of faces in a run; empty where it can't run alone here."""
         config = build(self.plan.settings).engine
         network = models.shipped("generator", precision=Precision(config.precision))
         faces = moments(max(self.plan.batches))
@@ -267,7 +275,7 @@ class Bench:
                 figures = turns.figures(times, batch, work, shares)
                 a_face = [time / batch for time in times]
                 self.series.append(Series(f"scale/batch/{batch}/time", "ms a face", Better.LESS, a_face))
-                self.say(f"batch {batch}: {figures['median_ms_per_face']} ms a face")
+                self.absent.say(f"batch {batch}: {figures['median_ms_per_face']} ms a face")
                 found.append({"at": batch, "ms_per_face": figures["median_ms_per_face"], **figures})
         return found
 
@@ -279,16 +287,21 @@ def measure(plan: ScalePlan, say: Say) -> Document:
             f"expected of {expectation.curve}: {expectation.says} {expectation.figure}: at most {expectation.limit:g}"
         )  # fmt: skip
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
-        bench = Bench(plan, Path(name), say)
+        absent = LeftOut(say)
+        bench = Bench(plan, Path(name), absent)
         curves = {
-            "faces": bench.faces(),
-            "resolution": [bench.demo("resolution", size, size=size, frames=plan.frames) for size in plan.sizes],
-            "length": [bench.demo("length", frames, frames=frames) for frames in plan.lengths],
-            "threads": [
+            "faces": bench.points(bench.faces()),
+            "resolution": bench.points(
+                bench.demo("resolution", size, size=size, frames=plan.frames) for size in plan.sizes
+            ),
+            "length": bench.points(bench.demo("length", frames, frames=frames) for frames in plan.lengths),
+            "threads": bench.points(
                 bench.demo("threads", threads, frames=2 * plan.frames, threads=threads) for threads in plan.threads
-            ],
-            "batch": bench.batch(),
+            ),
+            "batch": [],
         }
+        with absent.attempt("batch"):
+            curves["batch"] = bench.batch()
 
     verdicts = judged(curves)
     for verdict in verdicts:
@@ -300,7 +313,7 @@ def measure(plan: ScalePlan, say: Say) -> Document:
         settings=as_json(build(plan.settings)),
         noise=noise,
         series=bench.series,
-        figures={"curves": curves, "expectations": verdicts},
+        figures={"curves": curves, "expectations": verdicts, "left_out": absent.reasons},
     )
 
 
@@ -326,6 +339,7 @@ def tables(part: Document) -> list[Table]:
         Table("Expected beforehand", headers, verdicts),
         Table("A frame", ("curve", "at", "ms", "ceiling, ms", "ms added", "peak MB"), points),
         Table("The generator", ("faces in a run", "ms a face", "p95 of a run, ms"), batch),
+        *left_out(part.get("left_out", {})),
     ]
 
 

@@ -12,10 +12,12 @@ from benchmarks.literature import generators, networks
 from benchmarks.literature.deepfill import deepfill
 from benchmarks.literature.networks import lama, mi_gan
 from benchmarks.literature.writer import NetworkWriter, Value
-from benchmarks.record import BenchmarkError
+from benchmarks.record import BenchmarkError, Better, Series
 from engine import select
 from engine.cost import multiply_adds
 from engine.spec import Network, Precision
+from pipeline.errors import EngineError
+from pipeline.settings.config import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,3 +124,18 @@ def test_the_papers_network_is_the_published_one_by_cost() -> None:
     assert sum(weights.numel() for weights in network.parameters()) / 1e6 == pytest.approx(44.7, rel=0.005)
     entry = generators.ENTRIES["the paper's"]
     generators.check_cost("the paper's", entry, entry.network())
+
+
+def test_a_network_that_an_engine_does_not_take_costs_no_other_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pretended(name: str, *_: object) -> tuple[dict[str, object], Series]:
+        if name == "MI-GAN":
+            raise EngineError("backend openvino can't compile mi-gan: No suitable implementations found")
+        row = {"name": name, "median_ms": 1.0, "gmacs": 1.0, "gflops": 1.0}
+        return row, Series(name, "ms a face", Better.LESS, (1.0,))
+
+    entries = {name: generators.ENTRIES[name] for name in ("MI-GAN", "LaMa")}
+    monkeypatch.setattr(generators, "_timed", pretended)
+    monkeypatch.setattr(generators, "ENTRIES", entries)
+    rows, series, left_out = generators.measure(build().engine, seconds=0, say=lambda _text: None)
+    assert [row["name"] for row in rows] == [one.name for one in series] == ["ours", "LaMa"]
+    assert list(left_out) == ["MI-GAN"]

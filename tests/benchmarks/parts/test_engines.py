@@ -13,8 +13,8 @@ from benchmarks.parts import engines
 from benchmarks.parts.engines import LEAST_PSNR_DB, EnginesPlan, Variant
 from benchmarks.record import BenchmarkError
 from engine import models, select
-from engine.spec import Device, Precision
-from pipeline.errors import BackendMissing
+from engine.spec import Device, Engine, Network, Precision
+from pipeline.errors import BackendMissing, EngineError
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +91,26 @@ def test_an_engine_that_was_asked_for_and_is_not_here_is_an_error() -> None:
         pytest.skip("TensorRT is here")
     with pytest.raises(BackendMissing, match="backend tensorrt: "):
         engines.measure(EnginesPlan(settings={"engine": "tensorrt"}), print)
+
+
+def test_a_network_that_an_engine_does_not_take_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Variant.load
+
+    def refusing(variant: Variant, network: Network) -> Engine:
+        if network.name == "segmenter":
+            raise EngineError("backend openvino can't compile segmenter: No suitable implementations found")
+        return load(variant, network)
+
+    monkeypatch.setattr(Variant, "load", refusing)
+    monkeypatch.setattr(turns, "SIDE", 64)
+    monkeypatch.setattr(turns, "LEAST_RUNS", 1)
+    monkeypatch.setattr(turns, "WARM_UP_RUNS", 1)
+    plan = EnginesPlan(batches=(1,), seconds=0, settings={"engine": "openvino", "precision": "f32", "threads": 1})
+    said: list[str] = []
+    measured = engines.measure(plan, said.append)
+    assert [row["network"] for row in measured["engines"]] == ["retinaface", "generator"]
+    (told,) = measured["left_out"].items()
+    assert told[0].startswith("segmenter on openvino")
+    assert "No suitable implementations" in told[1]
+    assert any("segmenter on openvino cpu f32 is left out" in sentence for sentence in said)
+    assert engines.tables(measured)[-1].caption == "Left out"

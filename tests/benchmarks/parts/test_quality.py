@@ -15,7 +15,7 @@ from benchmarks.clips import make_clip, verify
 from benchmarks.literature import generators
 from benchmarks.parts import peers, quality
 from benchmarks.passthrough import passed_through
-from benchmarks.record import BenchmarkError, check
+from benchmarks.record import BenchmarkError, LeftOut, UnmeasurableError, check
 from pipeline.errors import ConfigError
 from pipeline.settings.config import build
 from tests.stand_ins import StandInEngine, flat_colour
@@ -64,7 +64,7 @@ def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(generators, "papers_untrained", no_torch)
     with ExitStack() as stack:
-        found = quality.Rivals.here(tmp_path, build().engine, stack)
+        found = quality.Rivals.here(tmp_path, build().engine, stack, lambda _text: None)
     assert set(found.scored) == {"telea", "navier-stokes"}
     assert not found.only_timed
     assert "needs torch" in found.left_out[quality.PAPERS_OWN]
@@ -72,7 +72,7 @@ def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.Monk
     faces = np.random.default_rng(1).integers(0, 256, (5, 96, 96, 3), np.uint8)
     FaceSpace.cached(tmp_path / quality.LEARNED, faces)
     with ExitStack() as stack:
-        found = quality.Rivals.here(tmp_path, build().engine, stack)
+        found = quality.Rivals.here(tmp_path, build().engine, stack, lambda _text: None)
     assert {"mean-face", "gappy-pca", "telea", "navier-stokes"} == set(found.scored)
 
 
@@ -101,21 +101,39 @@ def test_passing_through_keeps_the_picture_and_its_mask(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="the mask is gone from 0%"):
         verify(clip, copy, "320x240", every=2)
     peers._check_frames("PyAV", copy, 6)
-    with pytest.raises(BenchmarkError, match="PyAV wrote 6 frames instead of 60"):
+    with pytest.raises(UnmeasurableError, match="PyAV wrote 6 frames instead of 60"):
         peers._check_frames("PyAV", copy, 60)
 
 
 def test_programs_that_are_not_here_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(_say: object) -> Path:
-        raise BenchmarkError("no network")
+        raise UnmeasurableError("it can't be installed: no network")
 
     monkeypatch.setattr(peers, "install", offline)
     monkeypatch.setattr(peers.shutil, "which", lambda _name: None)
     said: list[str] = []
-    programs, left_out = peers._here(said.append)
+    absent = LeftOut(said.append)
+    programs = peers._here(absent)
     assert [program.name for program in programs] == [peers.OURS, peers.PYAV]
-    assert left_out == {
+    assert absent.reasons == {
         peers.FFMPEG: "there is no ffmpeg on the PATH: install your system's package",
         peers.DEFACE: "it can't be installed: no network",
     }
     assert len(said) == 2
+
+
+def test_a_program_that_fails_costs_no_other_its_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def pretended(command: list[str]) -> float:
+        if command == ["broken"]:
+            raise UnmeasurableError("broken failed: no such instruction")
+        return 2.0
+
+    monkeypatch.setattr(peers, "timed", pretended)
+    monkeypatch.setattr(peers, "make_clip", lambda *_: tmp_path / "clip.mp4")
+    monkeypatch.setattr(peers, "verify", lambda *_: None)
+    monkeypatch.setattr(peers, "_check_frames", lambda *_: None)
+    absent = LeftOut(lambda _text: None)
+    programs = [peers.Program(name, lambda _clip, _out, name=name: [name]) for name in (peers.OURS, "broken", "other")]
+    speeds = peers._in_turns(programs, peers.PeersPlan(repeats=2, frames=10), tmp_path, absent)
+    assert speeds == {peers.OURS: [5.0, 5.0], "other": [5.0, 5.0]}
+    assert absent.reasons == {"broken": "broken failed: no such instruction"}

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import child, clips
 from benchmarks.clips import verify
 from benchmarks.parts import scale
-from benchmarks.record import BenchmarkError
+from benchmarks.record import BenchmarkError, LeftOut, UnmeasurableError
 from pipeline.demo.motion import frame_from_portrait
 from pipeline.demo.portrait import LANDMARKS
 from pipeline.frames import Detection
@@ -150,7 +150,7 @@ def test_points_alternate_with_ceilings_and_are_verified(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(scale, "run_child", pretended)
     clip = clips.make_clip(tmp_path, "320x240", 3)
-    bench = scale.Bench(scale.ScalePlan(), tmp_path, say=lambda _text: None)
+    bench = scale.Bench(scale.ScalePlan(), tmp_path, LeftOut(lambda _text: None))
     case = scale.Case("length", 3, clip, clip, "320x240", {}, 3)
     told = bench.point(case)
     assert order == ["ceiling", "pipeline"] * 3
@@ -158,3 +158,16 @@ def test_points_alternate_with_ceilings_and_are_verified(tmp_path: Path, monkeyp
     times, ratios = bench.series
     assert times.values == pytest.approx([1000 / 60, 12.5, 10.0])
     assert ratios.values == pytest.approx([100 / 60, 1.25, 1.0])
+
+
+def test_a_point_that_can_not_be_measured_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pretended(_bench: scale.Bench, case: scale.Case) -> dict[str, object]:
+        if case.at == 2:
+            raise UnmeasurableError("benchmarks.child failed: out of memory")
+        return {"at": case.at}
+
+    monkeypatch.setattr(scale.Bench, "point", pretended)
+    absent = LeftOut(lambda _text: None)
+    cases = [scale.Case("threads", at, tmp_path, tmp_path, "320x240", {}, 1) for at in (1, 2, 3)]
+    assert scale.Bench(scale.ScalePlan(), tmp_path, absent).points(cases) == [{"at": 1}, {"at": 3}]
+    assert absent.reasons == {"threads 2": "benchmarks.child failed: out of memory"}
