@@ -65,13 +65,10 @@ class FileSource:
         with opened(self.path, hardware=self.hardware) as container:
             reading = Reading(info, outcome, container, start)
             pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
-            for picture in pictures:
-                seconds = moment(picture)
-                if end is not None and seconds >= end:
-                    break
-                if start is None or seconds >= start:
-                    yield self.frame(picture, seconds)
-            else:
+            for picture, seconds, gone in self.within(pictures, start, end):
+                outcome.end_time = gone if end is None else min(gone, end)
+                yield self.frame(picture, seconds)
+            if reading.ended:
                 reading.compare_end(end)
 
         outcome.ended = True
@@ -81,6 +78,37 @@ class FileSource:
         if outcome.frames == 0:
             raise DecodeError(f"{self.path}: {self.nothing()}")
 
+    def within(
+        self, pictures: Iterator[av.VideoFrame], start: Fraction | None, end: Fraction | None
+    ) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
+        """The pictures between `start` and `end`, each with the time when it comes and when it is gone.
+
+        The first is the one that is on screen at `start`, except where the next follows as soon as pictures usually do.
+        """
+        usual = self.info.frame_seconds
+        standing: av.VideoFrame | None = None
+        for picture in pictures:
+            seconds = moment(picture)
+            if start is not None and seconds < start:
+                standing = picture
+                continue
+
+            beyond = end is not None and seconds >= end
+            if standing is not None and start is not None and (beyond or seconds - start > usual):
+                yield standing, start, seconds
+            standing = None
+            if beyond:
+                return
+            yield picture, seconds, self.gone(picture)
+
+        if standing is not None and start is not None and start < self.gone(standing):
+            yield standing, start, self.gone(standing)
+
+    def gone(self, picture: av.VideoFrame) -> Fraction:
+        """When the picture stops being shown, as far as it says so itself."""
+        info = self.info
+        return moment(picture) + (picture.duration * info.time_base if picture.duration else info.frame_seconds)
+
     def nothing(self) -> str:
         """Why there was no frame."""
         duration = self.info.duration
@@ -89,10 +117,7 @@ class FileSource:
         return "no picture could be decoded" if self.start is None else "there is no picture between start and end"
 
     def frame(self, picture: av.VideoFrame, seconds: Fraction) -> Frame:
-        """The picture as it flows downstream."""
-        info, outcome = self.info, self.outcome
-        index = outcome.frames
-        outcome.frames += 1
-        shown = picture.duration * info.time_base if picture.duration else info.frame_seconds
-        outcome.end_time = seconds + shown
-        return Frame(index, seconds, time.perf_counter(), picture, info.pixel_aspect)
+        """The picture as it flows downstream, shown from `seconds` on."""
+        index = self.outcome.frames
+        self.outcome.frames += 1
+        return Frame(index, seconds, time.perf_counter(), picture, self.info.pixel_aspect)

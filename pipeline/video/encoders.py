@@ -115,11 +115,15 @@ def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -
     """The encoder's options."""
     rank = PRESETS.index(preset)
     hdr = hdr_parameters(name, info.mastering_display, info.content_light)
+    # MP4 stores how long pictures last in the order of decoding, which is that of showing only without B-frames.
+    in_order = "" if info.steady else "bframes=0"
 
     if name == "libx264":
-        return {"preset": preset, "crf": str(quality)} | ({"x264-params": hdr} if hdr else {})
+        parameters = ":".join(filter(None, [in_order, hdr]))
+        return {"preset": preset, "crf": str(quality)} | ({"x264-params": parameters} if parameters else {})
     if name == "libx265":
-        return {"preset": preset, "crf": str(quality), "x265-params": ":".join(filter(None, ["log-level=error", hdr]))}
+        parameters = ":".join(filter(None, ["log-level=error", in_order, hdr]))
+        return {"preset": preset, "crf": str(quality), "x265-params": parameters}
     if name == "libvpx-vp9":
         return {"crf": str(quality), "b": "0", "deadline": "good", "cpu-used": str(8 - rank), "row-mt": "1"}
     if name == "libsvtav1":

@@ -121,5 +121,12 @@ class SourceInfo:
         rate = self.average_rate or self.base_rate
         return 1 / rate if rate else Fraction(1, 25)
 
+    @property
+    def steady(self) -> bool:
+        """True when all pictures last equally long, as far as the file's rates say."""
+        if not self.average_rate or not self.base_rate:
+            return True
+        return abs(self.average_rate / self.base_rate - 1) < Fraction(1, 100)
+
     def __repr__(self) -> str:
         return f"SourceInfo({self.path.name}, {self.width}x{self.height}, {self.codec}, {self.pixel_format})"

@@ -29,6 +29,9 @@ BAD_PACKETS_IN_A_ROW = 300
 JOINT_PACKETS = 3
 """How many packets before and after a restarted clock may be marked as damaged because of it."""
 
+STREAMS_DECLARE = ("matroska", "mov")
+"""Containers that say how long the video is, whatever the length of the sound."""
+
 READ_FAILURES_IN_A_ROW = 20
 """How often reading on may fail without a packet in between before the file counts as ended."""
 
@@ -86,6 +89,8 @@ class Reading:
         self.video_packets = 0
         self.latest = info.origin
         """When the last packet of any stream ends, in seconds as the input counts."""
+        self.ended = False
+        """True once every picture was given."""
         if start is not None:
             seek(container, stream, start, tick=info.time_base)
 
@@ -154,6 +159,7 @@ class Reading:
             yield from map(self.placed, self.stream.decode(None))
         except av.error.FFmpegError:
             self.outcome.bad_packets += 1
+        self.ended = True
 
     def doubt(self, packet: Packet) -> int:
         """1 for a packet that the container marks as damaged and that decoded well, 0 for others.
@@ -215,6 +221,9 @@ class Reading:
         reached = outcome.end_time or info.origin
         if self.clock.jumps:  # what it declares is the difference of times on two clocks
             info = replace(info, video_until=None, until=None)
+        elif info.container.startswith(STREAMS_DECLARE) and info.video_until is not None and reached < info.video_until:
+            # A last picture may have no duration of its own, or that of the one decoded last.
+            outcome.end_time = info.video_until if end is None else min(info.video_until, end)
         if sentence := missing_end(info, packets=packets, video_end=reached, latest=self.latest, end=end):
             outcome.problem(sentence)
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import math
 import os
+from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
@@ -75,6 +76,11 @@ class Writer:
         with translated(path):
             self.stream = self.add_video()
             self.remux = Remux(container, output, selection, path)
+        self.newest: int | None = None
+        self.durations: dict[int, int] = {}
+        """How long each picture is shown, by its time; both in ticks."""
+        self.held: deque[av.Packet[Any]] = deque()
+        """Encoded pictures whose duration is not known yet."""
         self.order = DecodingOrder(max(1, round(self.info.frame_seconds / self.info.time_base)))
 
         outcome.clear()
@@ -152,15 +158,42 @@ class Writer:
         picture.pts = round((frame.time - span.zero) / info.time_base)
         picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
         with translated(self.path):
+            self.show(picture.pts)
             self.order.feed(picture.pts)
             self.mux(self.stream.encode(picture))
             self.remux.copy_until(frame.time, span)
         self.outcome.frames += 1
 
-    def mux(self, packets: list[av.Packet[Any]]) -> None:
-        """Write encoded pictures."""
-        for packet in packets:
+    def show(self, pts: int) -> None:
+        """Note that a picture begins, or the film ends: the one before is shown until then."""
+        if self.newest is not None:
+            self.durations[self.newest] = max(pts - self.newest, 1)
+        self.newest = pts
+
+    def end_last_picture(self, ends: Fraction, span: Span) -> None:
+        """Note that the last picture is shown until `ends`; say so where the container can't store it."""
+        begins = self.newest
+        self.show(round((ends - span.zero) / self.info.time_base))
+        if begins is None or self.newest is None or self.kind.muxer != "mpegts":
+            return
+        seconds = (self.newest - begins) * self.info.time_base
+        if seconds > 3 * self.info.frame_seconds:
+            self.outcome.warnings.append(
+                f"{self.path.suffix} stores no durations: the last picture, which stays for {float(seconds):.2f} s, "
+                "is followed by nothing; .mp4 and .mkv keep it"
+            )
+
+    def mux(self, packets: list[av.Packet[Any]], *, last: bool = False) -> None:
+        """Write encoded pictures, each once it is known how long it is shown and whether it is the last of all."""
+        self.held.extend(packets)
+        while len(self.held) > (not last) and (shown := self.durations.pop(self.held[0].pts or 0, None)) is not None:
+            packet = self.held.popleft()
+            packet.duration = shown
             self.order.mend(packet)
+            if last and not self.held and self.kind.muxer in ("mp4", "mov"):
+                # Its samples last from one decoding time to the next, and the last of them to the end of the film.
+                packet.dts = packet.pts
+                packet.duration = max(shown, (self.newest or 0) - (packet.pts or 0))
             self.output.mux(packet)
 
     def finish(self) -> None:
@@ -170,8 +203,11 @@ class Writer:
         came = self.source.outcome
         # A run that was stopped has sound only as far as it has pictures.
         span = self.span if came.ended else Span(self.span.zero, trimmed=self.span.trimmed, cut=came.end_time)
+        ends = min(filter(None, (came.end_time, span.cut)), default=None)
         with translated(self.path):
-            self.mux(self.stream.encode(None))
+            if ends is not None:
+                self.end_last_picture(ends, span)
+            self.mux(self.stream.encode(None), last=True)
             self.remux.copy_until(None, span)
             self.output.close()
         self.outcome.problems += self.remux.problems

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.errors import SourceError
+from pipeline.errors import DecodeError, SourceError
 from pipeline.picture.planes import arrays
 from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
@@ -453,3 +453,104 @@ def test_subtitles_and_chapters_are_cut_with_the_video(tmp_path: Path) -> None:
     assert [(float(a), float(b), title) for a, b, title in found["chapters"]] == [(0.0, 1.25, "Two")]
     lines = payloads(tmp_path / "out.mkv", "subtitle")[0]
     assert [(float(time), text) for time, text in lines] == [(0.0, b"Bonjour"), (1.0, b"Fin")]
+
+
+# How long pictures are shown --------------------------------------------------------------------------------------
+
+STILL = [Fraction(i, 25) for i in range(10)] + [Fraction(12, 5) + Fraction(i, 25) for i in range(10)]
+"""No picture between 0.36 s and 2.4 s."""
+
+
+def lasting(clip: Clip, path: Path, seconds: Fraction) -> Path:
+    """The clip, its last picture shown for `seconds`."""
+    moments = clip.moments
+    with av.open(str(path), "w") as output:
+        stream = clip.add_video(output)
+        packets = list(clip.video_packets(stream))
+        last = max(packet.pts for packet in packets)
+        until = {packet.pts: packet for packet in packets}
+        for packet in packets:
+            later = [pts for pts in until if pts > packet.pts]
+            shown = min(later) - packet.pts if later else round(seconds / packet.time_base)
+            packet.duration = shown
+            output.mux(packet)
+        assert last == round(moments[-1] / packets[0].time_base)
+    return path
+
+
+def length_of(path: Path) -> Fraction:
+    """How long a file says that it is."""
+    with av.open(str(path)) as opened:
+        return Fraction(opened.duration or 0, 1_000_000)
+
+
+LASTING = {
+    "in.mp4": Clip(times=[Fraction(i, 25) for i in range(25)], time_base=Fraction(1, 12800), options={"bf": "0"}),
+    "in.mkv": Clip(times=[*variable_rate(2)], time_base=Fraction(1, 1000)),
+    "in.gif": Clip(
+        times=[Fraction(i, 5) for i in range(8)],
+        time_base=Fraction(1, 100),
+        codec="gif",
+        pixel_format="rgb8",
+        options={},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize("target", [".mp4", ".mkv", ".mov", ".webm"])
+def test_the_last_picture_is_shown_as_long_as_in_the_input(name: str, target: str, tmp_path: Path) -> None:
+    source = lasting(LASTING[name], tmp_path / name, Fraction(2))
+    reading, _ = through(source, tmp_path / f"out{target}")
+    expected = LASTING[name].moments[-1] + 2
+    assert reading.outcome.complete, reading.outcome
+    assert abs(length_of(tmp_path / f"out{target}") - expected) <= Fraction(1, 500)
+
+
+@pytest.mark.parametrize("target", [".mp4", ".mkv"])
+def test_the_last_picture_is_shown_as_long_again_after_a_second_pass(target: str, tmp_path: Path) -> None:
+    source = lasting(LASTING["in.mp4"], tmp_path / "in.mp4", Fraction(2))
+    through(source, tmp_path / f"out{target}")
+    through(tmp_path / f"out{target}", tmp_path / f"again{target}")
+    assert abs(length_of(tmp_path / f"again{target}") - Fraction(74, 25)) <= Fraction(1, 500)
+
+
+def test_a_transport_stream_says_that_it_stores_no_durations(tmp_path: Path) -> None:
+    source = lasting(LASTING["in.mp4"], tmp_path / "in.mp4", Fraction(2))
+    _, sink = through(source, tmp_path / "out.ts")
+    assert any("stores no durations" in warning for warning in sink.outcome.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("target", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (Fraction(29, 10), [(0, 9)] + [(Fraction(7, 5) + Fraction(i, 25), 10 + i) for i in range(10)]),
+        (Fraction(2), [(0, 9)]),
+    ],
+)
+def test_a_cut_begins_with_the_picture_that_stands(
+    suffix: str, target: str, end: Fraction, expected: list[tuple[Fraction, int]], tmp_path: Path
+) -> None:
+    source = Clip(times=STILL, time_base=Fraction(1, 90000)).write(tmp_path / f"in{suffix}")
+    out = tmp_path / f"out{target}"
+    reading, _ = through(source, out, start=Fraction(1), end=end)
+    found = list(zip(times_of(out), map(number_in, images_of(out)), strict=True))
+    assert [number for _, number in found] == [number for _, number in expected]
+    assert all(abs(a - b) <= Fraction(1, 500) for (a, _), (b, _) in zip(found, expected, strict=True))
+    assert length_of(out) == pytest.approx(min(Fraction(9, 5), end - 1), abs=0.05)
+    assert reading.outcome.complete
+
+
+def test_a_cut_beside_a_picture_begins_with_it(tmp_path: Path) -> None:
+    """A millisecond before a picture, the one before is not worth showing."""
+    source = Clip(frames=90, rate=Fraction(30000, 1001)).write(tmp_path / "in.mp4")
+    through(source, tmp_path / "out.mp4", start=Fraction(1), end=Fraction(2))
+    assert [number_in(image) for image in images_of(tmp_path / "out.mp4")] == list(range(30, 60))
+
+
+def test_a_cut_behind_the_last_picture_is_refused(tmp_path: Path) -> None:
+    source = Clip(frames=30).write(tmp_path / "in.mp4")
+    with pytest.raises(DecodeError, match="lasts"):
+        through(source, tmp_path / "out.mp4", start=Fraction(5))
