@@ -16,7 +16,7 @@ class Codec(StrEnum):
     """What the processed video is encoded as."""
 
     AUTO = "auto"
-    """What the container is usually watched in: VP9 in WebM, H.264 elsewhere."""
+    """What the container is usually watched in: VP9 in WebM, elsewhere H.264, or HEVC for more than 8 bits."""
     H264 = "h264"
     HEVC = "hevc"
     VP9 = "vp9"

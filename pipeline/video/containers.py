@@ -90,11 +90,15 @@ def container_for(path: Path) -> Container:
     return CONTAINERS[suffix]
 
 
-def codec_for(path: Path, codec: Codec) -> Codec:
-    """The codec to encode in, `AUTO` decided. Raises `SinkError` when the container can't hold it."""
+def codec_for(path: Path, codec: Codec, *, bits: int = 8) -> Codec:
+    """The codec to encode samples of `bits` bits in, `AUTO` decided.
+
+    Raises `SinkError` when the container can't hold it.
+    """
     container = container_for(path)
     if codec is Codec.AUTO:
-        return container.codecs[0]
+        deep = bits > 8 and Codec.HEVC in container.codecs
+        return Codec.HEVC if deep else container.codecs[0]
     if codec not in container.codecs:
         others = [suffix for suffix in SUGGESTED if codec in CONTAINERS[suffix].codecs]
         raise SinkError(f"{path.suffix} can't hold {codec} video; write to {' or '.join(others)} instead")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 
 from pipeline.errors import SinkError
+from pipeline.picture.formats import traits
 from pipeline.video.codecs import Codec
 from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
 from pipeline.video.encoders import choose
@@ -67,7 +68,7 @@ class FileSink:
         info = self.source.info
         if self.path.exists() and self.path.samefile(info.path):
             raise SinkError(f"{self.path} is the input itself; choose another name for the output")
-        codec = codec_for(self.path, self.codec)
+        codec = codec_for(self.path, self.codec, bits=traits(info.pixel_format).depth)
         encoding = choose(info, codec, quality=self.quality, preset=self.preset, hardware=self.hardware)
         with opened(info.path) as container:
             selection = select(container, info.video_index, self.path, codec)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from functools import lru_cache
+from typing import cast
 
 import av
 
@@ -12,9 +14,6 @@ from pipeline.errors import ConfigError, SinkError
 from pipeline.picture.formats import closest, loses_nothing, plain, traits
 from pipeline.video.codecs import DEFAULT_PRESET, HARDWARE, KINDS, PRESETS, Codec, Kind
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
-
-if TYPE_CHECKING:
-    from fractions import Fraction
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,13 @@ def choose(
     """
     kind = KINDS[codec]
     name = kind.software if hardware is None else hardware_encoder(codec, hardware)
-    pixel_format, reason = nearest_format(info, encoder_formats(name), codec)
+    pixel_format, reason = nearest_format(info, name, codec)
     chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
     options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
 
     warnings = [reason] if reason else []
+    if codec is Codec.H264 and traits(pixel_format).depth > 8:
+        warnings.append(f"few players show H.264 with {traits(pixel_format).depth} bits; hevc is shown by more")
     if not loses_nothing(info.pixel_format, pixel_format) and not reason:
         warnings.append(f"{name} does not take {info.pixel_format}; the video is converted to {pixel_format}")
     if info.mastering_display and name not in ("libx264", "libx265", "libsvtav1"):
@@ -86,12 +87,16 @@ def encoder_formats(name: str) -> list[str]:
     return [video_format.name for video_format in codec.video_formats or () if video_format.components]
 
 
-def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[str, str | None]:
+def nearest_format(info: SourceInfo, name: str, codec: Codec) -> tuple[str, str | None]:
     """The encoder's format that loses least, and what to tell the user when that is a surprise."""
+    formats = encoder_formats(name)
+    if codec is not Codec.FFV1:
+        # Lossy codecs hold RGB too, but in profiles that next to no player shows.
+        formats = [pixel_format for pixel_format in formats if not traits(pixel_format).rgb] or formats
     halved = info.width % 2 or info.height % 2
     if halved and codec in (Codec.H264, Codec.HEVC):
         # Both count their size in whole chroma samples: an odd size exists only where chroma is as fine as luma.
-        whole = [name for name in formats if (kind := traits(name)).coarse_x == kind.coarse_y == 1]
+        whole = [fine for fine in formats if (kind := traits(fine)).coarse_x == kind.coarse_y == 1]
         best = closest(info.pixel_format, whole)
         if best not in (info.pixel_format, plain(info.pixel_format)):
             reason = (
@@ -99,7 +104,42 @@ def nearest_format(info: SourceInfo, formats: list[str], codec: Codec) -> tuple[
             )
             return best, f"{reason}, which some players can't show; vp9, av1 and ffv1 keep {info.pixel_format}"
         return best, None
-    return closest(info.pixel_format, formats), None
+    return best_that_opens(name, info.pixel_format, formats), None
+
+
+def best_that_opens(encoder: str, wanted: str, formats: list[str]) -> str:
+    """The nearest format to `wanted` with which the encoder can be opened; what it lists is not always what it takes.
+
+    Where none opens, as without the device of a hardware encoder, the nearest.
+    """
+    best = nearest = closest(wanted, formats)
+    left = list(formats)
+    while not opens(encoder, best):
+        left.remove(best)
+        if not left:
+            return nearest
+        best = closest(wanted, left)
+    return best
+
+
+def quiet(encoder: str) -> dict[str, str]:
+    """The options with which an encoder prints nothing but errors."""
+    os.environ.setdefault("SVT_LOG", "1")  # libsvtav1 has no option for it
+    return {"x265-params": "log-level=error"} if encoder == "libx265" else {}
+
+
+@lru_cache(maxsize=64)
+def opens(encoder: str, pixel_format: str) -> bool:
+    """True when the encoder can be opened for small pictures in this format."""
+    context = cast("av.VideoCodecContext", av.CodecContext.create(encoder, "w"))
+    context.width, context.height, context.pix_fmt = 256, 256, pixel_format
+    context.time_base, context.thread_count = Fraction(1, 25), 1
+    context.options = quiet(encoder)
+    try:
+        context.open()
+    except av.error.FFmpegError:
+        return False
+    return True
 
 
 def encoded_colour(info: SourceInfo, pixel_format: str) -> Colour:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -97,9 +96,6 @@ class Writer:
     def add_video(self) -> av.VideoStream:
         """The output's video stream, set up as the encoding says."""
         info, encoding = self.info, self.encoding
-        if encoding.encoder == "libsvtav1":
-            os.environ.setdefault("SVT_LOG", "1")  # it prints its settings to stderr unless told to name errors only
-
         rate = info.average_rate or info.base_rate or Fraction(25)
         stream = cast("av.VideoStream", self.output.add_stream(encoding.encoder, rate=rate, options=encoding.options))
         context = stream.codec_context

@@ -35,6 +35,13 @@ def test_each_container_has_its_usual_codec(name: str, codec: str, tmp_path: Pat
     assert codec_for(tmp_path / name, Codec.AUTO) == codec
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts", ".webm"])
+def test_more_than_eight_bits_are_encoded_in_what_players_show(suffix: str, tmp_path: Path) -> None:
+    expected = Codec.VP9 if suffix == ".webm" else Codec.HEVC
+    assert codec_for(tmp_path / f"a{suffix}", Codec.AUTO, bits=10) == expected
+    assert codec_for(tmp_path / "a.mp4", Codec.H264, bits=10) == Codec.H264
+
+
 @pytest.mark.parametrize("name", ["a.avi", "a.flv", "a"])
 def test_other_containers_are_refused_with_the_ones_that_work(name: str, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"\.mp4, \.m4v, \.mkv"):

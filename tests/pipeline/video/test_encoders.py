@@ -9,9 +9,9 @@ import av
 import pytest
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.picture.formats import closest
+from pipeline.picture.formats import closest, traits
 from pipeline.video.codecs import KINDS, PRESETS, Codec
-from pipeline.video.encoders import choose, encoder_formats
+from pipeline.video.encoders import choose, encoder_formats, opens
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 from pipeline.video.probe import probe
 from tests.pipeline.clips import Clip
@@ -47,6 +47,29 @@ def chosen(info: SourceInfo, codec: Codec, *, quality: int | None = None, preset
 )
 def test_the_nearest_pixel_format_is_taken(wanted: str, codec: Codec, expected: str) -> None:
     assert closest(wanted, encoder_formats(KINDS[codec].software)) == expected
+
+
+@pytest.mark.parametrize("codec", list(KINDS))
+@pytest.mark.parametrize(
+    "pixel_format", ["rgb24", "rgba", "gbrap", "yuva420p", "yuva444p10le", "ya8", "gray12le", "nv12"]
+)
+def test_the_chosen_format_opens(codec: Codec, pixel_format: str, info: SourceInfo) -> None:
+    encoding = chosen(replace(info, pixel_format=pixel_format), codec)
+    assert opens(encoding.encoder, encoding.pixel_format)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1])
+@pytest.mark.parametrize("pixel_format", ["rgb24", "gbrp10le", "rgba"])
+def test_lossy_codecs_get_what_players_show(codec: Codec, pixel_format: str, info: SourceInfo) -> None:
+    encoding = chosen(replace(info, pixel_format=pixel_format), codec)
+    assert encoding.pixel_format.startswith("yuv")
+    assert (traits(encoding.pixel_format).coarse_x, traits(encoding.pixel_format).coarse_y) == (2, 2)
+
+
+def test_ten_bits_in_h264_are_said(info: SourceInfo) -> None:
+    deep = replace(info, pixel_format="yuv420p10le")
+    assert any("few players" in warning for warning in chosen(deep, Codec.H264).warnings)
+    assert chosen(deep, Codec.HEVC).warnings == ()
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.HEVC])
