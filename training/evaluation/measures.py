@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pipeline.geometry import face_crop
 from training.evaluation.product import worn_by
+from training.hole_psnr import hole_psnr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,14 +67,15 @@ def nearness(result: NDArray[np.uint8], truth: NDArray[np.uint8], hidden: NDArra
         raise ValueError("no pixel is hidden")
     if np.array_equal(result, truth):
         raise ValueError("the result is the truth itself")
+
     ssim, ssim_map = structural_similarity(truth, result, win_size=WINDOW, channel_axis=2, data_range=255, full=True)
-    wrong = (result[hidden].astype(np.float64) - truth[hidden]) ** 2
     grey = result.mean(axis=2) - truth.mean(axis=2)
+
     return Nearness(
         ssim=float(ssim),
         psnr=float(peak_signal_noise_ratio(truth, result, data_range=255)),
         l1=float(np.abs(grey).mean() / 255),
-        hole_psnr=float(10 * np.log10(255**2 / max(wrong.mean(), 1e-9))),
+        hole_psnr=hole_psnr(result, truth, hidden, span=255),
         hole_ssim=float(ssim_map[hidden].mean()),
     )
 
@@ -108,11 +110,13 @@ class Judge:
         scores: dict[str, dict[str, float | None]] = {
             name: asdict(nearness(squared(result), truth, hidden)) for name, result in results.items()
         }
+
         distances: Mapping[str, float] = {}
         cosines: Mapping[str, float] = {}
         if self.learned is not None:
             distances = self._distances(self.learned[0], truth, results)
             cosines = self._cosines(self.learned[1], masked, results)
+
         for name, measured in scores.items():
             measured |= {"perceptual": distances.get(name), "identity": cosines.get(name)}
         return scores

@@ -19,6 +19,7 @@ from pipeline.picture.pixels import read_crop, read_luma
 from training.data.wear import SIDE
 from training.evaluation import sheets
 from training.evaluation.measures import WINDOW
+from training.hole_psnr import hole_psnr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,12 +71,14 @@ class VideoScores:
         self.seconds.append(float(worn.bare.time))
         hidden = worn.alpha > 0.5
         self.movement.add(drawn, truth, hidden)
+
         if not hidden.any():
             self.faces = {}
             return
         self.frames += 1
         self.standing += result.planes is worn.masked.planes
         self._near(worn.bare.image, result.image, hidden)
+
         faces = {number: _Still.of(drawn, truth, worn.alpha, place) for number, place in worn.places.items()}
         for number, face in faces.items():
             self.edges += face.edges()
@@ -84,8 +87,7 @@ class VideoScores:
         self.faces = faces
 
     def _near(self, truth: NDArray[np.uint8], result: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> None:
-        wrong = (result[hidden].astype(np.float64) - truth[hidden]) ** 2
-        self.psnr.append(float(10 * np.log10(255**2 / max(wrong.mean(), 1e-9))))
+        self.psnr.append(hole_psnr(result, truth, hidden, span=255))
         rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
         part = np.s_[max(0, rows[0] - WINDOW) : rows[-1] + WINDOW, max(0, columns[0] - WINDOW) : columns[-1] + WINDOW]
         _, near = structural_similarity(

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from pipeline.draw.inpaint import GROW_PX
 from training.data.samples import Faces, draw_sample
+from training.hole_psnr import hole_psnr
 from training.loop import losses
 from training.loop.discriminator import Adversary
 from training.loop.losses import EfficientNetFeatures, compared
@@ -73,15 +74,18 @@ class GeneratorLoss:
         config = self.config
         masked, truth = picture(batch[0]), picture(batch[1])
         hole = hole_of(batch[2].float() / 255, grow=scaled(int(torch.randint(1, 13, ())), config.size))
+
         with torch.autocast(masked.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             drawn = self.network(torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last))
         drawn = drawn.float()
+
         seen = hole if config.supervision == "composite" else torch.ones_like(hole)
         terms = self._of_pixels(drawn, truth, seen)
         if progress >= config.sharpen_from:
             fade = min(1.0, (progress - config.sharpen_from) / FADE)
             late = self._of_features(drawn, truth, seen) | self._of_patches(drawn, truth, hole, seen)
             terms |= {name: (fade * weight, value) for name, (weight, value) in late.items()}
+
         total = sum((weight * value for weight, value in terms.values()), drawn.new_zeros(()))
         return total, {name: value.detach() for name, (_, value) in terms.items()}
 
@@ -199,9 +203,9 @@ def _drawn(config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[dic
     drawn, hole = drawn_faces(config, network, samples)
     truth = picture(samples[1])
     made = losses.composite(drawn, truth, hole)
-    inside = ((((made - truth) / 2) ** 2).mean(1, keepdim=True) * hole).sum((1, 2, 3)) / hole.sum((1, 2, 3))
+    faces = zip(*(x.permute(0, 2, 3, 1).numpy() for x in (made, truth, hole)), strict=True)
     scores = {
-        "hole_psnr": (-10 * torch.log10(inside)).mean().item(),
+        "hole_psnr": float(np.mean([hole_psnr(face, true, hidden[..., 0], span=2) for face, true, hidden in faces])),
         "hole_l1": losses.hole_l1(drawn, truth, hole).item(),
         "hole_ssim": 1 - losses.hole_ssim(drawn, truth, hole).item(),
     }

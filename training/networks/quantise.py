@@ -37,6 +37,7 @@ from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import CheckpointError
 from training.data.samples import Faces, draw_sample
+from training.hole_psnr import hole_psnr
 from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
@@ -100,15 +101,13 @@ def score(network: Network, samples: Sequence[TrainingSample], precision: Precis
             scores.append(
                 _overlap(np.asarray(seen, np.float32)[0, 0], sample)
                 if network.name == "segmenter"
-                else _hole_psnr(np.asarray(seen, np.float32)[0], feed[0, 3], sample)
+                else _nearness(np.asarray(seen, np.float32)[0], feed[0, 3], sample)
             )
     return float(np.mean(scores))
 
 
-def _hole_psnr(drawn: NDArray[np.float32], hole: NDArray[np.float32], sample: TrainingSample) -> float:
-    truth = sample.truth.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-    error = (((drawn - truth) / 2) ** 2).mean(0)
-    return float(-10 * np.log10((error * hole).sum() / hole.sum()))
+def _nearness(drawn: NDArray[np.float32], hole: NDArray[np.float32], sample: TrainingSample) -> float:
+    return hole_psnr(drawn.transpose(1, 2, 0), sample.truth.astype(np.float32) / 127.5 - 1, hole, span=2)
 
 
 def _overlap(guess: NDArray[np.float32], sample: TrainingSample) -> float:
@@ -139,6 +138,7 @@ def quantised(network: Network, feeds: NDArray[np.float32], *, kept: int) -> byt
     for place, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{place}"
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
         quantize_static(
@@ -180,6 +180,7 @@ def write(network: Network, manifest: Manifest, trial: Trial, folder: Path) -> M
         scores={name: round(trial.score, 4), f"{name}_lost": round(trial.lost, 4)},
         quantised_from=network.sha256,
     )
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{version.name}.onnx").write_bytes(trial.onnx)
     (folder / f"{version.name}.json").write_text(described.dumps())
@@ -204,6 +205,7 @@ def main() -> None:
     )
     parser.add_argument("--calibrate", type=int, default=128, metavar="N", help="faces to find the steps on")
     parser.add_argument("--check", type=int, default=96, metavar="N", help="held-out faces to measure the loss on")
+
     flags = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises on the root logger
     with errors_in_one_line(parser):
