@@ -70,9 +70,11 @@ def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] 
         image = np.asarray(Image.open(path).convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise SourceError(f"{path} can't be read as a picture: {error}") from error
+
     found = central_face(image)
     if found is None:
         return None
+
     canonical_from_image, mesh = found
     matrix = stored_from_canonical(size).after(canonical_from_image).matrix
     crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
@@ -88,6 +90,7 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
     files = sorted(path for path in photos.glob("*") if path.suffix.lower() in pictures)
     if not files:
         raise SourceError(f"{photos} holds no pictures: training.data.crops takes a folder of photos of bare faces")
+
     folder.mkdir(parents=True, exist_ok=True)
     crops = np.lib.format.open_memmap(folder / f"{name}_crops.npy", "w+", np.uint8, (len(files), size, size, 3))
     meshes: list[NDArray[np.float32]] = []
@@ -96,6 +99,7 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
             if found is not None:
                 crops[len(meshes)] = found[0]
                 meshes.append(found[1])
+
     crops.flush()
     if not meshes:
         raise SourceError(f"in none of the {len(files)} pictures of {photos} is a face found")

@@ -135,16 +135,19 @@ def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.rand
     held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
     if not len(held):
         return
+
     drawn = np.zeros(alpha.shape, np.uint8)
     for _ in range(rng.integers(1, 4)):
         start = held[rng.integers(len(held)), ::-1]
         way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
         bend = rng.normal(0, 0.1, 2) * length
+
         end = start + length * np.array([np.cos(way), np.sin(way)])
         path = curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
         wide = max(1, round(side * rng.uniform(0.005, 0.03)))
         points = np.rint(path * 16).astype(np.int32)
         cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
+
     band = drawn.astype(np.float32) / 255
     picture[:] = np.rint(picture * (1 - band[..., None]) + rng.integers(0, 256, 3) * band[..., None])
     np.maximum(alpha, band, out=alpha)
@@ -165,6 +168,7 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     """What a camera and a codec do to a picture: blur, noise, compression."""
     if rng.random() < 0.25:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
+
     if rng.random() < 0.15:
         length = int(rng.integers(3, 9))
         kernel = np.zeros((length, length), np.float32)
@@ -172,6 +176,7 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         turned = cv2.getRotationMatrix2D((length / 2 - 0.5,) * 2, rng.uniform(0, 180), 1)
         line = cv2.warpAffine(kernel, turned, (length, length))
         image = np.asarray(cv2.filter2D(image, -1, line / line.sum()), np.uint8)
+
     if rng.random() < 0.3:
         noisy = image + rng.normal(0, rng.uniform(1, 10), image.shape)
         image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -306,6 +311,7 @@ def _unmasked(
     if rng.random() < 0.2:
         corner = no_face(stored, len(truth), rng)
         return corner, corner
+
     if rng.random() < 0.4:
         return distract(truth, mesh, rng), truth
     if rng.random() < 0.35:  # a scarf on the neck only hides nothing of the face

@@ -110,6 +110,7 @@ class Wear:
                 return None
             moved = last.wide_from_frame.after(last.crop_from_frame.inverse()).after(crop_from_frame)
             return _Fit(last.form, moved, crop_from_frame)
+
         wide_from_crop = stored_from_canonical(SIDE)
         points = crop_from_frame.inverse().apply(mesh[:, :2])
         if last is None:
@@ -125,6 +126,7 @@ class Wear:
         box = _box_of(fit.wide_from_frame, frame)
         if box is None:
             return frame
+
         left, top, right, bottom = box
         place = fit.wide_from_frame.after(Affine(np.array([[1.0, 0, left], [0, 1.0, top]])))
         picture, cover, shade = (
@@ -134,6 +136,7 @@ class Wear:
         below = read_rgb(frame.planes, left=left, top=top, right=right, bottom=bottom).astype(np.float32)
         over = cover[..., None]
         colour = over * picture + (1 - over) * (below + shade)
+
         touched = (cover > LEAST_PAINT) | (np.abs(shade).max(axis=2) > 0.5)
         below_mask = alpha[top:bottom, left:right]
         below_mask += (1 - below_mask) * cover
@@ -228,6 +231,7 @@ def alpha_file(path: Path, *, still: bool, overwrite: bool) -> Iterator[AlphaSin
     suffix, what = (".png", "photo") if still else (".mkv", "video")
     if path.suffix.lower() != suffix:
         raise ConfigError(f"--alpha {path}: the alpha of a {what} is written as {suffix}")
+
     with whole_file(path, overwrite=overwrite) as unfinished:
         try:
             if still:

@@ -192,12 +192,14 @@ def cost(config: TrainConfig) -> dict[str, float]:
     file = Network.of("generator", halve(to_onnx(network, port)).SerializeToString())
     engine = load(file, threads=1)
     feed = {port.input_name: np.zeros((1, *port.input_shape), np.float32)}
+
     taken = []
     for _ in range(TIMED_RUNS):
         began = time.perf_counter()
         engine.run(feed)
         taken.append(1000 * (time.perf_counter() - began))
     engine.close()
+
     weights = sum(weight.numel() for weight in network.parameters())
     return {"gmacs": multiply_adds(file) / 1e9, "weights_millions": weights / 1e6, "ms": statistics.median(taken)}
 
@@ -224,6 +226,7 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
         rows = {name: each for name, each in found.items() if each["table"] == table}
         if not rows:
             continue
+
         columns = (*COSTS, *SCORES) if table == SIZE else SCORES
         lines = [f"| {table} | | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * len(columns)]
         for name, each in rows.items():
@@ -247,10 +250,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="pictures a step (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the network (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="that draw masks (default: %(default)s)")
+
     names = [variant.name for variant in VARIANTS]
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
     )
+
     options = vars(parser.parse_args())
     only = set(options.pop("only"))
     wanted = [variant for variant in VARIANTS if variant.name in only]

@@ -187,9 +187,11 @@ def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, t
         network="mcsam-paper", paper_width=width_of(gmacs * 1e9), crops=crops, run=folder, threads=threads
     )
     config = replace(config, steps=planned_steps(config, seconds))
+
     checkpoint = folder / "checkpoint.pt"
     if not checkpoint.exists() or restore(checkpoint)["step"] < config.steps:
         train(config)
+
     state = restore(checkpoint)
     network = McsamPaper(config.paper_width)
     network.load_state_dict(state["ema"])
@@ -211,10 +213,12 @@ def planned_steps(config: TrainConfig, seconds: float) -> int:
                 f"not for {seconds:g} s at {config.paper_width}: give another --baseline-runs"
             )
         return int(before["steps"])
+
     with tempfile.TemporaryDirectory() as aside:
         train(replace(config, run=Path(aside), steps=PILOT_STEPS, samples=8, every=PILOT_STEPS))
         lines = [json.loads(line) for line in (Path(aside) / "log.jsonl").read_text().splitlines()]
     taken = [line["seconds"] for line in lines if line.get("step") == PILOT_STEPS and "seconds" in line]
+
     steps: int = max(1, round(seconds * PILOT_STEPS / taken[0]))
     config.run.mkdir(parents=True, exist_ok=True)
     plan.write_text(json.dumps(wanted | {"steps": steps, "seconds_a_step": taken[0] / PILOT_STEPS}))

@@ -74,6 +74,7 @@ def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engin
     if wearer is None:
         ways = (TRUE, PREDICTED, UNTOUCHED, *baselines)
         return Result(dict.fromkeys(ways, masked.image), None, NOT_FOUND)
+
     truly, found = with_true_mask(tracked, wearer, masked.alpha), product.segment(tracked)
     images = {TRUE: product.draw(truly), PREDICTED: product.draw(found), UNTOUCHED: masked.image}
     images |= {name: product.draw(truly, engine) for name, engine in baselines.items()}
@@ -111,6 +112,7 @@ def score(
         if masked is None:
             fates[NO_FACE] += 1
             continue
+
         result = process(product, masked, baselines)
         fates[result.fate] += 1
         scores = judge(masked, result.images)
@@ -119,6 +121,7 @@ def score(
                 number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, labels.get(masked.name, {})
             )
         )
+
     if not marks:
         raise SourceError(f"in none of the {len(photos)} photos is there a face to draw a mask on")
     return marks, fates

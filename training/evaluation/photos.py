@@ -140,10 +140,12 @@ def wear(
     if found is None:
         return None
     crop_from_photo, mesh = found
+
     photo_from_crop = crop_from_photo.inverse()
     points = photo_from_crop.apply(mesh[:, :2])
     side = round(CROP_SIZE * MARGIN * photo_from_crop.scale)
     left, top = np.rint(photo_from_crop.apply([CROP_SIZE / 2, CROP_SIZE / 2]) - side / 2).astype(int)
+
     height, width = photo.shape[:2]
     rows, columns = (
         np.clip(np.arange(start, start + side), 0, end - 1) for start, end in ((top, height), (left, width))
@@ -151,6 +153,7 @@ def wear(
     drawn, cover = masks.draw(
         photo[rows][:, columns], FaceMesh((points - [left, top]).astype(np.float32)), rng, kind=kind
     )
+
     inside = np.s_[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
     there = np.s_[max(0, -top) : min(side, height - top), max(0, -left) : min(side, width - left)]
     image, alpha = photo.copy(), np.zeros((height, width), np.float32)
@@ -183,10 +186,12 @@ def read_labels(path: Path, names: Collection[str]) -> Labels:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path} can't be read as a CSV table: {error}") from error
+
     if not rows or NAME not in rows[0]:
         raise SourceError(f"{path} needs a first line with the column {NAME!r}, and rows below it")
     if any(None in row or None in row.values() for row in rows):
         raise SourceError(f"{path} has a row with more or fewer cells than its first line")
+
     labels = {row[NAME]: {key: value for key, value in row.items() if key != NAME and value} for row in rows}
     if not labels.keys() & set(names):
         raise SourceError(f"{path} speaks of none of the photos; they are called {', '.join(sorted(names)[:3])} ...")

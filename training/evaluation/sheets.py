@@ -40,6 +40,7 @@ def write(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
         tall = max(each.shape[0] for each in columns)
         filled = [np.pad(each, ((0, tall - len(each)), (0, 0), (0, 0)), constant_values=255) for each in columns]
         bands.append(np.hstack(filled))
+
     wide = max(band.shape[1] for band in bands)
     sheet = np.vstack(
         [np.pad(band, ((0, 0), (0, wide - band.shape[1]), (0, 0)), constant_values=255) for band in bands]

@@ -80,6 +80,7 @@ def embed(photos: Sequence[Path], look: Looker, *, masks: int, seed: int, first:
         worn = [wear(photo, np.random.default_rng([seed, number, mask, TRAINING])) for mask in range(masks)]
         seen = look.embedding(photo)
         found = [pair for each in worn if each is not None and (pair := _hidden(look, each[0], draw=draw)) is not None]
+
         if seen is None or len(found) < masks:
             continue
         people.append(person_of(path))
@@ -122,6 +123,7 @@ def _embed_all(flags: argparse.Namespace) -> None:
     if not files:
         raise SourceError(f"{flags.photos} holds no photos")
     flags.folder.mkdir(parents=True, exist_ok=True)
+
     mine, of = (int(each) for each in flags.part.split("/"))
     with looker() as look:
         for number, first in enumerate(range(0, len(files), PART)):

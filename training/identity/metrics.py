@@ -133,9 +133,11 @@ class Resampled:
     def of(cls, scores: Comparisons, people: int) -> Resampled:
         """Sorted, with the highest impostors alone."""
         rising = np.argsort(scores.genuine, kind="stable")
+
         kept = max(min(FEWEST, len(scores.impostor)), round(HIGHEST * len(scores.impostor)))
         highest = np.argpartition(-scores.impostor, kept - 1)[:kept]
         falling = highest[np.argsort(-scores.impostor[highest], kind="stable")]
+
         counts = np.bincount(scores.one * people + scores.other, minlength=people**2).reshape(people, people)
         return cls(
             scores.genuine[rising],

@@ -54,6 +54,7 @@ class EmbeddingUnmaskingModel(nn.Module):
                 nn.init.zeros_(layer.bias)
             elif isinstance(layer, nn.BatchNorm1d):
                 nn.init.constant_(layer.bias, LIFT)
+
         last = cast("nn.BatchNorm1d", self.layers[-1])
         last.weight.data.copy_(bare.std(0))
         last.bias.data.copy_(bare.mean(0))

@@ -63,6 +63,7 @@ def photo_set(folder: Path, *, limit: int | None = None) -> PhotoSet:
         files = sorted({folder / row[column] for row in rows for column in ("a", "b")})
     else:
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in pictures)
+
     owners = [_person(path, folder) for path in files]
     kept = set(sorted(set(owners))[:limit])
     files = [path for path, owner in zip(files, owners, strict=True) if owner in kept]
@@ -70,6 +71,7 @@ def photo_set(folder: Path, *, limit: int | None = None) -> PhotoSet:
         raise SourceError(
             f"{folder} holds photos of {len(kept)} people: name them PERSON_NUMBER.jpg or PERSON/NAME.jpg"
         )
+
     people = np.unique([_person(path, folder) for path in files], return_inverse=True)[1]
     pairs = None
     if rows is not None:

@@ -144,9 +144,11 @@ def train(config: TrainConfig) -> dict[str, float]:
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
     seen, unseen = People.of(Embedded.read(config.embeddings), config.source).split(config.held_out)
+
     network = EmbeddingUnmaskingModel(seen.bare.shape[1])
     network.begin_as_they_are(seen.bare)
     optimiser = torch.optim.SGD(network.parameters(), lr=config.rate, momentum=MOMENTUM, nesterov=True)
+
     checkpoint, epoch = config.run / "checkpoint.pt", 0
     scores: dict[str, float] = {}
     if checkpoint.exists():

@@ -41,15 +41,18 @@ def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
         raise CheckpointError(
             f"none of {', '.join(map(str, shares))} is the folder of a run: the settings are told there"
         )
+
     last = restore(runs[-1] / CHECKPOINT)
     config = replace(TrainConfig(**last["config"]), run=out)
     network = built(config)
+
     total: dict[str, Tensor] = {}
     for path, share in shares.items():
         begin_warm(network, path if path.suffix == ".onnx" else path / CHECKPOINT)
         for name, weight in network.state_dict().items():
             total[name] = weight * share + total[name] if name in total else weight * share
     network.load_state_dict(total)
+
     out.mkdir(parents=True, exist_ok=True)
     scores = validate(config, network.eval(), fixed_samples(config), last["step"])
     weights = network.state_dict()

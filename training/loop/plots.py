@@ -59,6 +59,7 @@ def read_log(run: Path) -> dict[str, Curve]:
         lines = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, json.JSONDecodeError) as error:
         raise SourceError(f"{path} is not the log of a run of training.loop.train: {error}") from error
+
     lines = list(_as_it_went_on(lines))
     each_step = next((line["pictures"] / line["step"] for line in lines if "pictures" in line), 1.0)
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -69,6 +70,7 @@ def read_log(run: Path) -> dict[str, Curve]:
         for name in sorted(line.keys() - ABOUT):
             points[f"loss: {name}"].append((line["pictures"], line[name]))
     points["share of time waiting for data"] = list(_waiting(lines))
+
     curves = {}
     for name, found in sorted(points.items(), key=lambda item: not item[0].startswith("validation")):
         if found:
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="default: plots.png in the first run's folder")
     options = parser.parse_args()
     out = options.out or options.runs[0] / "plots.png"
+
     try:
         plot(options.runs).savefig(out)
     except BarefacedError as error:

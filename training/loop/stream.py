@@ -95,6 +95,7 @@ def batches(
 
     `pinned` memory is what a GPU copies from without waiting.
     """
+
     own = torch.Generator()  # else the loader would take a number from the one that the losses draw from
     return iter(
         DataLoader(

@@ -109,10 +109,12 @@ def joined(device: str) -> Iterator[World]:
             f"--device cuda: process {local} of this machine finds {torch.cuda.device_count()} cards; "
             "start no more processes than cards, or take --device cpu"
         )
+
     place = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
     if size == 1:
         yield World(device=place)
         return
+
     if device == "cuda":
         torch.cuda.set_device(place)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")

@@ -95,6 +95,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
         casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
+
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)

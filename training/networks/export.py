@@ -84,6 +84,7 @@ def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, f
                 eager = network(feed).numpy()
             given = engine.run({port.input_name: feed.numpy()})[port.output_name]
             worst = max(worst, float(np.abs(eager - given).max()))
+
     if worst > port.tolerance:
         raise CheckpointError(
             f"the exported {name} differs from the eager one by {worst:.2g}, more than {port.tolerance:.2g}"
@@ -104,6 +105,7 @@ def write(exported: Network, folder: Path, state: Mapping[str, Any], *, data: st
         scores={key: round(value, 4) for key, value in state["scores"].items()},
         terms=terms,
     )
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{exported.name}.onnx").write_bytes(exported.onnx)
     (folder / f"{exported.name}.json").write_text(manifest.dumps())
@@ -129,6 +131,7 @@ def export(run: Path, folder: Path, *, data: str) -> Manifest:
     name, network = config.network, built(config)
     if name not in PORTS:
         raise CheckpointError(f"{run} trained {name}: {' and '.join(PORTS)} are what is exported")
+
     port = PORTS[name]
     network.load_state_dict(state["ema"])
     network.eval()
