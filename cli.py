@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from commands.bench import add_bench
+from commands.completion import add_completion
 from commands.evaluate import add_evaluate
 from commands.live import add_cameras, add_live
 from commands.machine import add_build, add_demo, add_doctor, add_engines
 from commands.mask import add_mask
-from commands.parsing import INTERRUPTED, Parser, Version, add_loudness, complain
+from commands.parsing import FAILED, INTERRUPTED, USAGE, Parser, Version, add_loudness, complain
 from commands.run import add_run
 from commands.serve import add_serve
+from commands.suggest import command_meant, looks_like_input
 from commands.verify import add_verify
 from pipeline.errors import BarefacedError
 from pipeline.settings import manual
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code. `arguments` are those of the process unless given."""
-    options = _parser().parse_args(arguments)
+    parser, names = _parser()
+    options = parser.parse_args(_with_command(list(sys.argv[1:] if arguments is None else arguments), parser, names))
     _set_up_logging(options.verbose - options.quiet)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -38,9 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.traceback:
             raise
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written at the exit
+        return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _with_command(arguments: list[str], parser: Parser, commands: Collection[str]) -> list[str]:
+    """The arguments, with `run` before them where files stand in the place of a command.
+
+    Ends the program where there is neither: with the help, or with a command that may have been meant.
+    """
+    if not arguments:
+        parser.print_help(sys.stderr)
+        parser.exit(USAGE)
+    first, files = arguments[0], [word for word in arguments if word == "-" or not word.startswith("-")]
+    if first in (*commands, "-h", "--help", "--version"):
+        return arguments
+    if any(map(looks_like_input, files)):
+        return ["run", *arguments]
+    if not first.startswith("-"):
+        meant = command_meant(first, commands)
+        hint = f"; did you mean `barefaced {meant}`?" if meant else ""
+        parser.error(f"there is no command and no file {first!r}{hint}")
+    return arguments
+
+
+def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     parser = Parser(prog="barefaced", description=manual.ABOUT, epilog=manual.EXAMPLES)
     parser.add_argument("--version", action=Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -55,10 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     add_bench(commands)
     add_mask(commands)
     add_verify(commands)
+    add_completion(commands, parser)
     evaluations = add_evaluate(commands)
     for command in (*commands.choices.values(), *evaluations.choices.values()):
         add_loudness(command)
-    return parser
+    return parser, commands.choices
 
 
 def _set_up_logging(loudness: int) -> None:

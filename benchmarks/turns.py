@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine import select
-from engine.spec import Device, Precision
+from engine.spec import Precision
 from pipeline.errors import BackendMissing
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def loaded(network: Network, config: EngineConfig) -> Engine:
     return select.load(
         network,
         backend=config.engine,
-        device=Device.named(config.device),
+        device=select.find_device(config.device, config.engine),
         precision=Precision(config.precision),
         threads=config.threads,
     )

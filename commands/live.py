@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.parsing import FAILED, INTERRUPTED, add, settings_of
+from commands.parsing import FAILED, INTERRUPTED, add, add_config, settings_of
 from pipeline.errors import ConfigError
 from pipeline.settings import flags, manual
 
@@ -38,9 +37,10 @@ def add_live(commands: Commands) -> None:
         help="show it to other programs as a camera: the first there is, or this path or name",
     )
     parser.add_argument("--preview", action="store_true", help="show it in a window")
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    add_config(parser)
     flags.add_flags(parser, flags.taken_by_live)
     flags.add_stage_flag(parser)
+    parser.shorten(flags.COMMON)
 
 
 def add_cameras(commands: Commands) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.parsing import FAILED, INCOMPLETE, INTERRUPTED, add, complain, settings_of
+from commands.parsing import FAILED, INCOMPLETE, INTERRUPTED, add, add_config, complain, settings_of
 from pipeline.errors import BarefacedError
 from pipeline.settings import flags, manual
+from pipeline.settings.config import ProgressKind
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
     from commands.parsing import Commands
     from pipeline.run.batch import Job
+    from pipeline.run.load import Networks
+    from pipeline.run.pipes import Ends
     from pipeline.run.process import Ended
+    from pipeline.run.progress import Progress
     from pipeline.settings.config import Config
 
 
@@ -30,78 +36,169 @@ def add_run(commands: Commands) -> None:
         description=manual.RUN,
         epilog=manual.RUN_EXAMPLES,
     )
-    parser.usage = "barefaced run INPUT [INPUT ...] -o OUTPUT [SETTING ...]"
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a video, a picture, a directory, a quoted glob")
+    parser.more = manual.RUN_MORE
+    parser.usage = "barefaced run INPUT [INPUT ...] [-o OUTPUT] [FLAG ...]"
     parser.add_argument(
-        "-o", "--output", required=True, help="the file to write; with several inputs the directory to write to"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="video, picture, directory or quoted pattern; - reads a pipe",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    parser.add_argument(
+        "-o",
+        "--output",
+        help="file to write, or directory for several inputs; left out: talk-barefaced.mp4 beside talk.mp4; - writes "
+        "Matroska to standard output",
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="search directories with their subfolders")
+    add_config(parser)
     flags.add_flags(parser, flags.taken_by_run)
     flags.add_stage_flag(parser)
+    parser.shorten(flags.COMMON)
 
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    from pipeline.run.batch import jobs
-    from pipeline.run.report import joined, write_json
+    from pipeline.run.batch import plan
+    from pipeline.run.pipes import piped
 
-    ended = _process_all(jobs(options.inputs, options.output), settings, quiet=options.quiet > 0)
+    with piped(options.inputs, options.output, report=settings.report.report) as ends:
+        batch = plan(ends.inputs, ends.output, recursive=options.recursive)
+        for note in batch.notes:
+            _say(f"note: {note}", options)
+        run = _Run(settings, options, ends, batch.jobs)
+        run.process_all()
+
     if settings.report.report:
-        write_json(joined([each.report for each in ended]), settings.report.report)
-    for each in ended:
-        _tell(each, settings, options)
-    return exit_code(ended, options)
+        run.write_report(settings.report.report)
+    run.sum_up()
+    return exit_code(run.ended, options)
 
 
-def _process_all(todo: Sequence[Job], settings: Config, *, quiet: bool) -> list[Ended]:
-    """Every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
-    from pipeline.run import load
-    from pipeline.run.interrupt import Interrupts
-    from pipeline.run.process import failed, process
-    from pipeline.run.progress import Progress
+@dataclass
+class _Run:
+    """The batch of one command: it goes on, and what became of each file is said and written as soon as it is known."""
 
-    ended: list[Ended] = []
-    with Interrupts() as interrupts:
-        progress = Progress(interrupts, quiet=quiet)
-        try:
-            with load.networks(settings) as networks:
-                for job in todo:
-                    ended.append(process(job, settings, networks, watcher=progress))
-                    if interrupts.asked:
-                        break
-        except (BarefacedError, KeyboardInterrupt) as error:
-            ended += [failed(job, error) for job in todo[len(ended) :]]
-    return ended
+    settings: Config
+    options: argparse.Namespace
+    ends: Ends
+    jobs: Sequence[Job]
+    ended: list[Ended] = field(default_factory=list)
+
+    def process_all(self) -> None:
+        """Process every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
+        from pipeline.run import load
+        from pipeline.run.interrupt import Interrupts
+        from pipeline.run.progress import Progress
+
+        with Interrupts() as interrupts:
+            kind, quiet = ProgressKind(self.settings.report.progress), self.options.quiet > 0
+            progress = Progress(interrupts, quiet=quiet, kind=kind, jobs=self.jobs)
+            try:
+                with load.networks(self.settings) as networks:
+                    for job in self.jobs:
+                        self._end(self._process(job, networks, progress), progress)
+                        if interrupts.asked:
+                            break
+            except (BarefacedError, KeyboardInterrupt) as error:
+                self._fail(error, progress)
+            self._leave_out(progress)
+
+    def write_report(self, path: str) -> None:
+        """Write what is known so far; files whose turn has not come are in it as not begun."""
+        from pipeline.run.process import left_out
+        from pipeline.run.report import State, joined, write_json
+
+        waiting = [self._shown(left_out(job, State.NOT_BEGUN)) for job in self.jobs[len(self.ended) :]]
+        write_json(joined([one.report for one in (*self.ended, *waiting)]), path)
+
+    def sum_up(self) -> None:
+        """Say how a batch ended, and once what drawn faces are."""
+        from pipeline.run.report import INVENTED, counted
+
+        states = Counter(one.report.state for one in self.ended)
+        if len(self.ended) > 1:
+            told = ", ".join(f"{number} {state.value}" for state, number in states.items())
+            _say(f"{counted(len(self.ended), 'file')}: {told}", self.options)
+        if any(one.report.tally.masked_faces for one in self.ended):
+            _say(INVENTED, self.options, prefix="")
+
+    def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:
+        from pipeline.run.process import left_out, process
+        from pipeline.run.report import State
+
+        if self.settings.output.skip_existing and job.target.exists():
+            progress.skip()
+            return left_out(job, State.SKIPPED)
+        settings = self.settings
+        if settings.report.faces and len(self.jobs) > 1:
+            faces = Path(settings.report.faces) / f"{job.source.stem}.jsonl"
+            settings = replace(settings, report=replace(settings.report, faces=str(faces)))
+        return process(job, settings, networks, watcher=progress)
+
+    def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:
+        """Note an error outside all files, such as a network that is missing: one that every input would meet."""
+        from pipeline.run.process import failed
+
+        waiting = self.jobs[len(self.ended) :]
+        for place, job in enumerate(waiting if isinstance(error, BarefacedError) else waiting[:1]):
+            self._end(failed(job, error), progress, silent=place > 0)
+
+    def _leave_out(self, progress: Progress) -> None:
+        from pipeline.run.process import left_out
+        from pipeline.run.report import State
+
+        for job in self.jobs[len(self.ended) :]:
+            self._end(left_out(job, State.NOT_BEGUN), progress)
+
+    def _end(self, ended: Ended, progress: Progress, *, silent: bool = False) -> None:
+        ended = self._shown(ended)
+        self.ended.append(ended)
+        progress.told(ended.report)
+        if self.settings.report.report not in (None, "-"):
+            self.write_report(self.settings.report.report)
+        if not silent:
+            self._tell(ended, progress.place)
+
+    def _shown(self, ended: Ended) -> Ended:
+        """With pipes under the name that the user gave them."""
+        report, shown = ended.report, self.ends.shown
+        return replace(ended, report=replace(report, input=shown(report.input) or "", output=shown(report.output)))
+
+    def _tell(self, ended: Ended, place: str) -> None:
+        """Say what became of a file; on standard error, since a report or a video may go to standard output."""
+        from pipeline.run.report import stage_table
+
+        report = ended.report
+        if ended.error is not None and not isinstance(ended.error, KeyboardInterrupt):
+            complain(ended.error)
+        for sentence in report.missing:
+            print(f"barefaced: {report.input} is incomplete: {sentence}", file=sys.stderr)
+        if self.settings.report.stats:
+            print(stage_table(report.stages), file=sys.stderr)
+        for sentence in (*report.warnings, *filter(None, [report.masks_left])):
+            _say(f"note: {sentence}", self.options)
+        if report.output is not None or report.left_out is not None or report.interrupted:
+            before = f"{place}: " if place else ""
+            _say(f"{before}{report.output or report.input}: {report.summary}", self.options, prefix="")
 
 
-def _tell(ended: Ended, settings: Config, options: argparse.Namespace) -> None:
-    """What became of an input, for a person; on standard error, since a report may go to standard output."""
-    from pipeline.run.report import INVENTED, stage_table
-
-    report = ended.report
-    if ended.error is not None and not isinstance(ended.error, KeyboardInterrupt):
-        complain(ended.error)
-    for sentence in report.missing:
-        print(f"barefaced: {report.input} is incomplete: {sentence}", file=sys.stderr)
-    if settings.report.stats:
-        print(stage_table(report.stages), file=sys.stderr)
-    if options.quiet:
-        return
-    for sentence in report.warnings:
-        print(f"barefaced: note: {sentence}", file=sys.stderr)
-    if report.output is not None:
-        told = f" {INVENTED}" if report.tally.masked_faces else ""
-        print(f"{report.output}: {report.summary}{told}", file=sys.stderr)
+def _say(text: str, options: argparse.Namespace, *, prefix: str = "barefaced: ") -> None:
+    if not options.quiet:
+        print(f"{prefix}{text}", file=sys.stderr)
 
 
 def exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:
-    """That of a command after all its inputs."""
-    errors = [each.error for each in ended if each.error is not None]
+    """The exit code of a command whose inputs have all ended. Raises the first error when it is not one of ours."""
+    from pipeline.run.report import State
+
+    errors = [one.error for one in ended if one.error is not None]
     foreign = [error for error in errors if not isinstance(error, BarefacedError | KeyboardInterrupt)]
     if foreign or (errors and options.traceback):
         raise (foreign or errors)[0]
-    if any(each.report.interrupted for each in ended):
+
+    if any(one.report.state in (State.CUT_SHORT, State.NOT_BEGUN) for one in ended):
         return INTERRUPTED
     if errors:
         return FAILED
-    return 0 if all(each.report.complete for each in ended) else INCOMPLETE
+    return 0 if all(one.report.complete for one in ended) else INCOMPLETE

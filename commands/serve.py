@@ -7,10 +7,9 @@ import signal
 import sys
 import webbrowser
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.parsing import INTERRUPTED, add, settings_of
+from commands.parsing import INTERRUPTED, add, add_config, settings_of
 from pipeline.errors import ConfigError
 from pipeline.settings import flags, manual
 
@@ -33,9 +32,10 @@ def add_serve(commands: Commands) -> None:
         epilog=manual.SERVE_EXAMPLES,
     )
     parser.usage = "barefaced serve [--open] [SETTING ...]"
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read settings from here; flags win over it")
+    add_config(parser)
     flags.add_flags(parser, flags.taken_by_serve)
     flags.add_stage_flag(parser)
+    parser.shorten(flags.COMMON)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import engine.backends
+from engine import cuda
 from engine.spec import Backend, Device, Engine, Network, Precision
 from pipeline.errors import BackendMissing, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 AUTO = "auto"
 PREFERRED: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +52,27 @@ def find_backend(name: str) -> Backend:
     if name not in names():
         raise ConfigError(f"backend {name!r} is unknown: use {AUTO} or one of {', '.join(names())}")
     return cast("Backend", importlib.import_module(f"engine.backends.{name}"))
+
+
+def find_device(name: str, backend: str = AUTO) -> Device:
+    """The device called `name`; for `auto` the first GPU that `backend` can use here, else the CPU, and say which."""
+    if name != AUTO:
+        return Device.named(name)
+    reason = cuda.missing() or _without_cuda(PREFERRED["cuda"] if backend == AUTO else (backend,))
+    logger.warning("device auto takes %s", f"cpu: {reason}" if reason else cuda.cards()[0])
+    return Device() if reason else Device("cuda")
+
+
+def _without_cuda(backends: Iterable[str]) -> str | None:
+    """The reason why none of `backends` can use a GPU, or None."""
+    reasons = []
+    for name in backends:
+        found = find_backend(name)
+        reason = found.missing()
+        if reason is None and any(device.startswith("cuda") for device in found.offer().devices):
+            return None
+        reasons.append(reason or f"{name} has no support for GPUs here")
+    return "; ".join(reasons)
 
 
 def missing() -> dict[str, str | None]:

@@ -287,11 +287,16 @@ class Text(Rule):
     pattern: str = r".+"
     allowed: str = "a text that is not empty"
     metavar: str = "NAME"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names that people know a word by, to that word."""
 
     def accept(self, value: object) -> str:
-        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+        if not isinstance(value, str):
             raise ValueError
-        return value
+        word = self.aliases.get(value.lower(), value)
+        if not re.fullmatch(self.pattern, word):
+            raise ValueError
+        return word
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What holds for every test: compiled engines go to a directory that ends with the test run, never to the user's."""
+"""What holds for every test: nothing of the user's is read or written, neither settings nor compiled engines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from engine.cache import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_the_user_are_not_read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+import platformdirs
 import pytest
 from PIL import Image
 
 import cli
 from benchmarks.clips import verify
+from commands import suggest
 from engine import models, select
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
-from pipeline.run import interrupt, load
+from pipeline.run import interrupt, load, report
 from pipeline.run.interrupt import Interrupts
+from pipeline.settings import config, flags
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
 if TYPE_CHECKING:
@@ -37,7 +42,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
-COMMANDS = ("run", "live", "cameras", "demo", "doctor", "engines", "build", "bench", "mask", "verify", "evaluate")
+COMMANDS = (
+    "run", "live", "cameras", "serve", "demo", "doctor", "engines", "build", "bench", "mask", "verify", "evaluate",
+    "completion",
+)  # fmt: skip
 FAST = ("--preset", "ultrafast")
 
 
@@ -66,6 +74,12 @@ def use_detector(monkeypatch: pytest.MonkeyPatch, detector: object) -> None:
         yield stand_in_networks(detector)  # type: ignore[arg-type]
 
     monkeypatch.setattr(load, "networks", networks)
+
+
+def only_file_in(report: str) -> dict[str, Any]:
+    """What a report says of the one file that was processed."""
+    (told,) = json.loads(report)["files"]
+    return dict(told)
 
 
 def frames_in(path: Path) -> int:
@@ -105,7 +119,7 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = capsys.readouterr().out
-    assert all(f"\n    {command} " in shown for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", shown) for command in COMMANDS)
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------------------
@@ -114,17 +128,15 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["remove"],
         ["run"],
-        ["run", "a.mp4"],
         ["run", "a.mp4", "-o", "b.mp4", "--quality", "best"],
         ["run", "a.mp4", "-o", "b.mp4", "--codec", "divx"],
         ["run", "a.mp4", "-o", "b.mp4", "--start", "1:99"],
         ["run", "a.mp4", "-o", "b.mp4", "--over"],
         ["bench", "moon"],
         ["bench", "engines", "--precision", "f64"],
-        ["demo", "--device", "gpu"],
+        ["demo", "--device", "moon"],
         ["build"],
         ["build", "--engine", "tensorrt_rtx", "--compute-capability", "86"],
         ["build", "--engine", "tensorrt_rtx", "--time-limit", "0"],
@@ -152,7 +164,7 @@ def test_a_run_takes_the_mask_off_and_reports(clip: Path, tmp_path: Path, capsys
     assert cli.main(["run", str(clip), "-o", str(target), "--report", str(report), *FAST]) == 0
     seen = verify(clip, target, "320x240", every=4)
     assert seen.frames == FRAMES
-    told = json.loads(report.read_text())
+    told = only_file_in(report.read_text())
     assert told["frames_in"] == told["frames_out"] == FRAMES
     assert told["faces"] == told["masked_faces"] == told["frames_with_mask"] == FRAMES
     assert (told["bare_faces"], told["faces_left"], told["bad_packets"]) == (0, {}, 0)
@@ -173,11 +185,10 @@ def test_a_run_takes_the_mask_off_and_reports(clip: Path, tmp_path: Path, capsys
     assert all({"busy", "starved", "blocked"} <= set(stage) for stage in told["stages"].values())
     assert told["wall_seconds"] > 0
     assert told["fps"] == pytest.approx(FRAMES / told["wall_seconds"], rel=0.05)
-    assert "invented" in told["note"]
     said = capsys.readouterr()
     assert said.out == ""
-    assert f"{FRAMES} masked faces drawn in {FRAMES} frames" in said.err
-    assert "invented" in said.err
+    assert f"masks drawn over in {FRAMES} frames" in said.err
+    assert said.err.count("invented") == 1
 
 
 @pytest.mark.usefixtures("loaded")
@@ -186,7 +197,7 @@ def test_a_report_on_standard_output_is_all_that_is_there(
 ) -> None:
     assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--report", "-", "--stats", *FAST]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["frames_out"] == FRAMES
+    assert only_file_in(said.out)["frames_out"] == FRAMES
     assert "starved s" in said.err
     assert "blend" in said.err
 
@@ -214,7 +225,7 @@ def test_settings_come_from_a_file_and_flags_win(clip: Path, tmp_path: Path) -> 
     assert cli.main(["run", str(clip), "-o", str(target), "--config", str(settings), "--report", str(report)]) == 0
     with av.open(str(target)) as container:
         assert container.streams.video[0].codec_context.name == "ffv1"
-    assert json.loads(report.read_text())["frames_out"] == 6
+    assert only_file_in(report.read_text())["frames_out"] == 6
 
 
 @pytest.mark.usefixtures("loaded")
@@ -234,7 +245,7 @@ def test_a_picture_goes_in_and_out(tmp_path: Path) -> None:
     (image,) = draw_frames(width=320, height=240, frames=1)
     Image.fromarray(image).save(source)
     assert cli.main(["run", str(source), "-o", str(target), "--report", f"{tmp_path}/r.json", "--codec", "av1"]) == 0
-    told = json.loads((tmp_path / "r.json").read_text())
+    told = only_file_in((tmp_path / "r.json").read_text())
     assert (told["frames_out"], told["masked_faces"], told["complete"]) == (1, 1, True)
     assert told["warnings"] == ["codec: without effect on a picture"]
     with Image.open(target) as bare:
@@ -259,7 +270,201 @@ def test_several_inputs_go_into_a_directory_and_a_bad_one_stops_nobody(
     assert [each["output"] is None for each in told["files"]] == [True, False, False]
     assert "bad.mp4" in told["files"][0]["error"]
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("barefaced: ")]
-    assert [line for line in errors if not line.startswith("barefaced: note: ")] == errors[:1]
+    assert [line for line in errors if not line.startswith("barefaced: note: ")] == [errors[0], errors[-1]]
+    assert errors[-1] == "barefaced: 3 files: 1 failed, 2 done"
+
+
+# --- run: batches -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_batch_says_a_line_for_every_file_as_it_ends(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(clip.read_bytes())
+    asked = ["run", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "-o", f"{tmp_path}/out", "--frames", "2", *FAST]
+    assert cli.main(asked) == 0
+    first, second, total, invented = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"1 of 2: {tmp_path}/out/a.mp4: 2 frames at ")
+    assert second.startswith("2 of 2: ")
+    assert total == "barefaced: 2 files: 2 done"
+    assert "invented" in invented
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_batch_goes_on_where_it_ended_before(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").write_bytes(b"done before")
+    asked = ["run", f"{tmp_path}/*.mp4", "-o", f"{tmp_path}/out", "--frames", "2", "--report", f"{tmp_path}/r.json"]
+    assert cli.main([*asked, "--skip-existing", *FAST]) == 0
+    assert (tmp_path / "out" / "a.mp4").read_bytes() == b"done before"
+    assert [file["state"] for file in json.loads((tmp_path / "r.json").read_text())["files"]] == ["skipped", "done"]
+    assert "1 skipped, 1 done" in capsys.readouterr().err
+    assert cli.main([*asked, "--skip-existing", "-y"]) == 1
+    assert "contradict each other" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_report_grows_while_files_end(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(clip.read_bytes())
+    seen: list[list[str]] = []
+    write = report.write_json
+
+    def written(value: Any, path: str) -> None:
+        seen.append([file["state"] for file in value["files"]])
+        write(value, path)
+
+    monkeypatch.setattr(report, "write_json", written)
+    asked = ["run", f"{tmp_path}/*.mp4", "-o", f"{tmp_path}/out", "--frames", "1", "--report", f"{tmp_path}/r.json"]
+    assert cli.main([*asked, "-q", *FAST]) == 0
+    assert seen == [["done", "not begun"], ["done", "done"], ["done", "done"]]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_faces_are_written_line_by_line(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    assert cli.main(["run", str(clip), "-o", f"{tmp_path}/b.mp4", "--frames", "3", "--faces", str(path), *FAST]) == 0
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1, 2]
+    assert [line["time"] for line in lines] == pytest.approx([0, 1 / 30, 2 / 30], abs=1e-6)
+    assert [line["cut"] for line in lines] == [True, False, False]
+    (face,) = lines[1]["faces"]
+    assert face["done"] in ("drawn", "held")
+    left, top, right, bottom = face["box"]
+    assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_quick_look_is_so_many_frames_from_the_start_that_was_asked_for(clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "look.mp4"
+    assert cli.main(["run", str(clip), "-o", str(target), "--start", "0.2", "--frames", "5", "-q", *FAST]) == 0
+    assert frames_in(target) == 5
+
+
+# --- run: what stands in the place of a file --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_file_in_the_place_of_a_command_is_run(clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "talk.mp4"
+    source.write_bytes(clip.read_bytes())
+    assert cli.main([str(source), "--frames", "2", "-q", *FAST]) == 0
+    assert frames_in(tmp_path / "talk-barefaced.mp4") == 2
+    assert cli.main(["-q", "--frames", "1", str(source), "-y", *FAST]) == 0
+    assert frames_in(tmp_path / "talk-barefaced.mp4") == 1
+
+
+def test_a_pipe_leads_in_and_out(clip: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "import cli; from pipeline.run import load; from tests.stand_ins import as_if_loaded\n"
+        "load.networks = as_if_loaded\n"
+        "sys.exit(cli.main(['-', '--frames', '2', '--preset', 'ultrafast']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, input=clip.read_bytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with av.open(io.BytesIO(done.stdout)) as container:
+        assert "matroska" in container.format.name
+        assert sum(1 for _ in container.decode(video=0)) == 2
+    assert b"-: 2 frames" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-", "-", "-o", "out/"], "standard input can be read once"),
+        (["-", "--report", "-"], "can't both go to standard output"),
+        (["a.mp4", "b.mp4", "-o", "-"], "only one input can go to standard output"),
+    ],
+)
+def test_one_pipe_holds_one_thing(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert cli.main(["run", *arguments]) == 1
+    assert says in capsys.readouterr().err
+
+
+# --- what may have been meant -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["convert", "x"], "did you mean `barefaced run`?"),
+        (["webcam"], "did you mean `barefaced live`?"),
+        (["doctr"], "did you mean `barefaced doctor`?"),
+        (["run", "a.mp4", "--gpu"], "no flag --gpu; did you mean --device cuda?"),
+        (["run", "a.mp4", "--crf=20"], "no flag --crf; did you mean --quality?"),
+        (["run", "a.mp4", "--qualty", "20"], "no flag --qualty; did you mean --quality?"),
+        (["run", "a.mp4", "--force"], "no flag --force; did you mean -y?"),
+        (["live", "--show"], "no flag --show; did you mean --preview?"),
+        (["run", "a.mp4", "--xyzzy"], "there is no flag --xyzzy\n"),
+    ],
+)
+def test_what_is_unknown_is_met_with_what_may_be_meant(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_every_suggestion_is_a_command_or_a_flag_that_there_is() -> None:
+    parser, commands = cli._parser()
+    assert suggest.COMMANDS.keys() <= set(commands)
+    flags = {flag for command in commands.values() for flag in command._option_string_actions}
+    assert {meant.split()[0] for meant in suggest.FLAGS} <= flags
+    for meant, names in suggest.FLAGS.items():
+        taken = [name for name in names if name in flags and meant.split()[0] != name]
+        for command in commands.values():
+            known = command._option_string_actions
+            assert not (meant.split()[0] in known and set(taken) & set(known)), f"{taken} are flags themselves"
+    assert parser.prog == "barefaced"
+
+
+def test_the_help_of_run_fits_on_a_screen_and_help_all_has_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    assert len(capsys.readouterr().out.splitlines()) <= 40
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help-all"])
+    shown = capsys.readouterr().out
+    assert all(f"--{setting.key}" in shown for setting in config.settings() if flags.taken_by_run(setting))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
+def test_a_shell_gets_its_completions(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("run", "skip-existing", "virtual-camera"))
+
+
+def test_without_anything_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    assert end.value.code == 2
+    assert "usage: barefaced" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_settings_of_the_user_are_found_and_flags_and_another_file_win(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / name)
+    own, other, target = tmp_path / "barefaced" / "config.toml", tmp_path / "other.toml", tmp_path / "b.mp4"
+    own.parent.mkdir()
+    own.write_text("frames = 3\noverwrite = true\n")
+    other.write_text("overwrite = true\nframes = 2\n")
+    for more, frames in (([], 3), (["--frames", "4"], 4), (["--config", str(other)], 2)):
+        assert cli.main(["run", str(clip), "-o", str(target), "-q", *more, *FAST]) == 0
+        assert frames_in(target) == frames
 
 
 # --- run: how it fails ------------------------------------------------------------------------------------------------
@@ -273,7 +478,7 @@ def test_an_error_of_ours_is_one_line_and_exit_code_1(tmp_path: Path, capsys: py
     assert said.startswith("barefaced: ")
     assert said.count("\n") == 1
     assert "no.mp4" in said
-    told = json.loads(report.read_text())
+    told = only_file_in(report.read_text())
     assert (told["complete"], told["output"], told["frames_out"]) == (False, None, 0)
     assert told["error"] in said
 
@@ -312,7 +517,7 @@ def test_a_start_beyond_the_end_is_not_called_damage(
     assert cli.main(asked) == 1
     assert "start is 100.00 s" in (said := capsys.readouterr().err)
     assert "incomplete" not in said
-    assert json.loads(report.read_text())["missing"] == []
+    assert only_file_in(report.read_text())["missing"] == []
 
 
 def test_networks_that_are_not_there_are_reported_for_every_input(
@@ -326,7 +531,7 @@ def test_networks_that_are_not_there_are_reported_for_every_input(
     monkeypatch.setattr(load, "networks", none_here)
     report = tmp_path / "r.json"
     assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), "--report", str(report)]) == 1
-    assert json.loads(report.read_text())["error"] == "generator.onnx is not here: reinstall barefaced"
+    assert only_file_in(report.read_text())["error"] == "generator.onnx is not here: reinstall barefaced"
     assert "generator.onnx" in capsys.readouterr().err
 
 
@@ -347,7 +552,7 @@ def test_a_cut_off_input_is_exit_code_3_and_says_what_is_missing(
     cut.write_bytes(fast_start.read_bytes()[: int(fast_start.stat().st_size * 0.6)])
     target = tmp_path / "b.mp4"
     assert cli.main(["run", str(cut), "-o", str(target), "--report", str(report), *FAST]) == 3
-    told = json.loads(report.read_text())
+    told = only_file_in(report.read_text())
     assert told["complete"] is False
     assert 0 < told["frames_out"] < FRAMES
     assert told["frames_out"] == frames_in(target)
@@ -381,7 +586,7 @@ def test_ctrl_c_once_finishes_the_file_and_twice_leaves_none(
     target, report = tmp_path / "b.mp4", tmp_path / "r.json"
     asked = ["run", str(clip), "-o", str(target), "--report", str(report), "--detect-every", "1", *FAST]
     assert cli.main(asked) == 130
-    told = json.loads(report.read_text())
+    told = only_file_in(report.read_text())
     assert (told["interrupted"], told["complete"]) == (True, False)
     assert target.exists() is leaves
     assert {path.name for path in tmp_path.iterdir()} <= {"b.mp4", "r.json"}
@@ -389,7 +594,9 @@ def test_ctrl_c_once_finishes_the_file_and_twice_leaves_none(
         assert 4 <= frames_in(target) == told["frames_out"] < FRAMES
 
 
-def test_ctrl_c_ends_a_batch(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_batch(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def pressed(frame: Frame) -> tuple[Detection, ...]:
         if frame.index == 4:
             os.kill(os.getpid(), signal.SIGINT)
@@ -399,8 +606,16 @@ def test_ctrl_c_ends_a_batch(clip: Path, tmp_path: Path, monkeypatch: pytest.Mon
     other = tmp_path / "other.mp4"
     other.write_bytes(clip.read_bytes())
     out = tmp_path / "out"
-    assert cli.main(["run", str(clip), str(other), "-o", str(out), "--detect-every", "1", "-q", *FAST]) == 130
+    asked = ["run", str(clip), str(other), "-o", str(out), "--detect-every", "1", "--report", f"{tmp_path}/r.json"]
+    assert cli.main([*asked, *FAST]) == 130
     assert [path.name for path in out.iterdir()] == ["talk.mp4"]
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert told["interrupted"] is True
+    assert [file["state"] for file in told["files"]] == ["cut short", "not begun"]
+    said = capsys.readouterr().err
+    assert "Ctrl-C again stops now and leaves no file" in said
+    assert f"{other}: not begun." in said
+    assert "2 files: 1 cut short, 1 not begun" in said
 
 
 # --- the other commands -----------------------------------------------------------------------------------------------

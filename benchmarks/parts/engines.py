@@ -132,6 +132,7 @@ def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[V
     if config.engine != select.AUTO:
         names = (config.engine,)
 
+    device = select.find_device(config.device, config.engine)
     for name in names:
         reason = select.find_backend(name).missing()
         if reason is not None and config.engine != select.AUTO:
@@ -140,7 +141,7 @@ def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[V
             continue
         for precision in select.find_backend(name).offer().precisions:
             if config.precision in (Precision.AUTO, precision):
-                yield Variant(name, precision, Device.named(config.device), config.threads)
+                yield Variant(name, precision, device, config.threads)
 
 
 def _network(name: str, precision: Precision) -> Network | None:

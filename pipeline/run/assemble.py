@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import cv2
@@ -16,6 +19,7 @@ from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
+from pipeline.run.recorder import Recorder
 from pipeline.run.report import Tally
 from pipeline.run.work import Film, Photo, Stream
 from pipeline.settings.config import OnError
@@ -58,9 +62,7 @@ MOST_HELD_BACK = 16
 
 def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
     """What reads and what writes a video, as every run of it does, and a benchmark's that does nothing between."""
-    source = FileSource(
-        job.source, start=config.input.start, end=config.input.end, hardware=config.input.hardware_decoder
-    )
+    source = _source(job, config)
     sink = FileSink(
         source,
         job.target,
@@ -71,6 +73,19 @@ def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
         overwrite=config.output.overwrite,
     )
     return source, sink
+
+
+def _source(job: Job, config: Config) -> FileSource:
+    """What reads a video. Raises `SourceError` when only some frames are asked for and it can't be opened."""
+    source = FileSource(
+        job.source, start=config.input.start, end=config.input.end, hardware=config.input.hardware_decoder
+    )
+    if config.input.frames is None:
+        return source
+
+    # So many frames are so much time, by which sound and subtitles are cut as well; half a frame more or less is none.
+    last = (source.start or Fraction(0)) + (config.input.frames - Fraction(1, 2)) * source.info.frame_seconds
+    return replace(source, end=last if source.end is None else min(source.end, last))
 
 
 def video(job: Job, config: Config, networks: Networks, controls: Controls | None = None) -> Film:
@@ -173,7 +188,11 @@ def faces(
     else:
         named = seen.then("segment", joined(segment.answer, identify.ask))
         begun = named.then("identify", joined(identify.answer, choose, inpaint.ask))
-    drawn = begun.then("inpaint", joined(inpaint.answer, tally)).then("smooth", smooth).then("blend", blend)
+    drawn = (
+        begun.then("inpaint", joined(inpaint.answer, tally, _recorder(config)))
+        .then("smooth", smooth)
+        .then("blend", blend)
+    )
     return drawn.then("mark", Mark(**config.of_stage("mark"))) if config.output.mark else drawn
 
 
@@ -200,6 +219,12 @@ def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Le
         None if identify is None else Surviving(identify, ledger),
         Surviving(inpaint, ledger),
     )
+
+
+def _recorder(config: Config) -> Stage[Inpainted, Inpainted]:
+    """The stage that writes what was found and done in each frame, where that was asked for."""
+    path = config.report.faces
+    return unchanged if path is None else Recorder(Path(path), overwrite=config.output.overwrite)
 
 
 class _NetworkStages(NamedTuple):

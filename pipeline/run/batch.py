@@ -1,4 +1,4 @@
-"""Which inputs become which outputs: files, globs and directories in, a file or a directory out."""
+"""Which inputs become which outputs: files, patterns and directories in, files and directories out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ _VIDEO = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .og
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """What is taken for a video when a directory is searched."""
 
+_UNREAD = ".gif .heic .heif .bmp .jp2 .jxl .svg .psd .raw .dng .cr2 .cr3 .nef .arw"
+
+UNREAD = frozenset(_UNREAD.split()) - FORMATS.keys()
+"""Pictures of kinds that are not read: a directory's are named, where other files are passed over in silence."""
+
+ENDING = "-barefaced"
+"""What the name of an output has more than its input's where they lie side by side."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,50 +42,117 @@ class Job:
         return is_still(self.source)
 
 
-def jobs(inputs: Sequence[str], output: str) -> tuple[Job, ...]:
-    """A job for every input, in the order given, directories and globs in alphabetical order.
+@dataclass(frozen=True)
+class Batch:
+    """The jobs of a command."""
 
-    One file goes to `output` as a file, unless that is a directory or ends like one; whatever else goes into `output`
-    as a directory, which is made, under the input's own name. Raises `SourceError` when an input matches nothing or is
-    a network address, `SinkError` when `output` is a file, or named like one, where a directory is needed, and
-    `ConfigError` when two outputs, or an output and its input, would be the same file.
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+    """What of the inputs was left out, in sentences."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file among the inputs."""
+
+    path: Path
+    folder: Path | None = None
+    """The directory that it was found in when that was searched; None for a file that was named or matched."""
+
+
+def plan(inputs: Sequence[str], output: str | None, *, recursive: bool = False) -> Batch:
+    """A job for every input, in the order given, directories and patterns in alphabetical order.
+
+    With `output` a single input goes to it as a file when its name ends like a video or a picture, and everything else
+    into it as a directory, under the inputs' own names. Without it an output lies beside its input as
+    `talk-barefaced.mp4`, and those of a directory in a directory beside it. Directories are made when they are missing.
+
+    Raises `SourceError` when an input matches nothing or is a network address, `SinkError` when `output` is a file, or
+    named like one, where a directory is needed, and `ConfigError` when two outputs, or an output and its input, would
+    be the same file.
     """
-    sources = [source for given in inputs for source in _expanded(given)]
-    target = Path(output)
-    single = len(sources) == 1 and len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    if single and not target.is_dir() and not output.endswith(("/", "\\")):
-        found: tuple[Job, ...] = (Job(sources[0], target),)
+    notes: list[str] = []
+    found = [file for given in inputs for file in _expanded(given, recursive=recursive, notes=notes)]
+    if output is None:
+        jobs = tuple(Job(file.path, _beside(file)) for file in found)
+    elif len(found) == 1 and found[0].folder is None and _names_a_file(output):
+        jobs = (Job(found[0].path, Path(output)),)
     else:
-        found = tuple(Job(source, target / _named_like(source)) for source in sources)
-        _make_directory(target, len(sources))
-    _check_distinct(found)
-    return found
+        _check_directory(Path(output), len(found))
+        jobs = tuple(Job(file.path, Path(output) / _place(file)) for file in found)
 
-
-def _expanded(given: str) -> Iterator[Path]:
-    path = Path(given)
-    if "://" in given:
-        raise SourceError(f"{given} is a network address: download the file first, or watch it with live --input")
-    if path.is_dir():
-        media = VIDEO_SUFFIXES | set(FORMATS)
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in media and file.is_file())
-        if not files:
-            raise SourceError(f"{given} holds no video and no picture (looked for {', '.join(sorted(media))})")
-        yield from files
-    elif glob.has_magic(given) and not path.exists():
-        found = glob.glob(given, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        matches = sorted(Path(match) for match in found if Path(match).is_file())
-        if not matches:
-            raise SourceError(f"no file matches {given}")
-        yield from matches
-    else:
-        yield path
+    _check_distinct(jobs)
+    for job in jobs:
+        _make_directory(job.target.parent)
+    return Batch(jobs, tuple(notes))
 
 
 def named_beside(source: Path) -> Path:
     """Where an output goes that nobody named: beside its input, as `talk-barefaced.mp4` for `talk.mp4`."""
     name = Path(_named_like(source))
-    return source.with_name(f"{name.stem}-barefaced{name.suffix}")
+    return source.with_name(f"{name.stem}{ENDING}{name.suffix}")
+
+
+def _expanded(given: str, *, recursive: bool, notes: list[str]) -> Iterator[_Found]:
+    path = Path(given)
+    if "://" in given:
+        raise SourceError(f"{given} is a network address: download the file first, or watch it with live --input")
+    if path.is_dir():
+        yield from _searched(path, recursive=recursive, notes=notes)
+    elif glob.has_magic(given) and not path.exists():
+        found = glob.glob(given, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = sorted(Path(match) for match in found if Path(match).is_file() and not _is_output(Path(match)))
+        if not matches:
+            raise SourceError(f"no file matches {given}")
+        yield from (_Found(match) for match in matches)
+    else:
+        yield _Found(path)
+
+
+def _searched(folder: Path, *, recursive: bool, notes: list[str]) -> Iterator[_Found]:
+    """The videos and pictures in a directory; what is left out of it goes into `notes`."""
+    media = VIDEO_SUFFIXES | set(FORMATS)
+    entries = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    files = [entry for entry in entries if entry.suffix.lower() in media and entry.is_file() and not _is_output(entry)]
+
+    unread = Counter(entry.suffix.lower() for entry in entries if entry.suffix.lower() in UNREAD)
+    if unread:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+        notes.append(f"{folder}: {kinds} left out, since such pictures are not read: convert them to PNG or JPEG")
+    folders = 0 if recursive else sum(entry.is_dir() for entry in entries)
+    if folders:
+        subfolders = "1 subfolder" if folders == 1 else f"{folders} subfolders"
+        notes.append(f"{folder}: {subfolders} left out, --recursive takes them")
+
+    if not files:
+        more = "; --recursive searches its subfolders too" if folders else ""
+        raise SourceError(f"{folder} holds no video and no picture (looked for {', '.join(sorted(media))}){more}")
+    yield from (_Found(file, folder) for file in files)
+
+
+def _is_output(path: Path) -> bool:
+    """Whether a file is the output of an earlier run that lies beside its input."""
+    return path.stem.endswith(ENDING)
+
+
+def _names_a_file(output: str) -> bool:
+    """Whether an output for one input is a file: it ends like one, or like nothing that a directory is called."""
+    path = Path(output)
+    return not path.is_dir() and not output.endswith(("/", "\\")) and bool(path.suffix)
+
+
+def _place(file: _Found) -> Path:
+    """The output's path inside the directory of all outputs: as the input lay in the directory that was searched."""
+    inner = Path() if file.folder is None else file.path.parent.relative_to(file.folder)
+    return inner / _named_like(file.path)
+
+
+def _beside(file: _Found) -> Path:
+    """Where the output of a file goes that nobody named."""
+    if file.folder is None:
+        return named_beside(file.path)
+    folder = file.folder.resolve() if file.folder.name in ("", "..") else file.folder
+    return folder.with_name(folder.name + ENDING) / _place(file)
 
 
 def _named_like(source: Path) -> str:
@@ -86,22 +161,26 @@ def _named_like(source: Path) -> str:
     return source.name if kept else f"{source.stem}.mkv"
 
 
-def _make_directory(target: Path, files: int) -> None:
+def _check_directory(target: Path, files: int) -> None:
+    inputs = "1 input needs" if files == 1 else f"{files} inputs need"
     if target.suffix.lower() in set(CONTAINERS) | set(FORMATS) and not target.is_dir():
-        raise SinkError(f"{files} inputs need a directory to go to, and {target} is named like a file: give -o DIR")
+        raise SinkError(f"{inputs} a directory to go to, and {target} is named like a file: give -o DIR")
+    if target.exists() and not target.is_dir():
+        raise SinkError(f"{inputs} a directory to go to, and {target} is a file: give -o DIR")
+
+
+def _make_directory(folder: Path) -> None:
     try:
-        target.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise SinkError(f"{files} inputs need a directory to go to, and {target} is a file: give -o DIR") from error
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SinkError(f"the directory {target} can't be made: {error.strerror or error}") from error
+        raise SinkError(f"the directory {folder} can't be made: {error.strerror or error}") from error
 
 
-def _check_distinct(found: Sequence[Job]) -> None:
-    for job in found:
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    for job in jobs:
         if job.target.resolve() == job.source.resolve():
             raise ConfigError(f"the output would replace its own input {job.source}: give another -o")
-    target, count = Counter(job.target.resolve() for job in found).most_common(1)[0]
+    target, count = Counter(job.target.resolve() for job in jobs).most_common(1)[0]
     if count > 1:
-        sources = ", ".join(str(job.source) for job in found if job.target.resolve() == target)
+        sources = ", ".join(str(job.source) for job in jobs if job.target.resolve() == target)
         raise ConfigError(f"{sources} would all be written to {target}: run them one by one, each with its own -o")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from engine import models, select
@@ -162,6 +163,11 @@ class _Compiler:
         """What runs the networks that were compiled so far."""
         return ", ".join(dict.fromkeys(engine.description for engine in self._engines))
 
+    @cached_property
+    def device(self) -> Device:
+        """Where all networks run."""
+        return select.find_device(self.config.engine.device, self.config.engine.engine)
+
     @property
     def precision_of_others(self) -> Precision:
         """The precision of a network that has no int8 version."""
@@ -174,7 +180,7 @@ class _Compiler:
         engine = select.load(
             network,
             backend=settings.engine,
-            device=Device.named(settings.device),
+            device=self.device,
             precision=precision,
             threads=settings.threads,
         )

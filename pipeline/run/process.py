@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.errors import BarefacedError
 from pipeline.run import assemble
-from pipeline.run.report import Report, Tally
+from pipeline.run.report import Report, State
 from pipeline.threads.channel import Cancelled
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ def process(
 
     With `controls` faces are drawn as they say.
     """
-    work: Film | Photo
-    if job.still:
-        work = assemble.still(job, config, networks, controls)
-    else:
-        work = assemble.video(job, config, networks, controls)
+    try:
+        assembled = assemble.still if job.still else assemble.video
+        work: Film | Photo = assembled(job, config, networks, controls)
+    except BarefacedError as error:
+        return failed(job, error)
     return carry_out(job, work, watcher=watcher, engine=networks.description, hashes=networks.hashes)
 
 
@@ -96,25 +97,21 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
         warnings=account.warnings,
         error=described(error) if error else None,
         interrupted=run.stopped or isinstance(error, KeyboardInterrupt | Cancelled),
+        picture=job.still,
     )
     return Ended(report, error)
 
 
+def left_out(job: Job, state: State) -> Ended:
+    """How an input ended with which nothing was done: its output was there, or the batch ended before."""
+    output = str(job.target) if state is State.SKIPPED else None
+    return Ended(Report(str(job.source), output, complete=state is State.SKIPPED, left_out=state), None)
+
+
 def failed(job: Job, error: BaseException) -> Ended:
     """How an input ended that was never begun."""
-    report = Report(
-        input=str(job.source),
-        output=None,
-        complete=False,
-        frames_in=0,
-        frames_out=0,
-        bad_packets=0,
-        wall_seconds=0.0,
-        engine="",
-        networks={},
-        tally=Tally(),
-        error=described(error),
-    )
+    interrupted = isinstance(error, KeyboardInterrupt | Cancelled)
+    report = Report(str(job.source), None, complete=False, error=described(error), interrupted=interrupted)
     return Ended(report, error)
 
 

@@ -6,11 +6,14 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SinkError
 from pipeline.frames import Inpainted, Skipped
+from pipeline.run.stayed import StayedOn
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +26,10 @@ INVENTED = "Drawn face regions are invented by a neural network. They do not sho
 
 SHIPPED = "shipped"
 """What a report calls the shipped generator beside the enrolled faces, none of which may have this name."""
+
+
+SHOWN = 3
+"""How many stretches a summary names; the report has all."""
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Tally:
     """The masked faces by which network drew them and why; empty where no face is enrolled."""
     people: set[int] | None = None
     """The ids of the people who were told apart; None when nobody asked."""
+    stayed: StayedOn = field(default_factory=StayedOn)
+    """Where masks stayed on."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
         """Hand on every item as it is."""
@@ -54,6 +63,7 @@ class Tally:
             self.frames_with_mask += bool(item.patches)
             self.drawn_by.update(patch.crop.drawn_by for patch in item.patches if patch.crop.drawn_by is not None)
             self.skipped.update(reason for _, reason in cropped.skipped)
+            self.stayed.see(item)
             yield item
 
     def faces_as_json(self) -> dict[str, object]:
@@ -78,6 +88,19 @@ class Tally:
         return found
 
 
+class State(StrEnum):
+    """How an input ended."""
+
+    DONE = "done"
+    CUT_SHORT = "cut short"
+    """Ctrl-C ended it: the output holds what was read until then, or there is none."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Its output was there already."""
+    NOT_BEGUN = "not begun"
+    """The batch ended before its turn."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What became of one input."""
@@ -87,15 +110,15 @@ class Report:
     """None when no output was left behind."""
     complete: bool
     """Whether all that the input holds, between start and end, is in the output."""
-    frames_in: int
-    frames_out: int
-    bad_packets: int
-    wall_seconds: float
-    engine: str
+    frames_in: int = 0
+    frames_out: int = 0
+    bad_packets: int = 0
+    wall_seconds: float = 0.0
+    engine: str = ""
     """What ran the networks, such as `openvino 2026.4.1 cpu bf16`; several are joined by commas."""
-    networks: Mapping[str, str]
+    networks: Mapping[str, str] = field(default_factory=dict)
     """Network name to the SHA-256 of its file."""
-    tally: Tally
+    tally: Tally = field(default_factory=Tally)
     stages: Sequence[StageStats] = ()
     missing: Sequence[str] = ()
     """What of the input is not in the output or is damaged there, in sentences; none after an error."""
@@ -105,6 +128,19 @@ class Report:
     """Why the run failed, if it did."""
     interrupted: bool = False
     """Whether Ctrl-C ended it."""
+    picture: bool = False
+    """Whether it is a picture rather than a video."""
+    left_out: State | None = None
+    """Why nothing was done with it: `SKIPPED` or `NOT_BEGUN`."""
+
+    @property
+    def state(self) -> State:
+        """How it ended."""
+        if self.left_out is not None:
+            return self.left_out
+        if self.interrupted:
+            return State.CUT_SHORT
+        return State.FAILED if self.error is not None else State.DONE
 
     @property
     def fps(self) -> float:
@@ -113,22 +149,47 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """The counts in a sentence, for a person."""
-        bare = self.tally.skipped[Skipped.BARE]
-        skipped = sum(self.tally.skipped.values()) - bare
-        drawn = f"{self.tally.masked_faces} masked faces drawn in {self.tally.frames_with_mask} frames"
-        if not self.tally.faces:
-            drawn = "nothing drawn: no face was found"
-        elif not self.tally.masked_faces:
-            drawn = f"nothing drawn: {bare} faces without a mask" if bare else "nothing drawn"
-        kept = f", {skipped} left masked or in doubt" if skipped else ""
-        return f"{self.frames_out} frames at {self.fps:.1f} fps, {drawn}{kept}."
+        """What was done in a sentence, for a person."""
+        if self.left_out is not None:
+            return f"{self.left_out.value}."
+        short = "cut short; " if self.interrupted else ""
+        amount = "1 picture" if self.picture else f"{counted(self.frames_out, 'frame')} at {self.fps:.1f} fps"
+        return f"{short}{amount}; {self._drawn}."
+
+    @property
+    def _drawn(self) -> str:
+        """What was done with the faces."""
+        tally, bare = self.tally, self.tally.skipped[Skipped.BARE]
+        left = sum(tally.skipped.values()) - bare
+        if not tally.faces:
+            return "nothing drawn: no face was found"
+        if not tally.masked_faces:
+            if left:
+                return f"nothing drawn: {counted(left, 'face')} left as found"
+            return f"nothing drawn: {counted(bare, 'face')} without a mask"
+        if self.picture:
+            return f"{counted(tally.masked_faces, 'mask')} drawn over"
+        return f"masks drawn over in {counted(tally.frames_with_mask, 'frame')}"
+
+    @property
+    def masks_left(self) -> str | None:
+        """Where masks stayed on that nobody asked to leave, in a sentence for a person; None when none did."""
+        stretches = self.tally.stayed.unasked
+        if not stretches:
+            return None
+        if self.picture:
+            reasons = Counter(stretch.reason for stretch in stretches)
+            return "masks may be left on: " + ", ".join(f"{counted(n, 'face')} {why}" for why, n in reasons.items())
+        shown = sorted(stretches[:SHOWN], key=lambda stretch: stretch.start)
+        more = f", and {counted(len(stretches) - SHOWN, 'more stretch', 'more stretches')}"
+        return "masks may be left on at " + ", ".join(map(str, shown)) + (more if len(stretches) > SHOWN else "")
 
     def as_json(self) -> dict[str, object]:
         """The report as JSON holds it."""
         return {
             "input": self.input,
             "output": self.output,
+            "state": self.state.value,
             "complete": self.complete,
             "interrupted": self.interrupted,
             "error": self.error,
@@ -136,6 +197,7 @@ class Report:
             "frames_out": self.frames_out,
             **self.tally.faces_as_json(),
             "frames_with_mask": self.tally.frames_with_mask,
+            "masks_left": [stretch.as_json() for stretch in self.tally.stayed.stretches],
             "people": None if self.tally.people is None else len(self.tally.people),
             "bad_packets": self.bad_packets,
             "wall_seconds": round(self.wall_seconds, 3),
@@ -145,8 +207,12 @@ class Report:
             "networks": dict(self.networks),
             "missing": list(self.missing),
             "warnings": list(self.warnings),
-            "note": INVENTED,
         }
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """A number of things as people write it: `1 frame`, `2 frames`."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def stages_as_json(stages: Sequence[StageStats]) -> dict[str, dict[str, float]]:
@@ -166,10 +232,13 @@ def _stage_as_json(stage: StageStats) -> dict[str, float]:
 
 
 def joined(reports: Sequence[Report]) -> dict[str, object]:
-    """The JSON for a run over these inputs: the one report, or for several their list and whether all are complete."""
-    if len(reports) == 1:
-        return reports[0].as_json()
-    return {"complete": all(report.complete for report in reports), "files": [each.as_json() for each in reports]}
+    """The report of a run over these inputs, as JSON holds it: one shape, however many there are."""
+    return {
+        "complete": all(report.complete for report in reports),
+        "interrupted": any(report.interrupted or report.left_out is State.NOT_BEGUN for report in reports),
+        "files": [report.as_json() for report in reports],
+        "note": INVENTED,
+    }
 
 
 def write_json(value: object, path: str) -> None:
@@ -178,8 +247,14 @@ def write_json(value: object, path: str) -> None:
     try:
         if path == "-":
             sys.stdout.write(text)
-        else:
-            Path(path).write_text(text, encoding="utf-8")
+            return
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not file.is_file():  # such as a pipe, which can't be replaced
+            file.write_text(text, encoding="utf-8")
+            return
+        with whole_file(file, overwrite=True) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 

@@ -50,14 +50,26 @@ class OnError(StrEnum):
     """Black."""
 
 
+class ProgressKind(StrEnum):
+    """How progress is shown, on standard error."""
+
+    AUTO = "auto"
+    """As a bar on a terminal, as lines elsewhere."""
+    BAR = "bar"
+    LINES = "lines"
+    """A line every ten seconds."""
+    JSON = "json"
+    """A line of JSON every second and whenever a file begins or ends, for other programs."""
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class InputConfig:
     """What is read."""
 
-    start: Fraction | None = setting(
-        None, Time(), "begin here, counted from the start of the input: seconds or h:m:s, exact; the output begins at 0"
-    )
-    end: Fraction | None = setting(None, Time(), "end before this time, counted in the same way; sound is cut with it")
+    start: Fraction | None = setting(None, Time(), "begin here, in seconds or h:m:s; the output begins at 0")
+    end: Fraction | None = setting(None, Time(), "end before this time; sound is cut with it")
+    frames: int | None = setting(None, Whole(1, 1_000_000), "process only so many frames, for a quick look")
     hardware_decoder: str | None = setting(
         None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
     )
@@ -70,20 +82,23 @@ class OutputConfig:
     codec: str = setting(
         "auto",
         OneOf(tuple(Codec), OTHER_NAMES),
-        "video codec; auto is the container's usual one, ffv1 loses nothing",
+        "video codec; auto takes the container's usual one, ffv1 loses nothing",
     )
     quality: int | None = setting(
         None,
         Whole(0, 63),
-        "constant quality of video: lower is better and larger, in the codec's own scale (h264 and hevc: up to 51); "
-        f"left out: {default_qualities()}",
+        f"quality of video, where lower is better and larger; left out: {default_qualities()}; the scale is "
+        "the codec's own, up to 51 for h264 and hevc",
     )
     picture_quality: int | None = setting(
-        None, Whole(1, 100), "of pictures that are not lossless: 100 is best; left out: as a JPEG input was, or 95"
+        None, Whole(1, 100), "quality of JPEG, WebP and AVIF pictures; left out: that of a JPEG input, else 95"
     )
-    preset: str | None = setting(None, OneOf(PRESETS), "speed against size")
-    hardware_encoder: str | None = setting(None, OneOf(HARDWARE), "encode on this hardware: NVIDIA's, Intel's or AMD's")
+    preset: str | None = setting(None, OneOf(PRESETS), "speed of encoding against size; left out: veryfast")
+    hardware_encoder: str | None = setting(None, OneOf(HARDWARE), "encode on NVIDIA's, Intel's or AMD's hardware")
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
+    skip_existing: bool = setting(
+        default=False, rule=Switch(), meaning="leave out inputs whose output exists; for a batch that was ended"
+    )
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
 
 
@@ -91,26 +106,26 @@ class OutputConfig:
 class FacesConfig:
     """How faces are found."""
 
-    detector: str = setting("retinaface", Modules("pipeline/detectors"), "what finds faces")
+    detector: str = setting("retinaface", Modules("pipeline/detectors"), "finds the faces")
     detect_every: int = setting(
         4,
         Whole(1, 120),
-        "look for faces in every n-th frame, follow them between; raise it and new faces show later",
+        "look for faces in every n-th frame; they are followed between; raise it and new faces are found later",
     )
     redraw_every: int = setting(
         4,
         Whole(1, 120),
-        "draw a face anew at least in every n-th frame, and whenever it changes; 1: in every frame, for more work",
+        "draw a face anew in every n-th frame at least, and whenever it changes; 1 draws it in every frame",
     )
     detect_size: int = setting(
         640,
         Whole(64, 4096),
-        "longer side, in pixels, of what the detector looks at; raise it and smaller faces are found, at a price",
+        "longer side, in pixels, of the picture that the detector gets; raise it to find smaller faces, at a cost",
     )
     detect_threshold: Fraction = setting(
         Fraction(1, 2),
         Share(),
-        "score from which it is a face; lower it and more faces are found, and more doubt",
+        "score from which a detection is a face; lower it and more faces are found, and more things that are none",
     )
 
 
@@ -119,25 +134,27 @@ class IdentityConfig:
     """Who is who."""
 
     only: tuple[str, ...] = setting(
-        (), Files(), "take off this person's mask alone: a picture of them, one face in it; again for more people"
+        (),
+        Files(),
+        "take off the mask of this person alone; a picture with one face in it; give it again for more people",
     )
-    except_: tuple[str, ...] = setting((), Files(), "leave this person's mask on; again for more people")
+    except_: tuple[str, ...] = setting((), Files(), "leave the mask of this person on; give it again for more people")
     face: tuple[str, ...] = setting(
         (),
         Files(metavar="FILE.face"),
-        "draw this person as they are: a file of `barefaced enroll`; again for more people",
+        "draw this person as they are; a file of `barefaced enroll`; give it again for more people",
     )
     only_enrolled: bool = setting(
-        default=False, rule=Switch(), meaning="leave the masks of everybody on who is none of the enrolled faces"
+        default=False, rule=Switch(), meaning="leave the masks of people on who are not enrolled"
     )
     identity: bool = setting(
         default=False,
         rule=Switch(),
-        meaning="know people again behind occlusions and cuts, and count them; --only and --except imply it",
+        meaning="know people again after occlusions and cuts, and count them; --only and --except imply it",
     )
-    recogniser: str = setting("dlib-resnet", Modules("pipeline/recognisers"), "what tells people apart")
+    recogniser: str = setting("dlib-resnet", Modules("pipeline/recognisers"), "tells people apart")
     recogniser_file: str | None = setting(
-        None, Text(metavar="FILE.onnx"), "the recogniser's network, for those that don't come with the extra identity"
+        None, Text(metavar="FILE.onnx"), "network of a recogniser that does not come with the extra identity"
     )
 
     @property
@@ -152,14 +169,16 @@ class EngineConfig:
 
     engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
     device: str = setting(
-        "cpu", Text(r"cpu|cuda(:\d+)?", "cpu, cuda or cuda:1"), "cpu, cuda or cuda:1; never replaced in silence"
+        "cpu",
+        Text(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:1", aliases={"gpu": "cuda", "nvidia": "cuda"}),
+        "auto, cpu, cuda or cuda:1; auto takes a GPU that works and says so, all others are never replaced",
     )
     precision: str = setting(
         "auto",
         OneOf(tuple(Precision)),
-        "in what numbers; auto: the fastest the device has; int8: for networks that have such a version",
+        "number format of the networks; auto picks the fastest that this machine supports",
     )
-    threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0: the engine's own choice")
+    threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0 leaves the choice to the engine")
 
 
 @dataclass(frozen=True)
@@ -167,40 +186,38 @@ class LiveConfig:
     """What `barefaced live` takes besides."""
 
     camera: str = setting(
-        "0", Text(), "which camera: a number, a path such as /dev/video2, a name; `barefaced cameras` lists them"
+        "0", Text(), "camera to open; a number, a path such as /dev/video2 or a name; `barefaced cameras` lists them"
     )
     camera_format: str | None = setting(
-        None, Text(r"[a-z0-9]+", "a name such as mjpeg or yuyv422"), "what the camera is asked to send, such as mjpeg"
+        None, Text(r"[a-z0-9]+", "a name such as mjpeg or yuyv422"), "format to ask the camera for, such as mjpeg"
     )
     input: str | None = setting(
-        None, Text(metavar="URL|FILE"), "instead of a camera: a stream such as rtsp://…, or with --realtime a file"
+        None, Text(metavar="URL|FILE"), "take a stream such as rtsp://… instead of a camera, or a file with --realtime"
     )
     realtime: bool = setting(default=False, rule=Switch(), meaning="play the file of --input as a camera would")
     size: tuple[int, int] | None = setting(
-        None, Size(), "ask the camera for this size, and give the virtual camera it; left out: the camera's own choice"
+        None, Size(), "size to ask the camera for and to give the virtual camera; left out: the camera's own choice"
     )
-    fps: int = setting(
-        30, Whole(1, 240), "ask the camera for so many frames a second, and send as many; late ones are repeated"
-    )
+    fps: int = setting(30, Whole(1, 240), "frames a second to ask the camera for and to send; late ones are repeated")
     delay: int = setting(
         0,
         Whole(0, 5000),
-        "show each frame so many milliseconds after it arrived, so that a microphone can be delayed alike; 0: at once",
+        "show each frame so many milliseconds after it arrived, to delay a microphone alike; 0 shows it at once",
     )
     on_error: str = setting(
         "pass",
         OneOf(tuple(OnError)),
-        "when a network fails on a frame: show it as it is, the last good one, or black",
+        "what to show when a network fails; the frame as it is, the last good one, or black",
     )
     rest: bool = setting(
         default=False,
         rule=Switch(),
-        meaning="close the camera while no program of yours watches the virtual one (Linux); else it stays open",
+        meaning="close the camera while no program of yours watches the virtual one (Linux)",
     )
     in_flight: int = setting(
         2,
         Whole(1, 8),
-        "frames on their way at a time; raise it on many cores: more frames a second, each one older",
+        "frames worked on at a time; raise it on many cores for more frames a second, each one older",
     )
 
 
@@ -211,17 +228,15 @@ class ServeConfig:
     host: str = setting(
         "127.0.0.1",
         Text(r"[A-Za-z0-9.:-]+", "an address or a name", metavar="ADDRESS"),
-        "the address where the page is; another than 127.0.0.1 lets other machines in",
+        "address of the page; any but 127.0.0.1 lets other machines in",
     )
-    port: int = setting(8437, Whole(0, 65535), "its port; 0: a free one")
+    port: int = setting(8437, Whole(0, 65535), "port of the page; 0 takes a free one")
     token: bool = setting(
-        default=True, rule=Switch(), meaning="let nobody in without the link, which is good for one browser"
+        default=True, rule=Switch(), meaning="let in only the browser that opens the link, which works once"
     )
     open: bool = setting(default=False, rule=Switch(), meaning="open the page in the browser")
     upload_megabytes: int = setting(512, Whole(1, 1_000_000), "largest file that may be dropped on the page, in MB")
-    upload_minutes: int = setting(
-        30, Whole(1, 1440), "how long receiving a file may take, and then processing it, in minutes"
-    )
+    upload_minutes: int = setting(30, Whole(1, 1440), "minutes that receiving a file may take, and then processing it")
 
 
 @dataclass(frozen=True)
@@ -230,6 +245,16 @@ class ReportConfig:
 
     stats: bool = setting(default=False, rule=Switch(), meaning="print where the time went, stage by stage")
     report: str | None = setting(None, Text(metavar="FILE"), "write a JSON report to this file; - is standard output")
+    faces: str | None = setting(
+        None,
+        Text(metavar="FILE.jsonl"),
+        "write what was found and done in each frame, a line of JSON for each; several inputs need a directory",
+    )
+    progress: str = setting(
+        "auto",
+        OneOf(tuple(ProgressKind)),
+        "how progress is shown; auto draws a bar on a terminal and writes a line now and then elsewhere",
+    )
 
 
 @dataclass(frozen=True)
@@ -251,6 +276,8 @@ class Config:
         start, end = self.input.start or Fraction(0), self.input.end
         if end is not None and end <= start:
             raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
+        if self.output.overwrite and self.output.skip_existing:
+            raise ConfigError("overwrite and skip-existing contradict each other: leave one out")
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """The fields of a stage that were set, as keyword arguments for it."""

@@ -31,6 +31,17 @@ TITLES: Mapping[str, str] = {
 """The group of settings to its heading in the help."""
 
 
+SHORT: Mapping[str, tuple[str, ...]] = {"overwrite": ("-y",)}
+"""Keys to their flags of one letter."""
+
+COMMON = (
+    *("inputs", "output", "virtual_camera", "preview", "camera", "input", "size", "delay", "host", "port", "open"),
+    *("recursive", "overwrite", "skip_existing", "start", "end", "codec", "quality", "only", "except", "face"),
+    *("mark", "device", "set", "config", "report", "quiet", "verbose"),
+)
+"""What the short help shows, in this order, by the names that argparse has for it."""
+
+
 def taken_by_run(setting: Setting) -> bool:
     """Whether `barefaced run` takes it."""
     return setting.group not in ("live", "serve")
@@ -76,19 +87,20 @@ def add_stage_flag(parser: argparse.ArgumentParser) -> None:
         type=_parser_of(parse_assignment),
         default=argparse.SUPPRESS,
         metavar="STAGE.KEY=VALUE",
-        help=f"a setting of a stage ({', '.join(STAGES)}), such as blend.feather-px=8; docs/settings.md lists them",
+        help=f"a setting of a stage, such as blend.feather-px=8; docs/settings.md lists those of {', '.join(STAGES)}",
     )
 
 
 def add_flag(group: argparse._ActionsContainer, setting: Setting) -> None:
     """One flag in a parser or in a group of its help. When it is not given it leaves no trace."""
     flag, default = f"--{setting.key}", argparse.SUPPRESS
+    names = (*SHORT.get(setting.key, ()), flag)
     if isinstance(setting.rule, Switch):
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=_help(setting))
+        group.add_argument(*names, action=argparse.BooleanOptionalAction, default=default, help=_help(setting))
         return
     several = isinstance(setting.rule, Wholes)
     group.add_argument(
-        flag,
+        *names,
         action="append" if isinstance(setting.rule, Files) else "store",
         type=int if several else parser_of(setting.key, setting.rule),
         nargs=(setting.rule.count or "+") if isinstance(setting.rule, Wholes) else None,

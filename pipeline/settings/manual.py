@@ -3,42 +3,47 @@
 ABOUT = """\
 Takes the face masks off people in video, on your own machine.
 
-What it draws where a mask was is INVENTED by a neural network. Nothing hidden is recovered, and a
+What it draws where a mask was is INVENTED by a neural network. It is never the face behind the mask, and a
 drawn face identifies nobody. Every file says so in its metadata; for a live camera there is --mark.
 """
 
 EXAMPLES = """\
 examples:
   barefaced demo                          a look at what it does, on a portrait that may be shown
-  barefaced run talk.mp4 -o bare.mp4      a video in, a video out, sound and subtitles kept
+  barefaced talk.mp4                      a video in, talk-barefaced.mp4 out; sound and subtitles are kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
   barefaced live --virtual-camera         a camera without the mask, for a meeting
   barefaced serve --open                  a page: the browser's camera, or files dropped on it
   barefaced doctor                        what works on this machine, and how to get the rest
-  barefaced engines                       what can run the networks here, and in which precision
 
 `barefaced COMMAND --help` explains a command. Exit codes: 0 done, 1 an error, 2 wrong usage,
 3 done, but the input was damaged or cut off and not all of it is in the output, 130 Ctrl-C.
 """
 
 RUN = """\
-Finds the masked faces in every frame, draws a face where the mask was, and leaves every other pixel,
-every time stamp, the sound, the subtitles, the chapters and the metadata as they were.
-
-The drawn part of a face is INVENTED: a plausible face, not the one behind the mask.
+Draws a face where each mask was, and leaves every other pixel, every time stamp, the sound, the subtitles
+and the metadata as they were. The drawn part is INVENTED: a plausible face, not the one behind the mask.
 """
 
 RUN_EXAMPLES = """\
 examples:
-  barefaced run talk.mp4 -o bare.mp4
+  barefaced run talk.mp4                                       writes talk-barefaced.mp4
   barefaced run talk.mp4 -o bare.mp4 --start 1:30 --end 1:45.5 --codec hevc --quality 24
-  barefaced run a.mp4 b.mov photos/ 'clips/*.mkv' -o out/      several inputs go into a directory
-  barefaced run talk.mp4 -o bare.mkv --codec ffv1              lossless: untouched pixels stay bit for bit
-  barefaced run talk.mp4 -o bare.mp4 --report - --stats        the report as JSON on standard output
-  barefaced run talk.mp4 -o bare.mp4 --only ann.jpg            Ann's mask alone; --except ann.jpg: all but hers
-  barefaced run talk.mp4 -o bare.mp4 --config mine.toml        settings from a file, such as: detect-every = 3
+  barefaced run a.mp4 photos/ 'clips/*.mkv' -o out/            several inputs go into a directory
+"""
 
-Every setting is a flag here and, without its dashes, a line of the TOML file; a flag wins over the file.
+RUN_MORE = """\
+more examples:
+  barefaced run photos/ -o out/ --recursive --skip-existing    goes on where an earlier batch ended
+  barefaced run talk.mp4 --frames 5                            a quick look at the first five frames
+  barefaced run talk.mp4 -o bare.mkv --codec ffv1              lossless: untouched pixels stay bit for bit
+  barefaced run talk.mp4 --report - --stats                    the report as JSON on standard output
+  barefaced run talk.mp4 --only ann.jpg                        Ann's mask alone; --except ann.jpg: all but hers
+  barefaced run talk.mp4 --set blend.feather-px=8              a softer edge of the drawn face
+  ffmpeg -i talk.mp4 -f matroska - | barefaced run - | ffplay -    between other programs
+
+Every setting is a flag here and, without its dashes, a line of a TOML file (docs/settings.md). A flag wins over the
+file of --config, or over config.toml in your own config directory, which is read where there is no --config.
 Ctrl-C once ends the input and finishes the file; twice ends at once and leaves no file.
 Exit codes: 0 done, 1 an error, 2 wrong usage, 3 the input was incomplete (the report says what is missing), 130 Ctrl-C.
 """
@@ -202,3 +207,11 @@ Exit code 0 whatever the decision. Nothing is kept: embeddings are biometric dat
 """
 
 NO_PROOF = "This is a guess by a neural network, no proof of who anybody is (docs/identity.md says how often it errs)."
+
+COMPLETION = """\
+Prints a script by which your shell completes commands and flags when you press the Tab key.
+
+  barefaced completion bash > ~/.local/share/bash-completion/completions/barefaced
+  barefaced completion zsh > ~/.zfunc/_barefaced          with fpath+=~/.zfunc in .zshrc, before compinit
+  barefaced completion tcsh > ~/.barefaced.csh            with source ~/.barefaced.csh in .tcshrc
+"""

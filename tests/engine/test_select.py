@@ -4,10 +4,11 @@ import logging
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
-from engine import select
+from engine import cuda, select
 from engine.spec import Device, Precision
 from pipeline.errors import BackendMissing, ConfigError
 from tests.engine import networks
@@ -68,3 +69,30 @@ def test_asking_what_is_missing_loads_no_runtime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_device_auto_says_that_it_takes_the_cpu_and_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cuda, "missing", lambda: "there is no CUDA driver here")
+    assert select.find_device("auto") == Device()
+    assert "device auto takes cpu: there is no CUDA driver here" in caplog.text
+
+
+def test_device_auto_takes_a_gpu_that_a_backend_can_use(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = cuda.Card(0, "NVIDIA GeForce RTX 3060", (8, 6))
+    monkeypatch.setattr(cuda, "missing", lambda: None)
+    monkeypatch.setattr(cuda, "cards", lambda: (card,))
+    assert select.find_device("auto", "openvino") == Device()
+    assert "openvino has no support for GPUs here" in caplog.text
+
+    offers = SimpleNamespace(missing=lambda: None, offer=lambda: SimpleNamespace(devices=("cpu", str(card))))
+    monkeypatch.setattr(select, "find_backend", lambda _name: offers)
+    assert select.find_device("auto") == Device("cuda")
+    assert "device auto takes cuda:0 NVIDIA GeForce RTX 3060" in caplog.text
+
+
+def test_any_other_device_is_taken_by_its_name() -> None:
+    assert select.find_device("cuda:1") == Device("cuda", 1)

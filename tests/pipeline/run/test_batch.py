@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import ConfigError, SinkError, SourceError
-from pipeline.run.batch import Job, jobs
+from pipeline.run.batch import Job, named_beside, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def jobs(inputs: list[str], output: str | None, *, recursive: bool = False) -> tuple[Job, ...]:
+    return plan(inputs, output, recursive=recursive).jobs
 
 
 @pytest.fixture
@@ -90,3 +94,51 @@ def test_an_output_is_never_its_own_input(folder: Path) -> None:
         jobs([str(folder)], str(folder))
     with pytest.raises(ConfigError, match="would replace its own input"):
         jobs([str(folder / "b.mp4")], str(folder / ".." / "in" / "b.mp4"))
+
+
+def test_without_an_output_it_lies_beside_its_input_under_another_name(folder: Path) -> None:
+    found = jobs([str(folder / "b.mp4"), str(folder / "old.avi"), str(folder / "c.png")], None)
+    assert [job.target.name for job in found] == ["b-barefaced.mp4", "old-barefaced.mkv", "c-barefaced.png"]
+    assert all(job.target == named_beside(job.source) for job in found)
+
+
+def test_outputs_of_a_directory_go_to_one_beside_it_and_are_no_inputs_of_the_next_run(folder: Path) -> None:
+    found = jobs([str(folder)], None)
+    assert {job.target.parent for job in found} == {folder.with_name("in-barefaced")}
+    (folder / "b-barefaced.mp4").touch()
+    assert jobs([str(folder)], None) == found
+    assert [job.source.name for job in jobs([f"{folder}/*.mp4"], None)] == ["b.mp4"]
+
+
+def test_subfolders_are_taken_when_asked_for_and_named_otherwise(folder: Path, tmp_path: Path) -> None:
+    inner = folder / "day 1" / "raw"
+    inner.mkdir(parents=True)
+    (inner / "d.mp4").touch()
+    left = plan([str(folder)], str(tmp_path / "out"))
+    assert "1 subfolder left out, --recursive takes them" in left.notes[0]
+    taken = plan([str(folder)], str(tmp_path / "out"), recursive=True)
+    assert tmp_path / "out" / "day 1" / "raw" / "d.mp4" in {job.target for job in taken.jobs}
+    assert (tmp_path / "out" / "day 1" / "raw").is_dir()
+    assert taken.notes == ()
+
+
+def test_pictures_that_are_not_read_are_named_with_a_cure(folder: Path, tmp_path: Path) -> None:
+    for name in ("x.heic", "y.HEIC", "z.gif"):
+        (folder / name).touch()
+    (note,) = plan([str(folder)], str(tmp_path / "out")).notes
+    assert "1 .gif, 2 .heic left out" in note and "convert them" in note
+
+
+def test_a_pattern_that_matches_one_file_may_go_into_a_directory_that_is_not_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    (job,) = jobs([f"{folder}/b.*"], str(tmp_path / "new"))
+    assert job.target == tmp_path / "new" / "b.mp4"
+
+
+def test_directories_of_an_output_are_made(folder: Path, tmp_path: Path) -> None:
+    (job,) = jobs([str(folder / "b.mp4")], str(tmp_path / "a" / "b" / "c.mp4"))
+    assert job.target.parent.is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="can't be made"):
+        jobs([str(folder / "b.mp4")], str(tmp_path / "file" / "c.mp4"))

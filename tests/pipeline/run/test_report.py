@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.frames import Cropped, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.run.report import Report, Tally, joined, stage_table, write_json
+from pipeline.run.report import Report, State, Tally, joined, stage_table, write_json
 from pipeline.threads.worker import StageStats
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
@@ -74,18 +75,37 @@ def test_the_report_has_what_its_schema_promises() -> None:
     assert json.loads(json.dumps(told)) == told
     assert told["fps"] == 2.0
     assert told["stages"] == {"blend": {"items": 3, "dropped": 0, "busy": 1, "starved": 2, "blocked": 3, "cpu": 0.5}}
-    assert "invented" in str(told["note"])
 
 
 def test_no_time_is_no_division() -> None:
     assert report_of(tallied(), wall_seconds=0.0).as_json()["fps"] == 0.0
 
 
-def test_several_reports_are_a_list_and_complete_only_together() -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_report_has_one_shape_however_many_inputs_there_are(count: int) -> None:
     good, bad = report_of(tallied()), report_of(tallied(), complete=False)
-    assert joined([good]) == good.as_json()
-    assert joined([good, bad]) == {"complete": False, "files": [good.as_json(), bad.as_json()]}
-    assert joined([good, good])["complete"] is True
+    told = joined([good] * count)
+    assert told["complete"] is True
+    assert told["files"] == [good.as_json()] * count
+    assert "invented" in str(told["note"])
+    assert joined([good, bad])["complete"] is False
+    assert joined([good, replace(bad, left_out=State.NOT_BEGUN)])["interrupted"] is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "done"),
+        ({"error": "no disk"}, "failed"),
+        ({"interrupted": True}, "cut short"),
+        ({"left_out": State.SKIPPED}, "skipped"),
+        ({"left_out": State.NOT_BEGUN}, "not begun"),
+    ],
+)
+def test_how_a_file_ended_is_a_word(changes: dict[str, object], state: str) -> None:
+    report = report_of(tallied(), **changes)
+    assert report.as_json()["state"] == state
+    assert report.left_out is None or report.summary == f"{state}."
 
 
 def test_the_table_has_a_line_for_each_stage() -> None:
@@ -94,21 +114,39 @@ def test_the_table_has_a_line_for_each_stage() -> None:
     assert line.split() == ["blend", "3", "1.00", "2.00", "3.00", "0.50"]
 
 
-def test_the_summary_counts_who_was_left_without_the_bare() -> None:
+def test_the_summary_counts_as_people_do() -> None:
     one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
-    assert "left" not in report_of(tallied(item((one,), ((two, Skipped.BARE),)))).summary
-    assert "1 left masked or in doubt" in report_of(tallied(item((one,), ((two, Skipped.UNCERTAIN),)))).summary
+    assert report_of(tallied(item((one, two)))).summary == "4 frames at 2.0 fps; masks drawn over in 1 frame."
+    twice = tallied(item((one,)), item((one,)))
+    assert report_of(twice, frames_out=1).summary == "1 frame at 0.5 fps; masks drawn over in 2 frames."
+    assert report_of(twice, interrupted=True).summary.startswith("cut short; 4 frames")
+
+
+def test_the_summary_of_a_picture_knows_no_speed() -> None:
+    one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
+    assert report_of(tallied(item((one, two))), picture=True).summary == "1 picture; 2 masks drawn over."
+    left = report_of(tallied(item((), ((one, Skipped.TOO_SMALL), (two, Skipped.TOO_SMALL)))), picture=True)
+    assert left.masks_left == "masks may be left on: 2 faces too small"
 
 
 def test_a_run_that_drew_nothing_says_so_and_why() -> None:
     one, two = track_of(upright(), 1), track_of(upright(x=90.0), 2)
-    assert report_of(Tally()).summary.endswith("fps, nothing drawn: no face was found.")
+    assert report_of(Tally()).summary.endswith("fps; nothing drawn: no face was found.")
     bare = tallied(item((), ((one, Skipped.BARE), (two, Skipped.BARE))))
-    assert report_of(bare).summary.endswith("fps, nothing drawn: 2 faces without a mask.")
+    assert report_of(bare).summary.endswith("fps; nothing drawn: 2 faces without a mask.")
     doubted = tallied(item((), ((one, Skipped.UNCERTAIN),)))
-    assert report_of(doubted).summary.endswith("fps, nothing drawn, 1 left masked or in doubt.")
+    assert report_of(doubted).summary.endswith("fps; nothing drawn: 1 face left as found.")
 
 
 def test_a_report_that_can_not_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="can't be written"):
-        write_json({}, str(tmp_path / "no" / "report.json"))
+        write_json({}, str(tmp_path / "file" / "report.json"))
+
+
+def test_a_report_is_whole_whenever_it_is_looked_at_and_its_directory_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    for value in (1, 2):
+        write_json(value, str(path))
+        assert json.loads(path.read_text()) == value
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.json"]
