@@ -15,8 +15,7 @@ from benchmarks.clips import parsed
 from benchmarks.record import Better, Series
 from pipeline.blend.blend import Blend
 from pipeline.demo.clip import draw_frames, encodable
-from pipeline.demo.motion import frame_from_portrait, warped
-from pipeline.demo.portrait import LANDMARKS, mask_alpha, portrait
+from pipeline.demo.portrait import LANDMARKS, frame_from_portrait, mask_alpha, portrait, warped
 from pipeline.find.align import align
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Box, Landmarks

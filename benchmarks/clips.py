@@ -17,8 +17,7 @@ import numpy as np
 
 from benchmarks.record import BenchmarkError
 from pipeline.demo.clip import FRAME_RATE, encodable, video_stream, write_clip
-from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
-from pipeline.demo.portrait import mask_alpha, masked_portrait, portrait
+from pipeline.demo.portrait import CYCLE_SECONDS, frame_from_portrait, mask_alpha, masked_portrait, portrait, warped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.demo.clip import FRAME_RATE, draw_frames
-from pipeline.demo.motion import frame_from_portrait, warped
-from pipeline.demo.portrait import LANDMARKS, mask_alpha
+from pipeline.demo.portrait import LANDMARKS, frame_from_portrait, mask_alpha, warped
 from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.find.align import write_colours

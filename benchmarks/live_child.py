@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.live.live import LiveRun, Sink
-    from pipeline.live.view import Key
+    from pipeline.live.preview import Key
 
 BITS, BLOCK = 20, 8
 """How many blocks a number in the picture has, and the side of each in pixels."""

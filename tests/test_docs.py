@@ -84,7 +84,7 @@ def test_no_wording_suggests_that_a_hidden_face_was_seen(page: Path) -> None:
 WINGS = ("pipeline", "engine", "training", "benchmarks", "commands", "tests")
 NAMED_PATH = re.compile(rf"\b((?:{'|'.join(WINGS)})/[\w/]+\.(?:py|js|toml|json|onnx))\b")
 NAMED_MODULE = re.compile(rf"(?<![\w./])((?:{'|'.join(WINGS)})(?:\.(?!md\b)[a-z_][a-z0-9_]*)+)")
-EXAMPLES = {"engine/backends/mine.py"}
+EXAMPLES = {"engine/backends/mine.py", "benchmarks/parts/NAME.py"}
 """Files that a page tells the reader to write."""
 SOURCES = [ROOT / "cli.py", *(path for wing in WINGS for path in sorted((ROOT / wing).rglob("*.py")))]
 

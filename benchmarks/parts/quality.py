@@ -25,8 +25,7 @@ from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
 from benchmarks.tables import NONE, Table, left_out, shown
 from pipeline.demo.clip import FRAME_RATE
-from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
-from pipeline.demo.portrait import masked_portrait, portrait
+from pipeline.demo.portrait import CYCLE_SECONDS, frame_from_portrait, masked_portrait, portrait, warped
 from pipeline.settings.config import as_json, build
 from training.needs import require
 

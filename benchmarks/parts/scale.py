@@ -28,7 +28,7 @@ from benchmarks.parts import Part, Plan, count
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document
 from benchmarks.tables import Table, left_out, shown
 from engine import models
-from engine.cost import multiply_adds
+from engine.interface import multiply_adds
 from engine.spec import Precision
 from pipeline.settings.config import as_json, build
 

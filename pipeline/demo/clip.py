@@ -9,8 +9,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
-from pipeline.demo.portrait import masked_portrait
+from pipeline.demo.portrait import CYCLE_SECONDS, frame_from_portrait, masked_portrait, warped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.demo.clip import encodable, video_stream
-from pipeline.demo.motion import frame_from_portrait, warped
-from pipeline.demo.portrait import FACE_CENTRE, portrait
+from pipeline.demo.portrait import FACE_CENTRE, frame_from_portrait, portrait, warped
 from pipeline.errors import SourceError
 from pipeline.video.containers import SYNTHETIC
 from pipeline.video.stills import synthetic_png

@@ -14,9 +14,9 @@ from pipeline.live import devices
 from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
 from pipeline.live.pace import Outbox, ticks
+from pipeline.live.preview import View
 from pipeline.live.rehearse import rehearse
 from pipeline.live.report import LiveReport
-from pipeline.live.view import View
 from pipeline.run import assemble
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
-    from pipeline.live.view import Key
+    from pipeline.live.preview import Key
     from pipeline.run.controls import Controls
     from pipeline.run.ledger import Shown
     from pipeline.run.load import Networks

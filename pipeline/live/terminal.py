@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.live.onlookers import Onlookers
-from pipeline.live.view import HELP, Key, key_of
+from pipeline.live.devices import Onlookers
+from pipeline.live.preview import HELP, Key, key_of
 from pipeline.live.virtualcam import VirtualCamera, missing
 
 if TYPE_CHECKING:

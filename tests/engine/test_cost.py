@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from engine.cost import multiply_adds
+from engine.interface import multiply_adds
 from engine.models import shipped
 from engine.spec import Network
 from tests.engine import networks

@@ -14,7 +14,7 @@ from benchmarks.literature.networks import lama, mi_gan
 from benchmarks.literature.writer import NetworkWriter, Value
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import select
-from engine.cost import multiply_adds
+from engine.interface import multiply_adds
 from engine.spec import Network, Precision
 from pipeline.errors import EngineError
 from pipeline.settings.config import build

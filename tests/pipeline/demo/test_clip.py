@@ -9,8 +9,16 @@ import av
 import numpy as np
 
 from pipeline.demo.clip import FRAME_RATE, SAMPLE_RATE, beeps, draw_frames, write_clip
-from pipeline.demo.motion import CYCLE_SECONDS, frame_from_portrait, warped
-from pipeline.demo.portrait import LANDMARKS, PORTRAIT_SIZE, mask_alpha, masked_portrait, portrait
+from pipeline.demo.portrait import (
+    CYCLE_SECONDS,
+    LANDMARKS,
+    PORTRAIT_SIZE,
+    frame_from_portrait,
+    mask_alpha,
+    masked_portrait,
+    portrait,
+    warped,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,7 @@ import pytest
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.live import devices
-from pipeline.live.devices import Device, camera, format_lines, stream, why_not
-from pipeline.live.onlookers import holders
+from pipeline.live.devices import Device, camera, format_lines, holders, stream, why_not
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import pytest
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.live.devices import Playback
 from pipeline.live.live import LiveRun, device_of, prepared
-from pipeline.live.view import Key
+from pipeline.live.preview import Key
 from pipeline.settings import config as configuration
 from tests.pipeline.clips import Clip
 from tests.pipeline.live_fakes import (

@@ -6,8 +6,7 @@ import av
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.live.preview import Preview
-from pipeline.live.view import Key
+from pipeline.live.preview import Key, Preview
 from tests.pipeline.live_fakes import seen
 
 

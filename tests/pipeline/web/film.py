@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from pipeline.demo.clip import FRAME_RATE, draw_frames
-from pipeline.demo.motion import CYCLE_SECONDS
+from pipeline.demo.portrait import CYCLE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("onnx", reason="training needs the extra `training`")
 
-from engine.cost import multiply_adds
+from engine.interface import multiply_adds
 from engine.models import shipped
 from pipeline.errors import ConfigError
 from tests.training.made_faces import store

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="evaluating needs the extra `training`")
 pytest.importorskip("skimage", reason="evaluating needs the extra `training`")
 
 import cli
-from engine.cost import multiply_adds
+from engine.interface import multiply_adds
 from engine.models import shipped
 from pipeline.errors import SourceError
 from pipeline.frames import Detection, Skipped

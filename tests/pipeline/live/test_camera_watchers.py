@@ -11,7 +11,7 @@ import av
 import pytest
 
 from pipeline.live.camera import CameraSource
-from pipeline.live.onlookers import LOOK_SECONDS, PATIENCE_SECONDS, Onlookers
+from pipeline.live.devices import LOOK_SECONDS, PATIENCE_SECONDS, Onlookers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_thread_left")
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found = [100.0]
-    monkeypatch.setattr("pipeline.live.onlookers.time.monotonic", lambda: found[0])
+    monkeypatch.setattr("pipeline.live.devices.time.monotonic", lambda: found[0])
     return found
 
 
