@@ -24,7 +24,7 @@ from pipeline.run.report import Tally
 from pipeline.run.work import Film, Photo, Stream
 from pipeline.settings.config import OnError
 from pipeline.threads.runner import Pipeline
-from pipeline.video.codecs import Codec
+from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.stills import StillSink, StillSource
@@ -70,6 +70,7 @@ def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
         quality=config.output.quality,
         preset=config.output.preset,
         hardware=config.output.hardware_encoder,
+        other_streams=OtherStreams(config.output.other_streams),
         overwrite=config.output.overwrite,
     )
     return source, sink

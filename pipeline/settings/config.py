@@ -32,7 +32,7 @@ from pipeline.rules import (
     settings_in,
 )
 from pipeline.settings.stages import STAGES, stage_settings
-from pipeline.video.codecs import HARDWARE, OTHER_NAMES, PRESETS, Codec, default_qualities
+from pipeline.video.codecs import HARDWARE, OTHER_NAMES, PRESETS, Codec, OtherStreams, default_qualities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +95,12 @@ class OutputConfig:
     )
     preset: str | None = setting(None, OneOf(PRESETS), "speed of encoding against size; left out: veryfast")
     hardware_encoder: str | None = setting(None, OneOf(HARDWARE), "encode on NVIDIA's, Intel's or AMD's hardware")
+    other_streams: str = setting(
+        "auto",
+        OneOf(tuple(OtherStreams)),
+        "sound, subtitles and the like that the output can't hold; auto refuses where another container holds them and "
+        "leaves out what none holds; what is left out is listed as missing",
+    )
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
     skip_existing: bool = setting(
         default=False, rule=Switch(), meaning="leave out inputs whose output exists; for a batch that was ended"

@@ -25,6 +25,17 @@ class Codec(StrEnum):
     """Lossless."""
 
 
+class OtherStreams(StrEnum):
+    """What becomes of sound, subtitles and other streams that the output can't hold."""
+
+    AUTO = "auto"
+    """The run is refused where another container holds them; what no container holds is left out."""
+    LEAVE_OUT = "leave-out"
+    """They are left out, and listed as missing."""
+    REFUSE = "refuse"
+    """The run is refused."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What differs from one codec to another."""

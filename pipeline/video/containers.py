@@ -124,12 +124,13 @@ def refuse(path: Path, refused: list[Stream], others: list[Stream], codec: Codec
     """The error for streams that the container of `path` can't hold, naming one that can."""
     named = ", ".join(f"stream {stream.index} ({stream.type}, {name_of(stream)})" for stream in refused)
 
-    able = [suffix for suffix in SUGGESTED if all(holds(suffix, stream) for stream in others)]
+    others = [stream for stream in others if any(holds(suffix, stream) for suffix in SUGGESTED)]
+    able = [suffix for suffix in SUGGESTED if others and all(holds(suffix, stream) for stream in others)]
     able = [suffix for suffix in able if codec in CONTAINERS[suffix].codecs] or able
     cure = (
         f"write to {' or '.join(able[:2])} instead, which can"
         if able
-        else "no container that we write can; convert it first"
+        else "no container that we write can; convert it first, or leave it out with --other-streams leave-out"
     )
     return SinkError(f"{path.suffix} can't hold {named} of the input; {cure}")
 

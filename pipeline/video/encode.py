@@ -10,7 +10,7 @@ import av
 
 from pipeline.errors import SinkError
 from pipeline.picture.formats import traits
-from pipeline.video.codecs import Codec
+from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
 from pipeline.video.encoders import choose
 from pipeline.video.opening import opened
@@ -44,6 +44,7 @@ class FileSink:
     """One of `codecs.PRESETS`: slower presets make smaller files of the same quality."""
     hardware: str | None = None
     """One of `codecs.HARDWARE`; None encodes on the CPU."""
+    other_streams: OtherStreams = OtherStreams.AUTO
     overwrite: bool = False
     outcome: Written = field(default_factory=Written, init=False, compare=False)
 
@@ -71,7 +72,7 @@ class FileSink:
         codec = codec_for(self.path, self.codec, bits=traits(info.pixel_format).depth)
         encoding = choose(info, codec, quality=self.quality, preset=self.preset, hardware=self.hardware)
         with opened(info.path) as container:
-            selection = select(container, info.video_index, self.path, codec)
+            selection = select(container, info.video_index, self.path, codec, rule=self.other_streams)
             kind = container_for(self.path)
             # MP4 has no room for a cover in the table that takes any tag.
             free_keys = bool(unusual_in_mp4(file_tags(container.metadata, kind))) and not any(

@@ -110,12 +110,16 @@ def top_level_boxes(path: Path) -> list[str]:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to process: the first video that is not a cover picture. Raises `SourceError` when there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
-            return stream
+    """The stream to process: the default video, else the first, that is not a cover picture.
+
+    Raises `SourceError` when there is none that can be decoded.
+    """
+    films = [film for film in container.streams.video if not film.disposition & av.stream.Disposition.attached_pic]
+    readable = [film for film in films if film.codec_context is not None]
+    if readable:
+        return next((film for film in readable if film.disposition & av.stream.Disposition.default), readable[0])
+    if films:
+        raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise SourceError(f"{path} has no video stream (it holds: {kinds})")
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from pipeline.video.clock import SteadyClock
-from pipeline.video.containers import container_for, holds, name_of, refuse, stream_tags
+from pipeline.video.codecs import OtherStreams
+from pipeline.video.containers import SUGGESTED, container_for, holds, name_of, refuse, stream_tags
 from pipeline.video.opening import clock_is_arbitrary
 
 if TYPE_CHECKING:
@@ -40,24 +41,29 @@ class Selection:
     """Which streams are copied and which can't be."""
 
     copied: tuple[Stream, ...]
-    left: tuple[Stream, ...]
-    """Data streams that the output can't hold; they go with a warning."""
+    left_out: tuple[Stream, ...]
+    """What the output can't hold."""
 
 
-def select(source: InputContainer, video_index: int, path: Path, codec: Codec) -> Selection:
+def select(
+    source: InputContainer, video_index: int, path: Path, codec: Codec, *, rule: OtherStreams = OtherStreams.AUTO
+) -> Selection:
     """Every stream but the processed one, sorted into what the container of `path` holds and what it doesn't.
 
-    Raises `SinkError` that names a better container when sound, subtitles, pictures or attachments would be lost. Data
-    streams (telemetry, timecode tracks, chapter text) mostly have no muxer at all, so those are only reported.
+    Raises `SinkError` that names a better container when `rule` does not let sound, subtitles, pictures or attachments
+    be lost. Data streams (telemetry, timecode tracks, chapter text) mostly have no muxer at all, so they never stop a
+    run.
     """
     suffix = path.suffix.lower()
     others = [stream for stream in source.streams if stream.index != video_index and not written_anew(stream)]
     refused = [stream for stream in others if not holds(suffix, stream)]
 
     required = [stream for stream in refused if stream.type != "data"]
-    if required:
+    if rule is OtherStreams.AUTO:
+        required = [stream for stream in required if any(holds(container, stream) for container in SUGGESTED)]
+    if required and rule is not OtherStreams.LEAVE_OUT:
         raise refuse(path, required, [stream for stream in others if stream.type != "data"], codec)
-    return Selection(copied=tuple(stream for stream in others if stream not in refused), left=tuple(refused))
+    return Selection(copied=tuple(stream for stream in others if stream not in refused), left_out=tuple(refused))
 
 
 def written_anew(stream: Stream) -> bool:

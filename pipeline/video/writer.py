@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 from pipeline.errors import SinkError
 from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
-from pipeline.video.containers import Container, container_for, file_tags, stream_tags, unusual_in_mp4
+from pipeline.video.containers import Container, container_for, file_tags, name_of, stream_tags, unusual_in_mp4
 from pipeline.video.encoders import Encoding, threads
 from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
 
@@ -90,8 +90,19 @@ class Writer:
             outcome.warnings.append(
                 f"{path.suffix} can't hold the tags {', '.join(lost)} beside a cover; they are left out"
             )
-        for stream in selection.left:
-            outcome.warnings.append(f"{path.suffix} can't hold stream {stream.index} (data); it is left out")
+        self.tell_of_streams(selection)
+
+    def tell_of_streams(self, selection: Selection) -> None:
+        """Say which streams are not in the output, and which other videos are there as they were."""
+        for stream in selection.left_out:
+            named = f"stream {stream.index} ({stream.type}, {name_of(stream)})"
+            sentence = f"{self.path.suffix} can't hold {named}; it is left out"
+            (self.outcome.warnings if stream.type == "data" else self.outcome.problems).append(sentence)
+        for stream in selection.copied:
+            if stream.type == "video" and not is_cover(stream):
+                self.outcome.warnings.append(
+                    f"stream {stream.index} is another video; it is copied as it is, with every mask in it"
+                )
 
     def add_video(self) -> av.VideoStream:
         """The output's video stream, set up as the encoding says."""

@@ -32,6 +32,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "picture-quality": ("90", "90", 90),
     "preset": ("slow", '"slow"', "slow"),
     "hardware-encoder": ("nvenc", '"nvenc"', "nvenc"),
+    "other-streams": ("leave-out", '"leave-out"', "leave-out"),
     "overwrite": ("", "true", True),
     "mark": ("", "true", True),
     "detector": ("retinaface", '"retinaface"', "retinaface"),

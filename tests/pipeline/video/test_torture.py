@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.errors import DecodeError, SourceError
+from pipeline.errors import DecodeError, SinkError, SourceError
 from pipeline.picture.planes import arrays
-from pipeline.video.codecs import Codec
+from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from tests.pipeline.clips import (
@@ -23,6 +23,7 @@ from tests.pipeline.clips import (
     flip_bits,
     images_of,
     number_in,
+    picture,
     size_change,
     sound_of,
     times_of,
@@ -554,3 +555,80 @@ def test_a_cut_behind_the_last_picture_is_refused(tmp_path: Path) -> None:
     source = Clip(frames=30).write(tmp_path / "in.mp4")
     with pytest.raises(DecodeError, match="lasts"):
         through(source, tmp_path / "out.mp4", start=Fraction(5))
+
+
+# Streams that nobody can hold, and several videos -----------------------------------------------------------------
+
+UNKNOWN = {
+    "in.mov": (Clip(frames=15, sounds=(Sound(), Sound(codec="pcm_s16le"))), b"sowt", b"apac", 2),
+    "in.mkv": (Clip(frames=15, sounds=(Sound(), Sound(codec="mp2"))), b"A_MPEG/L2", b"A_XPEG/L9", 2),
+    "subtitles.mkv": (Clip(frames=15, sounds=(Sound(),), subtitles=RICH.subtitles[:1]), b"UTF8", b"XYZ8", 2),
+}
+"""Clips, what names the codec of a stream in the file, what it is replaced by, and the stream's number."""
+
+
+def with_unknown_codec(name: str, folder: Path) -> Path:
+    """A file in which one stream beside a known one is in a codec that nobody knows."""
+    clip, codec, unknown, _ = UNKNOWN[name]
+    path = clip.write(folder / name)
+    data = path.read_bytes()
+    last = data.rindex(codec)
+    path.write_bytes(data[:last] + unknown + data[last + len(codec) :])
+    return path
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("target", [".mov", ".mp4", ".mkv"])
+def test_a_stream_that_no_container_holds_is_left_out_and_missing(name: str, target: str, tmp_path: Path) -> None:
+    source = with_unknown_codec(name, tmp_path)
+    _, sink = through(source, tmp_path / f"out{target}")
+    assert [f"stream {UNKNOWN[name][3]} " in problem for problem in sink.outcome.problems] == [True]
+    with av.open(str(tmp_path / f"out{target}")) as opened:
+        assert [stream.type for stream in opened.streams] == ["video", "audio"]
+    before, after = (payloads(path, "audio")[0] for path in (source, tmp_path / f"out{target}"))
+    kept = [data for _, data in after]
+    assert kept == [data for _, data in before][-len(kept) :]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_it_stops_the_run_where_that_was_asked_for(name: str, tmp_path: Path) -> None:
+    source = with_unknown_codec(name, tmp_path)
+    with pytest.raises(SinkError, match=f"stream {UNKNOWN[name][3]}"):
+        through(source, tmp_path / "out.mkv", other_streams=OtherStreams.REFUSE)
+
+
+def test_what_another_container_holds_is_left_out_only_where_that_was_asked_for(tmp_path: Path) -> None:
+    source = Clip(frames=15, sounds=(Sound(),)).write(tmp_path / "in.mp4")
+    with pytest.raises(SinkError, match=r"write to \.mp4"):
+        through(source, tmp_path / "out.webm")
+    _, sink = through(source, tmp_path / "out.webm", other_streams=OtherStreams.LEAVE_OUT)
+    assert any("stream 1 (audio, aac)" in problem for problem in sink.outcome.problems)
+
+
+def two_videos(path: Path, *, default: int) -> Path:
+    """Two videos in one file, the second's numbers 500 higher."""
+    first = Clip(frames=12)
+    second = first.but(draw=lambda number, width, height, flash: picture(number + 500, width, height, flash))
+    with av.open(str(path), "w") as output:
+        streams = [clip.add_video(output) for clip in (first, second)]
+        streams[default].disposition = av.stream.Disposition.default
+        packets = [list(clip.video_packets(stream)) for clip, stream in zip((first, second), streams, strict=True)]
+        for pair in zip(*packets, strict=True):
+            for packet in pair:
+                output.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_videos_the_default_one_is_processed_and_the_other_is_said(
+    suffix: str, default: int, tmp_path: Path
+) -> None:
+    source = two_videos(tmp_path / f"in{suffix}", default=default)
+    reading, sink = through(source, tmp_path / "out.mkv")
+    with av.open(str(source)) as opened:
+        marked = [stream.index for stream in opened.streams if stream.disposition & av.stream.Disposition.default]
+    expected = default if marked == [default] else 0
+    assert [number_in(frame.image) for frame in FileSource(source)] == [500 * expected + n for n in range(12)]
+    assert reading.info.video_index == expected
+    assert any(f"stream {1 - expected} is another video" in warning for warning in sink.outcome.warnings)
