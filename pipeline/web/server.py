@@ -17,6 +17,7 @@ from aiohttp import web
 from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
 from pipeline.run.controls import WIDEST_FEATHER_PX, Wishes
 from pipeline.run.report import INVENTED
+from pipeline.web.doors import IDLE_SECONDS, LOG, Doors
 from pipeline.web.guard import Guard, add_headers
 from pipeline.web.messages import number
 from pipeline.web.turn import Turn
@@ -63,9 +64,9 @@ class Site:
         self.uploads = Uploads(self.folder, self.config, self.networks, self.turn)
         self._visits: set[asyncio.Task[object]] = set()
 
-    def application(self, guard: Guard) -> web.Application:
-        """Put all handlers together behind `guard`."""
-        application = web.Application(middlewares=[guard.check])
+    def application(self, doors: Doors, guard: Guard) -> web.Application:
+        """Put all handlers together behind `doors` and `guard`."""
+        application = web.Application(middlewares=[doors.check, guard.check])
         application.on_response_prepare.append(add_headers)
         application.on_shutdown.append(self._end)
 
@@ -193,28 +194,21 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
     However the block is left, cameras and files are ended and the files that were received are removed.
     """
     serve = config.serve
-    guard = Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
+    doors, guard = Doors(), Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
 
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         runner = web.AppRunner(
-            Site(config, networks, Path(folder)).application(guard),
+            Site(config, networks, Path(folder)).application(doors, guard),
             access_log=None,
+            logger=LOG,
+            auto_decompress=False,
+            keepalive_timeout=IDLE_SECONDS,
             shutdown_timeout=5,
         )
         await runner.setup()
+        assert runner.server is not None  # noqa: S101 - it is there once it is set up
         try:
-            site = web.TCPSite(runner, serve.host, serve.port)
-            await _listen(site, serve.host, serve.port)
-            guard.port = runner.addresses[0][1]
-            yield guard
+            async with doors.listening(runner.server, serve.host, serve.port) as guard.port:
+                yield guard
         finally:
             await runner.cleanup()
-
-
-async def _listen(site: web.TCPSite, host: str, port: int) -> None:
-    """Begin to listen. Raises `ConfigError`."""
-    try:
-        await site.start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"nothing can listen on {host} port {port} ({reason}): --port 0 takes a free one") from error
