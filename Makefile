@@ -8,6 +8,7 @@
 #   make check-page   the same of the page's scripts and style, with npm
 #   make bench    install the extra bench; all that can be measured here, as bench.html and bench.json: about a quarter of an hour
 #   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
+#   make gpu-check    eight minutes on an NVIDIA GPU: backends, faces, file to file, live; without one, what it would do
 #   make clean    remove .venv and whatever was made here
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=elsewhere the environment.
@@ -24,7 +25,7 @@ RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: demo test setup check house check-page bench bench-smoke clean
+.PHONY: demo test setup check house check-page bench bench-smoke gpu-check clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -55,8 +56,13 @@ bench: $(BENCH_STAMP)
 bench-smoke: $(BENCH_STAMP)
 	$(BIN)/barefaced bench smoke
 
+# What a backend computes on the GPU is held by the tests; the bench compares it again before it counts a time.
+gpu-check: $(TEST_STAMP)
+	$(BIN)/python -m pytest -q tests/engine/test_backends.py -k cuda
+	$(BIN)/barefaced bench gpu --json gpu.json --markdown -
+
 clean:
-	rm -rf $(VENV) demo bench.html bench.json build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo bench.html bench.json gpu.json build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf tests/page/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

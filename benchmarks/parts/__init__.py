@@ -53,6 +53,13 @@ def count(flag: str, default: Any, meaning: str) -> Any:  # noqa: ANN401 - likew
     return option(flag, default, type=checked, metavar="N", help=meaning)
 
 
+def counts(flag: str, default: Any, meaning: str) -> Any:  # noqa: ANN401 - likewise
+    """A field of a plan that is also a flag for whole numbers of at least 1, which may be given again and again."""
+    made = count(flag, default, meaning)
+    made.metadata["argument"]["action"] = "append"
+    return made
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of the bench, and all that the command line and the page need to know of it."""

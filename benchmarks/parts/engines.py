@@ -16,7 +16,7 @@ from benchmarks import turns
 from benchmarks.drawing import Figure, Percentile, Percentiles
 from benchmarks.faces import Faces, moments
 from benchmarks.machine import Noise
-from benchmarks.parts import Part, Plan
+from benchmarks.parts import Part, Plan, counts, option
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series, document
 from benchmarks.tables import Table, left_out, share, shown
 from engine import models, select
@@ -60,9 +60,10 @@ NETWORKS = (DEFAULT, "generator", "segmenter")
 class EnginesPlan(Plan):
     """Which engines run how many faces. A setting for an engine, device or precision leaves the others out."""
 
-    batches: tuple[int, ...] = (1, 4)
-    """Faces in a run."""
-    seconds: float = 2.0
+    batches: Sequence[int] = counts(
+        "--batch", (1, 4), "only so many faces in a run; may be given again (default: 1, 4)"
+    )
+    seconds: float = option("--seconds", 2.0, type=float, metavar="S", help="for each row, about (default: 2)")
     """How long each network, engine, precision and batch is run at most, once each of its rounds has `LEAST_RUNS`."""
     engines: tuple[str, ...] | None = None
     """Only these where no setting names one; None for all that are here."""

@@ -24,7 +24,7 @@ from benchmarks.curves import Curve, Curves
 from benchmarks.drawing import HALF, Figure
 from benchmarks.faces import moments
 from benchmarks.machine import Noise
-from benchmarks.parts import Part, Plan, count
+from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document
 from benchmarks.tables import Table, left_out, shown
 from engine import models
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from benchmarks.parts import Say
 
 WARM_UP_FRAMES = 20
+CURVES = ("faces", "resolution", "length", "threads", "batch")
 MOST_FACES_COST = 5.6
 """How many times the cost of the first face eight may cost."""
 
@@ -59,6 +60,9 @@ CurvePoints = Mapping[str, Sequence[Document]]
 class ScalePlan(Plan):
     """Which points each curve has, and how often each is measured."""
 
+    curves: Sequence[str] = option(
+        "--curve", CURVES, action="append", choices=CURVES, help="only this curve; may be given again"
+    )
     faces: Sequence[int] = (0, 1, 2, 4, 8)
     sizes: Sequence[str] = ("640x360", "960x540", "1280x720", "1920x1080", "3840x2160")
     lengths: Sequence[int] = (90, 360, 1440)
@@ -244,6 +248,18 @@ class Bench:
             "peak_rss_mb": round(peak_mb, 1),
         }
 
+    def cases(self, curve: str) -> Iterator[Case]:
+        """The points of a curve; their clips are made one by one."""
+        plan = self.plan
+        if curve == "faces":
+            yield from self.faces()
+        elif curve == "resolution":
+            yield from (self.demo(curve, size, size=size, frames=plan.frames) for size in plan.sizes)
+        elif curve == "length":
+            yield from (self.demo(curve, frames, frames=frames) for frames in plan.lengths)
+        else:
+            yield from (self.demo(curve, count, frames=2 * plan.frames, threads=count) for count in plan.threads)
+
     def faces(self) -> Iterator[Case]:
         """The points of the curve over the number of faces."""
         for faces in self.plan.faces:
@@ -282,26 +298,20 @@ class Bench:
 
 def measure(plan: ScalePlan, say: Say) -> Document:
     """Measure every curve. Raises `BenchmarkError` when a run did not do its work, and what the runs raise."""
-    for expectation in EXPECTATIONS:
+    for expectation in (expectation for expectation in EXPECTATIONS if expectation.curve in plan.curves):
         say(
             f"expected of {expectation.curve}: {expectation.says} {expectation.figure}: at most {expectation.limit:g}"
         )  # fmt: skip
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         absent = LeftOut(say)
         bench = Bench(plan, Path(name), absent)
-        curves = {
-            "faces": bench.points(bench.faces()),
-            "resolution": bench.points(
-                bench.demo("resolution", size, size=size, frames=plan.frames) for size in plan.sizes
-            ),
-            "length": bench.points(bench.demo("length", frames, frames=frames) for frames in plan.lengths),
-            "threads": bench.points(
-                bench.demo("threads", threads, frames=2 * plan.frames, threads=threads) for threads in plan.threads
-            ),
-            "batch": [],
-        }
-        with absent.attempt("batch"):
-            curves["batch"] = bench.batch()
+        curves: dict[str, list[Document]] = {curve: [] for curve in CURVES}
+        for curve in plan.curves:
+            if curve != "batch":
+                curves[curve] = bench.points(bench.cases(curve))
+                continue
+            with absent.attempt(curve):
+                curves[curve] = bench.batch()
 
     verdicts = judged(curves)
     for verdict in verdicts:
