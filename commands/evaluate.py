@@ -158,6 +158,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.data.mesh import mesh_network
     from training.data.wear import Wear
     from training.evaluation import sheets, video_scores
+    from training.evaluation.mouth_scores import MouthScores
     from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
@@ -169,7 +170,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
         for place, clip in enumerate(options.clips):
             wear = Wear(seed=options.mask_seed + place, kind=kind)
             pairs = _there_and_back(clip, options, settings, networks, wear)
-            found, strip = video_scores.measure(pairs, title=clip.stem)
+            found, strip = video_scores.measure(pairs, title=clip.stem, mouth=MouthScores())
             scores[clip.name] = found.summary()
             strips.append(strip)
     told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.generator.description}

@@ -36,8 +36,20 @@ class Point(IntEnum):
     FOREHEAD = 10
     BETWEEN_EYES = 168
     NOSE_TIP = 4
+    NOSE_BASE = 2
+    RIGHT_EYE = 33
+    """Its outer corner."""
+    LEFT_EYE = 263
     UPPER_LIP = 13
     """Its lower edge, in the middle."""
+    LOWER_LIP = 14
+    """Its upper edge, in the middle."""
+    ABOVE_LIPS = 0
+    """The upper rim of the upper lip."""
+    BELOW_LIPS = 17
+    RIGHT_CORNER = 61
+    """Of the mouth."""
+    LEFT_CORNER = 291
     CHIN = 152
     RIGHT_EAR = 234
     LEFT_EAR = 454

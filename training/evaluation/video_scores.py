@@ -17,7 +17,7 @@ from skimage.metrics import structural_similarity
 from pipeline.errors import SourceError
 from pipeline.picture.pixels import read_crop, read_luma
 from training.data.wear import SIDE
-from training.evaluation import sheets
+from training.evaluation import mouth_scores, sheets
 from training.evaluation.measures import WINDOW
 from training.hole_psnr import hole_psnr
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.geometry import Affine
     from training.data.wear import Worn
+    from training.evaluation.mouth_scores import MouthScores
 
-MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam")
+MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam", *mouth_scores.MEASURES)
 """Their names, in the order in which tables show them."""
 
 MOMENTS = 10
@@ -62,6 +63,8 @@ class VideoScores:
     """Of the result and of the truth, from frame to frame on the still crop."""
     edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Of the result and of the truth, across the rim."""
+    mouth: MouthScores | None = None
+    """Judges the mouths; without it their measures are None."""
     faces: dict[int, _Still] = field(default_factory=dict)
     """Each face in the last frame."""
 
@@ -71,6 +74,8 @@ class VideoScores:
         self.seconds.append(float(worn.bare.time))
         hidden = worn.alpha > 0.5
         self.movement.add(drawn, truth, hidden)
+        if self.mouth is not None:
+            self.mouth.add(worn, result)
 
         if not hidden.any():
             self.faces = {}
@@ -105,6 +110,7 @@ class VideoScores:
             "flicker": _ratio(self.change),
             "lag_ms": self._lag_ms(),
             "seam": _ratio(self.edges),
+            **(dict.fromkeys(mouth_scores.MEASURES) if self.mouth is None else self.mouth.summary()),
         }
 
     def _lag_ms(self) -> float | None:
@@ -197,12 +203,15 @@ class _Still:
         )
 
 
-def measure(pairs: Iterable[tuple[Worn, Frame]], *, title: str) -> tuple[VideoScores, list[NDArray[np.uint8]]]:
+def measure(
+    pairs: Iterable[tuple[Worn, Frame]], *, title: str, mouth: MouthScores | None = None
+) -> tuple[VideoScores, list[NDArray[np.uint8]]]:
     """The scores of a clip, frame by frame, and columns for a sheet: masked, result and truth once a second, ten times.
 
-    The columns show the face with the smallest number, under `title` and the time.
+    The columns show the face with the smallest number, under `title` and the time. `mouth` judges the mouths,
+    which needs the face mesh.
     """
-    scores = VideoScores()
+    scores = VideoScores(mouth=mouth)
     columns: list[NDArray[np.uint8]] = []
     for worn, result in pairs:
         scores.add(worn, result)
@@ -229,10 +238,10 @@ def joined(clips: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def table(scores: Mapping[str, Any]) -> str:
     """What `joined` gave, for a person."""
-    lines = [f"{'':<20}" + "".join(f"{name:>12}" for name in ("frames", "standing", *MEASURES))]
+    lines = [f"{'':<20}" + "".join(f"{name:>16}" for name in ("frames", "standing", *MEASURES))]
     for name, values in (*scores["clips"].items(), ("mean", scores["mean"])):
-        counts = "".join(f"{values.get(count, ''):>12}" for count in ("frames", "standing"))
-        cells = "".join(f"{'-' if values[m] is None else format(values[m], '.3f'):>12}" for m in MEASURES)
+        counts = "".join(f"{values.get(count, ''):>16}" for count in ("frames", "standing"))
+        cells = "".join(f"{'-' if values[m] is None else format(values[m], '.3f'):>16}" for m in MEASURES)
         lines.append(f"{name:<20}{counts}{cells}")
     return "\n".join(lines)
 

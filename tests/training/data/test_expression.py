@@ -1,0 +1,84 @@
+"""Meshes of heads whose mouths are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.data.expression import MOST, NAMES, TYPICAL, expression_of, head_axes
+from training.data.mesh import Point
+
+EYES_APART = 90.0
+
+
+def head(*, opening: float, width: float, corners: float, pout: float) -> np.ndarray:
+    """(468, 3) a frontal head, the eyes `EYES_APART`, whose mouth has these lengths in parts of that."""
+    mesh = np.zeros((468, 3))
+    upper = 0.75
+    places = {
+        Point.RIGHT_EYE: (-0.5, 0.0, 0.1),
+        Point.LEFT_EYE: (0.5, 0.0, 0.1),
+        Point.BETWEEN_EYES: (0.0, 0.0, 0.0),
+        Point.NOSE_BASE: (0.0, 0.5, -0.1),
+        Point.UPPER_LIP: (0.0, upper, -0.1),
+        Point.LOWER_LIP: (0.0, upper + opening, -0.1),
+        Point.ABOVE_LIPS: (0.0, upper - pout / 2, -0.12),
+        Point.BELOW_LIPS: (0.0, upper + opening + pout / 2, -0.12),
+        Point.RIGHT_CORNER: (-width / 2, upper - corners, 0.0),
+        Point.LEFT_CORNER: (width / 2, upper - corners, 0.0),
+    }
+    for point, place in places.items():
+        mesh[point] = place
+    down = np.array([0, 0.5, -0.1]) / np.hypot(0.5, 0.1)  # the head is tilted until its own axis points down
+    tilt = np.array([[1, 0, 0], [0, down[1], -down[2]], [0, down[2], down[1]]])
+    for point in places:
+        if point not in (Point.RIGHT_EYE, Point.LEFT_EYE, Point.BETWEEN_EYES, Point.NOSE_BASE):
+            mesh[point] = tilt @ mesh[point]
+    mesh[[Point.RIGHT_EYE, Point.LEFT_EYE], 2] = 0.0
+    return mesh * EYES_APART
+
+
+def turned(mesh: np.ndarray, *, yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """The mesh after turns about the vertical, the axis through the ears and the line of sight, in radians."""
+    (a, b, c), (d, e, f) = (np.cos([yaw, pitch, roll]), np.sin([yaw, pitch, roll]))
+    about_y = np.array([[a, 0, d], [0, 1, 0], [-d, 0, a]])
+    about_x = np.array([[1, 0, 0], [0, b, -e], [0, e, b]])
+    about_z = np.array([[c, -f, 0], [f, c, 0], [0, 0, 1]])
+    return mesh @ (about_z @ about_x @ about_y).T
+
+
+MOUTHS = {
+    "at rest": {"opening": 0.0, "width": 0.6, "corners": 0.01, "pout": 0.16},
+    "ah": {"opening": 0.2, "width": 0.58, "corners": -0.02, "pout": 0.16},
+    "smile": {"opening": 0.05, "width": 0.75, "corners": 0.05, "pout": 0.14},
+    "oo": {"opening": 0.04, "width": 0.42, "corners": -0.01, "pout": 0.19},
+}
+
+
+@pytest.mark.parametrize("mouth", MOUTHS.values(), ids=MOUTHS)
+def test_numbers_are_those_of_the_mouth_in_spreads_from_a_typical_one(mouth: dict[str, float]) -> None:
+    wanted = (np.array([mouth[name] for name in NAMES]) - TYPICAL[0]) / TYPICAL[1]
+    assert expression_of(head(**mouth)) == pytest.approx(np.clip(wanted, -MOST, MOST), abs=1e-4)
+
+
+@pytest.mark.parametrize("mouth", MOUTHS.values(), ids=MOUTHS)
+def test_pose_size_and_place_of_the_head_do_not_matter(mouth: dict[str, float]) -> None:
+    plain = head(**mouth)
+    moved = 0.4 * turned(plain, yaw=0.6, pitch=-0.3, roll=0.2) + [120, 80, -30]
+    assert expression_of(moved) == pytest.approx(expression_of(plain), abs=1e-4)
+
+
+def test_axes_stand_at_right_angles_and_turn_with_the_head() -> None:
+    plain = head(**MOUTHS["at rest"])
+    across, _, apart = head_axes(turned(plain, yaw=0.5, pitch=0, roll=0))
+    assert across == pytest.approx([np.cos(0.5), 0, -np.sin(0.5)])
+    assert apart == pytest.approx(EYES_APART)
+    across, down, _ = head_axes(turned(plain, yaw=0.4, pitch=0.3, roll=0.9))
+    assert across @ down == pytest.approx(0, abs=1e-9)
+
+
+def test_many_meshes_are_measured_at_once_and_a_wrong_one_is_cut_off() -> None:
+    gaping = head(opening=5.0, width=0.6, corners=0.0, pout=0.16)
+    found = expression_of(np.stack([head(**MOUTHS["at rest"]), gaping]))
+    assert found.shape == (2, 4)
+    assert found[1, 0] == MOST
