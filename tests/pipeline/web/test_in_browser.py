@@ -80,7 +80,7 @@ def test_a_file_is_processed_played_and_fetched(seen: dict[str, Any]) -> None:
     file = seen["file"]
     assert file["blue_original"] > 0.03
     assert file["blue_result"] < 0.2 * file["blue_original"]
-    assert "45 masked faces drawn in 45 frames" in file["notes"]
+    assert "masks drawn over in 45 frames" in file["notes"]
     assert file["download"] == "talk-barefaced.mp4"
     assert file["bytes"] > 1000
     assert file["apart_seconds"] < 0.5
