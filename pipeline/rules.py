@@ -361,4 +361,5 @@ def _within(value: float, low: float, high: float | None) -> bool:
 
 
 def _between(kind: str, low: float, high: float | None) -> str:
-    return f"{kind} of at least {low:g}" if high is None else f"{kind} from {low:g} to {high:g}"
+    lowest, highest = (str(limit).removesuffix(".0") for limit in (low, high))
+    return f"{kind} of at least {lowest}" if high is None else f"{kind} from {lowest} to {highest}"

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from pipeline.frames import Frame, Inpainted, Track
-    from pipeline.geometry import Box
 
 LOST = "lost"
-"""The reason for a face that was drawn, and then not found any more although it did not leave the picture."""
+"""The reason for a face that was drawn, and then not found any more although its mouth had not left the picture."""
+
+TAKEN_FOR_BARE = "taken for bare"
+"""The reason for a face that was drawn, and in which no mask was found shortly after: it may be there all the same."""
 
 BY_CHOICE = (Skipped.SWITCHED_OFF, Skipped.NOT_CHOSEN)
 """Reasons that somebody asked for."""
@@ -23,11 +25,8 @@ BY_CHOICE = (Skipped.SWITCHED_OFF, Skipped.NOT_CHOSEN)
 LONGEST_GAP_SECONDS = 0.5
 """Two stretches of one face for one reason are one when no more lies between them."""
 
-LEAST_INSIDE = 0.75
-"""A face has not left the picture when so much of its box was inside when it was last seen."""
-
-LONGEST_LOST_SECONDS = 2
-"""How long a lost face is taken to be still there: after that nobody knows whether it left behind something."""
+LONGEST_DOUBT_SECONDS = 2
+"""How long the mask of a face that was drawn is taken to be still there: later nobody knows."""
 
 MOST_STRETCHES = 10_000
 """Of one file; beyond, they are counted and no longer kept."""
@@ -68,10 +67,10 @@ class StayedOn:
     dropped: int = 0
     """How many more there are than are kept."""
     _open: dict[tuple[int, str], Stretch] = field(default_factory=dict, repr=False)
-    _drawn: dict[int, Box] = field(default_factory=dict, repr=False)
-    """The faces whose last appearance was drawn, with the box that they had."""
-    _lost: dict[int, tuple[Box, Fraction]] = field(default_factory=dict, repr=False)
-    """The faces that are not found any more, with the box that they had and the time since when."""
+    _drawn: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
+    """The faces that were drawn: as they were then, and when."""
+    _lost: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
+    """The faces that are not found any more: as they were drawn last, and since when."""
 
     def see(self, item: Inpainted) -> None:
         """Note who was left in this frame, and who of those drawn before is not found in it."""
@@ -80,20 +79,21 @@ class StayedOn:
             self._drawn.clear()
             self._lost.clear()
 
-        self._find_again(tracked.tracks, frame.time)
+        self._give_up(tracked.tracks, frame.time)
         for number in self._drawn.keys() - {track.id for track in tracked.tracks}:
-            box = self._drawn.pop(number)
-            if inside(box, frame) >= LEAST_INSIDE:
-                self._lost[number] = box, frame.time
+            track, _ = self._drawn.pop(number)
+            if mouth_inside(track, frame):
+                self._lost[number] = track, frame.time
         for number in self._lost:
             self._extend(number, LOST, frame.time)
 
         for track, reason in item.cropped.skipped:
-            self._drawn.pop(track.id, None)
             if reason is not Skipped.BARE:
                 self._extend(track.id, reason.value, frame.time)
+            elif track.id in self._drawn:
+                self._extend(track.id, TAKEN_FOR_BARE, frame.time)
         for patch in item.patches:
-            self._drawn[patch.crop.track.id] = patch.crop.track.detection.box
+            self._drawn[patch.crop.track.id] = patch.crop.track, frame.time
 
     @property
     def unasked(self) -> list[Stretch]:
@@ -101,13 +101,16 @@ class StayedOn:
         chosen = {reason.value for reason in BY_CHOICE}
         return sorted((one for one in self.stretches if one.reason not in chosen), key=lambda one: -one.frames)
 
-    def _find_again(self, tracks: Iterable[Track], time: Fraction) -> None:
-        """Give up lost faces in whose place a face is found, and those that were lost too long ago."""
+    def _give_up(self, tracks: Iterable[Track], now: Fraction) -> None:
+        """Forget lost faces in whose place a face is found, and what is too long ago."""
         boxes = {track.id: track.detection.box for track in tracks}
-        for number, (box, since) in list(self._lost.items()):
-            found = number in boxes or any(box.iou(other) > 0 for other in boxes.values())
-            if found or time - since > LONGEST_LOST_SECONDS:
+        for number, (track, since) in list(self._lost.items()):
+            found = number in boxes or any(track.detection.box.iou(box) > 0 for box in boxes.values())
+            if found or now - since > LONGEST_DOUBT_SECONDS:
                 del self._lost[number]
+        for number, (_, last) in list(self._drawn.items()):
+            if now - last > LONGEST_DOUBT_SECONDS:
+                del self._drawn[number]
 
     def _extend(self, track: int, reason: str, time: Fraction) -> None:
         known = self._open.get((track, reason))
@@ -121,12 +124,10 @@ class StayedOn:
         self.stretches.append(begun)
 
 
-def inside(box: Box, frame: Frame) -> float:
-    """How much of a box lies in the picture, from 0 to 1."""
-    width = min(box.right, frame.width) - max(box.left, 0.0)
-    height = min(box.bottom, frame.height) - max(box.top, 0.0)
-    whole = (box.right - box.left) * (box.bottom - box.top)
-    return max(0.0, width) * max(0.0, height) / whole if whole > 0 else 0.0
+def mouth_inside(track: Track, frame: Frame) -> bool:
+    """Whether the middle of a face's mouth, and so of its mask, is in the picture."""
+    x, y = track.detection.landmarks.points[3:].mean(axis=0)
+    return bool(0 <= x < frame.width and 0 <= y < frame.height)
 
 
 def clock(seconds: Fraction) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.frames import Cropped, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.run.report import Report, Tally
-from pipeline.run.stayed import LONGEST_LOST_SECONDS, StayedOn, clock
+from pipeline.run.stayed import LONGEST_DOUBT_SECONDS, StayedOn, clock
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
 if TYPE_CHECKING:
@@ -68,12 +68,24 @@ def test_a_drawn_face_that_is_not_found_any_more_is_lost_until_it_is_found_again
 def test_a_lost_face_is_not_said_to_be_there_for_ever() -> None:
     stayed = seen(item(0, (FACE,)), *(item(index) for index in range(1, 100)))
     ((_, start, end),) = spans(stayed)
-    assert end - start == pytest.approx(LONGEST_LOST_SECONDS)
+    assert end - start == pytest.approx(LONGEST_DOUBT_SECONDS)
 
 
 def test_a_face_that_left_the_picture_was_not_lost() -> None:
     leaving = track_of(upright(x=-60, y=120, scale=0.3), 1)
     assert spans(seen(item(0, (leaving,)), item(1))) == []
+
+
+def test_a_face_whose_mouth_is_still_in_the_picture_has_not_left_it() -> None:
+    leaving = track_of(upright(x=200, y=-30, scale=0.3), 1)
+    assert leaving.detection.landmarks.points[:2, 1].max() < 10 < leaving.detection.landmarks.points[3:, 1].min()
+    assert spans(seen(item(0, (leaving,)), item(1))) == [("lost", 0.1, 0.1)]
+
+
+def test_a_drawn_face_that_is_taken_for_bare_soon_after_may_still_wear_its_mask() -> None:
+    bare = [item(index, (), (FACE, Skipped.BARE)) for index in range(1, 100)]
+    ((reason, start, end),) = spans(seen(item(0, (FACE,)), *bare))
+    assert (reason, start, end) == ("taken for bare", 0.1, pytest.approx(LONGEST_DOUBT_SECONDS))
 
 
 def test_a_face_of_another_shot_was_not_lost() -> None:
