@@ -152,7 +152,9 @@ def kept(tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / "photos" / f"person{person}_{number}.png"), np.zeros((4, 4, 3), np.uint8))
     bare, worn = (unit((near + draw.normal(size=near.shape)).astype(np.float32)) for _ in range(2))
     unknown, yes = np.full_like(bare, np.nan), np.ones(len(owner), bool)
-    looked = Looked(Side(bare, ~yes, unknown), Side(worn, yes, unknown), design=np.arange(len(owner)) % 4)
+    pictures = np.zeros((len(owner), 4, 4, 3), np.uint8)
+    sides = (Side(found, pictures, masked, unknown) for found, masked in ((bare, ~yes), (worn, yes)))
+    looked = Looked(*sides, design=np.arange(len(owner)) % 4)
     looked.save(tmp_path / "kept.npz")
     return tmp_path
 
