@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import acos, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,15 @@ def _verify(options: argparse.Namespace) -> int:
 
     with load.examiner(settings) as examiner:
         looks = [portrait(path, examiner) for path in (options.a, options.b)]
-        margin, least = looks[0].margin(looks[1], examiner.embedder.least), examiner.embedder.least
+        least = examiner.embedder.least
+        margin = looks[0].margin(looks[1], least)
     masked = [look.bare is None for look in looks]
     threshold = least.masked if all(masked) else least.mixed if any(masked) else least.bare
+
+    # An angle, since a cosine is read as a per cent, which it is not.
+    apart, most = (degrees(acos(min(1.0, max(-1.0, cosine)))) for cosine in (margin + threshold, threshold))
     says = "same person" if margin >= 0 else "different people"
-    print(f"{says}: score {margin + threshold:.4f}, threshold {threshold:.4f}")
+    print(f"{says}: their embeddings are {apart:.1f}° apart, and up to {most:.1f}° counts as one person")
     for path, hidden in zip((options.a, options.b), masked, strict=True):
         if hidden and not options.quiet:
             print(f"{path} shows a masked face: less of it is seen, and the decision is less certain")

@@ -21,8 +21,9 @@ from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.recorder import Recorder
 from pipeline.run.report import Tally
+from pipeline.run.shown import Compared, Overlaid
 from pipeline.run.work import Film, Photo, Stream
-from pipeline.settings.config import OnError
+from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
@@ -241,8 +242,14 @@ def _watched(
     """The stages that whoever watches may change: which faces are drawn, how they are smoothed and blended."""
     smooth, blend = Smooth(**config.of_stage("smooth")), Blend(**config.of_stage("blend"))
     if controls is None:
-        return unchanged, smooth, blend
-    return controls.choose, controls.smooth(smooth), controls.blend(blend)
+        return unchanged, smooth, _shown(blend, config)
+    return controls.choose, controls.smooth(smooth), _shown(controls.blend(blend), config)
+
+
+def _shown(blend: Stage[Inpainted, Frame], config: Config) -> Stage[Inpainted, Frame]:
+    """Blending, with what was found or with the picture before it, where that was asked for."""
+    compared = blend if config.output.compare is None else Compared(blend, Compare(config.output.compare))
+    return Overlaid(compared) if config.output.overlay else compared
 
 
 def unchanged(items: Iterator[Item]) -> Iterator[Item]:

@@ -50,6 +50,13 @@ class OnError(StrEnum):
     """Black."""
 
 
+class Compare(StrEnum):
+    """How before and after are shown in one picture."""
+
+    SIDE = "side"
+    SPLIT = "split"
+
+
 class ProgressKind(StrEnum):
     """How progress is shown, on standard error."""
 
@@ -104,6 +111,17 @@ class OutputConfig:
     overwrite: bool = setting(default=False, rule=Switch(), meaning="replace an output that exists")
     skip_existing: bool = setting(
         default=False, rule=Switch(), meaning="leave out inputs whose output exists; for a batch that was ended"
+    )
+    compare: str | None = setting(
+        None,
+        OneOf(tuple(Compare)),
+        "show before and after in the output; side puts both beside each other at half their size, split takes the "
+        "left half of one and the right half of the other",
+    )
+    overlay: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="draw what was found on the output; boxes, landmarks, and what was done with each face",
     )
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
 

@@ -144,6 +144,8 @@ def _parser_of(parse: Callable[[str], object]) -> Callable[[str], object]:
 def _help(setting: Setting) -> str:
     shown = float(setting.default) if isinstance(setting.default, Fraction) else setting.default
     default = f" (default: {shown})" if shown not in (None, False, (), MISSING) else ""
+    if shown is True:
+        default = f" (on unless --no-{setting.key} is given)"
     words = getattr(setting.rule, "words", ())
     choices = f": {', '.join(words)}" if words else ""
     return (setting.meaning + choices + default).replace("%", "%%")

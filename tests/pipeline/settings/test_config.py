@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SAMPLES: dict[str, tuple[str, str, object]] = {
     "start": ("1:02.5", '"1:02.5"', Fraction(125, 2)),
     "end": ("0:01:40", "00:01:40", Fraction(100)),
+    "frames": ("5", "5", 5),
     "hardware-decoder": ("cuda", '"cuda"', "cuda"),
     "codec": ("ffv1", '"ffv1"', "ffv1"),
     "quality": ("21", "21", 21),
@@ -34,6 +35,9 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "hardware-encoder": ("nvenc", '"nvenc"', "nvenc"),
     "other-streams": ("leave-out", '"leave-out"', "leave-out"),
     "overwrite": ("", "true", True),
+    "skip-existing": ("", "true", True),
+    "compare": ("side", '"side"', "side"),
+    "overlay": ("", "true", True),
     "mark": ("", "true", True),
     "detector": ("retinaface", '"retinaface"', "retinaface"),
     "detect-every": ("7", "7", 7),
@@ -69,6 +73,8 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "upload-minutes": ("5", "5", 5),
     "stats": ("", "true", True),
     "report": ("-", '"-"', "-"),
+    "faces": ("f.jsonl", '"f.jsonl"', "f.jsonl"),
+    "progress": ("json", '"json"', "json"),
 }
 """Key to a flag's text, the same in TOML, and the value that both mean."""
 
@@ -188,7 +194,7 @@ def test_help_does_not_wait_for_the_stages() -> None:
         ("detect-every = 0", "detect-every can't be 0: allowed is a whole number from 1 to 120"),
         ("detect-threshold = 1.5", "detect-threshold can't be 1.5: allowed is a number from 0 to 1"),
         ('codec = "h266"', "codec can't be 'h266': allowed is one of auto, h264, .*did you mean"),
-        ('device = "gpu"', "device can't be 'gpu': allowed is cpu, cuda or cuda:1"),
+        ('device = "moon"', "device can't be 'moon': allowed is auto, cpu, cuda or cuda:1"),
         ('start = "1:75"', "start can't be '1:75': allowed is seconds such as"),
         ("start = -1", "start can't be -1"),
         ("start = inf", "start can't be Infinity"),

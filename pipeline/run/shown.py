@@ -1,0 +1,101 @@
+"""Pictures for whoever checks a result: what was found drawn on the output, and before and after in one picture."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.blend.paste import paste
+from pipeline.frames import Skipped
+from pipeline.settings.config import Compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from pipeline.frames import Frame, Inpainted, Track
+    from pipeline.threads.worker import Stage
+
+DRAWN, LEFT, BARE = (40, 220, 90), (255, 150, 0), (150, 150, 150)
+"""The colours of boxes, RGB: a face that was drawn, one that was left for some reason, one without a mask."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Stage around blending: each frame as it was beside what it became."""
+
+    blend: Stage[Inpainted, Frame]
+    way: Compare
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
+        """Raises `SourceError` for a picture in a format that can't be painted on."""
+        for item, frame in _both(self.blend, items):
+            if self.way is Compare.SPLIT:
+                middle = frame.width // 2
+                picture = item.frame.image[:, :middle].copy()  # (height, width / 2, 3)
+                picture[:, -max(1, frame.width // 400) :] = 255
+            else:
+                picture = side_by_side(item.frame.image, frame.image)
+            alpha = np.ones(picture.shape[:2], np.float32)
+            yield replace(frame, planes=paste(frame.planes, left=0, top=0, colour=picture, alpha=alpha))
+
+
+@dataclass(frozen=True)
+class Overlaid:
+    """Stage around blending: each frame with a box, landmarks and a label on every face."""
+
+    blend: Stage[Inpainted, Frame]
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
+        """Raises `SourceError` for a picture in a format that can't be painted on."""
+        for item, frame in _both(self.blend, items):
+            canvas = np.zeros((frame.height, frame.width, 4), np.uint8)  # RGB and how much of it
+            for track, reason in item.cropped.skipped:
+                _draw(canvas, track, reason.value, BARE if reason is Skipped.BARE else LEFT)
+            for crop in item.cropped.crops:
+                _draw(canvas, crop.track, "held" if crop.held else "drawn", DRAWN)
+
+            colour, alpha = canvas[..., :3].astype(np.float32), canvas[..., 3].astype(np.float32) / np.float32(255)
+            yield replace(frame, planes=paste(frame.planes, left=0, top=0, colour=colour, alpha=alpha))
+
+
+def side_by_side(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two pictures (height, width, 3) in one of their size: each at half its size, black above and below."""
+    height, width = before.shape[:2]
+    half = (max(1, width // 2), max(1, height // 2))
+    small = [cv2.resize(picture, half, interpolation=cv2.INTER_AREA) for picture in (before, after)]
+    both = np.zeros_like(before)
+    top = (height - half[1]) // 2
+    both[top : top + half[1], : 2 * half[0]] = np.concatenate(small, axis=1)
+    return both
+
+
+def _both(blend: Stage[Inpainted, Frame], items: Iterator[Inpainted]) -> Iterator[tuple[Inpainted, Frame]]:
+    """Each item with the frame that `blend` makes of it."""
+    waiting: deque[Inpainted] = deque()
+
+    def remembered() -> Iterator[Inpainted]:
+        for item in items:
+            waiting.append(item)
+            yield item
+
+    for frame in blend(remembered()):
+        yield waiting.popleft(), frame
+
+
+def _draw(canvas: NDArray[np.uint8], track: Track, done: str, colour: tuple[int, int, int]) -> None:
+    box, opaque = track.detection.box, (*colour, 255)
+    thick = max(1, round(min(canvas.shape[:2]) / 360))
+    left, top = round(box.left), round(box.top)
+    cv2.rectangle(canvas, (left, top), (round(box.right), round(box.bottom)), opaque, thick)
+    for x, y in track.detection.landmarks.points:
+        cv2.circle(canvas, (round(float(x)), round(float(y))), thick + 1, opaque, -1)
+
+    size = 0.4 * thick
+    at = (left, max(14 * thick, top - 4 * thick))
+    cv2.putText(canvas, f"{track.id} {done}", at, cv2.FONT_HERSHEY_SIMPLEX, size, opaque, thick, cv2.LINE_AA)
