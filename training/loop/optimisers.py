@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 MOMENTUM = 0.95
 
 
-def orthogonalised(gradients: Tensor) -> Tensor:
+def orthogonalised(gradients: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """The matrices nearest in shape to (N, R, C) `gradients` with singular values near 1.
 
     Five steps of the quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024 ("Muon: an optimizer
-    for hidden layers in neural networks").
+    for hidden layers in neural networks"), computed in `dtype`.
     """
-    x: Tensor = gradients.bfloat16()
+    x: Tensor = gradients.to(dtype)
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -35,7 +35,8 @@ class Muon(torch.optim.Optimizer):
     At equal pictures it learns faster than Adam alone: docs/training-log.md has the figure.
     """
 
-    def __init__(self, network: nn.Module, rate: float) -> None:
+    def __init__(self, network: nn.Module, rate: float, *, bf16: bool = True) -> None:
+        self.dtype = torch.bfloat16 if bf16 else torch.float32  # without bf16 in hardware it takes ten times as long
         matrices = [p for p in network.parameters() if p.ndim == 4]
         others = [p for p in network.parameters() if p.ndim != 4]
         groups = [{"params": matrices, "lr": rate}, {"params": others, "lr": rate}]
@@ -54,7 +55,7 @@ class Muon(torch.optim.Optimizer):
             ahead = parameter.grad.lerp(velocity, MOMENTUM).flatten(1)
             alike.setdefault(ahead.shape, []).append((parameter, ahead))
         for shape, pairs in alike.items():  # matrices of one shape in one product: a GPU waits less
-            changes = orthogonalised(torch.stack([ahead for _, ahead in pairs]))
+            changes = orthogonalised(torch.stack([ahead for _, ahead in pairs]), self.dtype)
             # 0.2 sqrt(larger side): as large an update as Adam's (Liu et al. 2025, "Muon is scalable")
             step_size = -self.param_groups[0]["lr"] * 0.2 * max(shape) ** 0.5
             for (parameter, _), change in zip(pairs, changes, strict=True):
