@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from commands.bench import add_bench
 from commands.completion import add_completion
+from commands.enroll import add_enroll, add_faces
 from commands.evaluate import add_evaluate
 from commands.live import add_cameras, add_live
 from commands.machine import add_build, add_demo, add_doctor, add_engines
@@ -75,6 +76,8 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     add_live(commands)
     add_cameras(commands)
     add_serve(commands)
+    add_enroll(commands)
+    add_faces(commands)
     add_demo(commands)
     add_doctor(commands)
     add_engines(commands)

@@ -161,6 +161,16 @@ class Cache:
         except OSError as error:
             logger.warning("the compiled engine can't be kept in %s: %s", self.folder, error.strerror or error)
 
+    def forget(self, sha256: str) -> int:
+        """Delete every engine that was compiled of the network with this hash; gives how many there were."""
+        forgotten = 0
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            with suppress(CheckpointError, OSError):
+                if read_label(path).sha256 == sha256:
+                    path.unlink()
+                    forgotten += 1
+        return forgotten
+
     def log_file(self, label: Label) -> Path:
         """The path of the log of compiling `label`."""
         return self.folder / "logs" / Path(label.file_name).with_suffix(".log").name

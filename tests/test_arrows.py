@@ -22,8 +22,8 @@ ASSEMBLERS = {
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
-    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.verify",
-    "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
+    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.enroll",
+    "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
@@ -51,6 +51,7 @@ ROOMS = {
     "training.data": (),
     "training.loop": ("networks", "data"),
     "training.evaluation": ("networks", "data", "loop"),
+    "training.enrol": ("networks", "data", "loop", "evaluation"),
     "training.identity": ("networks", "data", "evaluation"),
 }
 """Which rooms of its own wing each room may import from, beside the modules at the wing's own root."""

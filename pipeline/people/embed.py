@@ -37,6 +37,8 @@ class Embedder:
     """The Embedding Unmasking Model; None where no model was trained for this recogniser."""
     least: Thresholds
     """The cosines from which two faces are taken for one person."""
+    sha256: str = ""
+    """Of the recogniser's network, in hexadecimal."""
 
     def submit(self, crops: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to embed canonical crops (S, S, 3) RGB. Raises `EngineError`."""
@@ -74,10 +76,10 @@ def load_embedder(
     network = file.network(None if path is None else Path(path))
     loaded = file.recogniser(compiled(network))
     if file.UNMASKER is None:
-        return Embedder(loaded, None, file.SAME_PERSON), (network,)
+        return Embedder(loaded, None, file.SAME_PERSON, network.sha256), (network,)
 
     unmasker = models.shipped(file.UNMASKER)
-    return Embedder(loaded, compiled(unmasker), file.SAME_PERSON), (network, unmasker)
+    return Embedder(loaded, compiled(unmasker), file.SAME_PERSON, network.sha256), (network, unmasker)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,11 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool = False) 
     return Batch(jobs, tuple(notes))
 
 
+def sources(inputs: Sequence[str]) -> tuple[Path, ...]:
+    """The files that inputs name, in the order of `plan`. Raises `SourceError` as `plan` does."""
+    return tuple(file.path for given in inputs for file in _expanded(given, recursive=False, notes=[]))
+
+
 def named_beside(source: Path) -> Path:
     """Where an output goes that nobody named: beside its input, as `talk-barefaced.mp4` for `talk.mp4`."""
     name = Path(_named_like(source))

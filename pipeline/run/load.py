@@ -76,7 +76,7 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
             who = chosen_people(examiner, only=config.identity.only, spared=config.identity.except_)
 
         own = {face.name: compiler.compile_face(face) for face in faces}
-        wearers = _wearers(config, faces, who, compiler.files) if faces else None
+        wearers = _wearers(config, faces, who) if faces else None
         yield Networks(detector, segmenter, generator, compiler.files, description, who, own, wearers)
 
 
@@ -105,14 +105,14 @@ def _recognises(config: Config, faces: Sequence[EnrolledFace]) -> bool:
     return known and recogniser_missing(config.identity.recogniser) is None
 
 
-def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None, files: Mapping[str, Network]) -> Wearers:
+def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> Wearers:
     """The enrolled faces as the recogniser of this run knows them.
 
     Raises `ConfigError` where there are several and nothing tells them apart.
     """
-    hashes = {network.sha256 for network in files.values()}
+    embedder = None if who is None else who.embedder.sha256
     looks = {
-        face.name: face.recognition.look if face.recognition and face.recognition.recogniser in hashes else None
+        face.name: face.recognition.look if face.recognition and face.recognition.recogniser == embedder else None
         for face in faces
     }
     if len(faces) > 1 and None in looks.values():

@@ -161,6 +161,32 @@ perceptual distance, and a recogniser's cosine to the true face.
   barefaced evaluate generator --pairs eval_pairs --groups people.csv --sheets sheets     each kind and group apart
 """
 
+ENROLL = """\
+Learns one person's own face from a recording of them without a mask, or from photos, and writes it as a file
+that `barefaced run`, `live` and `serve` take with --face: what they draw is then modelled on that person.
+
+Record 40 seconds: look left, right, up and down, talk, smile, open the mouth. Blurred, covered and masked
+pictures are left out, and a part of the recording is held back to judge by. A face that comes out no better
+than the shipped network is not written. It takes a few minutes without a GPU, and `make setup EXTRAS=enroll`.
+
+The file is biometric data, readable by its owner alone. No photo is in it; deleting it is forgetting the face.
+"""
+
+ENROLL_EXAMPLES = """\
+examples:
+  barefaced enroll me.mp4 -o me.face --agreed                     then: barefaced run talk.mp4 -o own.mp4 --face me.face
+  barefaced enroll me.mp4 -o me.face --agreed --sheet me.png      masked, shipped, own and true faces, to look at
+  barefaced enroll photos/ -o me.face --agreed --minutes 4        a few photos give a likeness, a video gives more
+  barefaced enroll party.mp4 -o ann.face --agreed --only ann.jpg  one of several people (extra identity)
+
+Exit codes: 0 done, 1 an error, or a face that is no better than the shipped network, 2 wrong usage, 130 Ctrl-C.
+"""
+
+FACES = """\
+Says of .face files when and from how much they were made, how much nearer to the true face they draw than the
+shipped network, and whether the wearer is recognised. --forget deletes them, with the engines compiled of them.
+"""
+
 MASK = """\
 Draws a mask on every face of a video or a picture, and keeps it on as the face moves: for demonstrations,
 and to have the truth beneath the mask. All else of a video is kept as `barefaced run` keeps it.

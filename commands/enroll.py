@@ -1,0 +1,194 @@
+"""`barefaced enroll` and `barefaced faces`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.parsing import add
+from pipeline.errors import ConfigError
+from pipeline.settings import config as configuration
+from pipeline.settings import flags, manual
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from tqdm import tqdm
+
+    from commands.parsing import Commands
+    from pipeline.frames import Frame
+    from pipeline.settings.config import Config
+    from training.enrol.enrol import Enrolled
+    from training.enrol.gather import Gather, Gathered
+    from training.enrol.tune import Progress
+
+
+def add_enroll(commands: Commands) -> None:
+    """Add `enroll`."""
+    parser = add(
+        commands,
+        "enroll",
+        _enroll,
+        summary="learn one person's own face from a recording or photos",
+        description=manual.ENROLL,
+        epilog=manual.ENROLL_EXAMPLES,
+    )
+    parser.usage = "barefaced enroll SOURCE [SOURCE ...] -o ME.face --agreed [SETTING ...]"
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="videos, photos, directories of photos")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="ME.face", help="the file to write")
+    parser.add_argument("--agreed", action="store_true", help="the person whose face it is agreed to it")
+    parser.add_argument(
+        "--minutes", type=_minutes, default=10.0, metavar="N", help="tune at most so long (default: 10)"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="masked, shipped, own and true faces, to look at"
+    )
+    parser.add_argument(
+        "--no-recognition",
+        action="store_true",
+        help="keep no embedding: the face is then drawn on whoever is alone in the picture",
+    )
+    parser.add_argument(
+        "--only", dest="person", metavar="PERSON.jpg", help="who is meant, where a recording shows several people"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    flags.add_flags(parser, flags.of_groups("input", "engine"))
+
+
+def add_faces(commands: Commands) -> None:
+    """Add `faces`."""
+    parser = add(
+        commands, "faces", _faces, summary="what .face files hold, and forgetting them", description=manual.FACES
+    )
+    parser.add_argument(
+        "faces", nargs="*", type=Path, metavar="ME.face", help="files (default: those in this directory)"
+    )
+    parser.add_argument("--forget", action="store_true", help="delete them, and engines that were compiled of them")
+
+
+def _minutes(text: str) -> float:
+    """A number of minutes above 0, for argparse."""
+    import argparse
+
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes above 0")
+    return minutes
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from pipeline.people.enrolled import AGREED, write_face
+    from pipeline.whole_file import check_target
+    from training.needs import require
+
+    require("enroll", "torch", "onnx", extra="enroll")
+    check_target(options.output, overwrite=options.overwrite)
+    if not options.agreed:
+        raise ConfigError(f"enroll learns a person's face: say with --agreed that they know. {AGREED}")
+
+    enrolled = _learned(options)
+    write_face(options.output, enrolled.manifest, enrolled.weights, enrolled.recognition, overwrite=options.overwrite)
+    if options.sheet:
+        enrolled.exam.sheet(options.sheet, enrolled.shipped, enrolled.own)
+    if not options.quiet:
+        print(_described(options.output), file=sys.stderr)
+    return 0
+
+
+def _learned(options: argparse.Namespace) -> Enrolled:
+    """The face of the person in the sources. Raises `SourceError` where there is none that is of use."""
+    from tqdm import tqdm
+
+    from pipeline.people.embed import Examiner, portrait, recogniser_missing
+    from pipeline.run import load
+    from training.enrol.enrol import Enrolling
+    from training.enrol.gather import Gather, Gathered, of_one_person
+
+    given = flags.given(options)
+    missing = recogniser_missing(configuration.build(given).identity.recogniser)
+    if options.person and missing:
+        raise ConfigError(f"--only can't tell people apart here: {missing}")
+    recognises = missing is None and not (options.no_recognition and options.person is None)
+    settings = configuration.build(given, {"identity": recognises})
+
+    gathered, quiet = Gathered(), options.quiet > 0 or not sys.stderr.isatty()
+    with load.networks(settings) as networks:
+        embedder = networks.who.embedder if networks.who else None
+        wanted = None
+        if options.person and embedder is not None:
+            wanted = portrait(Path(options.person), Examiner(networks.detector, networks.segmenter, embedder))
+        gather = Gather(networks.detector, networks.segmenter)
+        for _ in tqdm(_gathered(options.sources, settings, gather, gathered), unit="frame", disable=quiet, leave=False):
+            pass
+        views = of_one_person(gathered, embedder, wanted)
+
+        with tqdm(unit="step", disable=quiet, leave=False) as bar:
+            enrolling = Enrolling(
+                seconds=60 * options.minutes,
+                watch=lambda progress: _show(progress, bar),
+                embedder=None if options.no_recognition else embedder,
+                engine=settings.engine.engine,
+            )
+            return enrolling(views, reasons=gathered.explained())
+
+
+def _gathered(inputs: Sequence[str], settings: Config, gather: Gather, gathered: Gathered) -> Iterator[Frame]:
+    """Look at every frame of the sources, and hand it on."""
+    from pipeline.run.batch import sources
+    from pipeline.video.decode import FileSource
+    from pipeline.video.stills import StillSource, is_still
+
+    for path in sources(inputs):
+        if is_still(path):
+            yield from gather.photo(StillSource(path), str(path), gathered)
+        else:
+            video = FileSource(path, start=settings.input.start, end=settings.input.end)
+            yield from gather.video(video, str(path), gathered)
+
+
+def _show(progress: Progress, bar: tqdm[None]) -> None:
+    bar.total = progress.steps
+    if progress.gain is not None:
+        bar.set_postfix_str(f"{progress.gain:+.2f} dB", refresh=False)
+    bar.update(progress.step - bar.n)
+
+
+def _faces(options: argparse.Namespace) -> int:
+    from engine.cache import Cache
+    from pipeline.people.enrolled import SUFFIX, read_face
+
+    paths = options.faces or sorted(Path().glob(f"*{SUFFIX}"))
+    if not paths:
+        print(f"no {SUFFIX} file here; `barefaced enroll` makes one")
+    for path in paths:
+        if not options.forget:
+            print(_described(path))
+            continue
+        engines = Cache.default().forget(read_face(path).generator.sha256)
+        path.unlink()
+        print(f"{path}: forgotten; compiled engines of it that were deleted: {engines}")
+    return 0
+
+
+def _described(path: Path) -> str:
+    """A face in a few lines, for a person."""
+    from pipeline.people.enrolled import read_face
+
+    face = read_face(path)
+    manifest = face.manifest
+    gain = "not judged, since no picture was held back"
+    if manifest.gain is not None:
+        gain = f"{manifest.gain:+.2f} dB beside the shipped network, on {manifest.held_back} pictures held back"
+    known = "recognised" if face.recognition else "not recognised: drawn on whoever is alone in the picture"
+    return (
+        f"{path}: made {manifest.made} from {manifest.frames} pictures of {manifest.sources} sources, "
+        f"{manifest.steps} steps; {gain}\n"
+        f"  the wearer is {known}; {path.stat().st_size / 1e6:.1f} MB, biometric data, no picture in it\n"
+        f"  {manifest.agreed}\n"
+        f"  {manifest.terms}"
+    )

@@ -1,0 +1,93 @@
+"""`barefaced enroll` and `barefaced faces`: what they refuse, say, write and forget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import cli
+from commands import enroll
+from engine import cache, models
+from engine.weights import read_weight, stored_weights
+from pipeline.errors import SourceError
+from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "trunk.leave.0.weight_half"
+
+
+def face(path: Path) -> Path:
+    base = models.shipped("generator")
+    manifest = FaceManifest(base.sha256, "2026-11-26", 1, 90, 20, 200, 20.5, 24.5)
+    write_face(path, manifest, {KEY: read_weight(base, stored_weights(base)[KEY]) * 2}, None, overwrite=False)
+    return path
+
+
+def test_nobody_is_enrolled_without_a_word_that_they_agreed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    assert cli.main(["enroll", str(tmp_path / "me.mp4"), "-o", str(tmp_path / "me.face")]) == 1
+    assert AGREED in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_face_that_is_refused_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+
+    def refused(_options: object) -> None:
+        raise SourceError("the face came out no better")
+
+    monkeypatch.setattr(enroll, "_learned", refused)
+    assert cli.main(["enroll", "me.mp4", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_face_is_kept_and_nothing_is_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    whole = face(tmp_path / "me.face").read_bytes()
+    assert cli.main(["enroll", "me.mp4", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert (tmp_path / "me.face").read_bytes() == whole
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "nan"])
+def test_minutes_are_a_number_above_0(minutes: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["enroll", "me.mp4", "-o", "me.face", "--minutes", minutes])
+    assert ended.value.code == 2
+
+
+def test_faces_are_listed_and_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["faces"]) == 0
+    assert "no .face file here" in capsys.readouterr().out
+    face(tmp_path / "ann.face")
+    face(tmp_path / "bob.face")
+    assert cli.main(["faces"]) == 0
+    told = capsys.readouterr().out
+    assert "ann.face: made 2026-11-26 from 90 pictures" in told
+    assert "bob.face" in told
+    assert "+4.00 dB" in told
+    assert AGREED in told
+
+
+def test_forgetting_a_face_deletes_what_was_compiled_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "engines"))
+    path = face(tmp_path / "me.face")
+    mine = cache.Label("generator-own", read_face(path).generator.sha256, "made", "1", ("cpu",), "f32", "any")
+    others = replace(mine, network="generator", sha256=models.shipped("generator").sha256)
+    for label in (mine, others):
+        cache.Cache.default().keep(label, np.zeros(8, np.uint8).tobytes())
+
+    assert cli.main(["faces", str(path), "--forget"]) == 0
+    assert "forgotten; compiled engines of it that were deleted: 1" in capsys.readouterr().out
+    assert not path.exists()
+    assert [cache.read_label(kept) for kept in (tmp_path / "engines").glob("*.engine")] == [others]

@@ -1,0 +1,208 @@
+"""Recordings to views of one bare face: what is blurred, covered, small or turned away is left out and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.draw.segment import Segment
+from pipeline.errors import SourceError
+from pipeline.find.align import align
+from pipeline.find.detect import Detect
+from pipeline.find.track import TrackFaces, track_each_detection
+from pipeline.frames import Skipped
+from pipeline.geometry import CROP_SIZE
+from pipeline.people.people import mean_of
+from pipeline.picture.pixels import read_crop
+from training.data.crops import MARGIN, stored_from_canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine
+    from pipeline.detectors import Detector
+    from pipeline.frames import Cropped, Frame, Track
+    from pipeline.people.embed import Embedder
+    from pipeline.people.people import Look
+
+SIDE = round(CROP_SIZE * MARGIN)
+"""Side in pixels of a stored view: as much wider than the canonical crop as training jitters it."""
+WIDE_FROM_CROP = stored_from_canonical(SIDE)
+EVERY_SECONDS = 0.03
+"""Views of a video are at least so far apart, and farther in a long one; neighbouring frames teach the same."""
+MOST_VIEWS = 480
+"""When there are more, every second one goes, and later ones are taken half as often."""
+LARGEST_ZOOM = 3.5
+"""Pixels of the crop for one of the frame, beyond which a face is too small: its eyes are 18 pixels apart there."""
+LEAST_SHARPNESS = 0.4
+"""A view is blurred that has less fine detail than this part of what the sharper fifth of its source has."""
+COMPARABLE = 0.5
+"""A second face counts that is at least so large beside the first."""
+OFTEN = 0.1
+"""The part of the pictures in which there may be a second face or another person; more, and the source is refused."""
+LOOKS_A_TRACK = 5
+"""How many views of a track are embedded to say whose it is."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of the bare face."""
+
+    crop: NDArray[np.uint8]
+    """(SIDE, SIDE, 3) RGB."""
+    landmarks: NDArray[np.float32]
+    """(5, 2) in pixels of the canonical crop."""
+    source: str
+    track: int
+    """Which of the source's faces it is."""
+    time: float
+    """In seconds; 0 for a photo."""
+    sharpness: float
+    still: bool
+    """Whether it is a photo."""
+
+    @property
+    def canonical(self) -> NDArray[np.uint8]:
+        """The canonical crop (S, S, 3)."""
+        edge = (SIDE - CROP_SIZE) // 2
+        return np.ascontiguousarray(self.crop[edge : edge + CROP_SIZE, edge : edge + CROP_SIZE])
+
+
+@dataclass
+class Gathered:
+    """What recordings gave so far. Changed in place."""
+
+    views: list[View] = field(default_factory=list)
+    pictures: int = 0
+    """Frames and photos that were looked at."""
+    several: int = 0
+    """Those of them with more than one face of about one size."""
+    left: Counter[str] = field(default_factory=Counter)
+    """Faces that were left out, by the reason."""
+
+    def explained(self) -> str:
+        """The reasons in a line, the most frequent first."""
+        found = [f"{count} {reason}" for reason, count in self.left.most_common() if count]
+        return ", ".join(found) or ("" if self.views else "no face was found")
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Finds the views in recordings."""
+
+    detector: Detector
+    segmenter: Engine
+
+    def video(self, frames: Iterable[Frame], source: str, gathered: Gathered) -> Iterator[Frame]:
+        """Add the views of a video. Each frame is handed on once it was looked at.
+
+        Raises `SourceError` and `EngineError`.
+        """
+        detect, segment = Detect(self.detector, every=4), Segment(self.segmenter, every=2)
+        last, every = -1.0, EVERY_SECONDS
+        for cropped in segment.answer(segment.ask(TrackFaces()(detect(iter(frames))))):
+            time = float(cropped.frame.time)
+            if last < 0 or time - last >= every:
+                last = time
+                self._add(cropped, source, time, gathered, still=False)
+            if len(gathered.views) > MOST_VIEWS:
+                gathered.views[:] = gathered.views[::2]
+                every *= 2
+            yield cropped.frame
+        self._drop_blurred(source, gathered)
+
+    def photo(self, frames: Iterable[Frame], source: str, gathered: Gathered) -> Iterator[Frame]:
+        """Add the view of a photo, which is one frame. Raises as `video` does."""
+        detect, segment = Detect(self.detector, every=1), Segment(self.segmenter, every=1)
+        for cropped in segment.answer(segment.ask(track_each_detection(detect(iter(frames))))):
+            self._add(cropped, source, 0.0, gathered, still=True)
+            yield cropped.frame
+
+    def _add(self, cropped: Cropped, source: str, time: float, gathered: Gathered, *, still: bool) -> None:
+        """Add the bare faces of a frame that are of use, and count the others."""
+        tracks = cropped.tracked.tracks
+        gathered.pictures += 1
+        widths = sorted((track.detection.box.width for track in tracks), reverse=True)
+        gathered.several += len(widths) > 1 and widths[1] > COMPARABLE * widths[0]
+
+        gathered.left["masked or covered"] += len(cropped.crops)
+        gathered.left.update(why.value for _, why in cropped.skipped if why is not Skipped.BARE)
+        for track in (track for track, why in cropped.skipped if why is Skipped.BARE):
+            view = self._view(cropped.frame, track, source, time, still=still)
+            if view is None:
+                gathered.left["too small"] += 1
+            else:
+                gathered.views.append(view)
+
+    def _view(self, frame: Frame, track: Track, source: str, time: float, *, still: bool) -> View | None:
+        """One face of a frame; None when it is too small."""
+        image, crop_from_frame = align(frame, track)
+        if crop_from_frame.scale > LARGEST_ZOOM:
+            return None
+        wide = read_crop(frame.planes, WIDE_FROM_CROP.after(crop_from_frame), size=SIDE)
+        landmarks = crop_from_frame.apply(track.detection.landmarks.points).astype(np.float32)
+        return View(wide, landmarks, source, track.id, time, sharpness(image), still)
+
+    def _drop_blurred(self, source: str, gathered: Gathered) -> None:
+        """Leave out the views of a video that are blurred beside the others."""
+        found = [view.sharpness for view in gathered.views if view.source == source]
+        if not found:
+            return
+        least = LEAST_SHARPNESS * float(np.percentile(found, 80))
+        kept = [view for view in gathered.views if view.source != source or view.sharpness >= least]
+        gathered.left["blurred"] += len(gathered.views) - len(kept)
+        gathered.views[:] = kept
+
+
+def sharpness(crop: NDArray[np.uint8]) -> float:
+    """How much fine detail the middle of a canonical crop (S, S, 3) has, beside its contrast."""
+    part = crop[CROP_SIZE // 4 : -CROP_SIZE // 4, CROP_SIZE // 4 : -CROP_SIZE // 4]
+    luma = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    luma = np.asarray(cv2.GaussianBlur(luma, (0, 0), 1.0), np.float32)  # noise is no detail
+    return float(cv2.Laplacian(luma, cv2.CV_32F).std() / (luma.std() + 4.0))
+
+
+def of_one_person(gathered: Gathered, embedder: Embedder | None, wanted: Look | None) -> list[View]:
+    """The views of the one person in them, or of `wanted`.
+
+    Raises `SourceError` where several people are seen and nobody said who.
+    """
+    if embedder is None:
+        if gathered.several > OFTEN * gathered.pictures:
+            raise SourceError(
+                "several people are seen: cut the recording, or say who is meant with --only PERSON.jpg, "
+                "which needs the extra identity"
+            )
+        return gathered.views
+
+    looks = _looks_of_tracks(gathered.views, embedder)
+    sizes = Counter((view.source, view.track) for view in gathered.views)
+    if not looks:
+        return []
+    chosen = wanted or looks[sizes.most_common(1)[0][0]]
+    theirs = {track for track, look in looks.items() if look.margin(chosen, embedder.least) >= 0}
+    views = [view for view in gathered.views if (view.source, view.track) in theirs]
+    others = len(gathered.views) - len(views)
+    if wanted is None and others > OFTEN * len(gathered.views):
+        raise SourceError("several people are seen: say who is meant with --only PERSON.jpg")
+    gathered.left["somebody else"] += others
+    return views
+
+
+def _looks_of_tracks(views: Sequence[View], embedder: Embedder) -> dict[tuple[str, int], Look]:
+    """What each face of each source looks like, the mean of a few views."""
+    of_track: dict[tuple[str, int], list[View]] = {}
+    for view in views:
+        of_track.setdefault((view.source, view.track), []).append(view)
+    found = {}
+    for track, seen in of_track.items():
+        places = np.linspace(0, len(seen) - 1, min(LOOKS_A_TRACK, len(seen))).astype(int)
+        crops = [seen[place].canonical for place in places]
+        found[track] = mean_of(embedder.looks(embedder.submit(crops), [False] * len(crops)))
+    return found

@@ -1,0 +1,97 @@
+"""How near the faces that a network draws come to the true ones, on views that wear drawn masks of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.draw.inpaint import hole_of
+from training.data import masks
+from training.data.kinds import MaskKind
+from training.data.mesh import FaceMesh
+from training.enrol.head import mesh_of_landmarks
+from training.evaluation import sheets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine
+    from training.enrol.gather import View
+
+    Draw = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """A network: crops without their holes and the holes (N, 4, S, S), to faces (N, 3, S, S) in [-1, 1]."""
+
+AT_ONCE = 6
+"""Views that a network is given at a time."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Views in drawn masks, and the truth."""
+
+    truths: NDArray[np.uint8]
+    """(N, S, S, 3) RGB."""
+    masked: NDArray[np.uint8]
+    """(N, S, S, 3) the same with masks."""
+    alphas: NDArray[np.float32]
+    """(N, S, S) how much of each pixel is mask."""
+
+    @classmethod
+    def of(cls, views: Sequence[View], *, seed: int = 0) -> Exam:
+        """Each view in one mask, the five kinds in turn; the same masks for the same views."""
+        kinds, drawn = list(MaskKind), []
+        for place, view in enumerate(views):
+            rng = np.random.default_rng([seed, place])
+            mesh = FaceMesh(mesh_of_landmarks(view.landmarks))
+            drawn.append(masks.draw(view.canonical, mesh, rng, kind=kinds[place % len(kinds)]))
+        return cls(
+            np.stack([view.canonical for view in views]),
+            np.stack([picture for picture, _ in drawn]),
+            np.stack([alpha for _, alpha in drawn]).astype(np.float32),
+        )
+
+    def feed(self) -> NDArray[np.float32]:
+        """(N, 4, S, S) as a generator takes them."""
+        pictures = self.masked.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
+        holes = np.stack([hole_of(alpha) for alpha in self.alphas])
+        return np.concatenate([pictures, holes[:, None]], axis=1)
+
+    def drawn(self, draw: Draw) -> NDArray[np.uint8]:
+        """(N, S, S, 3) the truths with what a network draws where the masks are."""
+        feed = self.feed()
+        faces = np.concatenate([draw(feed[place : place + AT_ONCE]) for place in range(0, len(feed), AT_ONCE)])
+        pictures = (faces.transpose(0, 2, 3, 1) + 1) * 127.5  # (N, S, S, 3)
+        hidden = (self.alphas > 0.5)[..., None]
+        return np.where(hidden, np.clip(np.rint(pictures), 0, 255), self.truths).astype(np.uint8)
+
+    def psnr(self, pictures: NDArray[np.uint8]) -> float:
+        """The mean PSNR in the hole, in dB."""
+        hidden = self.alphas > 0.5
+        wrong = ((pictures.astype(np.float64) - self.truths) ** 2).mean(axis=3)
+        means = (wrong * hidden).sum((1, 2)) / np.maximum(hidden.sum((1, 2)), 1)
+        return float((10 * np.log10(255**2 / np.maximum(means, 1e-9))).mean())
+
+    def sheet(self, path: Path, shipped: NDArray[np.uint8], own: NDArray[np.uint8], *, count: int = 8) -> None:
+        """Masked, drawn by the shipped network, drawn by the person's own, and true, below each other.
+
+        Raises `SinkError` when the picture can't be written.
+        """
+        places = np.unique(np.linspace(0, len(self.truths) - 1, count).astype(int))
+        columns = [
+            sheets.column(
+                f"masked, shipped, own, true ({place + 1})",
+                [self.masked[place], shipped[place], own[place], self.truths[place]],
+            )
+            for place in places
+        ]
+        sheets.write(path, [columns])
+
+
+def by_engine(engine: Engine) -> Draw:
+    """The network of a compiled generator."""
+    return lambda feed: np.asarray(engine.run({"crop_and_mask": feed})["face"], np.float32)

@@ -1,0 +1,243 @@
+"""The shipped generator tuned to one person: a few hundred steps on pictures of them in drawn masks."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.weights import read_weight, stored_weights
+from training.data.samples import Faces
+from training.enrol.head import mesh_of_landmarks
+from training.loop import losses
+from training.loop.optimisers import Muon
+from training.loop.stream import MaskedFaces, grown, hole_of, picture, scaled
+from training.networks.checkpoints import HALF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Generator as Stream
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Array, Network
+    from training.enrol.gather import View
+    from training.enrol.judge import Draw
+    from training.loop.stream import Batch
+    from training.networks.generator import Generator
+
+AHEAD = 4
+"""Batches that are drawn ahead of the network, in another thread."""
+WIDEST_GROWN = 12
+"""The hole is grown by 1 to so many pixels of the canonical crop, as in the training of the base."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a face is tuned."""
+
+    steps: int = 240
+    """Optimiser steps; fewer where the time is over before."""
+    batch: int = 8
+    """Pictures a step."""
+    rate: float = 1e-3
+    """Step size at its largest; it falls along a cosine to a twentieth."""
+    size: int = 256
+    """Side of the pictures."""
+    every: int = 30
+    """Steps between two looks at the views held back."""
+    patience: int = 3
+    """Looks without a gain after which it ends."""
+    average: float = 0.95
+    """How much of the averaged weights each step keeps."""
+    part: float = 1.0
+    """How far of the way from the shipped weights to the tuned ones the result goes, in (0, 1]."""
+    around: float = 0.2
+    """Weight of the absolute difference around the hole, beside that in it."""
+    ssim: float = 0.3
+    """Weight of 1 - SSIM."""
+    seed: int = 0
+    """Of all that is drawn."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a tuning has come."""
+
+    step: int
+    steps: int
+    seconds: float
+    gain: float | None
+    """What the last look at the views held back gave over the shipped network, in dB; None before there was one."""
+
+
+@dataclass
+class Tuned:
+    """A tuned network, and how it came about. Changed in place while it is tuned."""
+
+    network: Generator
+    steps: int = 0
+    """Those that were made, whether the last ones helped or not."""
+    seconds: float = 0.0
+    looks: list[tuple[int, float, float]] = field(default_factory=list)
+    """Step, seconds and hole PSNR of each look at the views held back; the first is the shipped network's."""
+
+    @property
+    def gain(self) -> float | None:
+        """The last look over the first, in dB."""
+        return self.looks[-1][2] - self.looks[0][2] if self.looks else None
+
+
+def tune(
+    views: Sequence[View],
+    base: Generator,
+    plan: Plan,
+    *,
+    learns: Callable[[str], bool],
+    seconds: float,
+    judge: Callable[[Draw], float] | None,
+    watch: Callable[[Progress], None],
+    bf16: bool,
+) -> Tuned:
+    """Tune a copy of `base` to `views` for at most so many seconds: those weights whose name `learns` takes.
+
+    The best averaged weights that `judge` saw are kept; without it the last ones. `bf16` pays where the processor has
+    it.
+    """
+    started = time.monotonic()
+    tuning = _Tuning(base, plan, learns, bf16=bf16)
+    tuned, best, stale = Tuned(copy.deepcopy(base)), -math.inf, 0
+    if judge is not None:
+        best = judge(tuning.draw)
+        tuned.looks.append((0, 0.0, best))
+
+    with closing(drawn_batches(views, plan)) as batches:
+        while tuned.steps < plan.steps and tuned.seconds < seconds and stale < plan.patience:
+            tuning.advance(next(batches), progress=max(tuned.steps / plan.steps, tuned.seconds / seconds))
+            tuned.steps, tuned.seconds = tuned.steps + 1, time.monotonic() - started
+            ended = tuned.steps == plan.steps or tuned.seconds >= seconds
+            if judge is not None and (tuned.steps % plan.every == 0 or ended):
+                score = judge(tuning.draw)
+                tuned.looks.append((tuned.steps, tuned.seconds, score))
+                stale = 0 if score > best else stale + 1
+                if score > best:
+                    best = score
+                    tuning.copy_to(tuned.network)
+            watch(Progress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
+    if judge is None:
+        tuning.copy_to(tuned.network)
+    return tuned
+
+
+class _Tuning:
+    """A network that learns, and its averaged weights."""
+
+    def __init__(self, base: Generator, plan: Plan, learns: Callable[[str], bool], *, bf16: bool) -> None:
+        torch.manual_seed(plan.seed)
+        torch.set_num_threads(max(1, os.cpu_count() or 1))
+        self.plan, self.bf16, self.step = plan, bf16, 0
+        self.base = copy.deepcopy(base).requires_grad_(requires_grad=False).eval()
+        self.network, self.average = copy.deepcopy(base), copy.deepcopy(self.base)
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d):  # a CPU's fast kernels want channels last
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(learns(name))
+        self.learning = nn.ParameterList(weight for weight in self.network.parameters() if weight.requires_grad)
+        self.optimiser = Muon(self.learning, plan.rate, bf16=bf16)
+
+    def advance(self, batch: Batch, progress: float) -> None:
+        """One step on a batch, `progress` of the way through, in [0, 1]."""
+        warming = min(1.0, (self.step + 1) / 10)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plan.rate * warming * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        self.network.train()
+        self.network.zero_grad()
+        torch.autograd.backward(self._loss(batch))
+        nn.utils.clip_grad_norm_(self.learning, 1.0)
+        self.optimiser.step()
+
+        self.step += 1
+        keep = min(self.plan.average, self.step / (self.step + 10))
+        with torch.no_grad():
+            for held, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                held.lerp_(weight, 1 - keep)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        plan = self.plan
+        masked, truth = picture(batch[0]), picture(batch[1])
+        grow = scaled(int(torch.randint(1, WIDEST_GROWN + 1, ())), plan.size)
+        hole = hole_of(batch[2].float() / 255, grow=grow)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            drawn = self.network(torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last))
+        drawn = drawn.float()
+
+        inside = losses.hole_l1(drawn, truth, hole)
+        around = losses.hole_l1(drawn, truth, grown(hole, scaled(12, plan.size)))
+        return inside + plan.around * around + plan.ssim * losses.hole_ssim(drawn, truth, hole)
+
+    @torch.no_grad()
+    def copy_to(self, network: Generator) -> None:
+        """Give `network` the averaged weights, as far of the way from the base as the plan goes."""
+        weights = (network.parameters(), self.base.parameters(), self.average.parameters())
+        for weight, base, tuned in zip(*weights, strict=True):
+            weight.copy_(torch.lerp(base, tuned, self.plan.part))
+
+    @torch.no_grad()
+    def draw(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Faces (N, 3, S, S) of `feed` (N, 4, S, S), by the weights that `copy_to` gives."""
+        network = self.average
+        if self.plan.part < 1:
+            network = copy.deepcopy(self.base)
+            self.copy_to(network)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            drawn: NDArray[np.float32] = network(torch.from_numpy(feed)).float().numpy()
+        return drawn
+
+
+def drawn_batches(views: Sequence[View], plan: Plan) -> Stream[Batch]:
+    """Batches without end of the views in drawn masks, drawn ahead in another thread; the seed decides all of them."""
+    meshes = np.stack([mesh_of_landmarks(view.landmarks) for view in views])
+    faces = Faces(np.stack([view.crop for view in views]), meshes)
+    samples = MaskedFaces([(faces, 1.0)], size=plan.size, seed=plan.seed, bare=0.0, textures=[], plain=True)
+
+    def drawn(number: int) -> Batch:
+        some = [samples[place] for place in range(number * plan.batch, (number + 1) * plan.batch)]
+        pictures, truths, alphas = zip(*some, strict=True)
+        return torch.stack(pictures), torch.stack(truths), torch.stack(alphas)
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[Batch]] = deque()
+        for number in count():
+            waiting.append(thread.submit(drawn, number))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+
+
+def names_in_file(base: Network) -> dict[str, str]:
+    """Each parameter of a generator to its name in the file `base`; those that the exporter folded have none."""
+    return {name.removesuffix(HALF): name for name in stored_weights(base)}
+
+
+def weights_of(network: Generator, base: Network) -> Mapping[str, Array]:
+    """The weights in which a generator differs from the file `base`, by their names there and in its types."""
+    stored, names = stored_weights(base), names_in_file(base)
+    found = {}
+    for name, values in network.state_dict().items():
+        if name in names:
+            place = stored[names[name]]
+            own = values.detach().numpy().astype(place.dtype).reshape(place.shape)
+            if not np.array_equal(own, read_weight(base, place)):
+                found[names[name]] = own
+    return found
