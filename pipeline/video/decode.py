@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ from pipeline.video.reading import Outcome, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from fractions import Fraction
     from pathlib import Path
 
     import av
@@ -44,6 +44,12 @@ class FileSource:
     """Seconds from the start of the input; frames at or after it are not given."""
     hardware: str | None = None
     """FFmpeg's name of a hardware decoder, such as `cuda` or `qsv`; None decodes in software."""
+    lead: Fraction = Fraction(0)
+    """Seconds before `start` whose frames are given too and not counted, so that stages settle on them."""
+    tail: Fraction = Fraction(0)
+    """Seconds after `end` whose frames are given too and not counted, so that stages can look ahead."""
+    may_be_empty: bool = False
+    """Whether a span without any readable frame is fine, as it is in one chunk of a longer run."""
     outcome: Outcome = field(default_factory=Outcome, init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +69,13 @@ class FileSource:
         end = None if self.end is None else info.origin + self.end
 
         with opened(self.path, hardware=self.hardware) as container:
-            reading = Reading(info, outcome, container, start)
+            reading = Reading(info, outcome, container, start, end=end, lead=self.lead)
             pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
-            for picture, seconds, gone in self.within(pictures, start, end):
-                outcome.end_time = gone if end is None else min(gone, end)
+            first = None if start is None else start - self.lead
+            behind = None if end is None else end + self.tail
+            for picture, seconds, gone in self.within(pictures, first, behind):
+                if self.counts(seconds):
+                    outcome.end_time = gone if end is None else min(gone, end)
                 yield self.frame(picture, seconds)
             if reading.ended:
                 reading.compare_end(end)
@@ -75,7 +84,7 @@ class FileSource:
         if outcome.bad_packets:
             packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"
             outcome.problem(f"{packets} damaged: pictures are missing or show damage")
-        if outcome.frames == 0:
+        if outcome.frames == 0 and not self.may_be_empty:
             raise DecodeError(f"{self.path}: {self.nothing()}")
 
     def within(
@@ -109,6 +118,11 @@ class FileSource:
         info = self.info
         return moment(picture) + (picture.duration * info.time_base if picture.duration else info.frame_seconds)
 
+    def counts(self, seconds: Fraction) -> bool:
+        """True for a time between `start` and `end`, as the input counts; False in the lead and in the tail."""
+        since = seconds - self.info.origin
+        return (self.start is None or since >= self.start) and (self.end is None or since < self.end)
+
     def nothing(self) -> str:
         """Why there was no frame."""
         duration = self.info.duration
@@ -119,5 +133,5 @@ class FileSource:
     def frame(self, picture: av.VideoFrame, seconds: Fraction) -> Frame:
         """The picture as it flows downstream, shown from `seconds` on."""
         index = self.outcome.frames
-        self.outcome.frames += 1
+        self.outcome.frames += self.counts(seconds)
         return Frame(index, seconds, time.perf_counter(), picture, self.info.pixel_aspect)

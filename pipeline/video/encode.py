@@ -19,11 +19,13 @@ from pipeline.video.writer import Writer, Written, muxer_options, translated
 from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pipeline.frames import Frame
     from pipeline.video.decode import FileSource
+    from pipeline.video.encoders import Encoding
+    from pipeline.video.pieces import Piece
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class FileSink:
     """One of `codecs.HARDWARE`; None encodes on the CPU."""
     other_streams: OtherStreams = OtherStreams.AUTO
     overwrite: bool = False
+    encoder_threads: int | None = None
+    """How many threads the encoder gets; None is one a processor. Encoders give other bytes with other numbers."""
     outcome: Written = field(default_factory=Written, init=False, compare=False)
 
     def check(self) -> None:
@@ -63,16 +67,31 @@ class FileSink:
                 yield frame
             writer.finish()
 
+    def join(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces that are encoded already, in the order of their times, with every other stream beside them."""
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished, self.writer(unfinished) as writer:
+            for piece in pieces:
+                writer.append(piece)
+            writer.finish()
+
+    def encoding(self) -> Encoding:
+        """The encoder for this file, chosen and set up."""
+        info = self.source.info
+        return choose(info, self.codec_there(), quality=self.quality, preset=self.preset, hardware=self.hardware)
+
+    def codec_there(self) -> Codec:
+        """The codec to encode in, `AUTO` decided."""
+        return codec_for(self.path, self.codec, bits=traits(self.source.info.pixel_format).depth)
+
     @contextlib.contextmanager
     def writer(self, unfinished: Path) -> Iterator[Writer]:
         """A file being written under another name, closed at the end."""
         info = self.source.info
         if self.path.exists() and self.path.samefile(info.path):
             raise SinkError(f"{self.path} is the input itself; choose another name for the output")
-        codec = codec_for(self.path, self.codec, bits=traits(info.pixel_format).depth)
-        encoding = choose(info, codec, quality=self.quality, preset=self.preset, hardware=self.hardware)
+        encoding = self.encoding()
         with opened(info.path) as container:
-            selection = select(container, info.video_index, self.path, codec, rule=self.other_streams)
+            selection = select(container, info.video_index, self.path, self.codec_there(), rule=self.other_streams)
             kind = container_for(self.path)
             # MP4 has no room for a cover in the table that takes any tag.
             free_keys = bool(unusual_in_mp4(file_tags(container.metadata, kind))) and not any(
@@ -89,6 +108,7 @@ class FileSink:
                     selection=selection,
                     container=container,
                     output=output,
+                    encoder_threads=self.encoder_threads,
                     outcome=self.outcome,
                 )
             finally:

@@ -74,8 +74,18 @@ class Outcome:
 class Reading:
     """One pass over an opened file."""
 
-    def __init__(self, info: SourceInfo, outcome: Outcome, container: InputContainer, start: Fraction | None) -> None:
-        self.info, self.outcome, self.container, self.start = info, outcome, container, start
+    def __init__(
+        self,
+        info: SourceInfo,
+        outcome: Outcome,
+        container: InputContainer,
+        start: Fraction | None,
+        *,
+        end: Fraction | None = None,
+        lead: Fraction = Fraction(0),
+    ) -> None:
+        """Go to `lead` seconds before `start`. Only damage from `start` to `end` is counted."""
+        self.info, self.outcome, self.container, self.start, self.end = info, outcome, container, start, end
         stream = self.stream = next(video for video in container.streams.video if video.index == info.video_index)
         # One thread: frame threads bring an error up with another packet's frames, which are then lost without a trace,
         # and what a decoder says of damage can only be heard in our own. Decoding is not what takes the time here.
@@ -92,7 +102,7 @@ class Reading:
         self.ended = False
         """True once every picture was given."""
         if start is not None:
-            seek(container, stream, start, tick=info.time_base)
+            seek(container, stream, start - lead, tick=info.time_base)
 
     def packets(self) -> Iterator[Packet]:
         """Every packet of the file in its order; reading goes on behind damage.
@@ -187,10 +197,11 @@ class Reading:
         return picture
 
     def wanted(self, packet: Packet) -> bool:
-        """False for what is decoded only to get to the start that was asked for."""
-        if self.start is None or packet.pts is None or packet.time_base is None:
+        """False for what lies outside the span that was asked for."""
+        if packet.pts is None or packet.time_base is None:
             return True
-        return packet.pts * packet.time_base >= self.start
+        seconds = packet.pts * packet.time_base
+        return (self.start is None or seconds >= self.start) and (self.end is None or seconds < self.end)
 
     def timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures with times that grow, in ticks of the stream's time base; those of the file wherever they do."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.video.decode import FileSource
+    from pipeline.video.info import SourceInfo
+    from pipeline.video.pieces import Piece
 
 LARGEST_TIMESCALE = 2**31 - 1
 
@@ -66,6 +68,7 @@ class Writer:
         container: InputContainer,
         output: OutputContainer,
         outcome: Written,
+        encoder_threads: int | None = None,
     ) -> None:
         self.source, self.info, self.path, self.encoding = source, source.info, path, encoding
         self.container, self.output, self.outcome = container, output, outcome
@@ -73,8 +76,10 @@ class Writer:
         self.kind = container_for(path)
         self.span: Span | None = None
         with translated(path):
-            self.stream = self.add_video()
+            self.stream = self.add_video(encoder_threads)
             self.remux = Remux(container, output, selection, path)
+        self.encodes = True
+        """False once pictures came that were encoded elsewhere."""
         self.newest: int | None = None
         self.durations: dict[int, int] = {}
         """How long each picture is shown, by its time; both in ticks."""
@@ -104,23 +109,10 @@ class Writer:
                     f"stream {stream.index} is another video; it is copied as it is, with every mask in it"
                 )
 
-    def add_video(self) -> av.VideoStream:
+    def add_video(self, encoder_threads: int | None) -> av.VideoStream:
         """The output's video stream, set up as the encoding says."""
-        info, encoding = self.info, self.encoding
-        rate = info.average_rate or info.base_rate or Fraction(25)
-        stream = cast("av.VideoStream", self.output.add_stream(encoding.encoder, rate=rate, options=encoding.options))
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
-        context.time_base = info.time_base
-        context.sample_aspect_ratio = info.pixel_aspect
-        context.colorspace, context.color_range = encoding.colour.matrix, encoding.colour.range
-        context.color_primaries, context.color_trc = encoding.colour.primaries, encoding.colour.transfer
-
-        context.thread_count = threads()
-        context.thread_type = "SLICE" if encoding.encoder == "ffv1" else "FRAME"
-        if context.codec.name.startswith(("libx265", "hevc")) and self.kind.muxer in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # what QuickTime and Safari play; FFmpeg's own choice is hev1
-
+        info = self.info
+        stream = encoder_stream(self.output, info, self.encoding, self.kind, encoder_threads)
         original = self.container.streams[info.video_index]
         stream.metadata.update(stream_tags(original.metadata, self.kind))
         stream.disposition = original.disposition
@@ -137,14 +129,7 @@ class Writer:
 
         self.output.metadata.update(file_tags(self.container.metadata, self.kind))
         self.output.set_chapters(chapters(self.container, span))
-        try:
-            self.stream.codec_context.open()
-        except av.error.FFmpegError as error:
-            raise SinkError(
-                f"the encoder {self.encoding.encoder} can't be opened for {info.width}x{info.height} "
-                f"{self.encoding.pixel_format}: {error.strerror}; choose another codec or encode on the CPU"
-            ) from error
-
+        open_encoder(self.stream, info, self.encoding)
         with translated(self.path):
             self.output.start_encoding()
         self.span = span
@@ -155,21 +140,38 @@ class Writer:
     def write(self, frame: Frame) -> None:
         """Encode one frame at its time, and copy the other streams up to there."""
         span = self.span or self.begin(frame.time)
-        planes, info = frame.planes, self.info
-        if (planes.width, planes.height) != (info.width, info.height):
-            size = f"{planes.width}x{planes.height}"
-            raise SinkError(f"frame {frame.index} is {size} in a video of {info.width}x{info.height}")
-
-        picture = converted(planes, self.encoding.pixel_format, self.encoding.colour)
-        picture.time_base = info.time_base
-        picture.pts = round((frame.time - span.zero) / info.time_base)
-        picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
+        picture = encodable(frame, self.info, self.encoding, span.zero)
         with translated(self.path):
-            self.show(picture.pts)
-            self.order.feed(picture.pts)
+            self.show(picture.pts or 0)
+            self.order.feed(picture.pts or 0)
             self.mux(self.stream.encode(picture))
             self.remux.copy_until(frame.time, span)
         self.outcome.frames += 1
+
+    def append(self, piece: Piece) -> None:
+        """Write pictures that are encoded already, and copy the other streams up to there. Raises `SinkError`."""
+        if not piece.frames:
+            return
+        tick = self.info.time_base
+        span = self.span or self.begin(self.info.origin + piece.first * tick)
+        if (self.stream.codec_context.extradata or b"") != piece.configuration:
+            raise SinkError(
+                f"{self.path} can't be joined: a chunk was encoded by another build of {self.encoding.encoder}; "
+                "run it again with --fresh"
+            )
+
+        shift = round((span.zero - self.info.origin) / tick)
+        for pts in sorted(piece.times[:, 0].tolist()):
+            self.show(pts - shift)
+        self.order.feed(piece.first - shift)
+        self.order.feed(piece.last - shift)
+        for packet in piece.packets(tick, shift):
+            packet.stream = self.stream
+            with translated(self.path):
+                self.mux([packet])
+                self.remux.copy_until(span.zero + (packet.dts or 0) * tick, span)
+        self.outcome.frames += piece.frames
+        self.encodes = False
 
     def show(self, pts: int) -> None:
         """Note that a picture begins, or the film ends: the one before is shown until then."""
@@ -214,11 +216,56 @@ class Writer:
         with translated(self.path):
             if ends is not None:
                 self.end_last_picture(ends, span)
-            self.mux(self.stream.encode(None), last=True)
+            self.mux(self.stream.encode(None) if self.encodes else [], last=True)
             self.remux.copy_until(None, span)
             self.output.close()
         self.outcome.problems += self.remux.problems
         self.outcome.repaired = self.remux.repaired
+
+
+def encoder_stream(
+    output: OutputContainer, info: SourceInfo, encoding: Encoding, kind: Container, encoder_threads: int | None
+) -> av.VideoStream:
+    """Add the video stream to `output`, its encoder set up as the encoding says and not yet opened."""
+    rate = info.average_rate or info.base_rate or Fraction(25)
+    stream = cast("av.VideoStream", output.add_stream(encoding.encoder, rate=rate, options=encoding.options))
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
+    context.time_base = info.time_base
+    context.sample_aspect_ratio = info.pixel_aspect
+    context.colorspace, context.color_range = encoding.colour.matrix, encoding.colour.range
+    context.color_primaries, context.color_trc = encoding.colour.primaries, encoding.colour.transfer
+
+    context.thread_count = encoder_threads or threads()
+    context.thread_type = "SLICE" if encoding.encoder == "ffv1" else "FRAME"
+    if context.codec.name.startswith(("libx265", "hevc")) and kind.muxer in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # what QuickTime and Safari play; FFmpeg's own choice is hev1
+    return stream
+
+
+def open_encoder(stream: av.VideoStream, info: SourceInfo, encoding: Encoding) -> None:
+    """Open the encoder of `stream`. Raises `SinkError`."""
+    try:
+        stream.codec_context.open()
+    except av.error.FFmpegError as error:
+        raise SinkError(
+            f"the encoder {encoding.encoder} can't be opened for {info.width}x{info.height} "
+            f"{encoding.pixel_format}: {error.strerror}; choose another codec or encode on the CPU"
+        ) from error
+
+
+def encodable(frame: Frame, info: SourceInfo, encoding: Encoding, zero: Fraction) -> av.VideoFrame:
+    """The picture of `frame` as the encoder takes it, at its time since `zero`. Raises `SinkError` for another size."""
+    planes = frame.planes
+    if (planes.width, planes.height) != (info.width, info.height):
+        size = f"{planes.width}x{planes.height}"
+        raise SinkError(f"frame {frame.index} is {size} in a video of {info.width}x{info.height}")
+
+    picture = converted(planes, encoding.pixel_format, encoding.colour)
+    picture.time_base = info.time_base
+    picture.pts = round((frame.time - zero) / info.time_base)
+    picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
+    return picture
 
 
 def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool) -> dict[str, str]:
