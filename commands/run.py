@@ -126,6 +126,7 @@ class _Run:
     def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:
         from pipeline.run.process import left_out, process
         from pipeline.run.report import State
+        from pipeline.run.resume import process_in_chunks
 
         if self.settings.output.skip_existing and job.target.exists():
             progress.skip()
@@ -134,6 +135,8 @@ class _Run:
         if settings.report.faces and len(self.jobs) > 1:
             faces = Path(settings.report.faces) / f"{job.source.stem}.jsonl"
             settings = replace(settings, report=replace(settings.report, faces=str(faces)))
+        if settings.chunks.chunk_seconds and not job.still:
+            return process_in_chunks(job, settings, networks, watcher=progress)
         return process(job, settings, networks, watcher=progress)
 
     def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:

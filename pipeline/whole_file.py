@@ -7,8 +7,10 @@ system is a renaming all or nothing.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
+import sys
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SinkError
@@ -26,6 +28,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     can't be written.
     """
     check_target(path, overwrite=overwrite)
+    remove_leftovers(path)
     unfinished = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
     try:
         unfinished.touch(exist_ok=False)
@@ -33,10 +36,42 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise SinkError(f"{path.parent} can't be written: {error.strerror}; choose another directory") from error
 
     try:
-        yield unfinished
-        publish(unfinished, path, overwrite=overwrite)
+        with locked(unfinished):
+            yield unfinished
+            publish(unfinished, path, overwrite=overwrite)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Lock a file inside a `with` block, which is made where it is missing; False when another process has the lock.
+
+    The system gives the lock back when the process ends, however it ends. On Windows it is not taken: a file that is
+    open can't be removed there.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    with path.open("ab") as file:
+        free = True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        except OSError:  # a file system without locks
+            pass
+        yield free
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the unfinished files of `path` that runs left behind which were killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.partial-*{glob.escape(path.suffix)}"):
+        with contextlib.suppress(OSError), locked(leftover) as free:
+            if free:
+                leftover.unlink(missing_ok=True)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

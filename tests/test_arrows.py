@@ -18,7 +18,7 @@ MODULES = {
 }
 ASSEMBLERS = {
     "barefaced.removal", "commands.mask", "commands.evaluate",
-    "pipeline.run.process", "pipeline.live.live", "benchmarks.child",
+    "pipeline.run.process", "pipeline.run.chunks", "pipeline.run.resume", "pipeline.live.live", "benchmarks.child",
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {

@@ -22,16 +22,18 @@ from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.recorder import Recorder
 from pipeline.run.report import Tally
 from pipeline.run.shown import Compared, Overlaid
-from pipeline.run.work import Film, Photo, Stream
+from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
+from pipeline.video.pieces import ENCODER_THREADS, PieceSink
 from pipeline.video.stills import StillSink, StillSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from pipeline.detectors import Detector
     from pipeline.draw.inpaint import Drawing
@@ -61,20 +63,25 @@ MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""
 
 
-def ends(job: Job, config: Config) -> tuple[FileSource, FileSink]:
+def ends(job: Job, config: Config, *, encoder_threads: int | None = None) -> tuple[FileSource, FileSink]:
     """What reads and what writes a video, as every run of it does, and a benchmark's that does nothing between."""
     source = _source(job, config)
-    sink = FileSink(
+    return source, _video_sink(source, job.target, config, encoder_threads)
+
+
+def _video_sink(source: FileSource, target: Path, config: Config, encoder_threads: int | None) -> FileSink:
+    """What writes a video as the settings say."""
+    return FileSink(
         source,
-        job.target,
+        target,
         codec=Codec(config.output.codec),
         quality=config.output.quality,
         preset=config.output.preset,
         hardware=config.output.hardware_encoder,
         other_streams=OtherStreams(config.output.other_streams),
         overwrite=config.output.overwrite,
+        encoder_threads=encoder_threads,
     )
-    return source, sink
 
 
 def _source(job: Job, config: Config) -> FileSource:
@@ -97,6 +104,25 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     frames = Pipeline.from_source("decode", source)
     bare = faces(frames, config, networks, tally, follow=file_tracker(config), controls=controls)
     return Film(source, sink, tally, bare.then("encode", sink))
+
+
+def piece(source: FileSource, target: Path, config: Config, networks: Networks) -> Stretch:
+    """The pipeline from a stretch of a video file to the packets of an output like `target`. Nothing is opened yet."""
+    sink = PieceSink(_video_sink(source, target, config, ENCODER_THREADS))
+    tally = Tally(counted=source.counts)
+    frames = Pipeline.from_source("decode", source)
+    follow = joined(file_tracker(config), _until(source))
+    bare = faces(frames, config, networks, tally, follow=follow)
+    return Stretch(sink, tally, bare.then("encode", sink))
+
+
+def _until(source: FileSource) -> Stage[Tracked, Tracked]:
+    """Stage that drops the frames behind the end of `source`, where the tracker was all that had to see them."""
+
+    def before_the_end(items: Iterator[Tracked]) -> Iterator[Tracked]:
+        return (item for item in items if source.end is None or item.frame.time - source.info.origin < source.end)
+
+    return before_the_end
 
 
 def still(job: Job, config: Config, networks: Networks, controls: Controls | None = None) -> Photo:

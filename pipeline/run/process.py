@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pipeline.run.controls import Controls
     from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
-    from pipeline.run.work import Film, Photo
+    from pipeline.run.work import Account, Film, Photo
     from pipeline.settings.config import Config
+    from pipeline.threads.worker import StageStats
 
 
 class Watcher(Protocol):
@@ -80,7 +81,32 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
         error = raised
     finally:
         watcher.ended()
-    account = work.account()
+    return reported(
+        job,
+        work.account(),
+        work.tally,
+        run.stats(),
+        engine=engine,
+        hashes=hashes,
+        wall_seconds=perf_counter() - began,
+        error=error,
+        stopped=run.stopped,
+    )
+
+
+def reported(
+    job: Job,
+    account: Account,
+    tally: Tally,
+    stages: tuple[StageStats, ...],
+    *,
+    engine: str,
+    hashes: Mapping[str, str],
+    wall_seconds: float,
+    error: BaseException | None,
+    stopped: bool,
+) -> Ended:
+    """Report how a run ended, with `error` or without, and whether it was `stopped` before the end of its input."""
     report = Report(
         input=str(job.source),
         output=str(job.target) if error is None else None,
@@ -88,15 +114,15 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
         frames_in=account.frames_in,
         frames_out=account.frames_out if error is None else 0,
         bad_packets=account.bad_packets,
-        wall_seconds=perf_counter() - began,
+        wall_seconds=wall_seconds,
         engine=engine,
         networks=hashes,
-        tally=work.tally,
-        stages=run.stats(),
+        tally=tally,
+        stages=stages,
         missing=account.missing if error is None else (),  # the error says it
         warnings=account.warnings,
         error=described(error) if error else None,
-        interrupted=run.stopped or isinstance(error, KeyboardInterrupt | Cancelled),
+        interrupted=stopped or isinstance(error, KeyboardInterrupt | Cancelled),
         picture=job.still,
     )
     return Ended(report, error)

@@ -16,7 +16,8 @@ from pipeline.run.stayed import StayedOn
 from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from fractions import Fraction
 
     from pipeline.frames import DrawnBy
     from pipeline.threads.worker import StageStats
@@ -52,10 +53,16 @@ class Tally:
     """The ids of the people who were told apart; None when nobody asked."""
     stayed: StayedOn = field(default_factory=StayedOn)
     """Where masks stayed on."""
+    counted: Callable[[Fraction], bool] | None = None
+    """Says for the time of a frame whether its faces count; None counts all."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
         """Hand on every item as it is."""
         for item in items:
+            if self.counted is not None and not self.counted(item.frame.time):
+                yield item
+                continue
+
             cropped = item.cropped
             self.faces += len(cropped.tracked.tracks)
             self.masked_faces += len(item.patches)
@@ -65,6 +72,17 @@ class Tally:
             self.skipped.update(reason for _, reason in cropped.skipped)
             self.stayed.see(item)
             yield item
+
+    def add(self, other: Tally) -> None:
+        """Add what another tally has counted."""
+        self.faces += other.faces
+        self.masked_faces += other.masked_faces
+        self.held_faces += other.held_faces
+        self.frames_with_mask += other.frames_with_mask
+        self.skipped.update(other.skipped)
+        self.drawn_by.update(other.drawn_by)
+        if other.people is not None:
+            self.people = (self.people or set()) | other.people
 
     def faces_as_json(self) -> dict[str, object]:
         """The faces as the reports of files and of live runs hold them: counted, and by why they were left."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.threads.runner import Pipeline
     from pipeline.video.decode import FileSource
     from pipeline.video.encode import FileSink
+    from pipeline.video.pieces import PieceSink
     from pipeline.video.stills import StillSink
 
 
@@ -58,6 +59,15 @@ class Film:
             missing=(*came.problems, *went.problems),
             warnings=(*came.warnings, *went.warnings),
         )
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A chunk of a video to be processed: the parts that are asked afterwards, and the pipeline that joins them."""
+
+    sink: PieceSink
+    tally: Tally
+    pipeline: Pipeline[Frame]
 
 
 @dataclass(frozen=True)

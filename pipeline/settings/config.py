@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.rules import (
     Files,
     Modules,
+    Number,
     OneOf,
     Setting,
     Share,
@@ -264,6 +265,21 @@ class ServeConfig:
 
 
 @dataclass(frozen=True)
+class ChunksConfig:
+    """How a long run is cut."""
+
+    chunk_seconds: float = setting(
+        0.0,
+        Number(0, 3600),
+        "cut a video at key frames into chunks of this length, so that a run that was killed goes on where it was; "
+        "0: one pass",
+    )
+    fresh: bool = setting(
+        default=False, rule=Switch(), meaning="begin anew, though finished chunks of the same run are there"
+    )
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """What is said about a run."""
 
@@ -292,6 +308,7 @@ class Config:
     engine: EngineConfig = EngineConfig()
     live: LiveConfig = LiveConfig()
     serve: ServeConfig = ServeConfig()
+    chunks: ChunksConfig = ChunksConfig()
     report: ReportConfig = ReportConfig()
     stages: Mapping[str, object] = field(default_factory=dict)
     """What was set of the stages, by full name, such as `blend.feather-px`; the rest is as the stages have it."""

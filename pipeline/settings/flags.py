@@ -26,6 +26,7 @@ TITLES: Mapping[str, str] = {
     "engine": "what runs the networks",
     "live": "what is seen and shown",
     "serve": "where the page is, and what it takes",
+    "chunks": "how a long run is cut",
     "report": "what is said about the run",
 }
 """The group of settings to its heading in the help."""
@@ -54,7 +55,7 @@ def of_groups(*groups: str) -> Callable[[Setting], bool]:
 
 def taken_by_live(setting: Setting) -> bool:
     """Whether `barefaced live` takes it."""
-    return setting.group not in ("input", "output", "serve") or setting.key == "mark"
+    return setting.group not in ("input", "output", "serve", "chunks") or setting.key == "mark"
 
 
 def taken_by_serve(setting: Setting) -> bool:

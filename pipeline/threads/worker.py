@@ -41,6 +41,18 @@ class StageStats:
     cpu_seconds: float
     """CPU seconds of its thread, measured at each item, without the work of threads that a library keeps."""
 
+    def plus(self, other: StageStats) -> StageStats:
+        """What this stage and another one of its name have done together."""
+        return StageStats(
+            name=self.name,
+            items=self.items + other.items,
+            dropped=self.dropped + other.dropped,
+            busy_seconds=self.busy_seconds + other.busy_seconds,
+            starved_seconds=self.starved_seconds + other.starved_seconds,
+            blocked_seconds=self.blocked_seconds + other.blocked_seconds,
+            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
+        )
+
 
 _NOTHING = object()
 

@@ -7,7 +7,8 @@ any time. Its times count from the input's own zero, so that a piece does not de
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+import platform
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.video.encode import FileSink
+    from pipeline.video.encoders import Encoding
 
     Packet = av.Packet[Any]
 
 ENCODER_THREADS = 4
 """How many threads encode a piece, on every machine, since the bytes of most encoders depend on it."""
+
+X264_INSTRUCTIONS = "asm=MMX2,SSE2Fast,SSSE3,SSE4.2"
+"""The instructions that x264 may use on x86-64, all of which every such processor of the last fifteen years has. With
+AVX-512 its macroblock tree reads memory that nobody wrote, where the width is no multiple of 256 (seen with x264 165):
+the same pictures then give other bytes in one of ten runs."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class PieceSink:
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Encode every frame that counts. Raises `SinkError`."""
-        source, encoding, kind = self.sink.source, self.sink.encoding(), container_for(self.sink.path)
+        source, encoding, kind = self.sink.source, reproducible(self.sink.encoding()), container_for(self.sink.path)
         info = source.info
         order = DecodingOrder(max(1, round(info.frame_seconds / info.time_base)))
         packets: list[Packet] = []
@@ -107,6 +114,14 @@ class PieceSink:
         for packet in packets:
             order.mend(packet)
         self.piece = Piece(configuration, _times(packets), b"".join(map(bytes, packets)), encoding.warnings)
+
+
+def reproducible(encoding: Encoding) -> Encoding:
+    """The same encoder, set up so that the same pictures give the same bytes."""
+    if encoding.encoder != "libx264" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return encoding
+    parameters = ":".join(filter(None, [encoding.options.get("x264-params"), X264_INSTRUCTIONS]))
+    return replace(encoding, options=encoding.options | {"x264-params": parameters})
 
 
 def _times(packets: list[Packet]) -> NDArray[np.int64]:

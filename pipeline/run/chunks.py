@@ -1,0 +1,249 @@
+"""Cuts a recording into chunks, and makes each chunk's part of the output by itself.
+
+A chunk begins at a key frame of the input. What becomes of it depends on the input, the settings and the networks
+alone: not on the other chunks, nor on who computes it, when, or how often. So that no seam shows, a chunk is computed
+from a little before its beginning, until faces are tracked and smoothed as if they had been there all the time, and a
+little beyond its end, as far as the tracker looks ahead. Neither is written.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import CheckpointError
+from pipeline.frames import Drawer, DrawnBy, Skipped
+from pipeline.run import assemble
+from pipeline.run.report import Tally
+from pipeline.threads.worker import StageStats
+from pipeline.video.decode import FileSource
+from pipeline.video.opening import clock_is_arbitrary, opened
+from pipeline.video.pieces import Piece
+from pipeline.video.reading import SEEKABLE, Outcome, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pipeline.frames import Frame
+    from pipeline.run.interrupt import Stoppable
+    from pipeline.run.load import Networks
+    from pipeline.settings.config import Config
+
+LEAD_SECONDS = Fraction(1)
+"""How long before its beginning a chunk is computed. After a second the average of a still face, which takes an eighth
+of each new drawing, is within 2 % of where it would be; a new face has been detected seven times."""
+
+AHEAD_FRAMES = 2
+"""How many frames the deinterlacer and a gap between two frames may need beyond what the tracker looks ahead."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of a recording. Times are seconds from the start of the input."""
+
+    index: int
+    begin: Fraction | None
+    """The time of a key frame; None is the start of the input."""
+    end: Fraction | None
+    """The time of the next chunk's beginning; None is the end of the input."""
+    lead: Fraction = Fraction(0)
+    """How long before `begin` computing starts."""
+    tail: Fraction = Fraction(0)
+    """How long after `end` computing goes on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a recording is cut."""
+
+    chunks: tuple[Chunk, ...]
+    frames: int
+    """How many pictures lie in the chunks, as far as their packets say."""
+    whole: str | None
+    """Why the recording is one chunk, in a sentence; None when it is cut, or too short for that."""
+
+
+def plan(source: FileSource, config: Config, networks: Networks, *, seconds: Fraction) -> Plan:
+    """Cut the recording at key frames into chunks of at least `seconds`. It is read once, without decoding.
+
+    Raises `SourceError` when it can't be opened.
+    """
+    info = source.info
+    times, keys, whole = _packet_times(source)
+    if networks.who is not None or networks.wearers is not None:
+        whole = "people are told apart over a whole recording"
+    times = [time for time in times if source.counts(info.origin + time)]
+
+    bounds: list[Fraction | None] = [source.start]
+    reached = source.start or Fraction(0)
+    latest = max(times, default=reached)
+    for key in sorted(keys) if whole is None else ():
+        # A last chunk of less than half the length stays with the chunk before.
+        if key - reached >= seconds and latest - key >= seconds / 2 and source.counts(info.origin + key):
+            bounds.append(key)
+            reached = key
+    bounds.append(source.end)
+
+    tail = (assemble.file_tracker(config).lookback_frames + AHEAD_FRAMES) * info.frame_seconds
+    chunks = [
+        Chunk(
+            index,
+            begin,
+            end,
+            lead=Fraction(0) if index == 0 or begin is None else min(LEAD_SECONDS, begin - (source.start or 0)),
+            tail=Fraction(0) if end == source.end else tail,
+        )
+        for index, (begin, end) in enumerate(pairwise(bounds))
+    ]
+    return Plan(tuple(chunks), len(times), whole)
+
+
+def _packet_times(source: FileSource) -> tuple[list[Fraction], list[Fraction], str | None]:
+    """When pictures and key pictures are shown, in seconds from the start; and why they can't be found by their times.
+
+    Raises `SourceError`.
+    """
+    info = source.info
+    with opened(source.path) as container:
+        if clock_is_arbitrary(container) or not container.format.name.startswith(SEEKABLE):
+            return [], [], f"a {container.format.name} file can't be entered exactly at a time"
+        times, keys = [], []
+        for packet in Reading(info, Outcome(), container, None).video():
+            if packet.size and packet.pts is None:
+                return [], [], "some of its pictures have no time"
+            if packet.size:
+                times.append((packet.pts or 0) * info.time_base - info.origin)
+                keys += times[-1:] if packet.is_keyframe else []
+    return times, keys, None
+
+
+@dataclass(frozen=True)
+class FinishedChunk:
+    """What became of a chunk."""
+
+    piece: Piece
+    outcome: Outcome
+    tally: Tally
+    stages: tuple[StageStats, ...]
+
+    def as_bytes(self) -> bytes:
+        """Everything in one array file of numpy, which finds out itself whether it is damaged."""
+        tally, outcome = self.tally, self.outcome
+        facts = {
+            "warnings": self.piece.warnings,
+            "outcome": asdict(outcome) | {"end_time": None if outcome.end_time is None else str(outcome.end_time)},
+            "faces": [tally.faces, tally.masked_faces, tally.held_faces, tally.frames_with_mask],
+            "skipped": dict(tally.skipped),
+            "drawn_by": [[drawn.face, drawn.why, count] for drawn, count in tally.drawn_by.items()],
+            "people": None if tally.people is None else sorted(tally.people),
+            "stages": [asdict(stage) for stage in self.stages],
+        }
+        target = io.BytesIO()
+        np.savez(
+            target,
+            times=self.piece.times,
+            data=np.frombuffer(self.piece.data, np.uint8),
+            configuration=np.frombuffer(self.piece.configuration, np.uint8),
+            facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+        )
+        return target.getvalue()
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> FinishedChunk:
+        """Read what `as_bytes` wrote. Raises `CheckpointError` for anything else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                facts = json.loads(arrays["facts"].tobytes())
+                piece = Piece(
+                    arrays["configuration"].tobytes(),
+                    arrays["times"],
+                    arrays["data"].tobytes(),
+                    tuple(facts["warnings"]),
+                )
+            end_time = facts["outcome"].pop("end_time")
+            outcome = Outcome(**facts["outcome"], end_time=None if end_time is None else Fraction(end_time))
+            stages = tuple(StageStats(**stage) for stage in facts["stages"])
+            return cls(piece, outcome, _tally_of(facts), stages)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"a chunk is damaged ({error}): run again with --fresh") from error
+
+
+def _tally_of(facts: Mapping[str, Any]) -> Tally:
+    """The tally in the facts of a finished chunk. Raises `ValueError`, `KeyError` and `TypeError`."""
+    faces, masked, held, frames = facts["faces"]
+    return Tally(
+        faces,
+        masked,
+        held,
+        frames,
+        Counter({Skipped(reason): count for reason, count in facts["skipped"].items()}),
+        Counter({DrawnBy(face, Drawer(why)): count for face, why, count in facts["drawn_by"]}),
+        None if facts["people"] is None else set(facts["people"]),
+    )
+
+
+@dataclass
+class Total:
+    """Adds up what became of the chunks of a recording."""
+
+    outcome: Outcome
+    tally: Tally = field(default_factory=Tally)
+    stages: dict[str, StageStats] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, chunk: FinishedChunk) -> None:
+        """Add the next chunk, in order."""
+        outcome, came = self.outcome, chunk.outcome
+        outcome.frames += came.frames
+        outcome.bad_packets += came.bad_packets
+        outcome.ended = came.ended
+        outcome.end_time = came.end_time or outcome.end_time
+        outcome.problems += [problem for problem in came.problems if problem not in outcome.problems]
+        for warning in came.warnings:
+            outcome.warn(warning)
+        self.warnings += [warning for warning in chunk.piece.warnings if warning not in self.warnings]
+
+        self.tally.add(chunk.tally)
+        for stage in chunk.stages:
+            self.stages[stage.name] = self.stages[stage.name].plus(stage) if stage.name in self.stages else stage
+
+
+def compute(
+    path: Path,
+    target: Path,
+    chunk: Chunk,
+    config: Config,
+    networks: Networks,
+    *,
+    wrote: Callable[[Frame], None] = lambda _frame: None,
+    watch: Callable[[Stoppable], None] = lambda _run: None,
+) -> FinishedChunk:
+    """Compute one chunk of the recording `path`; only the suffix of `target` counts.
+
+    `wrote` gets every frame that was encoded, `watch` what can be stopped. Raises what a run raises.
+    """
+    source = FileSource(
+        path,
+        start=chunk.begin,
+        end=chunk.end,
+        hardware=config.input.hardware_decoder,
+        lead=chunk.lead,
+        tail=chunk.tail,
+        may_be_empty=True,
+    )
+    work = assemble.piece(source, target, config, networks)
+    run = work.pipeline.run()
+    watch(run)
+    with run:
+        for frame in run:
+            wrote(frame)
+    assert work.sink.piece is not None  # noqa: S101 - the stage ended well
+    return FinishedChunk(work.sink.piece, source.outcome, work.tally, run.stats())

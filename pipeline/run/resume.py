@@ -1,0 +1,301 @@
+"""Runs a video chunk by chunk, so that a run that was killed goes on where it was.
+
+Finished chunks lie in a directory beside the output, each in a file whose name says what it is a function of: the
+input's content, the settings, the networks, the versions of the programs, and which stretch it is. A file is there
+whole or not at all. The same command finds them again; another one finds none of its own, and begins anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import av
+
+from pipeline.errors import CheckpointError, SinkError, SourceError
+from pipeline.run import assemble, chunks
+from pipeline.run.chunks import FinishedChunk, Total
+from pipeline.run.process import Ended, reported
+from pipeline.run.work import Account
+from pipeline.settings.config import as_json, settings
+from pipeline.video.pieces import ENCODER_THREADS
+from pipeline.whole_file import locked, whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.run.batch import Job
+    from pipeline.run.chunks import Chunk, Plan
+    from pipeline.run.interrupt import Stoppable
+    from pipeline.run.load import Networks
+    from pipeline.run.process import Watcher
+    from pipeline.settings.config import Config
+    from pipeline.video.pieces import Piece
+
+SUFFIX = ".chunk"
+LOCK = "lock"
+
+RELEVANT = ("input", "output", "faces", "identity", "engine")
+"""The groups of settings that a chunk depends on."""
+
+IRRELEVANT = ("start", "end", "picture-quality", "overwrite")
+"""Settings in these groups that change nothing in a chunk; what start and end change is in its times."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What all chunks of a run are functions of, beside the stretch that each one is."""
+
+    facts: Mapping[str, object]
+
+    @classmethod
+    def of(cls, job: Job, config: Config, networks: Networks) -> Identity:
+        """The identity of a run: the content of its input, its settings, networks and versions."""
+        other = {item.key for item in settings() if item.group not in RELEVANT} | set(IRRELEVANT)
+        identity = config.identity
+        return cls(
+            {
+                "input": _hash_of(job.source),
+                "container": job.target.suffix.lower(),
+                "settings": {key: value for key, value in as_json(config).items() if key not in other},
+                "people": [_hash_of(Path(path)) for path in (*identity.only, *identity.except_, *identity.face)],
+                "networks": networks.hashes,
+                "engine": networks.description,
+                "version": importlib.metadata.version("barefaced"),
+                "libraries": av.library_versions,
+                "encoder threads": ENCODER_THREADS,
+            }
+        )
+
+    def name_of(self, chunk: Chunk) -> str:
+        """The name of the file that holds a finished chunk."""
+        times = [None if time is None else str(time) for time in (chunk.begin, chunk.end, chunk.lead, chunk.tail)]
+        facts = json.dumps({**self.facts, "times": times}, sort_keys=True)
+        return f"{chunk.index:05d}-{hashlib.sha256(facts.encode()).hexdigest()[:32]}{SUFFIX}"
+
+
+def _hash_of(path: Path) -> str:
+    """The SHA-256 of a file's content. Raises `SourceError`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(f"{path} can't be read: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class ChunkFolder:
+    """The finished chunks of one run, in a directory beside its output."""
+
+    path: Path
+    names: Mapping[int, str]
+    """The number of each chunk to the name of its file."""
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether the chunk is finished."""
+        return (self.path / self.names[chunk.index]).exists()
+
+    def keep(self, chunk: Chunk, finished: FinishedChunk) -> None:
+        """Write a finished chunk. Raises `SinkError`."""
+        self.keep_bytes(chunk, finished.as_bytes())
+
+    def keep_bytes(self, chunk: Chunk, data: bytes) -> None:
+        """Write a finished chunk that is in bytes already. Raises `SinkError`."""
+        path = self.path / self.names[chunk.index]
+        try:
+            with whole_file(path, overwrite=True) as unfinished:
+                unfinished.write_bytes(data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise SinkError(
+                    f"the disk is full (or its quota); the finished chunks are in {self.path}: make room, and the "
+                    "same command goes on"
+                ) from error
+            raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
+
+    def read(self, chunk: Chunk) -> FinishedChunk:
+        """Read a finished chunk. Raises `CheckpointError` when it is damaged."""
+        path = self.path / self.names[chunk.index]
+        try:
+            return FinishedChunk.of_bytes(path.read_bytes())
+        except (OSError, CheckpointError) as error:
+            raise CheckpointError(f"{path} can't be read ({error}): remove it and run again") from error
+
+    def remove(self) -> None:
+        """Remove the directory, since the output stands."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def chunk_folder(
+    job: Job, identity: Identity, plan: Plan, *, fresh: bool, warnings: list[str]
+) -> Iterator[ChunkFolder]:
+    """Open the directory of chunks of a run, or make it; no other run may use it inside the `with` block.
+
+    Files of other runs are removed from it, which is noted in `warnings`. Raises `SinkError`.
+    """
+    path = job.target.with_name(f"{job.target.name}.chunks")
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the directory {path} can't be made: {error.strerror or error}") from error
+
+    with locked(path / LOCK) as free:
+        if not free:
+            raise SinkError(f"another run writes {job.target} now: wait for it, or choose another output")
+        names = {chunk.index: identity.name_of(chunk) for chunk in plan.chunks}
+        there = {file.name for file in path.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
+        if there and not fresh and not there & set(names.values()):
+            warnings.append(f"the chunks in {path} are of another input or other settings: the run begins anew")
+        for file in path.iterdir():
+            if file.name != LOCK and (fresh or file.name not in names.values()):
+                file.unlink(missing_ok=True)
+        yield ChunkFolder(path, names)
+
+
+@dataclass
+class ChunkedRun:
+    """A run in chunks, as an interrupt sees it."""
+
+    stopped: bool = False
+    _present: Stoppable | None = field(default=None, repr=False)
+
+    def stop(self) -> None:
+        """End the present chunk after the frames that are on their way, and begin no other."""
+        self.stopped = True
+        if self._present is not None:
+            self._present.stop()
+
+    def watch(self, run: Stoppable) -> None:
+        """Note what computes the present chunk."""
+        self._present = run
+        if self.stopped:
+            run.stop()
+
+
+@dataclass
+class ChunkedJob:
+    """A video that is processed chunk by chunk."""
+
+    job: Job
+    config: Config
+    networks: Networks
+    watcher: Watcher
+    run: ChunkedRun = field(default_factory=ChunkedRun)
+    warnings: list[str] = field(default_factory=list)
+    """What a user should know of the chunks, in sentences."""
+
+    def __post_init__(self) -> None:
+        self.source, self.sink = assemble.ends(self.job, self.config, encoder_threads=ENCODER_THREADS)
+        self.total = Total(self.source.outcome)
+        self.partial: FinishedChunk | None = None
+        """The chunk in which Ctrl-C ended the run."""
+
+    def carry_out(self) -> None:
+        """Compute the chunks that are not finished yet, and join them. Raises what a run raises."""
+        self.sink.check()
+        plan = self.plan
+        identity = Identity.of(self.job, self.config, self.networks)
+        fresh = self.config.chunks.fresh
+        with chunk_folder(self.job, identity, plan, fresh=fresh, warnings=self.warnings) as folder:
+            try:
+                last = self.compute(plan, folder)
+                self.sink.join(self.pieces(plan.chunks[:last], folder))
+            except BaseException:
+                self.note_kept(plan, folder)
+                raise
+            folder.remove()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the video is cut. Raises `SourceError`."""
+        seconds = Fraction(self.config.chunks.chunk_seconds)
+        found = chunks.plan(self.source, self.config, self.networks, seconds=seconds)
+        if found.whole is not None:
+            self.warnings.append(f"{found.whole}: the video is one chunk, and a run that is killed begins anew")
+        return found
+
+    def compute(self, plan: Plan, folder: ChunkFolder) -> int:
+        """Compute what is not finished yet; the number of chunks that are finished then, counted from the first."""
+        missing = [chunk for chunk in plan.chunks if not folder.has(chunk)]
+        self.watcher.began(self.job, self.run, plan.frames if len(missing) == len(plan.chunks) else None)
+        for chunk in missing:
+            finished = chunks.compute(
+                self.job.source,
+                self.job.target,
+                chunk,
+                self.config,
+                self.networks,
+                wrote=self.watcher.wrote,
+                watch=self.run.watch,
+            )
+            if self.run.stopped:
+                self.partial = finished
+                return chunk.index
+            folder.keep(chunk, finished)
+        return len(plan.chunks)
+
+    def pieces(self, finished: tuple[Chunk, ...], folder: ChunkFolder) -> Iterator[Piece]:
+        """The encoded pictures of the finished chunks, which are added up meanwhile."""
+        for chunk in finished:
+            found = folder.read(chunk)
+            self.total.add(found)
+            yield found.piece
+        if self.partial is not None:
+            self.total.add(self.partial)
+            self.total.outcome.ended = False
+            yield self.partial.piece
+
+    def note_kept(self, plan: Plan, folder: ChunkFolder) -> None:
+        """Tell the user how to go on."""
+        there = sum(folder.has(chunk) for chunk in plan.chunks)
+        if there:
+            self.warnings.append(
+                f"{there} of {len(plan.chunks)} chunks are finished and lie in {folder.path}: the same command goes on"
+            )
+
+    def account(self) -> Account:
+        """What was read and written."""
+        came, went = self.source.outcome, self.sink.outcome
+        return Account(
+            frames_in=came.frames,
+            frames_out=went.frames,
+            bad_packets=came.bad_packets,
+            complete=came.complete and not went.problems,
+            missing=(*came.problems, *went.problems),
+            warnings=tuple(dict.fromkeys((*self.warnings, *came.warnings, *went.warnings))),
+        )
+
+
+def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
+    """Take the masks off in one video, chunk by chunk. Raises nothing: what went wrong is in what it returns."""
+    began = perf_counter()
+    work = ChunkedJob(job, config, networks, watcher)
+    error: BaseException | None = None
+    try:
+        work.carry_out()
+    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
+        error = raised
+    finally:
+        watcher.ended()
+    return reported(
+        job,
+        work.account(),
+        work.total.tally,
+        tuple(work.total.stages.values()),
+        engine=networks.description,
+        hashes=networks.hashes,
+        wall_seconds=perf_counter() - began,
+        error=error,
+        stopped=work.run.stopped,
+    )
