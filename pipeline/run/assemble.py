@@ -33,7 +33,6 @@ from pipeline.video.stills import StillSink, StillSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from pipeline.detectors import Detector
     from pipeline.draw.inpaint import Drawing

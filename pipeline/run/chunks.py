@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from pipeline.errors import CheckpointError
 from pipeline.frames import Drawer, DrawnBy, Skipped
 from pipeline.run import assemble
 from pipeline.run.report import Tally
+from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import clock_is_arbitrary, opened
@@ -143,6 +145,10 @@ class FinishedChunk:
             "faces": [tally.faces, tally.masked_faces, tally.held_faces, tally.frames_with_mask],
             "skipped": dict(tally.skipped),
             "drawn_by": [[drawn.face, drawn.why, count] for drawn, count in tally.drawn_by.items()],
+            "stayed": [
+                [one.track, one.reason, str(one.start), str(one.end), one.frames] for one in tally.stayed.stretches
+            ],
+            "dropped": tally.stayed.dropped,
             "people": None if tally.people is None else sorted(tally.people),
             "stages": [asdict(stage) for stage in self.stages],
         }
@@ -172,7 +178,7 @@ class FinishedChunk:
             outcome = Outcome(**facts["outcome"], end_time=None if end_time is None else Fraction(end_time))
             stages = tuple(StageStats(**stage) for stage in facts["stages"])
             return cls(piece, outcome, _tally_of(facts), stages)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (BadZipFile, OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"a chunk is damaged ({error}): run again with --fresh") from error
 
 
@@ -187,6 +193,13 @@ def _tally_of(facts: Mapping[str, Any]) -> Tally:
         Counter({Skipped(reason): count for reason, count in facts["skipped"].items()}),
         Counter({DrawnBy(face, Drawer(why)): count for face, why, count in facts["drawn_by"]}),
         None if facts["people"] is None else set(facts["people"]),
+        StayedOn(
+            [
+                Stretch(track, reason, Fraction(start), Fraction(end), count)
+                for track, reason, start, end, count in facts["stayed"]
+            ],
+            facts["dropped"],
+        ),
     )
 
 

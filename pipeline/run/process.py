@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.run.controls import Controls
     from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
+    from pipeline.run.report import Tally
     from pipeline.run.work import Account, Film, Photo
     from pipeline.settings.config import Config
     from pipeline.threads.worker import StageStats

@@ -83,6 +83,7 @@ class Tally:
         self.drawn_by.update(other.drawn_by)
         if other.people is not None:
             self.people = (self.people or set()) | other.people
+        self.stayed.add(other.stayed)
 
     def faces_as_json(self) -> dict[str, object]:
         """The faces as the reports of files and of live runs hold them: counted, and by why they were left."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from pipeline.errors import CheckpointError, SinkError, SourceError
+from pipeline.errors import CheckpointError, ConfigError, SinkError, SourceError
 from pipeline.run import assemble, chunks
 from pipeline.run.chunks import FinishedChunk, Total
 from pipeline.run.process import Ended, reported
@@ -48,7 +48,7 @@ LOCK = "lock"
 RELEVANT = ("input", "output", "faces", "identity", "engine")
 """The groups of settings that a chunk depends on."""
 
-IRRELEVANT = ("start", "end", "picture-quality", "overwrite")
+IRRELEVANT = ("start", "end", "frames", "picture-quality", "overwrite", "skip-existing", "other-streams")
 """Settings in these groups that change nothing in a chunk; what start and end change is in its times."""
 
 
@@ -203,6 +203,8 @@ class ChunkedJob:
 
     def carry_out(self) -> None:
         """Compute the chunks that are not finished yet, and join them. Raises what a run raises."""
+        if self.config.report.faces is not None:
+            raise ConfigError("faces can't be written of a run in chunks: leave faces or chunk-seconds out")
         self.sink.check()
         plan = self.plan
         identity = Identity.of(self.job, self.config, self.networks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.frames import Skipped
@@ -94,6 +94,14 @@ class StayedOn:
                 self._extend(track.id, TAKEN_FOR_BARE, frame.time)
         for patch in item.patches:
             self._drawn[patch.crop.track.id] = patch.crop.track, frame.time
+
+    def add(self, later: StayedOn) -> None:
+        """Add what another gathered from later frames, whose tracks are counted from 1 again."""
+        known = max((one.track for one in self.stretches), default=0)
+        moved = [replace(one, track=known + one.track) for one in later.stretches]
+        room = MOST_STRETCHES - len(self.stretches)
+        self.stretches += moved[:room]
+        self.dropped += later.dropped + len(moved[room:])
 
     @property
     def unasked(self) -> list[Stretch]:

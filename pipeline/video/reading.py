@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,7 +16,6 @@ from pipeline.video.opening import clock_is_arbitrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from fractions import Fraction
 
     from av.container import InputContainer
 
