@@ -46,6 +46,7 @@ def joined(source: Path, target: Path, found: Sequence[Piece], codec: Codec = Co
     """The file that the pieces make."""
     reading = FileSource(source, **trim)
     reading.outcome.ended = True
+    reading.outcome.end_time = times_of(source)[-1] + Fraction(1, 30)
     sink = FileSink(reading, target, codec=codec, preset=preset_of(codec), encoder_threads=ENCODER_THREADS)
     sink.join(found)
     return sink
