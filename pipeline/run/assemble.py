@@ -126,7 +126,7 @@ def _until(source: FileSource) -> Stage[Tracked, Tracked]:
 
 def still(job: Job, config: Config, networks: Networks, controls: Controls | None = None) -> Photo:
     """The pipeline from one picture file to another. Nothing is opened yet."""
-    source = StillSource(job.source)
+    source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
     sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
     tally = Tally()
     frames = Pipeline.from_source("decode", source)
@@ -154,7 +154,7 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
     look = Detect(detector, every=config.faces.detect_every, **config.of_stage("detect"))
     tally = Tally()
     if job.still:
-        source = StillSource(job.source)
+        source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
         sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
         seen = Pipeline.from_source("decode", source).then("detect", look).then("track", track_each_detection)
         return Photo(sink, tally, seen.then("wear", wear).then("encode", sink), idle=())

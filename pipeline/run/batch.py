@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.video.containers import CONTAINERS
-from pipeline.video.stills import FORMATS, is_still
+from pipeline.video.pictures import FORMATS, READ_SUFFIXES, is_still, still_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,10 +20,13 @@ _VIDEO = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .og
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """What is taken for a video when a directory is searched."""
 
-_UNREAD = ".gif .heic .heif .bmp .jp2 .jxl .svg .psd .raw .dng .cr2 .cr3 .nef .arw"
+_UNREAD = ".jp2 .jxl .svg .psd .raw .dng .cr2 .cr3 .nef .arw"
 
-UNREAD = frozenset(_UNREAD.split()) - FORMATS.keys()
-"""Pictures of kinds that are not read: a directory's are named, where other files are passed over in silence."""
+UNREAD = frozenset(_UNREAD.split()) - READ_SUFFIXES
+"""Pictures of kinds that are not read, for which there is advice."""
+
+MOST_NAMED = 5
+"""How many of the files that a directory's search leaves out are named."""
 
 ENDING = "-barefaced"
 """What the name of an output has more than its input's where they lie side by side."""
@@ -116,14 +119,20 @@ def _expanded(given: str, *, recursive: bool, notes: list[str]) -> Iterator[_Fou
 
 def _searched(folder: Path, *, recursive: bool, notes: list[str]) -> Iterator[_Found]:
     """The videos and pictures in a directory; what is left out of it goes into `notes`."""
-    media = VIDEO_SUFFIXES | set(FORMATS)
-    entries = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    files = [entry for entry in entries if entry.suffix.lower() in media and entry.is_file() and not _is_output(entry)]
+    media = VIDEO_SUFFIXES | READ_SUFFIXES
+    found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    entries = [entry for entry in found if not entry.name.startswith(".")]
+    files = [entry for entry in entries if entry.is_file() and not _is_output(entry) and _is_media(entry)]
 
     unread = Counter(entry.suffix.lower() for entry in entries if entry.suffix.lower() in UNREAD)
     if unread:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
         notes.append(f"{folder}: {kinds} left out, since such pictures are not read: convert them to PNG or JPEG")
+    others = [entry.name for entry in entries if entry.is_file() and entry not in files and not _is_output(entry)]
+    others = [name for name in others if Path(name).suffix.lower() not in UNREAD]
+    if others:
+        more = f" and {len(others) - MOST_NAMED} others" if len(others) > MOST_NAMED else ""
+        notes.append(f"{folder}: {', '.join(others[:MOST_NAMED])}{more} left out: neither videos nor pictures")
     folders = 0 if recursive else sum(entry.is_dir() for entry in entries)
     if folders:
         subfolders = "1 subfolder" if folders == 1 else f"{folders} subfolders"
@@ -133,6 +142,11 @@ def _searched(folder: Path, *, recursive: bool, notes: list[str]) -> Iterator[_F
         more = "; --recursive searches its subfolders too" if folders else ""
         raise SourceError(f"{folder} holds no video and no picture (looked for {', '.join(sorted(media))}){more}")
     yield from (_Found(file, folder) for file in files)
+
+
+def _is_media(path: Path) -> bool:
+    """Whether a file is a video or a picture: by its suffix, or as a picture by what is in it."""
+    return path.suffix.lower() in VIDEO_SUFFIXES | READ_SUFFIXES or is_still(path)
 
 
 def _is_output(path: Path) -> bool:
@@ -162,8 +176,9 @@ def _beside(file: _Found) -> Path:
 
 def _named_like(source: Path) -> str:
     """The input's name, as Matroska where we can't write the input's own container."""
-    kept = is_still(source) or source.suffix.lower() in CONTAINERS
-    return source.name if kept else f"{source.stem}.mkv"
+    if is_still(source):
+        return still_name(source)
+    return source.name if source.suffix.lower() in CONTAINERS else f"{source.stem}.mkv"
 
 
 def _check_directory(target: Path, files: int) -> None:

@@ -78,6 +78,9 @@ class InputConfig:
     start: Fraction | None = setting(None, Time(), "begin here, in seconds or h:m:s; the output begins at 0")
     end: Fraction | None = setting(None, Time(), "end before this time; sound is cut with it")
     frames: int | None = setting(None, Whole(1, 1_000_000), "process only so many frames, for a quick look")
+    largest_picture: int = setting(
+        250, Whole(1, 100_000), "refuse larger pictures, in megapixels; one of 250 takes 3 GB of memory"
+    )
     hardware_decoder: str | None = setting(
         None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
     )

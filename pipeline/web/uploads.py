@@ -17,7 +17,7 @@ from pipeline.run.controls import Controls
 from pipeline.run.process import failed, process
 from pipeline.video.containers import holds
 from pipeline.video.opening import opened, video_stream
-from pipeline.video.stills import FORMATS, is_still
+from pipeline.video.pictures import READ_SUFFIXES, is_still
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 KEPT = 3
 """How many files are kept at a time; the oldest goes when another one comes."""
 
-SUFFIXES = tuple(sorted(VIDEO_SUFFIXES | FORMATS.keys()))
+SUFFIXES = tuple(sorted(VIDEO_SUFFIXES | READ_SUFFIXES))
 """The suffixes of files that may be dropped on the page."""
 
 SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".webp", ".avif")

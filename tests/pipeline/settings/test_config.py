@@ -27,6 +27,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "start": ("1:02.5", '"1:02.5"', Fraction(125, 2)),
     "end": ("0:01:40", "00:01:40", Fraction(100)),
     "frames": ("5", "5", 5),
+    "largest-picture": ("300", "300", 300),
     "hardware-decoder": ("cuda", '"cuda"', "cuda"),
     "codec": ("ffv1", '"ffv1"', "ffv1"),
     "quality": ("21", "21", 21),

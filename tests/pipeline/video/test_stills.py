@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.picture.planes import arrays
-from pipeline.video.stills import SYNTHETIC_PICTURE, StillSink, StillSource, is_still
+from pipeline.video.stills import SYNTHETIC_PICTURE, StillSink, StillSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,9 +202,3 @@ def test_existing_picture_and_input_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="input itself"):
         through(tmp_path / "in.png", tmp_path / "in.png", overwrite=True)
     assert (tmp_path / "out.png").read_text() == "precious"
-
-
-def test_stills_are_told_from_videos_by_their_suffix(tmp_path: Path) -> None:
-    assert is_still(tmp_path / "a.JPG")
-    assert not is_still(tmp_path / "a.mp4")
-    assert not is_still(tmp_path / "a.gif")

@@ -1,0 +1,169 @@
+"""Pictures are told by what is in them, opened within our own limit, and what lies beside them is said."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import SinkError, SourceError
+from pipeline.video.pictures import format_of, is_still, still_name
+from pipeline.video.stills import StillSink, StillSource
+from tests.pipeline.clips import Clip, picture
+from tests.pipeline.heic import write_heic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = picture(7, 256, 192, flash=False)
+
+
+def through(source: Path, target: Path) -> StillSink:
+    reading = StillSource(source)
+    sink = StillSink(reading, target)
+    sink.check()
+    for _ in sink(iter(reading)):
+        pass
+    return sink
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.jfif", "JPEG"), ("a.ppm", "PPM"), ("photo", "PNG"), ("a.mp4", "JPEG"), ("a.jpg", "WEBP"), ("a.HEIC", "AVIF")],
+)
+def test_a_picture_is_one_whatever_its_name(name: str, kind: str, tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / name, format=kind)
+    assert is_still(tmp_path / name)
+    assert format_of(tmp_path / name) == kind
+    through(tmp_path / name, tmp_path / "out.png")
+    assert np.abs(pixels_of(tmp_path / "out.png").astype(int) - IMAGE).mean() < 4
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_heic_is_one_picture_however_it_is_tiled(tile: int | None, tmp_path: Path) -> None:
+    source = write_heic(tmp_path / "a.heic", IMAGE, tile=tile)
+    assert is_still(source)
+    assert still_name(source) == "a.jpg"
+    through(source, tmp_path / "out.png")
+    written = pixels_of(tmp_path / "out.png")
+    assert written.shape == IMAGE.shape
+    assert np.abs(written.astype(int) - IMAGE).mean() < 3
+
+
+def test_a_damaged_heic_is_an_error_and_no_half_picture(tmp_path: Path) -> None:
+    data = write_heic(tmp_path / "a.heic", IMAGE).read_bytes()
+    (tmp_path / "a.heic").write_bytes(data[: len(data) // 2])
+    with pytest.raises(SourceError, match=r"a\.heic"):
+        through(tmp_path / "a.heic", tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "GIF"])
+def test_an_animation_is_no_still(kind: str, tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(number, 64, 48, flash=False)) for number in range(3)]
+    path = tmp_path / f"a.{kind.lower()}"
+    frames[0].save(path, format=kind, save_all=True, append_images=frames[1:], duration=80)
+    assert not is_still(path)
+    frames[0].save(path, format=kind)
+    assert is_still(path)
+
+
+@pytest.mark.parametrize("name", ["film.jpg", "film.png", "film"])
+def test_a_film_is_one_whatever_its_name(name: str, tmp_path: Path) -> None:
+    shutil.copy(Clip(frames=5).write(tmp_path / "in.mp4"), tmp_path / name)
+    assert not is_still(tmp_path / name)
+
+
+def test_what_is_not_there_is_told_by_its_suffix(tmp_path: Path) -> None:
+    assert is_still(tmp_path / "a.heic")
+    assert not is_still(tmp_path / "a.mkv")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.jpe", "a.jpe"), ("photo", "photo.png"), ("a.gif", "a.png")])
+def test_an_output_is_called_like_what_is_written(name: str, expected: str, tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / name, format={"a.jpe": "JPEG", "a.gif": "GIF"}.get(name, "PNG"))
+    assert still_name(tmp_path / name) == expected
+
+
+def test_a_large_picture_is_refused_in_our_words_before_its_pixels_are_read(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 15_000)).save(tmp_path / "a.png")
+    with pytest.raises(SourceError, match=r"300 megapixels, more than the 250 .*--largest-picture 300"):
+        through(tmp_path / "a.png", tmp_path / "out.png")
+
+
+def test_pillows_own_limit_neither_warns_nor_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    source = StillSource(tmp_path / "a.png")
+    assert source.still.image.size == (256, 192)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    with pytest.raises(SourceError, match="--largest-picture 1"):
+        _ = StillSource(tmp_path / "a.png", largest_megapixels=0).still
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description %s/></x:xmpmeta>'
+
+
+def ultra_hdr(path: Path) -> Path:
+    """A JPEG with a second picture behind it, and XMP data that say it is a gain map."""
+    gain = Image.fromarray(IMAGE).resize((64, 48))
+    xmp = XMP % b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
+    Image.fromarray(IMAGE).save(path, format="MPO", save_all=True, append_images=[gain], xmp=xmp)
+    return path
+
+
+def motion_photo(path: Path) -> Path:
+    """A JPEG with an MP4 behind it, and XMP data that say so."""
+    film = Clip(frames=3, width=64, height=48).write(path.with_suffix(".mp4")).read_bytes()
+    Image.fromarray(IMAGE).save(path, format="JPEG", xmp=XMP % b'GCamera:MotionPhoto="1"')
+    path.write_bytes(path.read_bytes() + film)
+    return path
+
+
+def film_without_pointer(path: Path) -> Path:
+    """A JPEG with an MP4 behind it that nothing names."""
+    film = Clip(frames=3, width=64, height=48).write(path.with_suffix(".mp4")).read_bytes()
+    Image.fromarray(IMAGE).save(path, format="JPEG")
+    path.write_bytes(path.read_bytes() + film)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(ultra_hdr, "another picture"), (motion_photo, "film"), (film_without_pointer, "film")]
+)
+@pytest.mark.parametrize("target", ["out.jpg", "out.png", "out.webp"])
+def test_what_lies_beside_a_picture_goes_with_its_pointer_and_is_said(
+    make: object, words: str, target: str, tmp_path: Path
+) -> None:
+    source = make(tmp_path / "in.jpg")  # type: ignore[operator]
+    sink = through(source, tmp_path / target)
+    assert any(words in warning for warning in sink.outcome.warnings), sink.outcome
+    written = (tmp_path / target).read_bytes()
+    assert b"hdrgm" not in written
+    assert b"MotionPhoto" not in written
+    assert b"ftypisom" not in written
+    with Image.open(tmp_path / target) as opened:
+        assert getattr(opened, "n_frames", 1) == 1
+        assert "mp" not in opened.info
+
+
+def test_xmp_data_that_point_nowhere_else_stay(tmp_path: Path) -> None:
+    xmp = XMP % b'xmp:Rating="5"'
+    Image.fromarray(IMAGE).save(tmp_path / "in.jpg", xmp=xmp)
+    sink = through(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    assert sink.outcome.warnings == []
+    assert b'xmp:Rating="5"' in (tmp_path / "out.jpg").read_bytes()
+
+
+def test_ppm_holds_no_transparency(tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).convert("RGBA").save(tmp_path / "in.png")
+    with pytest.raises(SinkError, match="transparency"):
+        through(tmp_path / "in.png", tmp_path / "out.ppm")
