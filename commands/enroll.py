@@ -141,7 +141,8 @@ def _gathered(inputs: Sequence[str], settings: Config, gather: Gather, gathered:
     """Look at every frame of the sources, and hand it on."""
     from pipeline.run.batch import sources
     from pipeline.video.decode import FileSource
-    from pipeline.video.stills import StillSource, is_still
+    from pipeline.video.pictures import is_still
+    from pipeline.video.stills import StillSource
 
     for path in sources(inputs):
         if is_still(path):
