@@ -2,7 +2,7 @@
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
 #   make test     install every extra, run the test suite
-#   make setup    install or refresh; EXTRAS=training,identity,rtx,live,serve adds more
+#   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
 #   make check    formatting, lint, types
 #   make house    count how the source reads, beside the bars that it must keep
 #   make check-page   the same of the page's scripts and style, with npm
@@ -79,5 +79,5 @@ $(BENCH_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@ $(RUN_STAMP)
 
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx,live,serve,bench]"
+	$(INSTALL) ".[test,training,rtx,live,bench]"
 	touch $@ $(RUN_STAMP) $(BENCH_STAMP)

@@ -179,7 +179,7 @@ def settings_of(options: argparse.Namespace) -> Config:
 
 def _own_file() -> Path | None:
     """The file of settings in the user's config directory; None where there is none."""
-    path: Path = platformdirs.user_config_path("barefaced") / "config.toml"
+    path: Path = platformdirs.user_config_path("barefaced", appauthor=False) / "config.toml"
     return path if path.is_file() else None
 
 

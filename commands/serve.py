@@ -61,10 +61,11 @@ async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> 
     with suppress(NotImplementedError):  # Windows has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with serving(settings, networks) as guard:
-        print(guard.link, flush=True)
+        link = guard.link.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")  # what a browser opens
+        print(link, flush=True)
         if not quiet:
             once = "This link opens the page, once, in one browser. " if guard.token else ""
             print(f"barefaced: {once}{networks.description}. Ctrl-C ends it.", file=sys.stderr)
         if settings.serve.open:
-            webbrowser.open(guard.link)
+            webbrowser.open(link)
         await ended.wait()

@@ -457,7 +457,7 @@ def test_without_anything_the_help_is_shown(capsys: pytest.CaptureFixture[str]) 
 def test_settings_of_the_user_are_found_and_flags_and_another_file_win(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda name, **_: tmp_path / name)
     own, other, target = tmp_path / "barefaced" / "config.toml", tmp_path / "other.toml", tmp_path / "b.mp4"
     own.parent.mkdir()
     own.write_text("frames = 3\noverwrite = true\n")

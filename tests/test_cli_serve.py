@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_without_its_extra_it_says_how_to_get_it(
+def test_without_its_packages_it_says_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
@@ -34,7 +34,7 @@ def test_without_its_extra_it_says_how_to_get_it(
     assert said in capsys.readouterr().err
 
 
-needs_extra = pytest.mark.skipif(web.missing() is not None, reason="the page needs the extra `serve`")
+needs_extra = pytest.mark.skipif(web.missing() is not None, reason="the page needs aiohttp and aiortc")
 
 
 @needs_extra
@@ -56,9 +56,10 @@ def heed_interrupts() -> None:
 
 
 @pytest.fixture
-def served() -> Iterator[subprocess.Popen[str]]:
+def served(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """The command, listening on the address that is the fixture's parameter."""
     process = subprocess.Popen(
-        [sys.executable, "cli.py", "serve", "--port", "0"],
+        [sys.executable, "cli.py", "serve", "--port", "0", "--host", request.param],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,7 +73,11 @@ def served() -> Iterator[subprocess.Popen[str]]:
 
 @needs_extra
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("served", "ending", "code"),
+    [("127.0.0.1", signal.SIGINT, 130), ("0.0.0.0", signal.SIGTERM, 143)],  # noqa: S104 - what a user may ask for
+    indirect=["served"],
+)
 def test_it_prints_its_link_and_ends_by_a_signal(
     served: subprocess.Popen[str], ending: signal.Signals, code: int
 ) -> None:

@@ -195,8 +195,8 @@ def _extras() -> Iterator[Finding]:
             "a virtual camera as output",
             "make setup EXTRAS=live; docs/live.md says what else the system needs",
         ),
-        "aiohttp": ("the page of barefaced serve", "make setup EXTRAS=serve"),
-        "aiortc": ("the browser's camera on that page", "make setup EXTRAS=serve"),
+        "aiohttp": ("the page of barefaced serve", "pip install aiohttp"),
+        "aiortc": ("the browser's camera on that page", "pip install aiortc"),
     }
     for package, (purpose, cure) in wanted.items():
         version = _version(package)

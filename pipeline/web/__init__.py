@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 
-CURE = "make setup EXTRAS=serve, or pip install --editable '.[serve]' in the clone"
+CURE = "pip install aiohttp aiortc"
 
 
 def missing() -> str | None:

@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
-pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from pipeline.web import doors
 from tests.pipeline.web.site import Page, run, site

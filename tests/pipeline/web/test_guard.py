@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
-pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from aiohttp import WSServerHandshakeError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
-pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from tests.pipeline.web import apart
 

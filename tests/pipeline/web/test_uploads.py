@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
-pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from pipeline.demo.clip import write_clip
 from pipeline.demo.portrait import masked_portrait

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
-pytest.importorskip("aiortc", reason="the page needs the extra `serve`")
-pytest.importorskip("aiohttp", reason="the page needs the extra `serve`")
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 
 from aiohttp import WSMsgType
 from aioice.ice import get_host_addresses
