@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 import webbrowser
@@ -40,6 +39,8 @@ def add_serve(commands: Commands) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
+    import asyncio
+
     from pipeline.web import missing
 
     reason = missing()
@@ -55,6 +56,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> None:
     """Serve the page until SIGTERM, or Ctrl-C, which raises; either ends whatever goes on."""
+    import asyncio
+
     from pipeline.web.server import serving
 
     ended = asyncio.Event()

@@ -46,8 +46,18 @@ class Interface:
     outputs: tuple[TensorSpec, ...]
 
 
+_interfaces: dict[str, Interface] = {}
+"""What was read in this process, by the SHA-256 of the network: its manifest's check and its backend both ask."""
+
+
 def read_interface(network: Network) -> Interface:
     """Read the inputs and outputs of `network`. Raises `EngineError` when its bytes are not a whole ONNX file."""
+    if network.sha256 not in _interfaces:
+        _interfaces[network.sha256] = _walk(network)
+    return _interfaces[network.sha256]
+
+
+def _walk(network: Network) -> Interface:
     try:
         graph = _only(network.onnx, MODEL_GRAPH)
         fields = list(_fields(graph))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.spec import Engine, Network
-    from pipeline.detectors import Detector
+    from pipeline.detectors import Detector, DetectorFile
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
     from pipeline.settings.config import Config
@@ -65,8 +66,11 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
         raise ConfigError("only-enrolled can't be true without a face: give --face FILE.face, or leave it out")
     ours = _shipped(Precision(config.engine.precision), folder)  # before anything is compiled, which takes seconds
     with _Compiler(config) as compiler:
-        detector = compiler.detector()
-        segmenter, generator = (compiler.compile(network, precision) for network, precision in ours)
+        file = detector_file(config.faces.detector)
+        found, segmenter, generator = compiler.compile_together(
+            (file.network(), compiler.precision_of_others), *ours
+        )  # fmt: skip
+        detector = compiler.detector_on(file, found)
         description = compiler.description
 
         faces = read_faces(config.identity.face)
@@ -176,6 +180,20 @@ class _Compiler:
 
     def compile(self, network: Network, precision: Precision) -> Engine:
         """The network on the engine, device and threads that were asked for. Raises `EngineError`."""
+        (engine,) = self.compile_together((network, precision))
+        return engine
+
+    def compile_together(self, *wanted: tuple[Network, Precision]) -> list[Engine]:
+        """Several networks as `compile` does it, side by side on the processor, on a GPU one after the other."""
+        device = self.device
+        with ThreadPoolExecutor(len(wanted) if device.kind == "cpu" else 1) as threads:
+            engines = list(threads.map(self._load, *zip(*wanted, strict=True)))
+
+        self._engines += engines
+        self.files |= {network.name: network for network, _ in wanted}
+        return engines
+
+    def _load(self, network: Network, precision: Precision) -> Engine:
         settings = self.config.engine
         engine = select.load(
             network,
@@ -184,9 +202,7 @@ class _Compiler:
             precision=precision,
             threads=settings.threads,
         )
-        self._stack.callback(engine.close)
-        self._engines.append(engine)
-        self.files[network.name] = network
+        self._stack.callback(engine.close)  # also where another network can't be compiled
         return engine
 
     def compile_face(self, face: EnrolledFace) -> Engine:
@@ -197,9 +213,12 @@ class _Compiler:
 
     def detector(self) -> Detector:
         """The detector that was asked for. Raises as `networks` does."""
+        file = detector_file(self.config.faces.detector)
+        return self.detector_on(file, self.compile(file.network(), self.precision_of_others))
+
+    def detector_on(self, file: DetectorFile, engine: Engine) -> Detector:
+        """The detector of a file, on an engine that has its network."""
         faces = self.config.faces
-        file = detector_file(faces.detector)
-        engine = self.compile(file.network(), self.precision_of_others)
         return file.detector(engine, size=faces.detect_size, threshold=float(faces.detect_threshold))
 
     def embedder(self) -> Embedder:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from engine import models
+from engine import models, select
 from engine.weights import read_weight, stored_weights
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.errors import CheckpointError, ConfigError, EngineError
 from pipeline.people.enrolled import FaceManifest, Recognition, write_face
 from pipeline.people.people import Look
 from pipeline.run import load
 from pipeline.settings import config
+from tests.stand_ins import StandInEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engine.spec import Engine, Network
 
 KEY = "trunk.leave.0.weight_half"
 
@@ -45,6 +49,34 @@ def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_pa
         assert networks.wearers is not None
         assert networks.wearers.looks == {"me": None}
         assert not networks.wearers.only
+
+
+def test_the_networks_of_every_run_are_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_one, all_three = select.load, threading.Barrier(3, timeout=60)
+
+    def waiting(network: Network, **asked: Any) -> Engine:
+        all_three.wait()  # breaks unless three are under way together
+        return compile_one(network, **asked)
+
+    monkeypatch.setattr(select, "load", waiting)
+    with load.networks(settings()) as networks:
+        assert list(networks.files) == ["retinaface", "segmenter", "generator"]
+
+
+def test_what_was_compiled_is_closed_when_another_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[StandInEngine] = []
+
+    def failing(network: Network, **_asked: object) -> StandInEngine:
+        if network.name == "generator":
+            raise EngineError("no such instruction")
+        made.append(StandInEngine(network.name, lambda feed: feed))
+        return made[-1]
+
+    monkeypatch.setattr(select, "load", failing)
+    with pytest.raises(EngineError, match="no such instruction"), load.networks(settings()):
+        pass
+    assert len(made) == 2
+    assert all(engine.closed for engine in made)
 
 
 def test_without_a_face_nothing_of_it_is_there() -> None:
