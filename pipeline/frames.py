@@ -133,6 +133,9 @@ class FaceCrop:
     crop_from_frame: Affine
     held: bool = False
     """The face is as it was when it was last looked at: its mask is the one of then, and so will be its drawing."""
+    carried: bool = False
+    """The face has changed so little since it was last drawn that this drawing is carried on; the mask may be new. What
+    is held is carried on too."""
     drawn_by: DrawnBy | None = None
     """None where no face is enrolled: the shipped network draws it."""
 

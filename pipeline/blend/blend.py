@@ -36,9 +36,11 @@ class _Fitted:
     hole: Hole
     box: tuple[int, int, int, int]
     """`hole.box`, which is not empty."""
+    field: NDArray[np.float32]
+    """(64, 64, 3) what was added to the drawing's colours."""
     skin: SkinMap
     drawn: NDArray[np.float32]
-    """(h, w, 3) RGB: what was drawn inside `box` of the crop."""
+    """(h, w, 3) RGB: what was drawn inside `box` of the crop, in these colours."""
 
     def holds(self, patch: Patch, outside: Sides) -> bool:
         """Whether `patch` is the same drawing."""
@@ -117,7 +119,7 @@ class Blend:
         rows, columns = source.components[0].samples.shape
         outside = sides_outside(frame_from_crop, width=columns, height=rows)
         if face.fitted is None or not face.fitted.holds(patch, outside):
-            face.fitted = self._fitted(patch, outside, frame_from_crop.scale)
+            face.fitted = self._fitted(patch, outside, frame_from_crop.scale, face.fitted)
         fitted = face.fitted
         if fitted is None:
             return
@@ -147,7 +149,7 @@ class Blend:
             added = missing if index == 0 or target.rgb else None
             _mix(component.samples[place.part], values, alpha, target, added)
 
-    def _fitted(self, patch: Patch, outside: Sides, scale: float) -> _Fitted | None:
+    def _fitted(self, patch: Patch, outside: Sides, scale: float, before: _Fitted | None) -> _Fitted | None:
         """The drawing in the colours around it; None where there is nothing to paint.
 
         `scale` is how many of the frame's pixels one of the crop is across.
@@ -157,11 +159,17 @@ class Blend:
         box = hole.box
         if box is None:
             return None
-        real, small = shrunk(patch.crop.image), shrunk(patch.image)  # (64, 64, 3)
-        field = np.zeros_like(small)
-        if self.colour_limit_levels > 0:
-            field = correction(real, small, hole, limit=self.colour_limit_levels)
-        skin = map_skin(real, small + field, hole)
+
+        # A drawing that is carried on keeps its colours: those around it belong to another frame and would make it
+        # flicker.
+        if before is not None and patch.crop.carried:
+            field, skin = before.field, replace(before.skin, hole=hole)
+        else:
+            real, small = shrunk(patch.crop.image), shrunk(patch.image)  # (64, 64, 3)
+            field = np.zeros_like(small)
+            if self.colour_limit_levels > 0:
+                field = correction(real, small, hole, limit=self.colour_limit_levels)
+            skin = map_skin(real, small + field, hole)
 
         # Light changes slowly, so what was found in small is enlarged for the whole drawing.
         left, top, right, bottom = box
@@ -169,7 +177,7 @@ class Blend:
         inside = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
         drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-        return _Fitted(patch, outside, hole, box, skin, drawn)
+        return _Fitted(patch, outside, hole, box, field, skin, drawn)
 
 
 def _mix(

@@ -124,10 +124,16 @@ class Smooth:
         if _farthest(small_from_average) > _NEAREST:
             settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
             crop, small = (_warped(values, small_from_average.matrix, crop.shape[:2]) for values in (crop, small))
+
+        # Where the last drawing is carried on, only the mask is new.
+        if patch.crop.carried:
+            mask = _shrunk_towards(settled.crop.mask, average.mask, self.release)
+            settled = replace(settled, crop=replace(settled.crop, mask=mask), image=average.image)
+            return replace(average, mask=mask), settled
+
         pace, noise = self._pace(average, crop, small)  # (64, 64)
         fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)  # (S, S)
-        shrinking = average.mask + np.maximum(fine, self.release) * (settled.crop.mask - average.mask)
-        mask = np.maximum(settled.crop.mask, shrinking).astype(np.float32, copy=False)
+        mask = _shrunk_towards(settled.crop.mask, average.mask, np.maximum(fine, self.release))
 
         # Averaging is the dearest step, so only what will be painted is averaged.
         drawn = settled.image.astype(np.float32)
@@ -164,6 +170,13 @@ class Smooth:
         return np.asarray(self.pace + (1 - self.pace) * reason, np.float32), noise
 
 
+def _shrunk_towards(
+    mask: NDArray[np.float32], before: NDArray[np.float32], pace: NDArray[np.float32] | float
+) -> NDArray[np.float32]:
+    """(S, S) `mask`, or where `before` is larger, `pace` of the way from there to `mask`."""
+    return np.asarray(np.maximum(mask, before + pace * (mask - before)), np.float32)
+
+
 def _rise(times: NDArray[np.generic] | float) -> NDArray[np.float32]:
     """0 up to half of the threshold, 1 from the threshold on, smooth between."""
     share = np.clip(2 * np.asarray(times, np.float32) - 1, 0, 1)
@@ -198,18 +211,23 @@ def _in_full(small_from_average: Affine) -> Affine:
 
 
 def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
-    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at."""
+    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at.
+
+    Of a drawing that is carried on only the crop is moved, since the drawing that will be shown is the average's.
+    """
     crop_from_average = _in_full(small_from_average)
     left, top, right, bottom = box
     matrix = crop_from_average.after(Affine.shift(left, top)).matrix
     inside, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
 
     # The crop is looked at in small only, the drawing in full.
-    image, crop_image, mask = patch.image.copy(), patch.crop.image.copy(), patch.crop.mask.copy()
+    image, crop_image, mask = patch.image, patch.crop.image.copy(), patch.crop.mask.copy()
     crop_image[inside] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)
     mask[inside] = _warped(mask, matrix, shape)
-    drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
-    image[inside] = cv2.convertScaleAbs(np.maximum(drawn, 0))
+    if not patch.crop.carried:
+        drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
+        image = image.copy()
+        image[inside] = cv2.convertScaleAbs(np.maximum(drawn, 0))
 
     crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
     crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)

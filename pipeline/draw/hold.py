@@ -52,6 +52,9 @@ class Holder:
     """Mean change of the whole face, in 8-bit steps, up to which it is as it was."""
     spot_levels: float = 6.0
     """The same for the spot that has changed most, about a tenth of the face wide."""
+    sooner: bool = False
+    """Both are divided by the number of frames that the face would have been kept for: a face that changes
+    more is looked at sooner."""
     _looks: dict[int, _Look] = field(default_factory=dict)
 
     def keep(self, tracks: Iterable[int], *, cut: bool) -> None:
@@ -59,18 +62,23 @@ class Holder:
         alive = () if cut else tracks
         self._looks = {track: self._looks[track] for track in alive if track in self._looks}
 
-    def holds(self, track: int, image: NDArray[np.uint8]) -> bool:
-        """Whether the face of `track`, whose crop is `image` (S, S, 3), may be kept as it was; else it is looked at."""
-        crop = np.asarray(cv2.blur(shrunk(image), (3, 3)), np.float32)
+    def holds(
+        self, track: int, image: NDArray[np.uint8], *, where: NDArray[np.uint8] = FACE, allowed: bool = True
+    ) -> bool:
+        """Whether the face of `track`, whose crop is `image` (S, S, 3), is kept as it was; else it is looked at now.
+
+        No spot of `where` (64, 64) may have changed, 255 is inside. Without `allowed` it is looked at in any case.
+        """
+        crop = np.asarray(cv2.blur(shrunk(image), (3, 3)), np.float32)  # (64, 64, 3)
         last = self._looks.get(track)
-        if last is not None and last.frames + 1 < self.every and self._alike(crop, last.crop):
+        if allowed and last is not None and last.frames + 1 < self.every and self._alike(crop, last, where):
             self._looks[track] = _Look(last.crop, last.frames + 1)
             return True
         self._looks[track] = _Look(crop, 0)
         return False
 
-    def _alike(self, crop: NDArray[np.float32], before: NDArray[np.float32]) -> bool:
-        change = largest(cv2.absdiff(crop, before))
+    def _alike(self, crop: NDArray[np.float32], last: _Look, where: NDArray[np.uint8]) -> bool:
+        change = largest(cv2.absdiff(crop, last.crop)) * np.float32(last.frames + 1 if self.sooner else 1)
         if cv2.mean(change, mask=FACE)[0] > self.face_levels:
             return False
-        return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=FACE)[1] <= self.spot_levels)
+        return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=where)[1] <= self.spot_levels)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.hold import kept
+from pipeline.draw.hold import Holder, kept
 from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.rules import Whole, setting
+from pipeline.picture.fields import FACE
+from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 GROW_PX = 5
 """How far the hole reaches beyond the mask in training, and by default in use."""
+
+RIM = np.ones((7, 7), np.uint8)
+"""How far around a mask the background is looked at, in a crop of 64 pixels: the generator has drawn it there too."""
+
+MOST_BEYOND = 8
+"""A drawing serves another mask while at most so many of its pixels, at half size, lie beyond what was filled."""
 
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
@@ -48,12 +55,27 @@ class Drawing:
 
     cropped: Cropped
     faces: Pending | None
-    """Those of the crops that are not held, in order; None when there are none."""
+    """The new drawings of the crops that are not carried on, in order; None when there are none."""
 
     @property
     def frame(self) -> Frame:
         """The frame in which the faces are."""
         return self.cropped.frame
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What the last drawing of a face was made for."""
+
+    drawer: str | None
+    """The enrolled face whose network drew it; None for the shipped one."""
+    hole: NDArray[np.float32]
+    """(S/2, S/2) in [0, 1]: what was filled."""
+
+    def serves(self, crop: FaceCrop) -> bool:
+        """Whether the drawing is by the network that is to draw `crop`, and fills all that is mask there."""
+        beyond = (self.hole < 0.5) & (_halved(crop.mask) > 0.5)
+        return _drawer(crop) == self.drawer and int(np.count_nonzero(beyond)) <= MOST_BEYOND
 
 
 @dataclass(frozen=True)
@@ -71,18 +93,40 @@ class Inpaint:
         "network goes by (0.8 dB with 10), lower it and pieces of real masks' rims come through",
     )
 
+    every: int = 4
+    """A face is drawn anew at least in every so many frames, and sooner when it changes."""
+    drift_face_levels: float = setting(
+        9.0,
+        Number(0, 255),
+        "mean change of the whole face, in 8-bit steps times frames since it was drawn, up to which the drawing is "
+        "carried on with the face; lower it and a moving face is drawn more often, raise it and it is drawn in steps",
+    )
+    drift_spot_levels: float = setting(
+        36.0,
+        Number(0, 255),
+        "the same for the spot that has changed most, about a tenth of the face wide; lower it and a blink is enough",
+    )
+
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
         """Stage: hand the crops of each frame to the generator. Raises `EngineError`.
 
-        A face that is held is drawn all the same where the frame before did not have it, or not under this id.
+        A face that has hardly changed since it was drawn is not handed on: its drawing is carried on.
         """
-        before: set[int] = set()
+        holder = Holder(self.every, self.drift_face_levels, self.drift_spot_levels, sooner=True)
+        drawn: dict[int, _Drawn] = {}
         for cropped in stream:
-            crops = tuple(crop if crop.track.id in before else replace(crop, held=False) for crop in cropped.crops)
-            before = {crop.track.id for crop in crops}
-            new = [crop for crop in crops if not crop.held]
+            holder.keep((crop.track.id for crop in cropped.crops), cut=cropped.tracked.detected.cut)
+            crops = []
+            for crop in cropped.crops:
+                last = drawn.get(crop.track.id)
+                allowed = last is not None and last.serves(crop)
+                carried = holder.holds(crop.track.id, crop.image, where=_looked_at(crop.mask), allowed=allowed)
+                crops.append(replace(crop, held=crop.held and carried, carried=carried))
+
+            new = [crop for crop in crops if not crop.carried]
+            drawn |= {crop.track.id: _Drawn(_drawer(crop), _halved(hole_of(crop.mask, self.grow_px))) for crop in new}
             faces = self._submit(new) if new else None
-            yield Drawing(replace(cropped, crops=crops), faces)
+            yield Drawing(replace(cropped, crops=tuple(crops)), faces)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
@@ -90,12 +134,14 @@ class Inpaint:
         for drawing in stream:
             crops = drawing.cropped.crops
             faces = iter(() if drawing.faces is None else drawing.faces.result()["face"])
-            images = {crop.track.id: kept(images, crop.track) if crop.held else _picture(next(faces)) for crop in crops}
+            images = {
+                crop.track.id: kept(images, crop.track) if crop.carried else _picture(next(faces)) for crop in crops
+            }
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
     def _submit(self, crops: Sequence[FaceCrop]) -> Pending:
         """Begin to draw, each face by the network that is to draw it."""
-        drawers = [None if crop.drawn_by is None else crop.drawn_by.face for crop in crops]
+        drawers = [_drawer(crop) for crop in crops]
         if not any(drawers):
             return self.engine.submit({"crop_and_mask": generator_input(crops, self.grow_px)})
 
@@ -131,6 +177,22 @@ class _DrawnBySeveral:
         for places, pending in self.pending.items():
             drawn |= zip(places, pending.result()["face"], strict=True)
         return {"face": np.stack([drawn[place] for place in sorted(drawn)])}
+
+
+def _drawer(crop: FaceCrop) -> str | None:
+    """The name of the enrolled face whose own network is to draw `crop`; None for the shipped one."""
+    return None if crop.drawn_by is None else crop.drawn_by.face
+
+
+def _looked_at(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(64, 64) where a change calls for another drawing, 255 inside: the face, and what lies around its mask."""
+    small = (cv2.resize(mask, FACE.shape, interpolation=cv2.INTER_AREA) > 0.3).astype(np.uint8)
+    return np.asarray(cv2.max(FACE, 255 * (cv2.dilate(small, RIM) - small)), np.uint8)
+
+
+def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S/2, S/2) every other value of (S, S)."""
+    return values[::2, ::2]
 
 
 def _picture(planes: Array) -> NDArray[np.uint8]:

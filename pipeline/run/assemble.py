@@ -229,7 +229,7 @@ def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Le
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
     segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
-    inpaint = Inpaint(networks.generator, networks.own, **config.of_stage("inpaint"))
+    inpaint = Inpaint(networks.generator, networks.own, every=config.faces.redraw_every, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = set()

@@ -42,7 +42,7 @@ class Tally:
     masked_faces: int = 0
     """Those whose mask was drawn over."""
     held_faces: int = 0
-    """Those of them that had not changed, and were shown as they were last drawn."""
+    """Those of them that had hardly changed, and were shown as they were last drawn."""
     frames_with_mask: int = 0
     """Frames in which at least one mask was drawn over."""
     skipped: Counter[Skipped] = field(default_factory=Counter)
@@ -66,7 +66,7 @@ class Tally:
             cropped = item.cropped
             self.faces += len(cropped.tracked.tracks)
             self.masked_faces += len(item.patches)
-            self.held_faces += sum(patch.crop.held for patch in item.patches)
+            self.held_faces += sum(patch.crop.carried for patch in item.patches)
             self.frames_with_mask += bool(item.patches)
             self.drawn_by.update(patch.crop.drawn_by for patch in item.patches if patch.crop.drawn_by is not None)
             self.skipped.update(reason for _, reason in cropped.skipped)

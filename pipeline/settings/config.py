@@ -143,7 +143,7 @@ class FacesConfig:
     redraw_every: int = setting(
         4,
         Whole(1, 120),
-        "draw a face anew in every n-th frame at least, and whenever it changes; 1 draws it in every frame",
+        "draw a face anew in every n-th frame at least, and sooner when it changes; 1 draws it in every frame",
     )
     detect_size: int = setting(
         640,

@@ -212,6 +212,15 @@ def test_a_held_face_keeps_its_colours_and_a_new_drawing_meets_those_around_it()
     assert (refitted != fitted).any()
 
 
+def test_a_drawing_that_is_carried_on_keeps_its_colours_in_another_hole() -> None:
+    first = SMALL.inpainted(spoil=cast)
+    (patch,) = first.patches
+    tinted = replace(patch.crop, image=cast(patch.crop.image), mask=0.999 * patch.crop.mask, carried=True)
+    frames = Blend(detail=0)(iter([first, replace(first, patches=(replace(patch, crop=tinted),))]))
+    fitted, shown = (whole(frame.planes).astype(int) for frame in frames)
+    assert np.abs(shown - fitted).max() <= 1
+
+
 def test_grain_changes_from_frame_to_frame_and_pores_do_not() -> None:
     for scene, moving in ((replace(SMALL, noise=5.0), True), (replace(CLOSE_UP, noise=0.2, pores=5.0), False)):
         items = [with_patch(scene, index=index, spoil=soft) for index in range(8)]

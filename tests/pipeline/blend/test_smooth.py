@@ -101,6 +101,19 @@ def test_a_moving_head_is_followed_without_lag(step_px: float, step_degrees: flo
         assert psnr_in_hole(scenes[index], item, index=index) > LAG_DB
 
 
+def test_a_drawing_that_is_carried_on_moves_with_the_head_and_its_mask_is_new() -> None:
+    items = [with_patch(SCENE, index=index) for index in range(4)]
+    moved = replace(SCENE, centre=(0.53, 0.46), degrees=2.0)
+    item = with_patch(moved, index=4)
+    (patch,), (before,) = item.patches, items[-1].patches
+    wider = np.maximum(patch.crop.mask, np.roll(patch.crop.mask, 20, axis=0))
+    carried = replace(patch, crop=replace(patch.crop, mask=wider, carried=True), image=before.image)
+    *_, drawn, shown = Smooth()(iter([*items, replace(item, patches=(carried,))]))
+    assert shown.patches[0].image is drawn.patches[0].image
+    assert (shown.patches[0].crop.mask > wider - 0.1).mean() > 0.99
+    assert psnr_in_hole(moved, shown, index=4) > LAG_DB - 4
+
+
 def test_what_really_changes_is_taken_at_once() -> None:
     dark = [with_patch(SCENE, index=index) for index in range(5)]
     bright = [_lit(with_patch(SCENE, index=index)) for index in range(5, 8)]

@@ -68,6 +68,55 @@ def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
     assert np.array_equal(second.patches[1].image, moving.image // 2)
 
 
+def test_a_moving_face_is_carried_on_with_its_new_mask_until_its_time_is_up() -> None:
+    engine = MadeEngine(echo)
+    first = masked()
+    moving = [replace(first, image=first.image // 4 + step, mask=first.mask.copy()) for step in (100, 102, 103, 100)]
+    results = drawn(engine, [cropped(crop) for crop in (*moving, moving[0])])
+    assert [patch.crop.carried for result in results for patch in result.patches] == [False, True, True, True, False]
+    assert len(engine.fed) == 2
+    assert results[2].patches[0].image is results[0].patches[0].image
+    assert results[2].patches[0].crop.mask is moving[2].mask
+    assert not results[2].patches[0].crop.held
+
+
+def test_the_more_a_face_changes_the_sooner_it_is_drawn() -> None:
+    first = masked()
+    calm = replace(first, image=first.image // 4 + 100)
+    moved = replace(first, image=first.image // 4 + 106)
+    results = drawn(MadeEngine(echo), [cropped(crop) for crop in (calm, moved, moved)])
+    assert [patch.crop.carried for result in results for patch in result.patches] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"mask": masked(low=120).mask}, "the mask reaches beyond what was filled"),
+        ({"drawn_by": DrawnBy("Ana", Drawer.RECOGNISED)}, "another network is to draw it"),
+    ],
+)
+def test_a_drawing_is_not_carried_on_where_it_does_not_serve(change: dict[str, object], why: str) -> None:
+    inpaint = Inpaint(MadeEngine(echo), {"Ana": MadeEngine(echo)})
+    stream = [cropped(masked()), cropped(replace(masked(), **change))]  # type: ignore[arg-type]
+    assert not list(inpaint.answer(inpaint.ask(iter(stream))))[1].patches[0].crop.carried, why
+
+
+def test_a_drawing_is_not_carried_on_where_the_background_beside_the_mask_changes() -> None:
+    plain = replace(masked(), image=np.full((CROP_SIZE, CROP_SIZE, 3), 100, np.uint8))
+    beside, far = plain.image.copy(), plain.image.copy()
+    beside[140:200, 206:216], far[140:200, 240:250] = 250, 250
+    for image, carried in ((far, True), (beside, False)):
+        results = drawn(MadeEngine(echo), [cropped(plain), cropped(replace(plain, image=image))])
+        assert results[1].patches[0].crop.carried == carried
+
+
+def test_every_frame_is_drawn_when_asked_for() -> None:
+    engine = MadeEngine(echo)
+    inpaint = Inpaint(engine, every=1)
+    list(inpaint.answer(inpaint.ask(iter([cropped(masked())] * 3))))
+    assert len(engine.fed) == 3
+
+
 def test_a_held_face_that_the_frame_before_did_not_have_is_drawn() -> None:
     engine = MadeEngine(echo)
     stream = [cropped(masked(number=1)), cropped(replace(masked(number=2), held=True))]
