@@ -106,6 +106,7 @@ def whole(job: Job, config: Config, networks: load.Networks) -> Document:
         "seconds": report.wall_seconds,
         "fps": report.fps,
         "network_seconds": meters.by_stage,
+        "network_calls": meters.calls,
         "memory_mb": memory.samples,
     }
 

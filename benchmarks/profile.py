@@ -100,6 +100,7 @@ class Metered:
     """Spent in `run` and `submit`."""
     waited_seconds: float = field(default=0.0, init=False)
     """Spent in `result`."""
+    calls: int = field(default=0, init=False)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -118,6 +119,7 @@ class Metered:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """As the engine does it."""
+        self.calls += 1
         began = perf_counter()
         try:
             return self.engine.run(feeds)
@@ -126,6 +128,7 @@ class Metered:
 
     def submit(self, feeds: Mapping[str, Array]) -> MeteredPending:
         """As the engine does it."""
+        self.calls += 1
         began = perf_counter()
         try:
             return MeteredPending(self, self.engine.submit(feeds))
@@ -160,9 +163,11 @@ class MeteredDetector:
     detector: Detector
     asked_seconds: float = field(default=0.0, init=False)
     waited_seconds: float = field(default=0.0, init=False)
+    calls: int = field(default=0, init=False)
 
     def __call__(self, frame: Frame) -> tuple[Detection, ...]:
         """As the detector does it."""
+        self.calls += 1
         began = perf_counter()
         try:
             return self.detector(frame)
@@ -194,6 +199,12 @@ class Meters:
         segmenter, generator = Metered(networks.segmenter), Metered(networks.generator)
         metered = replace(networks, detector=seen, segmenter=segmenter, generator=generator)
         return cls(metered, detector, segmenter, generator)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each network was asked."""
+        meters = {"detector": self.detector, "segmenter": self.segmenter, "generator": self.generator}
+        return {name: meter.calls for name, meter in meters.items()}
 
     @property
     def by_stage(self) -> dict[str, float]:

@@ -111,7 +111,7 @@ class Ceiling:
         """GFLOP/s of another round of about so long; None without an engine."""
         if self.engine is None:
             return None
-        times = _times(self.engine, self.feeds, seconds)
+        times = times_of(self.engine, self.feeds, seconds)
         self.times += times
         return 2e-6 * self.work / float(np.median(times))
 
@@ -130,7 +130,7 @@ def in_turns(
     times, shares = [], []
     for _ in range(ROUNDS):
         most = ceiling.round(CEILING_SHARE * seconds / ROUNDS)
-        ours = _times(engine, feeds, (1 - CEILING_SHARE) * seconds / ROUNDS)
+        ours = times_of(engine, feeds, (1 - CEILING_SHARE) * seconds / ROUNDS)
         times += ours
         if most is not None:
             shares.append(2e-6 * work / float(np.median(ours)) / most)
@@ -142,8 +142,8 @@ def _warm_up(engine: Engine, feeds: Mapping[str, Array]) -> None:
         engine.run(feeds)
 
 
-def _times(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[float]:
-    """Milliseconds of each run of a round."""
+def times_of(engine: Engine, feeds: Mapping[str, Array], seconds: float) -> list[float]:
+    """Milliseconds of each run of a round that takes about so long."""
     times: list[float] = []
     while len(times) < MOST_RUNS and (len(times) < LEAST_RUNS or sum(times) < 1000 * seconds):
         began = perf_counter()

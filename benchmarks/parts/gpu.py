@@ -168,4 +168,4 @@ def tables(part: Document) -> list[Table]:
     ]
 
 
-PART = Part("On a GPU", 8, Plan, measure, tables, packages=("onnx",))
+PART = Part("On a GPU", 9, Plan, measure, tables, packages=("onnx",))

@@ -238,6 +238,6 @@ def figures(part: Document) -> Iterator[Figure]:
 
 
 PART = Part(
-    "Beside others", 6, PeersPlan, measure, tables, figures,
+    "Beside others", 7, PeersPlan, measure, tables, figures,
     short={"repeats": 1, "frames": 120, "seconds": 1.5}, packages=turns.PACKAGES,
 )  # fmt: skip

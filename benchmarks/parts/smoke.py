@@ -172,4 +172,4 @@ def tables(part: Document) -> list[Table]:
     return [Table("Ratios", ("ratio", "committed", "measured", "worse"), tuple(found))]
 
 
-PART = Part("Ratios that are held", 7, Plan, measure, tables, packages=turns.PACKAGES)
+PART = Part("Ratios that are held", 8, Plan, measure, tables, packages=turns.PACKAGES)

@@ -147,9 +147,24 @@ def peers() -> dict[str, Any]:
     )  # fmt: skip
 
 
+def cores() -> dict[str, Any]:
+    found = {"stage_ms": {name: sum(parts) for name, parts in STAGES.items()}, "slowest_stage": "inpaint",
+             "fps": {"1": 33.0, "2": 65.0, "8": 128.0}, "limit_fps": 129.9}  # fmt: skip
+    series = [Series("cores/640x480/2", "fps", Better.MORE, [65.0])]
+    return _made("cores", series, sizes={"640x480": found})
+
+
 @cache
 def everything() -> dict[str, Any]:
-    made = {"pipeline": pipeline, "engines": engines, "live": live, "quality": quality, "scale": scale, "peers": peers}
+    made = {
+        "pipeline": pipeline,
+        "engines": engines,
+        "live": live,
+        "quality": quality,
+        "scale": scale,
+        "cores": cores,
+        "peers": peers,
+    }
     return joined({name: make() for name, make in made.items()}, {})
 
 

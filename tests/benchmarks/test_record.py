@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-EACH = [documents.pipeline, documents.engines, documents.live, documents.quality, documents.scale, documents.peers]
+EACH = [
+    documents.pipeline,
+    documents.engines,
+    documents.live,
+    documents.quality,
+    documents.scale,
+    documents.cores,
+    documents.peers,
+]
 
 
 @pytest.mark.parametrize("made", EACH, ids=lambda made: made.__name__)
@@ -40,7 +48,7 @@ def test_every_part_is_of_the_schema_and_comes_back_from_a_file(
 def test_all_parts_in_one_document() -> None:
     whole = json.loads(json.dumps(documents.everything()))
     record.check(whole)
-    assert list(parts.shown(whole)) == ["pipeline", "engines", "live", "quality", "scale", "peers"]
+    assert list(parts.shown(whole)) == ["pipeline", "engines", "live", "quality", "scale", "cores", "peers"]
     assert "live/age" in record.series_of(whole)
 
 
