@@ -23,11 +23,15 @@ NATIVE = frozenset(
     + [f"yuvj{kind}p" for kind in ("420", "422", "444", "440")]
     + [f"yuv{kind}p{bits}le" for kind in ("420", "422", "444") for bits in (9, 10, 12, 14, 16)]
     + [f"yuv440p{bits}le" for bits in (10, 12)]
-    + ["nv12", "p010le", "gray", "rgb24", "bgr24", "rgba", "bgra", "gbrp"]
+    + [f"yuva{kind}p" for kind in ("420", "422", "444")]
+    + [f"yuva{kind}p{bits}le" for kind in ("420", "422", "444") for bits in (9, 10, 16)]
+    + [f"yuva{kind}p12le" for kind in ("422", "444")]
+    + ["nv12", "p010le", "gray", "rgb24", "bgr24", "rgba", "bgra", "gbrp", "gbrap"]
+    + [f"gbrap{bits}le" for bits in (10, 12, 14, 16)]
     + [f"gray{bits}le" for bits in (9, 10, 12, 14, 16)]
     + [f"gbrp{bits}le" for bits in (9, 10, 12, 14, 16)]
 )
-"""What the blend can write into: planar YUV of 8 to 16 bits, grey, and the usual RGB."""
+"""What the blend can write into: planar YUV of 8 to 16 bits, grey, and the usual RGB. Transparency flows beside it."""
 
 WORKING = {"pal8": "rgb24", "yuv410p": "yuv444p", "xyz12le": "rgb24", "xyz12be": "rgb24"}
 """What pictures become on arrival where their traits say too little to find the nearest native format."""
@@ -164,6 +168,11 @@ def _places(name: str) -> tuple[Place, ...]:
     return tuple(places)
 
 
+def alpha_channel(name: str) -> int:
+    """Which sample of a pixel is its transparency, in a packed format that has one."""
+    return name.index("a") if name.startswith(("a", "rgb", "bgr")) else 1
+
+
 def working_format(name: str) -> str:
     """The format in which pictures of format `name` flow through the pipeline: their own where that is possible."""
     if name in WORKING:
@@ -197,10 +206,10 @@ def closest(wanted: str, formats: Sequence[str]) -> str:
             not loses_nothing(wanted, name),
             have.rgb != want.rgb,
             want.grey and not have.grey,
+            have.alpha and not want.alpha,
             max(0, have.depth - want.depth),
             have.grey and not want.grey,
             max(0, want.coarse_x - coarse_x) + max(0, want.coarse_y - coarse_y),
-            have.alpha and not want.alpha,
             want.depth,
             max(0, coarse_x - want.coarse_x) + max(0, coarse_y - want.coarse_y),
             want.alpha,

@@ -149,7 +149,17 @@ SYNTHETIC_KEY = "SYNTHETIC_CONTENT"
 STORAGE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 """Tags of a file that describe how it was stored, not what is in it."""
 
-STREAM_STORAGE = ("rotate", "duration", "number_of_", "bps", "encoder", "_statistics", "vendor_id", "handler_name")
+STREAM_STORAGE = (
+    "rotate",
+    "duration",
+    "number_of_",
+    "bps",
+    "encoder",
+    "_statistics",
+    "vendor_id",
+    "handler_name",
+    "alpha_mode",
+)
 """Beginnings of the tags of a stream that do."""
 
 USUAL_IN_MP4 = frozenset(

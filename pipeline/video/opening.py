@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 
 from pipeline.errors import SourceError
+from pipeline.video.animation import AnimationStream, needs_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 TS_DISCONT = 0x200
@@ -32,7 +34,10 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
     hear_errors()
 
     try:
-        container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
+        if needs_pillow(path):
+            container = av.open(cast("Any", AnimationStream(path)), format="mov")
+        else:
+            container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise SourceError(f"{path} is not a media file or is damaged: {explain_invalid(path)}") from error
     except (av.error.FFmpegError, RuntimeError) as error:
@@ -122,6 +127,18 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise SourceError(f"{path} has no video stream (it holds: {kinds})")
+
+
+def decoder_of(stream: VideoStream) -> VideoStream | VideoCodecContext:
+    """What decodes the packets of a stream: the stream itself, but for VP8 and VP9 with transparency.
+
+    FFmpeg's own decoders pass over their transparency; libvpx's read it.
+    """
+    alpha = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name and alpha == "1":
+        return cast("VideoCodecContext", av.CodecContext.create(name, "r"))
+    return stream
 
 
 def clock_is_arbitrary(container: InputContainer) -> bool:

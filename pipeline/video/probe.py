@@ -15,7 +15,7 @@ from pipeline.picture.formats import working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
 from pipeline.video.declared import declared_frames, origin, until, video_until
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import opened, video_stream
+from pipeline.video.opening import decoder_of, opened, video_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from av.buffer import Buffer
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+NOT_STORED = {
+    "SPHERICAL": "the marks of a 360-degree film",
+    "STEREO3D": "the marks of a stereoscopic film",
+    "DOVI_METADATA": "the data of Dolby Vision",
+    "DYNAMIC_HDR_PLUS": "the data of HDR10+",
+}
+"""FFmpeg's names of side data, and what they are."""
 
 FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
@@ -39,10 +47,11 @@ def probe(path: Path, *, hardware: str | None = None) -> SourceInfo:
 
 def first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
     """The first picture that decodes. Raises `SourceError` when there is none near the beginning."""
+    decoder = decoder_of(stream)
     try:
         for number, packet in enumerate(container.demux(stream)):
             with contextlib.suppress(av.error.InvalidDataError):
-                for frame in packet.decode():
+                for frame in decoder.decode(packet if packet.size else None):
                     return frame
             if number > FIRST_PICTURE_WITHIN:
                 break
@@ -85,6 +94,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         interlaced=first.interlaced_frame,
         mastering_display=mastering_display(side_data(first, "MASTERING_DISPLAY_METADATA")),
         content_light=content_light(side_data(first, "CONTENT_LIGHT_LEVEL")),
+        beside_pictures=beside_pictures(first),
         streams=tuple(stream_info(stream) for stream in container.streams),
     )
 
@@ -104,6 +114,16 @@ def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
     """The bytes of the first side data of that kind, None without one."""
     found = cast("Mapping[object, Buffer]", frame.side_data).get(SideDataType[name])
     return None if found is None else bytes(found)
+
+
+def beside_pictures(frame: av.VideoFrame) -> tuple[str, ...]:
+    """What the picture carries beside its samples that no output of ours can store, in words."""
+    return tuple(words for name, words in NOT_STORED.items() if side_data(frame, name) is not None)
+
+
+def has_captions(picture: av.VideoFrame) -> bool:
+    """True when the picture carries closed captions (CTA-708)."""
+    return side_data(picture, "A53_CC") is not None
 
 
 def mastering_display(data: bytes | None) -> MasteringDisplay | None:

@@ -12,7 +12,8 @@ import av
 
 from pipeline.video.clock import SteadyClock
 from pipeline.video.declared import missing_end
-from pipeline.video.opening import clock_is_arbitrary
+from pipeline.video.opening import clock_is_arbitrary, decoder_of
+from pipeline.video.probe import has_captions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,8 @@ class Outcome:
     """Packets that were damaged: skipped, or decoded to a picture with visible damage."""
     problems: list[str] = field(default_factory=list)
     """What is missing or broken, in sentences. Any makes the video incomplete."""
+    captions: bool = False
+    """Whether pictures carry closed captions."""
     warnings: list[str] = field(default_factory=list)
     """What was changed on arrival, in sentences; nothing is lost by it."""
     ended: bool = False
@@ -90,6 +93,7 @@ class Reading:
         # One thread: frame threads bring an error up with another packet's frames, which are then lost without a trace,
         # and what a decoder says of damage can only be heard in our own. Decoding is not what takes the time here.
         stream.codec_context.thread_count = 1
+        self.decoder = decoder_of(stream)
         self.clock = SteadyClock()
         self.slots: list[int] | None = [] if info.container == "avi" else None
         """Times of packets whose picture is still to come, smallest first, where packets have no time of showing."""
@@ -147,7 +151,7 @@ class Reading:
                 heapq.heappush(self.slots, packet.dts)
             try:
                 with complaints() as said:
-                    pictures = self.stream.decode(packet)
+                    pictures = self.decoder.decode(packet)
             except av.error.FFmpegError:
                 in_a_row += 1
                 self.outcome.bad_packets += self.wanted(packet)
@@ -166,7 +170,7 @@ class Reading:
             yield from map(self.placed, pictures)
 
         try:
-            yield from map(self.placed, self.stream.decode(None))
+            yield from map(self.placed, self.decoder.decode(None))
         except av.error.FFmpegError:
             self.outcome.bad_packets += 1
         self.ended = True
@@ -210,6 +214,7 @@ class Reading:
         last: int | None = None
         for picture in pictures:
             picture.time_base = tick
+            self.outcome.captions |= has_captions(picture)
             if picture.pts is None:
                 self.outcome.warn("some pictures have no time; theirs was made from the frame rate")
                 picture.pts = step + last if last is not None else picture.dts or 0

@@ -29,6 +29,9 @@ TOP_LEVEL = {CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469
 IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}
 """Matroska's children of a cluster: time, simple block, block group, position, sizes, encrypted, silent, void, CRC."""
 
+FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid")
+"""With what MP4 and QuickTime files begin."""
+
 OGG_HEADER = 27
 """Bytes of an Ogg page before its table of segments."""
 OGG_LAST_PAGE = 4
@@ -167,6 +170,8 @@ def ebml_element(data: Bytes, position: int) -> tuple[int, int, int | None]:
 def walk_boxes(data: Bytes) -> None:
     """MP4 and QuickTime: boxes. What follows them is looked at only in fragmented files, where no index says more."""
     position, fragmented = 0, False
+    if data[4:8] not in FIRST_BOXES:
+        return
     while position < len(data):
         header = data[position : position + 16]
         length, name = int.from_bytes(header[:4], "big"), header[4:8]

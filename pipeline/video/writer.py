@@ -14,10 +14,13 @@ import av
 from av.video.frame import PictureType
 
 from pipeline.errors import SinkError
+from pipeline.picture.formats import alpha_channel, traits
+from pipeline.picture.planes import arrays
 from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
 from pipeline.video.containers import Container, container_for, file_tags, name_of, stream_tags, unusual_in_mp4
 from pipeline.video.encoders import Encoding, threads
+from pipeline.video.probe import has_captions
 from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from pipeline.video.decode import FileSource
     from pipeline.video.info import SourceInfo
     from pipeline.video.pieces import Piece
+
+WRITES_CAPTIONS = ("libx264", "h264_nvenc", "hevc_nvenc")
+"""Encoders that write the captions that a picture carries."""
 
 LARGEST_TIMESCALE = 2**31 - 1
 
@@ -80,6 +86,8 @@ class Writer:
             self.remux = Remux(container, output, selection, path)
         self.encodes = True
         """False once pictures came that were encoded elsewhere."""
+        self.opaque = self.captionless = False
+        """Whether it was said that transparency or captions are left out."""
         self.newest: int | None = None
         self.durations: dict[int, int] = {}
         """How long each picture is shown, by its time; both in ticks."""
@@ -95,6 +103,8 @@ class Writer:
             outcome.warnings.append(
                 f"{path.suffix} can't hold the tags {', '.join(lost)} beside a cover; they are left out"
             )
+        for words in self.info.beside_pictures:
+            outcome.warnings.append(f"{words} can't be stored; they are left out")
         self.tell_of_streams(selection)
 
     def tell_of_streams(self, selection: Selection) -> None:
@@ -141,6 +151,7 @@ class Writer:
         """Encode one frame at its time, and copy the other streams up to there."""
         span = self.span or self.begin(frame.time)
         picture = encodable(frame, self.info, self.encoding, span.zero)
+        self.tell_of_losses(frame.planes, picture)
         with translated(self.path):
             self.show(picture.pts or 0)
             self.order.feed(picture.pts or 0)
@@ -172,6 +183,20 @@ class Writer:
                 self.remux.copy_until(span.zero + (packet.dts or 0) * tick, span)
         self.outcome.frames += piece.frames
         self.encodes = False
+
+    def tell_of_losses(self, before: av.VideoFrame, after: av.VideoFrame) -> None:
+        """Say, once each, that transparency or captions do not reach the encoder or are not written by it."""
+        outcome = self.outcome
+        if not self.opaque and traits(before.format.name).alpha and not traits(after.format.name).alpha:
+            self.opaque = transparent(before)
+            if self.opaque:
+                outcome.warnings.append("the transparency is left out; VP9 in .webm and FFV1 in .mkv keep it")
+        if self.source.outcome.captions and not self.captionless:
+            self.captionless = self.encoding.encoder not in WRITES_CAPTIONS or not has_captions(after)
+            if self.captionless:
+                outcome.warnings.append(
+                    "the closed captions in the pictures are left out; H.264 keeps them where the pixel format stays"
+                )
 
     def show(self, pts: int) -> None:
         """Note that a picture begins, or the film ends: the one before is shown until then."""
@@ -266,6 +291,13 @@ def encodable(frame: Frame, info: SourceInfo, encoding: Encoding, zero: Fraction
     picture.pts = round((frame.time - zero) / info.time_base)
     picture.pict_type = PictureType.NONE  # what it was in the input is no wish for the output
     return picture
+
+
+def transparent(picture: av.VideoFrame) -> bool:
+    """True when any pixel of the picture is not opaque."""
+    kind, planes = traits(picture.format.name), arrays(picture)
+    alpha = planes[-1] if len(planes) == 4 else planes[0][:, :, alpha_channel(picture.format.name)]
+    return int(alpha.min()) < (1 << kind.depth) - 1
 
 
 def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool) -> dict[str, str]:

@@ -1,0 +1,101 @@
+"""An animated WebP or AVIF as a stream that FFmpeg reads: Pillow's pictures, packed as they come.
+
+FFmpeg has no decoder for animated WebP, and takes the first picture of an animated AVIF for a video of its own. The
+stream is QuickTime with lossless pictures (RGBA in PNG), their durations exact, made while it is read, so that a long
+animation takes no more memory than a short one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MILLISECOND = Fraction(1, 1000)
+WEBP_ANIMATED = 0x02
+"""The flag in a WebP's header."""
+UNSAID_MS = 100
+"""How long browsers show a picture whose duration is 0."""
+
+
+class AnimationStream:
+    """What `av.open` reads instead of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._packed = bytearray()
+        self._pieces = self._pack(path)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+        while len(self._packed) < size and next(self._pieces, None) is not None:
+            pass
+        taken = bytes(self._packed[:size])
+        del self._packed[:size]
+        return taken
+
+    def write(self, data: bytes) -> int:
+        """Take what the muxer writes."""
+        self._packed += data
+        return len(data)
+
+    def _pack(self, path: Path) -> Iterator[bool]:
+        """Pack one picture after the other. Raises `SourceError` for a damaged file."""
+        fragments = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
+        with (
+            opened_animation(path) as animation,
+            av.open(cast("Any", self), "w", format="mov", options=fragments) as output,
+        ):
+            stream = output.add_stream("png", rate=25, options={"compression_level": "1"})
+            stream.width, stream.height, stream.pix_fmt = *animation.size, "rgba"
+            stream.codec_context.time_base = MILLISECOND
+            pts = 0
+            for index in range(getattr(animation, "n_frames", 1)):
+                with damage_named(path):
+                    animation.seek(index)
+                    image = np.asarray(animation.convert("RGBA"))  # (height, width, 4)
+                frame = av.VideoFrame.from_ndarray(image, format="rgba")
+                frame.pts, frame.time_base = pts, MILLISECOND
+                shown = int(animation.info.get("duration") or UNSAID_MS)
+                for packet in stream.encode(frame):
+                    packet.duration = shown
+                    output.mux(packet)
+                pts += shown
+                yield True
+
+
+@contextlib.contextmanager
+def opened_animation(path: Path) -> Iterator[Image.Image]:
+    """The animation, its header read. Raises `SourceError`."""
+    with damage_named(path):
+        animation = Image.open(path)
+    with animation:
+        yield animation
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Pillow's errors as `SourceError`."""
+    try:
+        yield
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{path} is damaged: {error}") from error
+
+
+def needs_pillow(path: Path) -> bool:
+    """True for an animated WebP or AVIF."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    if head[4:12] == b"ftypavis":
+        return True
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & WEBP_ANIMATED)

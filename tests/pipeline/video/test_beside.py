@@ -1,0 +1,214 @@
+"""What lies beside the pictures of a video is kept, or left out and said."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.picture.formats import NATIVE, traits
+from pipeline.picture.planes import arrays
+from pipeline.video.codecs import Codec
+from pipeline.video.decode import FileSource
+from pipeline.video.probe import has_captions
+from pipeline.video.writer import transparent
+from tests.pipeline.clips import Clip, number_in, picture, times_of
+from tests.pipeline.heic import box
+from tests.pipeline.video.test_torture import length_of, through
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIDE = 64
+VPX = {"crf": "10", "b": "0", "auto-alt-ref": "0"}
+
+
+def half_clear(number: int) -> np.ndarray:
+    """(240, 320, 4) uint8: a picture whose right half can be seen through."""
+    image = np.dstack([picture(number, 320, 240, flash=False), np.full((240, 320), 255, np.uint8)])
+    image[:, 160:, 3] = 40
+    return image
+
+
+def film_with_alpha(path: Path, codec: str, pixel_format: str, *, frames: int = 8) -> Path:
+    """A film whose right half can be seen through."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, options=dict(VPX) if "vpx" in codec else {})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, pixel_format
+        if "vpx" in codec:
+            stream.metadata["alpha_mode"] = "1"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(half_clear(number), format="rgba").reformat(format=pixel_format)
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+FILMS = {
+    "in.webm": ("libvpx-vp9", "yuva420p"),
+    "vp8.webm": ("libvpx", "yuva420p"),
+    "in.mov": ("prores_ks", "yuva444p10le"),
+    "qt.mov": ("qtrle", "argb"),
+    "in.mkv": ("ffv1", "yuva420p"),
+}
+
+
+def alpha_of(path: Path) -> list[np.ndarray]:
+    """The transparency of every frame as a source gives it, in [0, 1]."""
+    found = []
+    for frame in FileSource(path):
+        kind, planes = traits(frame.planes.format.name), arrays(frame.planes)
+        alpha = planes[3][:, :, 0] if len(planes) == 4 else planes[0][:, :, 3]
+        found.append(alpha / ((1 << kind.depth) - 1))
+    return found
+
+
+@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("target", ["out.webm", "out.mkv"])
+def test_transparency_is_kept_where_the_output_has_it(name: str, target: str, tmp_path: Path) -> None:
+    source = film_with_alpha(tmp_path / name, *FILMS[name])
+    codec = Codec.AUTO if target == "out.webm" else Codec.FFV1
+    _, sink = through(source, tmp_path / target, codec=codec)
+    assert not any("transparency" in warning for warning in sink.outcome.warnings)
+    before, after = alpha_of(source), alpha_of(tmp_path / target)
+    assert len(after) == len(before) == 8
+    for one, other in zip(before, after, strict=True):
+        assert one[:, :140].mean() > 0.95 and one[:, 180:].mean() < 0.3
+        assert np.abs(one - other).mean() < 0.02
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_transparency_that_is_lost_is_said(name: str, tmp_path: Path) -> None:
+    source = film_with_alpha(tmp_path / name, *FILMS[name])
+    _, sink = through(source, tmp_path / "out.mp4")
+    assert sum("transparency is left out" in warning for warning in sink.outcome.warnings) == 1
+
+
+def test_an_opaque_film_with_room_for_transparency_loses_none(tmp_path: Path) -> None:
+    clip = Clip(frames=5, codec="ffv1", pixel_format="bgra", options={})
+    _, sink = through(clip.write(tmp_path / "in.mkv"), tmp_path / "out.mp4")
+    assert not any("transparency" in warning for warning in sink.outcome.warnings)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NATIVE if traits(name).alpha))
+def test_a_single_clear_sample_is_found_in_every_format(name: str) -> None:
+    frame = av.VideoFrame(SIDE, SIDE, name)
+    planes = arrays(frame)
+    for plane in planes:
+        plane[...] = (1 << traits(name).depth) - 1
+    assert not transparent(frame)
+    (planes[3] if len(planes) == 4 else planes[0])[5, 7, 3 if len(planes) == 1 else 0] = 3
+    assert transparent(frame)
+
+
+@pytest.mark.parametrize("kind", ["webp", "png", "gif", "avif"])
+@pytest.mark.parametrize("target", ["out.webm", "out.mp4"])
+def test_animations_are_films(kind: str, target: str, tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(number, 320, 240, flash=False)) for number in range(6)]
+    options = {"lossless": True} if kind == "webp" else {}
+    path = tmp_path / f"in.{kind}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 100, 300, 100, 100, 2000], **options)
+    reading, _ = through(path, tmp_path / target)
+    assert reading.outcome.complete, reading.outcome
+    assert [number_in(frame.image) for frame in FileSource(path)] == list(range(6))
+    assert [round(float(time), 2) for time in times_of(tmp_path / target)] == [0, 0.1, 0.2, 0.5, 0.6, 0.7]
+    assert float(length_of(tmp_path / target)) == pytest.approx(2.7, abs=0.01)
+
+
+def test_a_part_of_an_animation_can_be_taken(tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(number, 320, 240, flash=False)) for number in range(6)]
+    frames[0].save(tmp_path / "in.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    source = FileSource(tmp_path / "in.webp", start=Fraction(1, 5), end=Fraction(1, 2))
+    assert [number_in(frame.image) for frame in source] == [2, 3, 4]
+
+
+def test_a_damaged_animation_is_an_error(tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(number, 320, 240, flash=False)) for number in range(6)]
+    frames[0].save(tmp_path / "in.webp", save_all=True, append_images=frames[1:], duration=100)
+    data = (tmp_path / "in.webp").read_bytes()
+    (tmp_path / "in.webp").write_bytes(data[: len(data) * 2 // 3])
+    source = FileSource(tmp_path / "in.webp")
+    try:
+        count = len(list(source))
+    except OSError as error:
+        assert "in.webp" in str(error)
+    else:
+        assert count < 6
+        assert not source.outcome.complete
+
+
+def captioned(path: Path, **changes: object) -> Path:
+    """An H.264 film with closed captions in every picture."""
+    clip = Clip(frames=10, options={"preset": "ultrafast", "x264-params": "aud=1"}).but(**changes)
+    words = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20\xff"
+    unit = b"\x00\x00\x00\x01\x06\x04" + bytes([len(words)]) + words + b"\x80"
+    with av.open(str(path), "w") as output:
+        stream = clip.add_video(output)
+        for packet in clip.video_packets(stream):
+            data = bytes(packet)
+            behind_delimiter = data.index(b"\x00\x00", 4) if data[4] & 31 == 9 else 0
+            marked = av.Packet(data[:behind_delimiter] + unit + data[behind_delimiter:])
+            marked.stream, marked.pts, marked.dts, marked.time_base = stream, packet.pts, packet.dts, packet.time_base
+            marked.is_keyframe = packet.is_keyframe
+            output.mux(marked)
+    return path
+
+
+def captions_in(path: Path) -> int:
+    """How many pictures carry captions."""
+    with av.open(str(path)) as opened:
+        return sum(has_captions(frame) for frame in opened.decode(video=0))
+
+
+@pytest.mark.parametrize(
+    ("target", "codec", "kept"),
+    [
+        ("out.mp4", Codec.H264, True),
+        ("out.ts", Codec.H264, True),
+        ("out.mp4", Codec.HEVC, False),
+        ("out.webm", Codec.VP9, False),
+        ("out.mkv", Codec.FFV1, False),
+    ],
+)
+def test_captions_in_the_pictures_are_kept_or_said(target: str, codec: Codec, kept: bool, tmp_path: Path) -> None:
+    source = captioned(tmp_path / "in.ts")
+    assert captions_in(source) == 10
+    _, sink = through(source, tmp_path / target, codec=codec)
+    said = any("closed captions" in warning for warning in sink.outcome.warnings)
+    written = captions_in(tmp_path / target)
+    assert said == (written == 0)
+    assert (written == 10) == kept
+
+
+def test_captions_in_turned_pictures_are_said(tmp_path: Path) -> None:
+    with av.open(str(captioned(tmp_path / "in.ts"))) as source, av.open(str(tmp_path / "in.mp4"), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    _, sink = through(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    assert any("closed captions" in warning for warning in sink.outcome.warnings)
+
+
+def test_marks_of_a_360_degree_film_are_said(tmp_path: Path) -> None:
+    """The second version of Google's boxes, put behind the sample entry of an MP4."""
+    path = Clip(frames=5).write(tmp_path / "in.mp4")
+    data = path.read_bytes()
+    projection = box(b"proj", box(b"prhd", bytes(12), version=0) + box(b"equi", bytes(16), version=0))
+    marks = box(b"sv3d", box(b"svhd", b"barefaced\x00", version=0) + projection)
+    at = 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        at = data.index(name, at + 4) - 4
+        length = int.from_bytes(data[at : at + 4], "big")
+        data = data[:at] + (length + len(marks)).to_bytes(4, "big") + data[at + 4 :]
+    end = at + length
+    path.write_bytes(data[:end] + marks + data[end:])
+    _, sink = through(path, tmp_path / "out.mp4")
+    assert any("360-degree" in warning for warning in sink.outcome.warnings)
