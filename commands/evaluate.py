@@ -92,7 +92,11 @@ def _add_evaluate_video(what: Commands) -> None:
     video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
     video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
     video.add_argument("--kind", choices=tuple(MaskKind), help="what all wear (default: each face another)")
-    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only so much")
+    video.add_argument("--start", type=Fraction, metavar="SECONDS", help="of each clip only what comes from here on")
+    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only what comes before")
+    video.add_argument(
+        "--face", action="append", default=[], metavar="FILE.face", help="draw with this face; again for more people"
+    )
     video.add_argument(
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
@@ -165,7 +169,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     settings = configuration.build({"engine": options.engine, "threads": options.threads})
     kind = MaskKind(options.kind) if options.kind else None
     scores, strips = {}, []
-    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+    with product(options.models, engine=options.engine, threads=options.threads, faces=options.face) as parts:
         networks = parts.networks
         for place, clip in enumerate(options.clips):
             wear = Wear(seed=options.mask_seed + place, kind=kind)
@@ -193,7 +197,7 @@ def _there_and_back(
     from pipeline.video.decode import FileSource
     from training.data.wear import Dressed
 
-    source = FileSource(clip, end=options.end)
+    source = FileSource(clip, start=options.start, end=options.end)
     waiting: deque[Worn] = deque()
     with load.detector(settings) as detector:
         work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks)

@@ -23,7 +23,7 @@ from pipeline.settings.config import build
 from pipeline.video.stills import still_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -78,10 +78,11 @@ def with_true_mask(tracked: Tracked, track: Track, alpha: NDArray[np.float32]) -
 
 
 @contextmanager
-def product(folder: Path | None, *, engine: str, threads: int) -> Iterator[Product]:
-    """The networks as a run would compile them; generator and segmenter from `folder` where it holds them.
+def product(folder: Path | None, *, engine: str, threads: int, faces: Sequence[str] = ()) -> Iterator[Product]:
+    """The networks as a run would compile them, with the enrolled `faces`; generator and segmenter from `folder` where
+    it holds them.
 
     Raises as `pipeline.run.load.networks` does.
     """
-    with load.networks(build({"engine": engine, "threads": threads}), folder) as networks:
+    with load.networks(build({"engine": engine, "threads": threads, "face": tuple(faces)}), folder) as networks:
         yield Product(networks)
