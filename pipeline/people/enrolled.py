@@ -64,7 +64,7 @@ class FaceManifest:
     frames: int
     """How many pictures of the face were learned from."""
     held_back: int
-    """How many others it was judged on."""
+    """How many of them were held back until it had been judged on them."""
     steps: int
     """Optimiser steps."""
     shipped_psnr: float | None

@@ -19,7 +19,7 @@ from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of
 from training.enrol.choose import choose, spanning, variety
 from training.enrol.judge import Exam, by_engine
-from training.enrol.tune import Plan, names_in_file, tune, weights_of
+from training.enrol.tune import HeldBack, Plan, names_in_file, tune, weights_of
 from training.networks.checkpoints import begin_warm
 from training.networks.generator import Generator
 
@@ -97,9 +97,9 @@ class Enrolling:
 
     def _enrolled(self, choice: Choice, plan: Plan, drawing: _Drawing, *, sources: int, reasons: str) -> Enrolled:
         exam = Exam.of(choice.held_back or choice.learned)
-        tuned = self._tuned(choice.learned, plan, drawing.base, exam if choice.held_back else None)
-        weights = weights_of(tuned.network, drawing.base)
-        shipped, own = drawing.shipped(exam), drawing.own(exam, weights)
+        tuned = self._tuned(choice.learned, choice.held_back, plan, drawing.base)
+        # What is judged and shown had not seen the views held back; what is written has learned from all.
+        shipped, own = drawing.shipped(exam), drawing.own(exam, weights_of(tuned.judged, drawing.base))
         before, after = (exam.psnr(shipped), exam.psnr(own)) if choice.held_back else (None, None)
         if before is not None and after is not None and after - before < LEAST_GAIN_DB:
             raise SourceError(_no_better(after - before, choice, reasons))
@@ -108,22 +108,25 @@ class Enrolling:
             base_sha256=drawing.base.sha256,
             made=datetime.now(UTC).date().isoformat(),
             sources=sources,
-            frames=len(choice.learned),
+            frames=len(choice.learned) + len(choice.held_back),
             held_back=len(choice.held_back),
             steps=tuned.steps,
             shipped_psnr=before,
             own_psnr=after,
         )
+        weights = weights_of(tuned.network, drawing.base)
         return Enrolled(manifest, weights, self._recognition(choice.learned), tuned, exam, shipped, own)
 
-    def _tuned(self, views: Sequence[View], plan: Plan, base: Network, exam: Exam | None) -> Tuned:
+    def _tuned(self, views: Sequence[View], held_back: Sequence[View], plan: Plan, base: Network) -> Tuned:
+        exam = Exam.of(held_back) if held_back else None
+        judged = None if exam is None else HeldBack(held_back, lambda draw: exam.psnr(exam.drawn(draw)), LEAST_GAIN_DB)
         return tune(
             views,
             shipped_generator(),
             plan,
             learns=names_in_file(base).__contains__,
             seconds=self.seconds,
-            judge=None if exam is None else lambda draw: exam.psnr(exam.drawn(draw)),
+            held_back=judged,
             watch=self.watch,
             bf16=computes_bf16(),
         )
@@ -134,7 +137,7 @@ class Enrolling:
         for place in range(min(MOST_TRIED, len(choice.learned))):
             others = [view for number, view in enumerate(choice.learned) if number != place]
             exam = Exam.of([choice.learned[place]] * 5)  # in a mask of each kind
-            tuned = self._tuned(others, plan, drawing.base, None)
+            tuned = self._tuned(others, (), plan, drawing.base)
             own = drawing.own(exam, weights_of(tuned.network, drawing.base))
             gains.append(exam.psnr(own) - exam.psnr(drawing.shipped(exam)))
         if np.mean(gains) < LEAST_GAIN_DB:

@@ -46,6 +46,8 @@ COMPARABLE = 0.5
 """A second face counts that is at least so large beside the first."""
 OFTEN = 0.1
 """The part of the pictures in which there may be a second face or another person; more, and the source is refused."""
+LEAST_OF_A_PERSON = 24
+"""Views from which on a person is learned who was not asked to sit for it."""
 LOOKS_A_TRACK = 5
 """How many views of a track are embedded to say whose it is."""
 
@@ -193,6 +195,26 @@ def of_one_person(gathered: Gathered, embedder: Embedder | None, wanted: Look | 
         raise SourceError("several people are seen: say who is meant with --only PERSON.jpg")
     gathered.left["somebody else"] += others
     return views
+
+
+def people_in(gathered: Gathered, embedder: Embedder | None) -> list[list[View]]:
+    """The views of each person who is bare for a while, those seen most first.
+
+    Without an embedder there is one person or, where several are seen at a time, none: they can't be told apart.
+    """
+    if embedder is None:
+        alone = gathered.several <= OFTEN * gathered.pictures and len(gathered.views) >= LEAST_OF_A_PERSON
+        return [gathered.views] if alone else []
+
+    looks = _looks_of_tracks(gathered.views, embedder)
+    sizes = Counter((view.source, view.track) for view in gathered.views)
+    people: list[list[View]] = []
+    left = [track for track, _ in sizes.most_common()]
+    while left:
+        theirs = [track for track in left if looks[track].margin(looks[left[0]], embedder.least) >= 0]
+        left = [track for track in left if track not in theirs]
+        people.append([view for view in gathered.views if (view.source, view.track) in theirs])
+    return [views for views in people if len(views) >= LEAST_OF_A_PERSON]
 
 
 def _looks_of_tracks(views: Sequence[View], embedder: Embedder) -> dict[tuple[str, int], Look]:

@@ -8,7 +8,6 @@ import os
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -57,8 +56,10 @@ class Plan:
     """Side of the pictures."""
     every: int = 30
     """Steps between two looks at the views held back."""
+    judged: float = 0.6
+    """The part of the tuning in which it is judged; in the rest it learns from the views held back, too."""
     patience: int = 3
-    """Looks without a gain after which it ends."""
+    """Looks without a gain after which the judging ends."""
     average: float = 0.95
     """How much of the averaged weights each step keeps."""
     part: float = 1.0
@@ -79,7 +80,7 @@ class Progress:
     steps: int
     seconds: float
     gain: float | None
-    """What the last look at the views held back gave over the shipped network, in dB; None before there was one."""
+    """What the best look at the views held back gave over the shipped network, in dB; None before there was one."""
 
 
 @dataclass
@@ -87,6 +88,9 @@ class Tuned:
     """A tuned network, and how it came about. Changed in place while it is tuned."""
 
     network: Generator
+    """The result, which has learned from all views."""
+    judged: Generator
+    """The best of the networks that had not seen the views held back; `network` where none were."""
     steps: int = 0
     """Those that were made, whether the last ones helped or not."""
     seconds: float = 0.0
@@ -95,8 +99,20 @@ class Tuned:
 
     @property
     def gain(self) -> float | None:
-        """The last look over the first, in dB."""
-        return self.looks[-1][2] - self.looks[0][2] if self.looks else None
+        """The best look over the first, in dB."""
+        return max(score for _, _, score in self.looks) - self.looks[0][2] if self.looks else None
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Views that a network is judged on before it learns from them."""
+
+    views: Sequence[View]
+    """The views that it is judged on, and learns from in the end."""
+    judge: Callable[[Draw], float]
+    """The score of what a network draws there, in dB."""
+    least_gain_db: float
+    """A network that has gained less when the judging ends is given up."""
 
 
 def tune(
@@ -106,38 +122,63 @@ def tune(
     *,
     learns: Callable[[str], bool],
     seconds: float,
-    judge: Callable[[Draw], float] | None,
+    held_back: HeldBack | None,
     watch: Callable[[Progress], None],
     bf16: bool,
 ) -> Tuned:
     """Tune a copy of `base` to `views` for at most so many seconds: those weights whose name `learns` takes.
 
-    The best averaged weights that `judge` saw are kept; without it the last ones. `bf16` pays where the processor has
-    it.
+    With `held_back` the network is judged in the first part of the plan, and in the rest it learns from the views held
+    back as well, unless it gained nothing. `bf16` pays where the processor has it.
     """
     started = time.monotonic()
     tuning = _Tuning(base, plan, learns, bf16=bf16)
-    tuned, best, stale = Tuned(copy.deepcopy(base)), -math.inf, 0
-    if judge is not None:
-        best = judge(tuning.draw)
-        tuned.looks.append((0, 0.0, best))
+    tuned, judging = Tuned(copy.deepcopy(base), copy.deepcopy(base)), _Judging(plan, held_back)
+    judging.look(tuning, tuned)
 
-    with closing(drawn_batches(views, plan)) as batches:
-        while tuned.steps < plan.steps and tuned.seconds < seconds and stale < plan.patience:
-            tuning.advance(next(batches), progress=max(tuned.steps / plan.steps, tuned.seconds / seconds))
-            tuned.steps, tuned.seconds = tuned.steps + 1, time.monotonic() - started
-            ended = tuned.steps == plan.steps or tuned.seconds >= seconds
-            if judge is not None and (tuned.steps % plan.every == 0 or ended):
-                score = judge(tuning.draw)
-                tuned.looks.append((tuned.steps, tuned.seconds, score))
-                stale = 0 if score > best else stale + 1
-                if score > best:
-                    best = score
-                    tuning.copy_to(tuned.network)
-            watch(Progress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
-    if judge is None:
-        tuning.copy_to(tuned.network)
+    batches = drawn_batches(views, plan)
+    progress = 0.0
+    while progress < 1:
+        tuning.advance(next(batches), progress)
+        tuned.steps, tuned.seconds = tuned.steps + 1, time.monotonic() - started
+        progress = max(tuned.steps / plan.steps, tuned.seconds / seconds)
+        if judging.goes_on:
+            judging.look(tuning, tuned, ends=progress >= plan.judged)
+            if judging.failed:
+                break
+            if not judging.goes_on and held_back is not None:
+                batches.close()
+                batches = drawn_batches([*views, *held_back.views], plan)
+        watch(Progress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
+    batches.close()
+
+    tuning.copy_to(tuned.network)
+    if held_back is None:
+        tuning.copy_to(tuned.judged)
     return tuned
+
+
+class _Judging:
+    """The looks at the views held back, which end when the plan says so or nothing is gained any more."""
+
+    def __init__(self, plan: Plan, held_back: HeldBack | None) -> None:
+        self.plan, self.held_back = plan, held_back
+        self.goes_on, self.failed = held_back is not None, False
+        self._stale = 0
+
+    def look(self, tuning: _Tuning, tuned: Tuned, *, ends: bool = False) -> None:
+        """Look when it is time, and keep the best network that was seen."""
+        if self.held_back is None or not (ends or tuned.steps % self.plan.every == 0):
+            return
+        score = self.held_back.judge(tuning.draw)
+        better = not tuned.looks or score > max(before for _, _, before in tuned.looks)
+        tuned.looks.append((tuned.steps, tuned.seconds, score))
+        self._stale = 0 if better else self._stale + 1
+        if better:
+            tuning.copy_to(tuned.judged)
+
+        self.goes_on = not ends and self._stale < self.plan.patience
+        self.failed = not self.goes_on and (tuned.gain or 0.0) < self.held_back.least_gain_db
 
 
 class _Tuning:

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="install barefaced[enroll]")
@@ -41,17 +40,18 @@ def talk() -> Enrolled:
     return enrolled(TALK)
 
 
-def test_the_file_draws_what_was_judged(talk: Enrolled, tmp_path: Path) -> None:
+def test_the_file_draws_no_worse_than_what_was_judged(talk: Enrolled, tmp_path: Path) -> None:
     write_face(tmp_path / "me.face", talk.manifest, talk.weights, talk.recognition, overwrite=False)
     face = read_face(tmp_path / "me.face")
     with closing(load(face.generator, backend=ENGINE)) as engine:
-        assert np.array_equal(talk.exam.drawn(by_engine(engine)), talk.own)
+        assert talk.exam.psnr(talk.exam.drawn(by_engine(engine))) > talk.exam.psnr(talk.own) - 0.2
+    assert talk.exam.psnr(talk.own) > talk.exam.psnr(talk.shipped) + 0.1
 
 
 def test_the_manifest_says_how_it_was_made_and_how_good_it_is(talk: Enrolled) -> None:
     manifest = talk.manifest
     assert manifest.base_sha256 == models.shipped("generator").sha256
-    assert (manifest.sources, manifest.frames, manifest.held_back, manifest.steps) == (1, 19, 6, 6)
+    assert (manifest.sources, manifest.frames, manifest.held_back, manifest.steps) == (1, 25, 6, 6)
     assert manifest.own_psnr == pytest.approx(talk.exam.psnr(talk.own))
     assert manifest.gain is not None
     assert manifest.gain > 0.1
@@ -70,7 +70,7 @@ def test_nobody_can_be_learned_from_nothing() -> None:
 
 
 def test_a_few_photos_are_tried_on_each_other() -> None:
-    face = enrolled(PHOTOS, replace(PLAN, steps=5))
+    face = enrolled(PHOTOS, replace(PLAN, steps=3, rate=2e-3))
     assert (face.manifest.sources, face.manifest.frames, face.manifest.held_back) == (2, 2, 0)
     assert face.manifest.gain is None
 

@@ -19,7 +19,7 @@ from pipeline.people.people import Look
 from pipeline.recognisers import Recogniser, Thresholds
 from tests.pipeline.faces import MadeEngine, frame_of
 from tests.training.enrol.portraits import pose, view
-from training.enrol.gather import SIDE, Gather, Gathered, of_one_person, sharpness
+from training.enrol.gather import SIDE, Gather, Gathered, of_one_person, people_in, sharpness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,3 +149,22 @@ def test_a_passer_by_is_left_out() -> None:
 
 def test_nobody_is_nobody() -> None:
     assert of_one_person(Gathered(), by_brightness(), Look(bare=np.array([1, 0], np.float32))) == []
+
+
+def test_the_people_of_a_clip_are_those_who_are_bare_for_long_enough() -> None:
+    gathered = two_people()
+    dark, bright = gathered.views[:6], gathered.views[6:]
+    gathered.views = [*dark * 5, *bright * 6]  # 30 and 24 views
+    assert [{one.track for one in views} for views in people_in(gathered, by_brightness())] == [{1}, {2}]
+    gathered.views = [*dark * 5, *bright * 5]
+    assert [len(views) for views in people_in(gathered, by_brightness())] == [30]
+
+
+def test_without_a_recogniser_one_person_is_learned_and_of_several_none() -> None:
+    gathered = two_people()
+    gathered.views = gathered.views[:6] * 5
+    assert people_in(gathered, None) == []
+    gathered.several = 0
+    assert people_in(gathered, None) == [gathered.views]
+    gathered.views = gathered.views[:6]
+    assert people_in(gathered, None) == []

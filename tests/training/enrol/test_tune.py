@@ -16,24 +16,25 @@ from engine.weights import read_weight, stored_weights, with_weights
 from tests.training.enrol.portraits import view
 from training.enrol.enrol import shipped_generator
 from training.enrol.judge import Exam
-from training.enrol.tune import Plan, Progress, Tuned, drawn_batches, names_in_file, tune, weights_of
+from training.enrol.tune import HeldBack, Plan, Progress, Tuned, drawn_batches, names_in_file, tune, weights_of
 
 PLAN = Plan(steps=2, batch=1, size=128, every=2)
 VIEWS = [view(number) for number in range(4)]
+HELD_BACK = [view(9)]
 FOLDED = "trunk.enter.1.weight"
 """A parameter that the exporter computes away."""
 
 
 @cache
 def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tuple[Tuned, tuple[Progress, ...]]:
-    exam, told = Exam.of(VIEWS[:1]), list[Progress]()
+    exam, told = Exam.of(HELD_BACK), list[Progress]()
     result = tune(
         VIEWS,
         shipped_generator(),
         plan,
         learns=names_in_file(models.shipped("generator")).__contains__,
         seconds=seconds,
-        judge=(lambda draw: exam.psnr(exam.drawn(draw))) if judged else None,
+        held_back=HeldBack(HELD_BACK, lambda draw: exam.psnr(exam.drawn(draw)), 0.0) if judged else None,
         watch=told.append,
         bf16=False,
     )
@@ -41,7 +42,7 @@ def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tu
 
 
 def test_it_comes_nearer_to_the_person_and_says_so() -> None:
-    result, told = tuned(replace(PLAN, steps=8, batch=2, every=4))
+    result, told = tuned(replace(PLAN, steps=8, batch=2, every=4, judged=1.0))
     assert [step for step, _, _ in result.looks] == [0, 4, 8]
     assert result.looks[-1][2] > result.looks[0][2] + 0.2
     assert [progress.step for progress in told] == list(range(1, 9))
@@ -85,10 +86,20 @@ def test_it_ends_when_the_time_is_over() -> None:
     assert [step for step, _, _ in result.looks] == [0, 1]
 
 
-def test_it_ends_when_nothing_is_gained_any_more() -> None:
-    result, _ = tuned(replace(PLAN, steps=1000, every=1, rate=0.0, patience=2))
-    assert result.steps == 2
+def test_judging_ends_when_nothing_is_gained_any_more() -> None:
+    result, _ = tuned(replace(PLAN, steps=5, every=1, rate=0.0, patience=2, judged=1.0))
+    assert [step for step, _, _ in result.looks] == [0, 1, 2]
+    assert result.steps == 5
     assert weights_of(result.network, models.shipped("generator")) == {}
+
+
+def test_what_is_judged_had_not_learned_from_the_views_held_back() -> None:
+    result, _ = tuned(replace(PLAN, steps=4, batch=2, every=2, judged=0.5))
+    assert [step for step, _, _ in result.looks] == [0, 2]
+    alone, _ = tuned(replace(PLAN, steps=4, batch=2, every=2, judged=0.5, patience=9))
+    for one, other in zip(result.judged.parameters(), alone.judged.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(result.judged.leave[2].weight, result.network.leave[2].weight)
 
 
 def test_a_part_of_the_way_lies_between() -> None:
