@@ -184,7 +184,8 @@ def _described(path: Path) -> str:
     manifest = face.manifest
     gain = "not judged, since no picture was held back"
     if manifest.gain is not None:
-        gain = f"{manifest.gain:+.2f} dB beside the shipped network, on {manifest.held_back} pictures held back"
+        judged = f"judged on {manifest.held_back} of them before it learned from them"
+        gain = f"{manifest.gain:+.2f} dB beside the shipped network, {judged}"
     known = "recognised" if face.recognition else "not recognised: drawn on whoever is alone in the picture"
     return (
         f"{path}: made {manifest.made} from {manifest.frames} pictures of {manifest.sources} sources, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INCOMPLETE, INTERRUPTED, add, add_config, complain, settings_of
-from pipeline.errors import BarefacedError
+from pipeline.errors import BarefacedError, ConfigError
 from pipeline.settings import flags, manual
 from pipeline.settings.config import ProgressKind
 
@@ -51,6 +51,12 @@ def add_run(commands: Commands) -> None:
         "Matroska to standard output",
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="search directories with their subfolders")
+    parser.add_argument(
+        "--learn",
+        action="store_true",
+        help="learn the faces of those who are bare for a while in the clip, who agreed to it, and draw with them",
+    )
+    parser.add_argument("--keep-faces", type=Path, metavar="DIR", help="keep what --learn learned, as .face files")
     add_config(parser)
     flags.add_flags(parser, flags.taken_by_run)
     flags.add_stage_flag(parser)
@@ -59,6 +65,12 @@ def add_run(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
+    if options.learn:
+        from training.needs import require
+
+        require("run --learn", "torch", "onnx", extra="enroll")
+    elif options.keep_faces:
+        raise ConfigError("--keep-faces keeps what --learn learned: give --learn, too")
     from pipeline.run.batch import plan
     from pipeline.run.pipes import piped
 
@@ -124,9 +136,8 @@ class _Run:
             _say(INVENTED, self.options, prefix="")
 
     def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:
-        from pipeline.run.process import left_out, process
+        from pipeline.run.process import left_out
         from pipeline.run.report import State
-        from pipeline.run.resume import process_in_chunks
 
         if self.settings.output.skip_existing and job.target.exists():
             progress.skip()
@@ -135,9 +146,27 @@ class _Run:
         if settings.report.faces and len(self.jobs) > 1:
             faces = Path(settings.report.faces) / f"{job.source.stem}.jsonl"
             settings = replace(settings, report=replace(settings.report, faces=str(faces)))
-        if settings.chunks.chunk_seconds and not job.still:
-            return process_in_chunks(job, settings, networks, watcher=progress)
-        return process(job, settings, networks, watcher=progress)
+        if self.options.learn and not job.still:
+            return self._process_learned(job, settings, networks, progress)
+        return _processed(job, settings, networks, progress)
+
+    def _process_learned(self, job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
+        """Learn the faces that are bare in the clip, and process it with them. Raises nothing, as `process`."""
+        from commands.learn import learned_faces
+        from pipeline.run import load
+        from pipeline.run.process import failed
+
+        def say(sentence: str) -> None:
+            _say(f"{job.source}: {sentence}", self.options)
+
+        try:
+            with learned_faces(job.source, settings, networks, self.options.keep_faces, say) as faces:
+                known = replace(settings.identity, face=(*settings.identity.face, *faces))
+                settings = replace(settings, identity=known)
+                with load.networks(settings) as own:
+                    return _processed(job, settings, own, progress)
+        except BarefacedError as error:
+            return failed(job, error)
 
     def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:
         """Note an error outside all files, such as a network that is missing: one that every input would meet."""
@@ -189,6 +218,16 @@ class _Run:
 def _say(text: str, options: argparse.Namespace, *, prefix: str = "barefaced: ") -> None:
     if not options.quiet:
         print(f"{prefix}{text}", file=sys.stderr)
+
+
+def _processed(job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
+    """Process a job with these networks, in chunks where that is asked for. Raises nothing, as `process`."""
+    from pipeline.run.process import process
+    from pipeline.run.resume import process_in_chunks
+
+    if settings.chunks.chunk_seconds and not job.still:
+        return process_in_chunks(job, settings, networks, watcher=progress)
+    return process(job, settings, networks, watcher=progress)
 
 
 def exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:

@@ -91,3 +91,8 @@ def test_forgetting_a_face_deletes_what_was_compiled_of_it(
     assert "forgotten; compiled engines of it that were deleted: 1" in capsys.readouterr().out
     assert not path.exists()
     assert [cache.read_label(kept) for kept in (tmp_path / "engines").glob("*.engine")] == [others]
+
+
+def test_faces_are_kept_only_where_they_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "talk.mp4", "-o", str(tmp_path / "bare.mp4"), "--keep-faces", str(tmp_path)]) == 1
+    assert "give --learn" in capsys.readouterr().err

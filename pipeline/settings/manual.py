@@ -206,6 +206,7 @@ face (1 is as much), and how late what is drawn comes. Nothing is written but th
 
   barefaced evaluate video talk.mp4 walk.mp4 --json video.json --sheet video.png
   barefaced evaluate video talk.mp4 --kind surgical --mask-seed 3 --end 4
+  barefaced evaluate video talk.mp4 --start 4 --face me.face     an enrolled face, on what it did not learn from
 """
 
 EVALUATE_IDENTITY = """\
