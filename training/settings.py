@@ -68,6 +68,11 @@ class TrainConfig:
     blocks: int = setting(GeneratorConfig.blocks, Whole(1), "M-CSAM blocks at the bottom of the trunk")
     dilations: tuple[int, ...] = setting(GeneratorConfig.dilations, Wholes(), "dilations of a block's branches")
     refined: int = setting(GeneratorConfig.refined, Whole(1), "channels of the generator's refining stage")
+    expression: float = setting(
+        0.0,
+        Number(high=1),
+        "share of samples in which the network is given what the mouth does; 0: it has no such input",
+    )
     paper_width: int = setting(WIDTH, Whole(1), "channels of the first layer of mcsam-paper")
 
     def __post_init__(self) -> None:
@@ -79,6 +84,10 @@ class TrainConfig:
         least = 2 * SIDE if self.network == "mcsam-paper" else SIDE  # whose widest branch mirrors as far as 256 allow
         if self.size < least or self.size % SIDE:
             raise ConfigError(f"size can't be {self.size}: {self.network} takes a multiple of {SIDE}, at least {least}")
+        if self.expression > 0 and self.network not in ("trunk", "generator"):
+            raise ConfigError(
+                f"expression can't be {self.expression}: {self.network} takes none, but trunk and generator do"
+            )
         if self.widths[2] % len(self.dilations):
             raise ConfigError(f"widths {self.widths}: {len(self.dilations)} branches can't share {self.widths[2]}")
 
@@ -86,7 +95,11 @@ class TrainConfig:
     def generator(self) -> GeneratorConfig:
         """How large the trunk or generator of this run is."""
         return GeneratorConfig(
-            widths=self.widths, blocks=self.blocks, refined=self.refined, dilations=tuple(self.dilations)
+            widths=self.widths,
+            blocks=self.blocks,
+            refined=self.refined,
+            dilations=tuple(self.dilations),
+            expression=self.expression > 0,
         )
 
 

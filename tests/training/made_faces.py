@@ -27,6 +27,9 @@ def mesh(size: int = 256) -> NDArray[np.float32]:
         across, below = np.array([0.16, 0.16, 0.17, 0.14]), np.array([0.40, 0.43, 0.48, 0.56])
         points[list(chain)] = np.column_stack([0.5 + side * across, below])
     points[Point.FOREHEAD], points[Point.UPPER_LIP] = [0.5, 0.2], [0.5, 0.61]
+    points[Point.RIGHT_EYE], points[Point.LEFT_EYE] = [0.34, 0.35], [0.66, 0.35]
+    points[Point.RIGHT_CORNER], points[Point.LEFT_CORNER] = [0.4, 0.61], [0.6, 0.61]
+    points[Point.LOWER_LIP] = [0.5, 0.62]
     return points * size
 
 

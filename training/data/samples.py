@@ -17,6 +17,7 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
 from training.data import masks
 from training.data.crops import CENTRE, MARGIN, stored_from_canonical
+from training.data.expression import expression_of
 from training.data.kinds import MaskKind
 from training.data.mask_shape import curve
 from training.data.mesh import FaceMesh, Point, square
@@ -36,6 +37,8 @@ class Faces:
     """(N, side, side, 3) RGB, memory-mapped; they cover `MARGIN` canonical crops."""
     meshes: NDArray[np.float32]
     """(N, 468, 2) in pixels of the canonical crop at `CROP_SIZE`."""
+    expressions: NDArray[np.float32]
+    """(N, 4) what the mouths do, as `expression_of` says."""
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Faces:
@@ -50,7 +53,7 @@ class Faces:
             raise CheckpointError(f"{folder} holds no crops called {name}: training.data.crops writes them") from error
         if not len(stored):
             raise CheckpointError(f"{folder}/{name}.npz holds no face: training.data.crops found none in its photos")
-        return cls(crops[: len(stored)], stored[:, :, :2])
+        return cls(crops[: len(stored)], stored[:, :, :2], expression_of(stored))
 
     def __len__(self) -> int:
         return len(self.meshes)

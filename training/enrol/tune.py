@@ -21,8 +21,9 @@ from training.data.samples import Faces
 from training.enrol.head import mesh_of_landmarks
 from training.loop import losses
 from training.loop.optimisers import Muon
-from training.loop.stream import MaskedFaces, grown, hole_of, picture, scaled
+from training.loop.stream import Batch, MaskedFaces, grown, hole_of, picture, scaled
 from training.networks.checkpoints import HALF
+from training.networks.generator import EXPRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from engine.spec import Array, Network
     from training.enrol.gather import View
     from training.enrol.judge import Draw
-    from training.loop.stream import Batch
     from training.networks.generator import Generator
 
 AHEAD = 4
@@ -250,13 +250,13 @@ class _Tuning:
 def drawn_batches(views: Sequence[View], plan: Plan) -> Stream[Batch]:
     """Batches without end of the views in drawn masks, drawn ahead in another thread; the seed decides all of them."""
     meshes = np.stack([mesh_of_landmarks(view.landmarks) for view in views])
-    faces = Faces(np.stack([view.crop for view in views]), meshes)
+    unknown = np.zeros((len(views), EXPRESSION - 1), np.float32)  # landmarks tell too little of a mouth
+    faces = Faces(np.stack([view.crop for view in views]), meshes, unknown)
     samples = MaskedFaces([(faces, 1.0)], size=plan.size, seed=plan.seed, bare=0.0, textures=[], plain=True)
 
     def drawn(number: int) -> Batch:
         some = [samples[place] for place in range(number * plan.batch, (number + 1) * plan.batch)]
-        pictures, truths, alphas = zip(*some, strict=True)
-        return torch.stack(pictures), torch.stack(truths), torch.stack(alphas)
+        return Batch(*(torch.stack(tensors) for tensors in zip(*some, strict=True)))
 
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Batch]] = deque()

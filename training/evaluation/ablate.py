@@ -171,7 +171,7 @@ def _scores(config: TrainConfig) -> dict[str, float]:
     network.load_state_dict(state["ema"])
     samples = fixed_samples(config)
     drawn, hole = drawn_faces(config, network.eval(), samples)
-    truth = picture(samples[1])
+    truth = picture(samples.truths)
     distance = PerceptualDistance()
     pairs = zip(_images(losses.composite(drawn, truth, hole)), _images(truth), strict=True)
     distances = [distance.between(distance.features(made), distance.features(true)) for made, true in pairs]

@@ -20,13 +20,12 @@ from training.hole_psnr import hole_psnr
 from training.loop import losses
 from training.loop.discriminator import Adversary
 from training.loop.losses import EfficientNetFeatures, compared
-from training.loop.stream import grown, hole_of, picture, scaled, segmenter_sized
+from training.loop.stream import Batch, grown, hole_of, picture, scaled, segmenter_sized
 from training.networks.segmenter import Logits, Segmenter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.loop.stream import Batch
     from training.loop.train import World
     from training.settings import TrainConfig
 
@@ -72,11 +71,12 @@ class GeneratorLoss:
     def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`."""
         config = self.config
-        masked, truth = picture(batch[0]), picture(batch[1])
-        hole = hole_of(batch[2].float() / 255, grow=scaled(int(torch.randint(1, 13, ())), config.size))
+        masked, truth = picture(batch.pictures), picture(batch.truths)
+        hole = hole_of(batch.alphas.float() / 255, grow=scaled(int(torch.randint(1, 13, ())), config.size))
 
         with torch.autocast(masked.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            drawn = self.network(torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last))
+            crop_and_mask = torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last)
+            drawn = self.network(crop_and_mask, *([batch.expressions] if config.expression > 0 else []))
         drawn = drawn.float()
 
         seen = hole if config.supervision == "composite" else torch.ones_like(hole)
@@ -142,7 +142,7 @@ class SegmenterLoss:
     def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`; the same all through the run."""
         del progress
-        crop, alpha = segmenter_sized(picture(batch[0])), segmenter_sized(batch[2].float() / 255)
+        crop, alpha = segmenter_sized(picture(batch.pictures)), segmenter_sized(batch.alphas.float() / 255)
         with torch.autocast(crop.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.logits(crop)
         loss = losses.segmentation(logits.float(), alpha)
@@ -165,10 +165,14 @@ def fixed_samples(config: TrainConfig) -> Batch:
     faces, rng = Faces.read(config.crops, "val"), np.random.default_rng(7)
     judges = config.network == "segmenter"
     drawn = partial(draw_sample, faces, size=config.size, bare=0.3 if judges else 0.0, plain=not judges)
-    samples = [drawn(i * 5 % len(faces), rng) for i in range(config.samples)]
+    indices = [number * 5 % len(faces) for number in range(config.samples)]
+    samples = [drawn(index, rng) for index in indices]
+
     pictures, truths, alphas = zip(*((s.picture, s.truth, s.alpha) for s in samples), strict=True)
-    stack = [torch.from_numpy(np.stack(x).transpose(0, 3, 1, 2).copy()) for x in (pictures, truths)]
-    return stack[0], stack[1], torch.from_numpy(np.rint(np.stack(alphas)[:, None] * 255).astype(np.uint8))
+    stacks = [torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()) for images in (pictures, truths)]
+    whole_alphas = torch.from_numpy(np.rint(np.stack(alphas)[:, None] * 255).astype(np.uint8))
+    expressions = np.column_stack([faces.expressions[indices], np.ones(len(indices), np.float32)])
+    return Batch(stacks[0], stacks[1], whole_alphas, torch.from_numpy(expressions))
 
 
 def validate(config: TrainConfig, network: nn.Module, samples: Batch, step: int) -> dict[str, float]:
@@ -181,7 +185,7 @@ def validate(config: TrainConfig, network: nn.Module, samples: Batch, step: int)
 
 @torch.no_grad()
 def _segmented(_config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[dict[str, float], list[Tensor]]:
-    masked, want = picture(samples[0]), segmenter_sized(samples[2].float() / 255) > 0.5
+    masked, want = picture(samples.pictures), segmenter_sized(samples.alphas.float() / 255) > 0.5
     guess = _in_parts(network, segmenter_sized(masked))
     found, worn = guess > 0.5, want.flatten(1).any(1)
     iou = (found & want).sum((1, 2, 3)) / (found | want).sum((1, 2, 3)).clamp(min=1)
@@ -193,28 +197,45 @@ def _segmented(_config: TrainConfig, network: nn.Module, samples: Batch) -> tupl
 
 
 @torch.no_grad()
-def drawn_faces(config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[Tensor, Tensor]:
-    """What `network` draws for the samples, (B, 3, S, S) in [-1, 1], and their holes (B, 1, S, S)."""
-    hole = hole_of(samples[2].float() / 255, grow=scaled(GROW_PX, config.size))
-    return _in_parts(network, torch.cat([picture(samples[0]), hole], 1)), hole
+def drawn_faces(
+    config: TrainConfig, network: nn.Module, samples: Batch, *, expressions: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What `network` draws for the samples, (B, 3, S, S) in [-1, 1], and their holes (B, 1, S, S).
+
+    `expressions` (B, 5) is given to a network that takes them; None: it is told nothing of the mouths.
+    """
+    hole = hole_of(samples.alphas.float() / 255, grow=scaled(GROW_PX, config.size))
+    crop_and_mask = torch.cat([picture(samples.pictures), hole], 1)
+    inputs = (crop_and_mask,) if expressions is None else (crop_and_mask, expressions)
+    return _in_parts(network, *inputs), hole
 
 
 def _drawn(config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[dict[str, float], list[Tensor]]:
+    truth = picture(samples.truths)
     drawn, hole = drawn_faces(config, network, samples)
-    truth = picture(samples[1])
+    scores, rows = _nearness(drawn, truth, hole), [picture(samples.pictures), losses.composite(drawn, truth, hole)]
+    if config.expression > 0:
+        given, _ = drawn_faces(config, network, samples, expressions=samples.expressions)
+        scores |= {f"{name}_expression": value for name, value in _nearness(given, truth, hole).items()}
+        rows.append(losses.composite(given, truth, hole))
+    return scores, [*rows, truth]
+
+
+def _nearness(drawn: Tensor, truth: Tensor, hole: Tensor) -> dict[str, float]:
+    """The scores of drawn faces; those with the true expressions given end in `_expression`."""
     made = losses.composite(drawn, truth, hole)
     faces = zip(*(x.permute(0, 2, 3, 1).numpy() for x in (made, truth, hole)), strict=True)
-    scores = {
+    return {
         "hole_psnr": float(np.mean([hole_psnr(face, true, hidden[..., 0], span=2) for face, true, hidden in faces])),
         "hole_l1": losses.hole_l1(drawn, truth, hole).item(),
         "hole_ssim": 1 - losses.hole_ssim(drawn, truth, hole).item(),
     }
-    return scores, [picture(samples[0]), made, truth]
 
 
-def _in_parts(network: nn.Module, inputs: Tensor) -> Tensor:
+def _in_parts(network: nn.Module, *inputs: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    return torch.cat([network(few.to(device)).cpu() for few in torch.split(inputs, AT_ONCE)])
+    parts = zip(*(torch.split(tensor, AT_ONCE) for tensor in inputs), strict=True)
+    return torch.cat([network(*(tensor.to(device) for tensor in few)).cpu() for few in parts])
 
 
 def write_sheet(path: Path, rows: list[Tensor]) -> None:

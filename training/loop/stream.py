@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import ConfigError
 from pipeline.geometry import CROP_SIZE
 from training.data.samples import Faces, draw_sample
+from training.networks.generator import EXPRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,17 +25,35 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Picture and truth (B, 3, S, S) uint8, alpha (B, 1, S, S) uint8 of 255."""
+
+class Batch(NamedTuple):
+    """What a step sees; of one sample, the same without the first axis."""
+
+    pictures: Tensor
+    """(B, 3, S, S) uint8, masked."""
+    truths: Tensor
+    """(B, 3, S, S) uint8"""
+    alphas: Tensor
+    """(B, 1, S, S) uint8 of 255"""
+    expressions: Tensor
+    """(B, 5) what the mouths do, as `generator.EXPRESSION` has it."""
+
+    def mirrored(self) -> Batch:
+        """The same with left and right exchanged, which leaves an expression as it is."""
+        return Batch(self.pictures.flip(3), self.truths.flip(3), self.alphas.flip(3), self.expressions)
+
+
+EXPRESSION_NOISE = 0.2
+"""How far the numbers of an expression are off in training, in standard deviations of photos."""
 
 GROUP = 32
 """Batches whose pictures are mixed when each is seen several times."""
 
 
-class MaskedFaces(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Samples without end, each decided by the seed and its number alone: picture, truth (3, S, S) and alpha (1, S, S).
+class MaskedFaces(Dataset[Batch]):
+    """Samples without end, each decided by the seed and its number alone.
 
-    All are uint8, the alpha of 255. Whoever draws a number, in whichever process, draws the same.
+    Whoever draws a number, in whichever process, draws the same.
     """
 
     def __init__(
@@ -46,23 +65,37 @@ class MaskedFaces(Dataset[tuple[Tensor, Tensor, Tensor]]):
         bare: float,
         textures: Sequence[NDArray[np.uint8]],
         plain: bool = False,
+        expression: float = 0.0,
     ) -> None:
+        self.expression = expression
         self.sets, self.size, self.seed = sets, size, seed
         self.bare, self.textures, self.plain = bare, textures, plain
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
         index = faces.any_index(rng)
         sample = draw_sample(
             faces, index, rng, size=self.size, bare=self.bare, textures=self.textures, plain=self.plain
         )
-        return (
+        return Batch(
             torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
             torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
             torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
+            torch.from_numpy(expression_input(faces.expressions[index], rng, share=self.expression)),
         )
+
+
+def expression_input(numbers: NDArray[np.float32], rng: np.random.Generator, *, share: float) -> NDArray[np.float32]:
+    """(5,) the numbers (4,) of an expression as something that guesses them would give them, and 1: they are known.
+
+    In a `share` of the samples; in the others nothing is known, so that the network goes on drawing well without.
+    """
+    if rng.random() >= share:
+        return np.zeros(EXPRESSION, np.float32)
+    noisy = numbers + rng.normal(0, EXPRESSION_NOISE, numbers.shape)
+    return np.append(noisy, 1).astype(np.float32)
 
 
 def read_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
@@ -90,7 +123,7 @@ def numbers(*, step: int, batch: int, rank: int = 0, processes: int = 1) -> Iter
 
 def batches(
     dataset: MaskedFaces, wanted: Iterator[list[int]], *, workers: int, pinned: bool = False
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Batches of the samples with the `wanted` numbers, drawn by `workers` processes ahead of time; without any, here.
 
     `pinned` memory is what a GPU copies from without waiting.
@@ -136,13 +169,13 @@ class Reuse:
             skipped = 0
 
     def _mixed(self, drawn: list[Batch], group: int) -> Iterator[Batch]:
-        pictures, truths, alphas = (torch.cat(parts).to(self.device) for parts in zip(*drawn, strict=True))
+        whole = Batch(*(torch.cat(tensors).to(self.device) for tensors in zip(*drawn, strict=True)))
         for turn in range(self.times):
             rng = np.random.default_rng([self.seed, group, turn])
-            order = torch.from_numpy(rng.permutation(len(pictures))).to(self.device)
+            order = torch.from_numpy(rng.permutation(len(whole.pictures))).to(self.device)
             for some in torch.chunk(order, len(drawn)):
-                batch = pictures[some], truths[some], alphas[some]
-                yield batch if turn % 2 == 0 else (batch[0].flip(3), batch[1].flip(3), batch[2].flip(3))
+                batch = Batch(*(tensor[some] for tensor in whole))
+                yield batch if turn % 2 == 0 else batch.mirrored()
 
 
 def picture(x: Tensor) -> Tensor:

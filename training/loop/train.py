@@ -36,7 +36,7 @@ from pipeline.errors import ConfigError
 from training.data.samples import Faces
 from training.loop.objectives import fixed_samples, objective, validate
 from training.loop.optimisers import OPTIMISERS
-from training.loop.stream import MaskedFaces, Reuse, batches, numbers, read_textures
+from training.loop.stream import Batch, MaskedFaces, Reuse, batches, numbers, read_textures
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import add_flags, differences, given
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from training.loop.objectives import Objective
-    from training.loop.stream import Batch
     from training.networks.checkpoints import State
     from training.settings import TrainConfig
 
@@ -156,8 +155,8 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * self.lr_scale
         self.optimiser.zero_grad()
-        pictures, truths, alphas = (tensor.to(self.world.device, non_blocking=True) for tensor in batch)
-        loss, terms = self.loss_of((pictures, truths, alphas), self.progress)
+        here = Batch(*(tensor.to(self.world.device, non_blocking=True) for tensor in batch))
+        loss, terms = self.loss_of(here, self.progress)
 
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -252,7 +251,15 @@ def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[Batc
         sets.append((Faces.read(config.crops, "sharp"), 0.1))
     judges = config.network == "segmenter"  # the others never see what is beneath the alpha
     bare, textures = (0.3, read_textures(config.textures)) if judges else (0.0, [])
-    dataset = MaskedFaces(sets, size=config.size, seed=config.seed, bare=bare, textures=textures, plain=not judges)
+    dataset = MaskedFaces(
+        sets,
+        size=config.size,
+        seed=config.seed,
+        bare=bare,
+        textures=textures,
+        plain=not judges,
+        expression=config.expression,
+    )
 
     reuse = Reuse(config.reuse, seed=config.seed, device=world.device)
     wanted = numbers(step=reuse.first_drawn(step), batch=config.batch, rank=world.rank, processes=world.size)

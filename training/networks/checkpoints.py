@@ -19,12 +19,16 @@ from training.networks.mcsam_paper import McsamPaper
 from training.networks.segmenter import Segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from training.settings import TrainConfig
 
+
+NEW = ("expression.", "trunk.expression.")
+"""How the names of weights begin that a network may have learned nothing for: as they begin, they change nothing."""
 
 State = dict[str, Any]
 """`network`, `ema` (the averaged weights), `optimiser`, `step`, `rng`, `config`, `scores`, and the adversary's."""
@@ -62,20 +66,20 @@ def begin_warm(network: nn.Module, path: Path) -> None:
     Raises `CheckpointError` when `path` is none of these or is of another network or another size of it.
     """
     weights = read_weights(path) if path.suffix == ".onnx" else restore(path).get("ema", {})
-    wanted = network.state_dict().keys()
-    if isinstance(network, Generator) and weights.keys() == network.trunk.state_dict().keys():
-        _load(network.trunk, weights, path)
-    elif missing := sorted(wanted - weights.keys()):
+    of_trunk = isinstance(network, Generator) and _learned(weights) == _learned(network.trunk.state_dict())
+    target = network.trunk if isinstance(network, Generator) and of_trunk else network
+    if missing := sorted(_learned(target.state_dict()) - weights.keys()):
         raise CheckpointError(f"{path} holds no {missing[0]}: it is of another network than {type(network).__name__}")
-    else:
-        _load(network, {name: weights[name] for name in wanted}, path)
 
-
-def _load(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     try:
-        network.load_state_dict(weights)
+        target.load_state_dict({name: weights.get(name, value) for name, value in target.state_dict().items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} is of another size than this {type(network).__name__}: {error}") from error
+
+
+def _learned(weights: Mapping[str, Tensor]) -> set[str]:
+    """The names of the weights that a network can't do without."""
+    return {name for name in weights if not name.startswith(NEW)}
 
 
 HALF = "_half"

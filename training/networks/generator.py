@@ -12,12 +12,15 @@ different from a drawn one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DILATIONS = (1, 2, 4, 8)
 
@@ -34,6 +37,8 @@ class GeneratorConfig:
     """Of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
+    expression: bool = False
+    """Whether the trunk takes what the mouth does as a second input."""
 
 
 def zeroed(layer: nn.Conv2d) -> None:
@@ -149,6 +154,32 @@ def up(width: int, out: int) -> nn.Module:
     return nn.ConvTranspose2d(width, out, 2, stride=2)
 
 
+EXPRESSION = 5
+"""Numbers of an expression: the four of `training.data.expression`, and how much of them is known, in [0, 1]."""
+
+
+class ExpressionBias(nn.Module):
+    """An expression as a bias for each channel of several layers, which costs as good as nothing.
+
+    There are no constants in it, so an expression of which nothing is known adds zero. It also begins at zero: a
+    network that has learned without it draws the same face until it learns to use it.
+    """
+
+    def __init__(self, widths: tuple[int, ...], hidden: int = 64) -> None:
+        super().__init__()
+        self.widths = widths
+        self.enter = nn.Linear(EXPRESSION, hidden, bias=False)
+        self.leave = nn.Linear(hidden, sum(widths), bias=False)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, expression: Tensor) -> tuple[Tensor, ...]:
+        """(B, 5) to a bias (B, C, 1, 1) for each layer."""
+        numbers, known = expression[:, : EXPRESSION - 1], expression[:, EXPRESSION - 1 :]
+        given = torch.cat([numbers * known, known], dim=1)
+        biases = self.leave(functional.leaky_relu(self.enter(given), 0.2))
+        return torch.split(biases[..., None, None], list(self.widths), dim=1)
+
+
 class Trunk(nn.Module):
     """A U-Net with M-CSAM blocks at its bottom: picture without its hole in, face out, and what it knows of it."""
 
@@ -164,10 +195,11 @@ class Trunk(nn.Module):
         self.from_middle = up(middle, fine)
         self.mend_fine = nn.Sequential(nn.LeakyReLU(0.2), Residual(fine), nn.LeakyReLU(0.2))
         self.leave = nn.Sequential(nn.Conv2d(fine, 48, 3, padding=1), nn.PixelShuffle(4))
+        self.expression = ExpressionBias((coarse, middle, fine)) if config.expression else None
 
-    def forward(self, crop_and_mask: Tensor) -> Tensor:
+    def forward(self, crop_and_mask: Tensor, expression: Tensor | None = None) -> Tensor:
         """As `Generator.forward`, at any S that is a multiple of 16: how the trunk is trained alone."""
-        return torch.tanh(self.draw(self.enter(without_hole(crop_and_mask)))[0])
+        return torch.tanh(self.draw(self.enter(without_hole(crop_and_mask)), expression)[0])
 
     def enter_halved(self, cells: Tensor) -> Tensor:
         """What `enter` gives for a picture (B, 4, S, S) shrunk to half its side; S a multiple of 32.
@@ -184,17 +216,21 @@ class Trunk(nn.Module):
         kernel = whole.permute(0, 1, 3, 5, 6, 2, 7, 4).flatten(6, 7).flatten(4, 5).flatten(1, 3)
         return functional.leaky_relu(functional.conv2d(cells, kernel, convolution.bias, stride=2, padding=2), 0.2)
 
-    def draw(self, fine: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, fine: Tensor, expression: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `enter` gave, (B, fine, S/4, S/4), to the face (B, 3, S, S) before its tanh and features like `fine`."""
+        biases: Sequence[Tensor | float] = (0.0, 0.0, 0.0)
+        if expression is not None and self.expression is not None:
+            biases = self.expression(expression)
+
         middle = self.to_middle(fine)  # S/8
-        deep = self.bottom(self.to_coarse(middle))  # S/16
-        middle = self.mend_middle(self.from_coarse(deep) + middle)
-        fine = self.mend_fine(self.from_middle(middle) + fine)
+        deep = self.bottom(self.to_coarse(middle) + biases[0])  # S/16
+        middle = self.mend_middle(self.from_coarse(deep) + middle + biases[1])
+        fine = self.mend_fine(self.from_middle(middle) + fine + biases[2])
         return self.leave(fine), fine
 
 
 class Generator(nn.Module):
-    """Picture and mask in, face out."""
+    """Picture and mask in, face out; perhaps with what the mouth beneath the mask does."""
 
     def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
         super().__init__()
@@ -208,13 +244,13 @@ class Generator(nn.Module):
         zeroed(refine)
         self.leave = nn.Sequential(up(width, width // 2), nn.LeakyReLU(0.2), refine)
 
-    def forward(self, crop_and_mask: Tensor) -> Tensor:
+    def forward(self, crop_and_mask: Tensor, expression: Tensor | None = None) -> Tensor:
         """(B, 4, S, S), RGB in [-1, 1] and mask in [0, 1], to the face (B, 3, S, S) in [-1, 1]; S a multiple of 32.
 
-        1 in the mask is hidden.
+        1 in the mask is hidden. `expression` (B, 5) holds the numbers of `EXPRESSION`; None: nothing is known.
         """
         cells = functional.pixel_unshuffle(without_hole(crop_and_mask), 4)
-        coarse, known = self.trunk.draw(self.trunk.enter_halved(cells))
+        coarse, known = self.trunk.draw(self.trunk.enter_halved(cells), expression)
         fine = self.mend(self.enter(cells) + self.widen(known))  # (B, refined, S/4, S/4)
         return torch.tanh(functional.pixel_shuffle(doubled(coarse) + self.leave(fine), 2))
 

@@ -23,7 +23,7 @@ def faces() -> Faces:
     aside = meshes[:, :, 0] - meshes[:, 4:5, 0]
     meshes[:, :, 0] += np.abs(aside) * rng.uniform(-0.4, 0.4, (FACES, 1))
     crop = cv2.resize(np.pad(face(), ((32, 32), (32, 32), (0, 0)), mode="reflect"), (SIDE, SIDE))
-    return Faces(np.repeat(crop[None], FACES, axis=0), meshes)
+    return Faces(np.repeat(crop[None], FACES, axis=0), meshes, np.zeros((FACES, 4), np.float32))
 
 
 def linked(first: list[float], second: list[float]) -> float:
@@ -49,7 +49,9 @@ def test_masks_sit_as_on_others_only_for_who_never_sees_them(faces: Faces) -> No
         return [draw_sample(of, 0, rng, size=128, plain=plain).alpha for rng in rngs]
 
     for plain in (False, True):
-        pairs = zip(alphas(faces, plain=plain), alphas(Faces(faces.crops, smaller), plain=plain), strict=True)
+        pairs = zip(
+            alphas(faces, plain=plain), alphas(Faces(faces.crops, smaller, faces.expressions), plain=plain), strict=True
+        )
         alike = [np.array_equal(*pair) for pair in pairs]
         assert sum(alike) == 12 if not plain else sum(alike) <= 6
 

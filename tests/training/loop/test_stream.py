@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from pipeline.errors import ConfigError
-from training.loop.stream import GROUP, Reuse, read_textures
+from training.loop.stream import EXPRESSION_NOISE, GROUP, Batch, Reuse, expression_input, read_textures
 
 CPU = torch.device("cpu")
 BATCH = 2
@@ -21,7 +21,7 @@ def drawn(first: int):  # noqa: ANN201 - batches without end
         picture = torch.zeros(BATCH, 1, 1, 2)
         picture[:, 0, 0, 0] = torch.arange(number * BATCH, (number + 1) * BATCH)
         picture[:, 0, 0, 1] = -1
-        yield picture, picture + 0.25, picture + 0.5
+        yield Batch(picture, picture + 0.25, picture + 0.5, picture[:, 0, 0, :1] * torch.ones(5))
 
 
 def seen(times: int, step: int, steps: int) -> list[tuple[torch.Tensor, ...]]:
@@ -31,18 +31,19 @@ def seen(times: int, step: int, steps: int) -> list[tuple[torch.Tensor, ...]]:
 
 def test_each_picture_is_seen_so_often_and_every_other_time_mirrored() -> None:
     group = seen(4, 0, 4 * GROUP)
-    numbers = Counter(int(each.max()) for picture, _, _ in group for each in picture)
+    numbers = Counter(int(each.max()) for picture, *_ in group for each in picture)
     assert numbers == dict.fromkeys(range(GROUP * BATCH), 4)
-    mirrored = [bool((picture[..., 0] == -1).all()) for picture, _, _ in group]
+    mirrored = [bool((picture[..., 0] == -1).all()) for picture, *_ in group]
     assert mirrored == [turn % 2 == 1 for turn in range(4) for _ in range(GROUP)]
-    for picture, truth, alpha in group:
+    for picture, truth, alpha, expression in group:
         assert torch.equal(truth, picture + 0.25)  # they stay together
         assert torch.equal(alpha, picture + 0.5)
+        assert torch.equal(expression[:, 0], picture.amax((1, 2, 3)))
 
 
 def test_pictures_are_mixed_anew_each_time() -> None:
     first, second = (
-        [int(each.max()) for picture, _, _ in seen(2, begin, GROUP) for each in picture] for begin in (0, GROUP)
+        [int(each.max()) for picture, *_ in seen(2, begin, GROUP) for each in picture] for begin in (0, GROUP)
     )
     assert first != second
     assert sorted(first) == sorted(second)
@@ -64,3 +65,14 @@ def test_textures_are_those_of_the_folder_and_without_any_it_is_an_error(tmp_pat
     cv2.imwrite(str(tmp_path / "wool.jpg"), np.full((20, 30, 3), 90, np.uint8))
     (tmp_path / "torn.jpg").write_bytes(b"")
     assert [each.shape for each in read_textures(tmp_path)] == [(256, 256, 3)]
+
+
+def test_an_expression_is_given_with_noise_in_its_share_of_the_samples_alone() -> None:
+    rng, numbers = np.random.default_rng(0), np.array([2.0, -1, 0, 0.5], np.float32)
+    drawn = np.stack([expression_input(numbers, rng, share=0.75) for _ in range(2000)])
+    known = drawn[:, 4] == 1
+    assert known.mean() == pytest.approx(0.75, abs=0.04)
+    assert not drawn[~known].any()
+    assert drawn[known, :4].mean(axis=0) == pytest.approx(numbers, abs=0.03)
+    assert drawn[known, :4].std(axis=0) == pytest.approx(EXPRESSION_NOISE, abs=0.02)
+    assert not expression_input(numbers, rng, share=0).any()

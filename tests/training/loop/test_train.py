@@ -233,6 +233,21 @@ def test_generator_begins_as_its_trunk_at_twice_the_size(crops: Path) -> None:
         assert torch.allclose(network(feed), torch.tanh(enlarged), atol=1e-5)
 
 
+def test_network_that_learned_without_expressions_goes_on_with_them(crops: Path) -> None:
+    """It begins as it was, learns to use them, and is scored with the true ones and without any."""
+    plain = replace(config(crops, "trunk", 1), size=128, adversarial=0.0, samples=2)
+    train(plain)
+    before = restore(plain.run / "checkpoint.pt")["ema"]
+    train(replace(plain, run=crops / "more", warm=plain.run / "checkpoint.pt", expression=0.75, steps=2))
+    after = restore(crops / "more" / "checkpoint.pt")
+    assert after["network"]["expression.leave.weight"].any()
+    assert after["network"].keys() - before.keys() == {"expression.enter.weight", "expression.leave.weight"}
+    assert {"hole_psnr", "hole_psnr_expression"} <= after["scores"].keys()
+    assert after["scores"]["hole_psnr"] != after["scores"]["hole_psnr_expression"]
+    with pytest.raises(ConfigError, match="segmenter takes none"):
+        replace(plain, network="segmenter", expression=0.5)
+
+
 def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"not this")
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
@@ -279,7 +294,7 @@ def test_turned_heads_are_drawn_more_often_than_they_come() -> None:
     frontal, turned = (np.zeros((468, 2), np.float32) for _ in range(2))
     frontal[234], frontal[454], frontal[4] = (0, 0), (100, 0), (50, 0)
     turned[234], turned[454], turned[4] = (0, 0), (100, 0), (90, 0)
-    faces = Faces(np.zeros((2, 8, 8, 3), np.uint8), np.stack([frontal, turned]))
+    faces = Faces(np.zeros((2, 8, 8, 3), np.uint8), np.stack([frontal, turned]), np.zeros((2, 4), np.float32))
     rng = np.random.default_rng(0)
     assert np.mean([faces.any_index(rng) for _ in range(2000)]) == pytest.approx(0.625, abs=0.04)
 

@@ -10,7 +10,15 @@ from torch.nn import functional
 
 from training.loop import losses
 from training.loop.discriminator import Discriminator, DiscriminatorLoss, PatchDiscriminator
-from training.networks.generator import ChannelSpatialAttention, Dilated, Generator, Trunk, doubled, multiply_adds
+from training.networks.generator import (
+    ChannelSpatialAttention,
+    Dilated,
+    Generator,
+    GeneratorConfig,
+    Trunk,
+    doubled,
+    multiply_adds,
+)
 from training.networks.segmenter import Segmenter
 from training.settings import TrainConfig
 
@@ -103,6 +111,32 @@ def test_dilated_convolution_learns_from_the_sums_that_it_is_run_with(dilation: 
         slopes.append([out, *torch.autograd.grad(out.square().sum(), [x, layer.weight, layer.bias])])
     for fast, plain in zip(*slopes, strict=True):
         assert torch.allclose(fast, plain, atol=1e-3, rtol=1e-4)
+
+
+def crop_and_mask(count: int = 2) -> torch.Tensor:
+    feed = torch.rand(count, 4, 64, 64, generator=torch.Generator().manual_seed(6)) * 2 - 1
+    feed[:, 3] = (feed[:, 3] > 0).float()
+    return feed
+
+
+@pytest.mark.parametrize("kind", [Generator, Trunk])
+def test_an_expression_changes_nothing_before_it_is_learned_nor_while_it_is_unknown(kind: type[nn.Module]) -> None:
+    feed, smile = crop_and_mask(), torch.tensor([[0.0, 2, 1, -1, 1], [0.0, 2, 1, -1, 0]])
+    network = kind(GeneratorConfig(expression=True))
+    with torch.no_grad():
+        assert torch.equal(network(feed), network(feed, smile))
+        shaken(network)
+        plain, given = network(feed), network(feed, smile)
+    assert not torch.allclose(plain[0], given[0], atol=1e-3)
+    assert torch.equal(plain[1], given[1])
+
+
+def test_an_expression_costs_as_good_as_nothing() -> None:
+    """A bias per channel: no product over the picture."""
+    plain, other = Generator(), Generator(GeneratorConfig(expression=True))
+    assert multiply_adds(plain, 1, 4, 256, 256) == multiply_adds(other, 1, 4, 256, 256)
+    weights = [sum(weight.numel() for weight in network.parameters()) for network in (plain, other)]
+    assert weights[1] - weights[0] < 0.01 * weights[0]
 
 
 def test_every_weight_of_the_generator_is_used() -> None:
