@@ -5,6 +5,7 @@
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
 #   make check    formatting, lint, types
 #   make house    count how the source reads, beside the bars that it must keep
+#   make fuzz     a minute of damaged files of every kind; MINUTES=60 for more
 #   make check-page   the same of the page's scripts and style, with npm
 #   make bench    install the extra bench; all that can be measured here, as bench.html and bench.json: about a quarter of an hour
 #   make bench-smoke  a minute: the ratios that must not get worse, beside those that are kept; warns, never fails
@@ -25,7 +26,7 @@ RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: demo test setup check house check-page bench bench-smoke gpu-check clean
+.PHONY: demo test setup check house fuzz check-page bench bench-smoke gpu-check clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -44,6 +45,10 @@ check: $(TEST_STAMP)
 
 house: $(RUN_STAMP)
 	$(BIN)/python -m tests.house
+
+MINUTES ?= 1
+fuzz: $(TEST_STAMP)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 # Browsers run the page as it is: npm only brings what checks it.
 check-page:

@@ -8,6 +8,7 @@ animation takes no more memory than a short one.
 from __future__ import annotations
 
 import contextlib
+import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,9 @@ from pipeline.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+DAMAGE = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError, TypeError, OverflowError, struct.error)
+"""What Pillow and its libraries raise for damaged pictures."""
 
 MILLISECOND = Fraction(1, 1000)
 WEBP_ANIMATED = 0x02
@@ -88,7 +92,7 @@ def damage_named(path: Path) -> Iterator[None]:
     """Pillow's errors as `SourceError`."""
     try:
         yield
-    except (OSError, EOFError, SyntaxError, ValueError) as error:
+    except DAMAGE as error:
         raise SourceError(f"{path} is damaged: {error}") from error
 
 

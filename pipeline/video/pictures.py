@@ -15,6 +15,7 @@ import pi_heif
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import SourceError
+from pipeline.video.animation import DAMAGE
 from pipeline.video.opening import check_is_file, opened
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def opened_picture(path: Path, *, largest_megapixels: int = LARGEST_MEGAPIXELS) 
             picture = Image.open(path, formats=READ)
     except UnidentifiedImageError as error:
         raise SourceError(f"{path} is not a picture, or of a kind that can't be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise SourceError(f"{path} is damaged: {error}") from error
 
     with picture:
@@ -95,7 +96,7 @@ def format_of(path: Path) -> str | None:
         with opened_picture(path, largest_megapixels=1_000_000) as picture:
             animated = picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
             return None if animated else picture.format
-    except (SourceError, EOFError, OSError, ValueError):
+    except DAMAGE:
         return None
 
 
@@ -112,7 +113,7 @@ def is_film(path: Path) -> bool:
     try:
         with opened_picture(path, largest_megapixels=1_000_000) as picture:
             return picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
-    except (SourceError, EOFError, OSError, ValueError):
+    except DAMAGE:
         pass
     try:
         with opened(path) as container:

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugi
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
+from pipeline.video.animation import DAMAGE
 from pipeline.video.pictures import FORMATS, LARGEST_MEGAPIXELS, no_limit_of_pillow, opened_picture
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
@@ -111,7 +112,7 @@ class StillSource:
                     self.outcome.warn(sentence)
                 with no_limit_of_pillow():
                     return take_apart(picture)
-        except (OSError, SyntaxError, ValueError) as error:
+        except DAMAGE as error:
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"{self.path} is damaged: {error}") from error
