@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,7 @@ from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tqdm import tqdm
 
@@ -36,7 +36,11 @@ def add_enroll(commands: Commands) -> None:
         epilog=manual.ENROLL_EXAMPLES,
     )
     parser.usage = "barefaced enroll SOURCE [SOURCE ...] -o ME.face --agreed [SETTING ...]"
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="videos, photos, directories of photos")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="videos, photos, directories of photos")
+    parser.add_argument("--camera", metavar="NAME", help="record from this camera: a number, a path, a name")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=40.0, metavar="N", help="record so long from it (default: 40)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="ME.face", help="the file to write")
     parser.add_argument("--agreed", action="store_true", help="the person whose face it is agreed to it")
     parser.add_argument(
@@ -70,15 +74,22 @@ def add_faces(commands: Commands) -> None:
 
 def _minutes(text: str) -> float:
     """A number of minutes above 0, for argparse."""
-    import argparse
+    return _above_zero(text, "minutes", most=24 * 60)
 
+
+def _seconds(text: str) -> float:
+    """A number of seconds above 0, for argparse."""
+    return _above_zero(text, "seconds", most=600)
+
+
+def _above_zero(text: str, unit: str, *, most: float) -> float:
     try:
-        minutes = float(text)
+        value = float(text)
     except ValueError:
-        minutes = 0.0
-    if not 0 < minutes <= 24 * 60:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes above 0")
-    return minutes
+        value = 0.0
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit} above 0 and up to {most}")
+    return value
 
 
 def _enroll(options: argparse.Namespace) -> int:
@@ -88,6 +99,8 @@ def _enroll(options: argparse.Namespace) -> int:
 
     require("enroll", "torch", "onnx", extra="enroll")
     check_target(options.output, overwrite=options.overwrite)
+    if not options.sources and options.camera is None:
+        raise ConfigError("enroll needs a video or photos to learn from, or --camera")
     if not options.agreed:
         raise ConfigError(f"enroll learns a person's face: say with --agreed that they know. {AGREED}")
 
@@ -106,14 +119,15 @@ def _learned(options: argparse.Namespace) -> Enrolled:
 
     from pipeline.people.embed import Examiner, portrait, recogniser_missing
     from pipeline.run import load
+    from training.enrol.choose import missing
     from training.enrol.enrol import Enrolling
     from training.enrol.gather import Gather, Gathered, of_one_person
 
     given = flags.given(options)
-    missing = recogniser_missing(configuration.build(given).identity.recogniser)
-    if options.person and missing:
-        raise ConfigError(f"--only can't tell people apart here: {missing}")
-    recognises = missing is None and not (options.no_recognition and options.person is None)
+    unrecognising = recogniser_missing(configuration.build(given).identity.recogniser)
+    if options.person and unrecognising:
+        raise ConfigError(f"--only can't tell people apart here: {unrecognising}")
+    recognises = unrecognising is None and not (options.no_recognition and options.person is None)
     settings = configuration.build(given, {"identity": recognises})
 
     gathered, quiet = Gathered(), options.quiet > 0 or not sys.stderr.isatty()
@@ -123,9 +137,12 @@ def _learned(options: argparse.Namespace) -> Enrolled:
         if options.person and embedder is not None:
             wanted = portrait(Path(options.person), Examiner(networks.detector, networks.segmenter, embedder))
         gather = Gather(networks.detector, networks.segmenter)
-        for _ in tqdm(_gathered(options.sources, settings, gather, gathered), unit="frame", disable=quiet, leave=False):
+        for _ in tqdm(_gathered(options, settings, gather, gathered), unit="frame", disable=quiet, leave=False):
             pass
         views = of_one_person(gathered, embedder, wanted)
+        if not options.quiet:
+            for said in missing(views) if views else ():
+                print(f"barefaced: note: {said}: the face gains from a recording that shows more", file=sys.stderr)
 
         with tqdm(unit="step", disable=quiet, leave=False) as bar:
             enrolling = Enrolling(
@@ -137,14 +154,20 @@ def _learned(options: argparse.Namespace) -> Enrolled:
             return enrolling(views, reasons=gathered.explained())
 
 
-def _gathered(inputs: Sequence[str], settings: Config, gather: Gather, gathered: Gathered) -> Iterator[Frame]:
+def _gathered(options: argparse.Namespace, settings: Config, gather: Gather, gathered: Gathered) -> Iterator[Frame]:
     """Look at every frame of the sources, and hand it on."""
+    from pipeline.live.devices import camera
+    from pipeline.live.sitting import Sitting
     from pipeline.run.batch import sources
     from pipeline.video.decode import FileSource
     from pipeline.video.pictures import is_still
     from pipeline.video.stills import StillSource
 
-    for path in sources(inputs):
+    if options.camera is not None:
+        device = camera(options.camera, size=None, fps=30)
+        sitting = Sitting(device, options.seconds, lambda said: print(f"barefaced: {said}", file=sys.stderr))
+        yield from gather.video(sitting.frames(), "camera", gathered)
+    for path in sources(options.sources):
         if is_still(path):
             yield from gather.photo(StillSource(path), str(path), gathered)
         else:

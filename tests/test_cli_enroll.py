@@ -96,3 +96,9 @@ def test_forgetting_a_face_deletes_what_was_compiled_of_it(
 def test_faces_are_kept_only_where_they_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "talk.mp4", "-o", str(tmp_path / "bare.mp4"), "--keep-faces", str(tmp_path)]) == 1
     assert "give --learn" in capsys.readouterr().err
+
+
+def test_enrolling_needs_a_source_or_a_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    assert cli.main(["enroll", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
+    assert "or --camera" in capsys.readouterr().err

@@ -87,3 +87,18 @@ def variety(views: Sequence[View]) -> dict[str, float]:
         "upward": float(np.ptp(upward)),
         "mouth": float(lower.std(axis=0).mean()),
     }
+
+
+LITTLE_SIDEWAYS, LITTLE_UPWARD, LITTLE_MOUTH = 0.12, 0.06, 4.0
+"""What `variety` gives where a head keeps still, and a mouth."""
+
+
+def missing(views: Sequence[View]) -> tuple[str, ...]:
+    """What the views do not show of the person, in a few words each."""
+    seen = variety(views)
+    wanted = (
+        ("sideways", LITTLE_SIDEWAYS, "the head hardly turns to the side"),
+        ("upward", LITTLE_UPWARD, "the head hardly turns up or down"),
+        ("mouth", LITTLE_MOUTH, "the mouth hardly moves"),
+    )
+    return tuple(said for name, little, said in wanted if seen[name] < little)

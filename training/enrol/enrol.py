@@ -17,7 +17,7 @@ from engine.weights import with_weights
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of
-from training.enrol.choose import choose, spanning, variety
+from training.enrol.choose import choose, missing, spanning
 from training.enrol.judge import Exam, by_engine
 from training.enrol.tune import HeldBack, Plan, names_in_file, tune, weights_of
 from training.networks.checkpoints import begin_warm
@@ -44,8 +44,6 @@ MOST_TRIED = 2
 """How many of a few photos are left out in turn, to see whether the others help there."""
 LOOKS = 24
 """How many views the recogniser's picture of the wearer is the mean of."""
-LITTLE_TURN, LITTLE_MOUTH = 0.12, 4.0
-"""Below these a recording shows the head from one side, and the mouth always alike."""
 
 
 @dataclass(frozen=True)
@@ -191,14 +189,10 @@ class _Drawing:
 
 def _no_better(gain: float, choice: Choice, reasons: str) -> str:
     """Why there is no face: what can be told of the recording."""
-    seen = variety(choice.learned)
     causes = []
     if len(choice.learned) < 40:
         causes.append(f"there are only {len(choice.learned)} pictures to learn from")
-    if seen["sideways"] < LITTLE_TURN:
-        causes.append("the head hardly turns")
-    if seen["mouth"] < LITTLE_MOUTH:
-        causes.append("the mouth hardly moves")
+    causes += missing(choice.learned)
     if reasons:
         causes.append(f"left out: {reasons}")
     why = "; ".join(causes) or "the pictures held back are unlike those learned from"

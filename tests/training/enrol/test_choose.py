@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.training.enrol.portraits import view
-from training.enrol.choose import APART_SECONDS, choose, spanning, variety
+from training.enrol.choose import APART_SECONDS, choose, missing, spanning, variety
 
 VIEWS = [view(number) for number in range(30)]
 
@@ -45,3 +45,4 @@ def test_variety_tells_one_view_from_many() -> None:
     assert still == {"sideways": 0.0, "upward": 0.0, "mouth": 0.0}
     assert moving["mouth"] > 1
     assert np.isfinite(list(moving.values())).all()
+    assert len(missing(VIEWS[:1] * 5)) == 3
