@@ -248,7 +248,8 @@ def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame
 
     def run(frame: Frame) -> None:
         try:
-            rehearse(frame, detector=networks.detector, segmenter=networks.segmenter, generator=networks.generator)
+            generators = (networks.generator, *networks.own.values())
+            rehearse(frame, detector=networks.detector, segmenter=networks.segmenter, generators=generators)
         except EngineError as error:
             say(f"a network failed before the first frame was shown: {error}")
 

@@ -12,19 +12,21 @@ from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Track, Track
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Box, Landmarks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.spec import Engine
     from pipeline.detectors import Detector
     from pipeline.frames import Frame
 
 
-def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generator: Engine) -> None:
+def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generators: Sequence[Engine]) -> None:
     """Run every network on `frame` as the stages do, as if it had a masked face in its middle.
 
     Must not be called while a run uses them. Raises `EngineError`.
     """
     detector(frame)
 
-    segment, inpaint = Segment(segmenter), Inpaint(generator)
+    segment = Segment(segmenter)
     tracked = Tracked(Detected(frame, None, cut=False), (_in_the_middle(frame),))
     looking = next(segment.ask(iter([tracked])))
     for _ in segment.answer(iter([looking])):
@@ -32,8 +34,9 @@ def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generator: 
     lower_half = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
     lower_half[CROP_SIZE // 2 :] = 1
     crops = tuple(FaceCrop(face.track, face.image, lower_half, face.crop_from_frame) for face in looking.aligned)
-    for _ in inpaint.answer(inpaint.ask(iter([Cropped(tracked, crops, ())]))):
-        pass
+    for inpaint in map(Inpaint, generators):
+        for _ in inpaint.answer(inpaint.ask(iter([Cropped(tracked, crops, ())]))):
+            pass
 
 
 def _in_the_middle(frame: Frame) -> Track:

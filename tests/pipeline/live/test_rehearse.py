@@ -78,3 +78,15 @@ def test_a_network_that_fails_in_rehearsal_is_told_of_and_does_not_end_the_run()
     run.show_as_they_come(show)
     assert said == ["a network failed before the first frame was shown: the device was lost"]
     assert shown[0].failed is None
+
+
+def test_the_networks_of_enrolled_faces_have_run_too() -> None:
+    segmenter, own = (
+        SlowEngine(name="mask", outputs_of=lower_half_is_mask),
+        SlowEngine(name="face", outputs_of=flat_colour),
+    )
+    parts = replace(networks(segmenter, SlowEngine()), own={"me": own})
+    run = prepared(configuration.build({}), parts, lambda _: None, FakeCamera([Plugged(10_000)]))
+
+    run.show_as_they_come(lambda _: run.stop())
+    assert own.calls == 1
