@@ -187,8 +187,17 @@ class Report:
                 return f"nothing drawn: {counted(left, 'face')} left as found"
             return f"nothing drawn: {counted(bare, 'face')} without a mask"
         if self.picture:
-            return f"{counted(tally.masked_faces, 'mask')} drawn over"
-        return f"masks drawn over in {counted(tally.frames_with_mask, 'frame')}"
+            return f"{counted(tally.masked_faces, 'mask')} drawn over{self._drawers}"
+        return f"masks drawn over in {counted(tally.frames_with_mask, 'frame')}{self._drawers}"
+
+    @property
+    def _drawers(self) -> str:
+        """Which network drew how many faces and why; empty where no face is enrolled."""
+        told = [
+            f"{count} by {drawn_by.face or 'the shipped network'} ({drawn_by.why.value})"
+            for drawn_by, count in self.tally.drawn_by.most_common()
+        ]
+        return f": {', '.join(told)}" if told else ""
 
     @property
     def masks_left(self) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.frames import Cropped, FaceCrop, Inpainted, Patch, Skipped
+from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.run.report import Report, State, Tally, joined, stage_table, write_json
 from pipeline.threads.worker import StageStats
@@ -150,3 +150,17 @@ def test_a_report_is_whole_whenever_it_is_looked_at_and_its_directory_is_made(tm
         write_json(value, str(path))
         assert json.loads(path.read_text()) == value
     assert [entry.name for entry in path.parent.iterdir()] == ["report.json"]
+
+
+def test_it_is_said_which_network_drew_how_many_faces_and_why() -> None:
+    own, other = DrawnBy("me", Drawer.RECOGNISED), DrawnBy(None, Drawer.IN_DOUBT)
+    seen = item((track_of(upright(), 1), track_of(upright(x=60.0), 2)))
+    patches = tuple(
+        replace(patch, crop=replace(patch.crop, drawn_by=drawer))
+        for patch, drawer in zip(seen.patches, (own, other), strict=True)
+    )
+    tally = tallied(*[replace(seen, patches=patches)] * 2, replace(seen, patches=patches[:1]))
+    report = report_of(tally)
+    assert report.as_json()["drawn_by"] == {"shipped": {"in doubt": 2}, "me": {"recognised": 3}}
+    assert report.summary.endswith("3 frames: 3 by me (recognised), 2 by the shipped network (in doubt).")
+    assert report_of(tallied(seen)).as_json()["drawn_by"] == {}
