@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from commands.bench import add_bench
+from commands.check import add_check
 from commands.completion import add_completion
 from commands.enroll import add_enroll, add_faces
 from commands.evaluate import add_evaluate
@@ -85,6 +86,7 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     add_bench(commands)
     add_mask(commands)
     add_verify(commands)
+    add_check(commands)
     add_completion(commands, parser)
     evaluations = add_evaluate(commands)
     for command in (*commands.choices.values(), *evaluations.choices.values()):

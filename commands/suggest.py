@@ -16,12 +16,13 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "cameras": ("devices", "list-cameras", "webcams"),
     "serve": ("web", "ui", "gui", "server", "page", "browser", "app", "http"),
     "demo": ("example", "try", "sample", "showcase"),
-    "doctor": ("check", "diagnose", "status", "health", "info", "env", "test", "debug"),
+    "doctor": ("diagnose", "status", "health", "info", "env", "test", "debug"),
     "engines": ("backends", "gpus", "runtimes", "providers"),
     "build": ("compile", "export", "optimize", "tensorrt"),
     "bench": ("benchmark", "speed", "profile", "perf"),
     "verify": ("compare", "match", "identify", "recognise", "recognize"),
     "mask": ("synthesize", "wear", "add-mask", "draw"),
+    "check": ("label", "metadata", "c2pa", "iptc", "inspect"),
     "completion": ("completions", "autocomplete", "shell"),
 }
 """Each command to what people call it elsewhere."""

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 FRAMES = 24
 COMMANDS = (
-    "run", "live", "cameras", "serve", "demo", "doctor", "engines", "build", "bench", "mask", "verify", "evaluate",
+    "run", "live", "cameras", "serve", "demo", "doctor", "engines", "build", "bench", "mask", "verify", "check",
+    "evaluate",
     "completion",
 )  # fmt: skip
 FAST = ("--preset", "ultrafast")

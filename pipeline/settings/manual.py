@@ -243,3 +243,10 @@ Prints a script by which your shell completes commands and flags when you press 
   barefaced completion zsh > ~/.zfunc/_barefaced          with fpath+=~/.zfunc in .zshrc, before compinit
   barefaced completion tcsh > ~/.barefaced.csh            with source ~/.barefaced.csh in .tcshrc
 """
+
+CHECK = """\
+Reads what a picture or a video says of how it came about: IPTC's digital source type, and the sentence that
+barefaced writes into what it draws on. Exit code 0 when it says something, 1 when it says nothing.
+
+  barefaced check talk-barefaced.mp4
+"""

@@ -13,6 +13,7 @@ from pipeline.picture.formats import traits
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
 from pipeline.video.encoders import choose
+from pipeline.video.labels import label_video
 from pipeline.video.opening import opened
 from pipeline.video.remux import is_cover, select
 from pipeline.video.writer import Writer, Written, muxer_options, translated
@@ -61,18 +62,22 @@ class FileSink:
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Write every frame; the file gets its name after the last one was taken."""
-        with whole_file(self.path, overwrite=self.overwrite) as unfinished, self.writer(unfinished) as writer:
-            for frame in frames:
-                writer.write(frame)
-                yield frame
-            writer.finish()
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished:
+            with self.writer(unfinished) as writer:
+                for frame in frames:
+                    writer.write(frame)
+                    yield frame
+                writer.finish()
+            label_video(unfinished)
 
     def join(self, pieces: Iterable[Piece]) -> None:
         """Write pieces that are encoded already, in the order of their times, with every other stream beside them."""
-        with whole_file(self.path, overwrite=self.overwrite) as unfinished, self.writer(unfinished) as writer:
-            for piece in pieces:
-                writer.append(piece)
-            writer.finish()
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished:
+            with self.writer(unfinished) as writer:
+                for piece in pieces:
+                    writer.append(piece)
+                writer.finish()
+            label_video(unfinished)
 
     def encoding(self) -> Encoding:
         """The encoder for this file, chosen and set up."""

@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
 from pipeline.video.animation import DAMAGE
+from pipeline.video.labels import labelled
 from pipeline.video.pictures import FORMATS, LARGEST_MEGAPIXELS, no_limit_of_pillow, opened_picture
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
@@ -44,7 +45,7 @@ REFUSED = {
     "HSV": "it is stored as HSV; convert it to RGB first",
 }
 
-DESCRIPTION, ORIENTATION, TIFF_BITS = 0x010E, 0x0112, 258
+DESCRIPTION, ORIENTATION, TIFF_BITS, XMP = 0x010E, 0x0112, 258, 700
 """EXIF and TIFF tags."""
 
 DESCRIBING = frozenset([0x010D, DESCRIPTION, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825])
@@ -265,8 +266,11 @@ class StillSink:
 
         described = describe(still.exif)
         options: dict[str, Any] = {"format": kind, "exif": described, **still.kept, **self.compression(kind)}
+        options["xmp"] = labelled(still.kept.get("xmp"))
+        if kind == "TIFF":
+            described[XMP] = options["xmp"]
         if kind == "PNG":
-            options["pnginfo"] = png_text(still)
+            options["pnginfo"] = png_text(still, options["xmp"])
         if kind in NO_METADATA:
             options = {"format": kind}
             self.outcome.warnings.append(f"{kind} holds no metadata: it does not say that faces are invented")
@@ -300,9 +304,10 @@ def synthetic_png() -> PngImagePlugin.PngInfo:
     return info
 
 
-def png_text(still: Still) -> PngImagePlugin.PngInfo:
-    """A PNG's text entries: the input's own, and that faces are invented."""
+def png_text(still: Still, xmp: bytes) -> PngImagePlugin.PngInfo:
+    """A PNG's text entries: the input's own, XMP data, and that faces are invented."""
     info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
     own = still.text.get("Comment", "")
     for key, value in still.text.items():
         if key != "Comment":
