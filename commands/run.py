@@ -73,12 +73,16 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError("--keep-faces keeps what --learn learned: give --learn, too")
     from pipeline.run.batch import plan
     from pipeline.run.pipes import piped
+    from pipeline.run.report import check_report
 
     with piped(options.inputs, options.output, report=settings.report.report) as ends:
         batch = plan(ends.inputs, ends.output, recursive=options.recursive)
         for note in batch.notes:
             _say(f"note: {note}", options)
         run = _Run(settings, options, ends, batch.jobs)
+        if settings.report.report not in (None, "-"):
+            check_report(settings.report.report, [path for job in batch.jobs for path in (job.source, job.target)])
+            run.write_report(settings.report.report)  # what can't be written is better known before the work
         run.process_all()
 
     if settings.report.report:

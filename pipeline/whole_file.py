@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LONGEST_NAME = 255
+"""Bytes, on the file systems of today."""
+
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
@@ -29,7 +32,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     check_target(path, overwrite=overwrite)
     remove_leftovers(path)
-    unfinished = path.with_name(f".{path.stem}.partial-{secrets.token_hex(4)}{path.suffix}")
+    unfinished = path.with_name(unfinished_name(path))
     try:
         unfinished.touch(exist_ok=False)
     except OSError as error:
@@ -74,12 +77,24 @@ def remove_leftovers(path: Path) -> None:
                 leftover.unlink(missing_ok=True)
 
 
+def unfinished_name(path: Path) -> str:
+    """A hidden name of its own that ends like that of `path`, and begins like it as far as names may be long."""
+    mark = f".partial-{secrets.token_hex(4)}{path.suffix}"
+    room = LONGEST_NAME - len(os.fsencode(mark)) - 1
+    stem = os.fsencode(path.stem)[: max(room, 0)].decode("utf-8", "ignore")
+    return f".{stem}{mark}"
+
+
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Raise `SinkError` when no file may be or can be written under this name."""
+    if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+        raise SinkError(f"the name {path.name} has {length} bytes and may have {LONGEST_NAME}; choose a shorter one")
     if path.is_dir():
         raise SinkError(f"{path} is a directory; name a file in it")
     if not path.parent.is_dir():
         raise SinkError(f"the directory {path.parent} does not exist; create it first")
+    if path.is_symlink() and not path.exists():
+        raise SinkError(f"{path} is a link to nothing; remove it or choose another name")
     if path.exists() and not overwrite:
         raise SinkError(f"{path} exists; --overwrite replaces it, another name keeps it")
 

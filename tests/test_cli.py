@@ -323,7 +323,7 @@ def test_the_report_grows_while_files_end(clip: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(report, "write_json", written)
     asked = ["run", f"{tmp_path}/*.mp4", "-o", f"{tmp_path}/out", "--frames", "1", "--report", f"{tmp_path}/r.json"]
     assert cli.main([*asked, "-q", *FAST]) == 0
-    assert seen == [["done", "not begun"], ["done", "done"], ["done", "done"]]
+    assert seen == [["not begun", "not begun"], ["done", "not begun"], ["done", "done"], ["done", "done"]]
 
 
 @pytest.mark.usefixtures("loaded")

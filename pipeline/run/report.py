@@ -16,7 +16,7 @@ from pipeline.run.stayed import StayedOn
 from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from fractions import Fraction
 
     from pipeline.frames import DrawnBy
@@ -271,7 +271,8 @@ def joined(reports: Sequence[Report]) -> dict[str, object]:
 
 def write_json(value: object, path: str) -> None:
     """Write `value` as JSON to the file `path`, or to standard output for `-`. Raises `SinkError`."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # A name that is not UTF-8 reaches Python with lone surrogates, which JSON can hold as escapes alone.
+    text = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace").decode("utf-8")
     try:
         if path == "-":
             sys.stdout.write(text)
@@ -285,6 +286,21 @@ def write_json(value: object, path: str) -> None:
             unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def check_report(path: str, files: Iterable[Path]) -> None:
+    """Raise `SinkError` when a report to `path` would overwrite one of `files`, or a file that is no report."""
+    file = Path(path)
+    if path == "-" or not file.is_file():
+        return
+    if any(other.exists() and other.samefile(file) for other in files):
+        raise SinkError(f"the report would overwrite {path}, which is an input or an output; give it another name")
+    try:
+        report = json.loads(file.read_bytes() or b"{}")
+    except ValueError:
+        report = None
+    if not isinstance(report, dict) or (report and "files" not in report):
+        raise SinkError(f"{path} exists and is no report; give the report another name")
 
 
 def stage_table(stages: Sequence[StageStats]) -> str:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DAMAGE = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError, TypeError, OverflowError, struct.error)
+DAMAGE = (
+    *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError, TypeError, OverflowError, struct.error),
+    Image.DecompressionBombError,
+)
 """What Pillow and its libraries raise for damaged pictures."""
 
 MILLISECOND = Fraction(1, 1000)

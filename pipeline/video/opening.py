@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
@@ -139,6 +141,22 @@ def decoder_of(stream: VideoStream) -> VideoStream | VideoCodecContext:
     if name and alpha == "1":
         return cast("VideoCodecContext", av.CodecContext.create(name, "r"))
     return stream
+
+
+def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
+    """The packets of the file in their order, of these streams or of all, to the end.
+
+    PyAV raises an `IndexError` there when FFmpeg has found another stream in the middle of the file.
+    """
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def clock_is_arbitrary(container: InputContainer) -> bool:

@@ -15,7 +15,7 @@ from pipeline.picture.formats import working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
 from pipeline.video.declared import declared_frames, origin, until, video_until
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import decoder_of, opened, video_stream
+from pipeline.video.opening import decoder_of, opened, packets_of, video_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
     """The first picture that decodes. Raises `SourceError` when there is none near the beginning."""
     decoder = decoder_of(stream)
     try:
-        for number, packet in enumerate(container.demux(stream)):
+        for number, packet in enumerate(packets_of(container, stream)):
             with contextlib.suppress(av.error.InvalidDataError):
                 for frame in decoder.decode(packet if packet.size else None):
                     return frame

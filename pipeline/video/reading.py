@@ -12,7 +12,7 @@ import av
 
 from pipeline.video.clock import SteadyClock
 from pipeline.video.declared import missing_end
-from pipeline.video.opening import clock_is_arbitrary, decoder_of
+from pipeline.video.opening import clock_is_arbitrary, decoder_of, packets_of
 from pipeline.video.probe import has_captions
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def seek(container: InputContainer, stream: av.VideoStream, start: Fraction, *, 
         target = int((start - earlier) / tick)
         try:
             container.seek(target, stream=stream)
-            key = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
+            key = next((packet for packet in packets_of(container, stream) if packet.is_keyframe), None)
             container.seek(target, stream=stream)
         except av.error.FFmpegError:
             return

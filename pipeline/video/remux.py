@@ -15,7 +15,7 @@ import av
 from pipeline.video.clock import SteadyClock
 from pipeline.video.codecs import OtherStreams
 from pipeline.video.containers import SUGGESTED, container_for, holds, name_of, refuse, stream_tags
-from pipeline.video.opening import clock_is_arbitrary
+from pipeline.video.opening import clock_is_arbitrary, packets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ class Remux:
 
     def steady(self, source: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
         """What the demuxer gives; where the clock may restart, all streams, so that it is mended as for the video."""
-        return SteadyClock()(source.demux()) if clock_is_arbitrary(source) else source.demux(streams)
+        return SteadyClock()(packets_of(source)) if clock_is_arbitrary(source) else packets_of(source, *streams)
 
     def skip_to(self, time: Fraction) -> None:
         """Don't read what lies well before `time`, which will be left out anyway."""
@@ -178,6 +178,7 @@ class Remux:
                 return
             self.repair(packet)
 
+        packet = without_new_header(packet)
         packet.stream = target
         self.output.mux(packet)
 
@@ -210,6 +211,20 @@ class Remux:
             packet.pts = dts
 
 
+def without_new_header(packet: Packet) -> Packet:
+    """The packet without a decoder's configuration that FLV may send again in mid-stream.
+
+    The output has the one that the stream began with. Matroska's muxer writes another in its place, and over the
+    beginning of the file where there was none.
+    """
+    if not packet.has_sidedata("new_extradata"):
+        return packet
+    bare: Packet = av.Packet(bytes(packet))
+    bare.stream, bare.time_base, bare.duration = packet.stream, packet.time_base, packet.duration
+    bare.pts, bare.dts, bare.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+    return bare
+
+
 def is_cover(stream: Stream) -> bool:
     """True for the picture that a player shows beside the file, which FFmpeg takes for a video of one frame."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
@@ -220,7 +235,7 @@ def attach_cover(output: OutputContainer, stream: Stream) -> None:
     kind = "png" if name_of(stream) == "png" else "jpeg"
     name = stream.metadata.get("filename", "cover.png" if kind == "png" else "cover.jpg")
     with av.open(str(stream.container.name), metadata_errors="replace") as source:
-        for packet in source.demux(source.streams[stream.index]):
+        for packet in packets_of(source, source.streams[stream.index]):
             if packet.size:
                 output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
                 return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.whole_file import whole_file
+from pipeline.whole_file import check_target, whole_file
 
 
 def test_file_appears_at_the_end_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -75,3 +76,29 @@ def test_missing_and_impossible_directories_are_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(SinkError, match="can't be written"), whole_file(Path("/proc/out.mp4"), overwrite=False):
         pass
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".mp4", "ä" * 125 + ".mkv", "n" * 242])
+def test_names_of_any_length_that_is_allowed_can_be_written(name: str, tmp_path: Path) -> None:
+    with whole_file(tmp_path / name, overwrite=False) as unfinished:
+        unfinished.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="256 bytes"):
+        check_target(tmp_path / ("n" * 252 + ".mp4"), overwrite=False)
+
+
+def test_a_name_that_is_not_utf8_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with whole_file(tmp_path / name, overwrite=False) as unfinished:
+        unfinished.write_text("whole")
+    assert (tmp_path / name).read_text() == "whole"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_link_to_nothing_is_said_before_any_work(overwrite: bool, tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SinkError, match="link to nothing"):
+        check_target(tmp_path / "out.mp4", overwrite=overwrite)

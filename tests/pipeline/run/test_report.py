@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.run.report import Report, State, Tally, joined, stage_table, write_json
+from pipeline.run.report import Report, State, Tally, check_report, joined, stage_table, write_json
 from pipeline.threads.worker import StageStats
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
@@ -164,3 +165,35 @@ def test_it_is_said_which_network_drew_how_many_faces_and_why() -> None:
     assert report.as_json()["drawn_by"] == {"shipped": {"in doubt": 2}, "me": {"recognised": 3}}
     assert report.summary.endswith("3 frames: 3 by me (recognised), 2 by the shipped network (in doubt).")
     assert report_of(tallied(seen)).as_json()["drawn_by"] == {}
+
+
+def test_a_name_that_is_not_utf8_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write_json({"files": [name]}, str(tmp_path / "r.json"))
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8")) == {"files": [name]}
+    write_json({"files": [name]}, "-")
+    assert json.loads(capsys.readouterr().out) == {"files": [name]}
+
+
+@pytest.mark.parametrize("content", [b"holiday", b"[1, 2]", b'{"precious": 1}', bytes(range(256))])
+def test_a_report_takes_no_file_away_that_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_bytes(content)
+    with pytest.raises(SinkError, match="no report"):
+        check_report(str(tmp_path / "r.json"), [])
+    assert (tmp_path / "r.json").read_bytes() == content
+
+
+def test_a_report_takes_neither_input_nor_output_away(tmp_path: Path) -> None:
+    clip, linked = tmp_path / "clip.mp4", tmp_path / "linked.json"
+    clip.write_bytes(b"a film")
+    linked.symlink_to(clip)
+    for path in (clip, linked):
+        with pytest.raises(SinkError, match="input or an output"):
+            check_report(str(path), [clip])
+
+
+def test_an_older_report_is_replaced(tmp_path: Path) -> None:
+    write_json({"files": []}, str(tmp_path / "r.json"))
+    check_report(str(tmp_path / "r.json"), [tmp_path / "a.mp4"])
+    check_report(str(tmp_path / "new.json"), [])
+    check_report("-", [])

@@ -207,6 +207,24 @@ def test_two_pictures_in_one_packet_are_shown_one_after_the_other(tmp_path: Path
     assert len(found) >= 38
 
 
+def test_a_configuration_that_comes_again_breaks_no_output(tmp_path: Path) -> None:
+    """An FLV that begins without the configuration of its sound and sends it in mid-stream."""
+    whole = BEEPING.write(tmp_path / "whole.flv").read_bytes()
+    position, tags, configuration = 13, [], b""
+    while position < len(whole):
+        length = 11 + int.from_bytes(whole[position + 1 : position + 4], "big") + 4
+        tag, position = whole[position : position + length], position + length
+        if tag[0] == 8 and tag[12] == 0:
+            configuration = tag
+        else:
+            tags.append(tag)
+    tags.insert(len(tags) // 2, configuration)
+    (tmp_path / "in.flv").write_bytes(whole[:13] + b"".join(tags))
+    for target in ("out.mkv", "out.mp4"):
+        _, sink = through(tmp_path / "in.flv", tmp_path / target)
+        assert len(times_of(tmp_path / target)) == sink.outcome.frames == 45
+
+
 def test_a_stream_that_begins_late_is_said(tmp_path: Path) -> None:
     """An FLV whose header promises no sound, in which sound comes after the first seconds."""
     silent = Clip(frames=200, width=64, height=48).write(tmp_path / "in.flv").read_bytes()
@@ -220,3 +238,5 @@ def test_a_stream_that_begins_late_is_said(tmp_path: Path) -> None:
     source = FileSource(tmp_path / "in.flv")
     assert len(list(source)) == 200
     assert any("begins in the middle" in warning for warning in source.outcome.warnings), source.outcome
+    _, sink = through(tmp_path / "in.flv", tmp_path / "out.mp4")
+    assert sink.outcome.frames == 200
