@@ -18,7 +18,7 @@ import psutil
 from pipeline.run.doctor import processor, usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FEATURES = (
     "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16",
@@ -35,7 +35,7 @@ def described() -> dict[str, object]:
     return {
         # When and on what hardware
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": processor(),
+        "processor": ", ".join(visible(processor().split(", "))),
         "features": features(),
         "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -54,10 +54,16 @@ def features() -> list[str]:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     has = set(flags.partition(":")[2].split())
+    return visible(name for name in FEATURES if name in has)
 
-    # Programs may be told of less than the system lists (tests/avx2.py): OpenCV marks with ? what it does not find.
+
+def visible(names: Iterable[str]) -> list[str]:
+    """The names without features that the system lists and programs are not told of (tests/avx2.py hides them).
+
+    OpenCV marks with a question mark what it was made for and does not find.
+    """
     hidden = ("avx512", "avx_vnni", "amx") if "AVX512-SKX?" in cv2.getCPUFeaturesLine() else ()
-    return [name for name in FEATURES if name in has and not name.startswith(hidden)]
+    return [name for name in names if not name.startswith(hidden)]
 
 
 def gpus() -> list[dict[str, str]]:

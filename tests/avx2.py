@@ -20,8 +20,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = re.compile(r"(openvino|onnxruntime|numpy|av|cv2)(\.libs)?|opencv_\w+\.libs")
+COPIED = re.compile(r"(openvino|onnxruntime|numpy|av|cv2|opencv_\w+)(\.libs)?")
 """The packages in site-packages whose libraries choose their code by the processor."""
+PACKAGES = Path(sysconfig.get_path("purelib"))
 CPUID, UD2 = b"\x0f\xa2", b"\x0f\x0b"
 
 HANDLER = r"""
@@ -99,22 +100,17 @@ def replace_cpuid(library: Path) -> int:
 
 
 def environment() -> Path:
-    """A copy of this environment's packages in which CPUID is replaced; it is made where it is not there yet."""
-    packages = Path(sysconfig.get_path("purelib"))
-    installed = sorted(path.name for path in packages.glob("*.dist-info"))
-    folder = user_cache_path("barefaced") / "avx2" / hashlib.sha256("\n".join(installed).encode()).hexdigest()[:16]
+    """A copy of the packages in which CPUID is replaced; making it takes minutes, once for their versions."""
+    copied = sorted(path for path in PACKAGES.iterdir() if COPIED.fullmatch(path.name))
+    versions = sorted(path.name for path in PACKAGES.glob("*.dist-info") if COPIED.match(path.name))
+    folder = user_cache_path("barefaced") / "avx2" / hashlib.sha256("\n".join(versions).encode()).hexdigest()[:16]
     if folder.exists():
         return folder
 
     # It gets its name when it is complete: two runs may make it at the same time.
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    (unfinished / "site").mkdir(parents=True)
-    for path in packages.iterdir():
-        copy = unfinished / "site" / path.name
-        if COPIED.fullmatch(path.name):
-            shutil.copytree(path, copy, symlinks=True)
-        elif path.suffix != ".pth":
-            copy.symlink_to(path)
+    for path in copied:
+        shutil.copytree(path, unfinished / "site" / path.name, symlinks=True)
     for library in sorted((unfinished / "site").rglob("*.so*")):
         if not library.is_symlink() and (count := replace_cpuid(library)):
             sys.stderr.write(f"{library.name}: {count} times\n")
@@ -126,7 +122,7 @@ def environment() -> Path:
 def main(arguments: list[str]) -> int:
     """Run Python with these arguments in the copied environment."""
     folder = environment()
-    path = [str(ROOT), str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [str(ROOT), str(folder / "site"), str(PACKAGES)]
     variables = os.environ | {"LD_PRELOAD": str(folder / "handler.so"), "PYTHONPATH": os.pathsep.join(path)}
     python = Path(sys.executable).resolve()  # not the virtual environment, whose packages would come first
     return subprocess.run([python, *arguments], env=variables, check=False).returncode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from pipeline.video.stills import still_frame
 from tests.stand_ins import StandInEngine, stand_in_networks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.spec import Array
 
 BUSY = {"decode": 1.0, "detect": 2.0, "blend": 4.0, "inpaint": 3.0, "encode": 2.0}
@@ -120,7 +123,19 @@ def test_noise_and_another_processor_are_told() -> None:
 
 
 def test_the_kept_ratios_are_those_that_are_measured() -> None:
-    kept = smoke.committed()
-    assert list(kept["ratios"]) == list(smoke.BETTER)
-    assert all(value > 0 for value in kept["ratios"].values())
-    assert kept["processor"]
+    for kept in smoke.all_committed():
+        assert list(kept["ratios"]) == list(smoke.BETTER)
+        assert all(value > 0 for value in kept["ratios"].values())
+        assert kept["processor"]
+
+
+def test_every_processor_has_ratios_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "FILE", tmp_path / "smoke.json")
+    smoke.FILE.write_text(json.dumps([told()]))
+    another = told(**{"four faces over one": 2.0}) | {"machine": {"processor": "two"}}
+    smoke.keep(another)
+    assert smoke.committed("two")["ratios"]["four faces over one"] == 2.0
+    assert smoke.committed("one") == smoke.committed("three")
+    smoke.keep(another | {"ratios": told()["ratios"]})
+    assert [kept["processor"] for kept in smoke.all_committed()] == ["one", "two"]
+    assert smoke.committed("two")["ratios"]["four faces over one"] == 1.0

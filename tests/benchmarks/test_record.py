@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import parts, record
+from benchmarks import machine, parts, record
 from benchmarks.machine import Noise, Ticks
 from benchmarks.record import BenchmarkError
 from pipeline.errors import SourceError
@@ -99,3 +99,11 @@ def test_noise_is_watched_and_leaves_no_thread() -> None:
         pass
     told = noise.as_json()
     assert told["steal_share"] is None or 0 <= told["steal_share"] <= 1
+
+
+def test_features_that_programs_are_not_told_of_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = ["avx2", "avx512f", "avx512_bf16", "amx_int8", "f16c"]
+    monkeypatch.setattr(machine.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX2 *AVX512-SKX")
+    assert machine.visible(listed) == listed
+    monkeypatch.setattr(machine.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX2 *AVX512-SKX?")
+    assert machine.visible(listed) == ["avx2", "f16c"]
