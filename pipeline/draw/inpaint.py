@@ -143,16 +143,22 @@ class Inpaint:
         """Begin to draw, each face by the network that is to draw it."""
         drawers = [_drawer(crop) for crop in crops]
         if not any(drawers):
-            return self.engine.submit({"crop_and_mask": generator_input(crops, self.grow_px)})
+            return self._submit_to(self.engine, crops)
 
         pending = {}
         for drawer in dict.fromkeys(drawers):
             places = tuple(place for place, name in enumerate(drawers) if name == drawer)
             engine = self.engine if drawer is None else self.own[drawer]
-            pending[places] = engine.submit(
-                {"crop_and_mask": generator_input([crops[place] for place in places], self.grow_px)}
-            )
+            pending[places] = self._submit_to(engine, [crops[place] for place in places])
         return _DrawnBySeveral(pending)
+
+    def _submit_to(self, engine: Engine, crops: Sequence[FaceCrop]) -> Pending:
+        """Begin to draw with one network. One that asks what the mouth does is told that nothing is known of it."""
+        feeds = {"crop_and_mask": generator_input(crops, self.grow_px)}
+        for spec in engine.inputs:
+            if spec.name == "expression":
+                feeds[spec.name] = np.zeros((len(crops), spec.shape[1] or 0), np.float32)
+        return engine.submit(feeds)
 
     def unasked(self, cropped: Cropped) -> Drawing:
         """The frame as it goes on when `ask` failed on it: its faces are left as they are."""

@@ -191,7 +191,7 @@ def cost(config: TrainConfig) -> dict[str, float]:
     port = PORTS["generator"]
     file = Network.of("generator", halve(to_onnx(network, port)).SerializeToString())
     engine = load(file, threads=1)
-    feed = {port.input_name: np.zeros((1, *port.input_shape), np.float32)}
+    feed = {name: np.zeros((1, *shape), np.float32) for name, shape in port.inputs.items()}
 
     taken = []
     for _ in range(TIMED_RUNS):

@@ -35,15 +35,16 @@ def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
     network = EmbeddingUnmaskingModel(width)
     network.load_state_dict(state["network"])
     network.eval()
-    port = Port("masked", (width,), "embedding")
+    port = Port({"masked": (width,)}, "embedding")
     exported = checked(name, halve(to_onnx(network, port)), network, port, unit_vectors(width))
     return write(exported, folder, state, data=data, terms=TERMS)
 
 
-def unit_vectors(width: int) -> Iterator[torch.Tensor]:
+def unit_vectors(width: int) -> Iterator[tuple[torch.Tensor]]:
     """Vectors to compare on, at random, in batches of 1 and 3."""
     for batch in (1, 3):
-        yield functional.normalize(torch.randn(batch, width, generator=torch.Generator().manual_seed(batch)))
+        vectors = torch.randn(batch, width, generator=torch.Generator().manual_seed(batch))
+        yield (functional.normalize(vectors),)
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ Nothing is written unless the exported network gives the eager one's picture.
 from __future__ import annotations
 
 import argparse
+import warnings
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,12 +25,15 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import built, halve, restore, with_all_weights
+from training.networks.generator import EXPRESSION
 from training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import onnx
+
+    Tensors = tuple[Tensor, ...]
 
 OPSET = 18
 TERMS = "non-commercial research; what is drawn is invented and identifies nobody"
@@ -41,8 +45,8 @@ MOST_FOLDED = 1 << 20
 class Port:
     """How a network meets the outside."""
 
-    input_name: str
-    input_shape: tuple[int, ...]
+    inputs: Mapping[str, tuple[int, ...]]
+    """The shape of each without the batch, by name, in the order in which the network takes them."""
     output_name: str
     tolerance: float = 2e-3
     """The largest difference of an output between the exported network in float32 and the eager one. Of a picture it is
@@ -50,29 +54,32 @@ class Port:
 
 
 PORTS = {
-    "generator": Port("crop_and_mask", (4, CROP_SIZE, CROP_SIZE), "face", tolerance=2 / 255),
-    "segmenter": Port("crop", (3, CROP_SIZE // 2, CROP_SIZE // 2), "mask", tolerance=1 / 255),
+    "generator": Port({"crop_and_mask": (4, CROP_SIZE, CROP_SIZE)}, "face", tolerance=2 / 255),
+    "segmenter": Port({"crop": (3, CROP_SIZE // 2, CROP_SIZE // 2)}, "mask", tolerance=1 / 255),
 }
 
 
 def to_onnx(network: nn.Module, port: Port) -> onnx.ModelProto:
     """The network with a free batch size, weights in float32."""
-    program = torch.onnx.export(
-        network,
-        (torch.zeros(2, *port.input_shape),),
-        input_names=[port.input_name],
-        output_names=[port.output_name],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    batch = torch.export.Dim("batch", min=1, max=64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)  # inputs share it
+        program = torch.onnx.export(
+            network,
+            tuple(torch.zeros(2, *shape) for shape in port.inputs.values()),
+            input_names=list(port.inputs),
+            output_names=[port.output_name],
+            dynamic_shapes=tuple({0: batch} for _ in port.inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     model = cast("torch.onnx.ONNXProgram", program).model_proto  # dynamo=True gives one
     # Filters that are made of weights are computed here and now: the exporter leaves those of more than 1024 numbers.
     return optimizer.optimize(model, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
 
 
-def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, feeds: Iterable[Tensor]) -> Network:
+def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, feeds: Iterable[Tensors]) -> Network:
     """`model`, made of `network`, once it gives what that gives.
 
     Raises `CheckpointError` when an output for one of `feeds` differs by more than the port's tolerance.
@@ -81,8 +88,9 @@ def checked(name: str, model: onnx.ModelProto, network: nn.Module, port: Port, f
     with closing(load(exported, backend="onnxruntime", precision=Precision.F32)) as engine:
         for feed in feeds:
             with torch.no_grad():
-                eager = network(feed).numpy()
-            given = engine.run({port.input_name: feed.numpy()})[port.output_name]
+                eager = network(*feed).numpy()
+            named = {name: tensor.numpy() for name, tensor in zip(port.inputs, feed, strict=True)}
+            given = engine.run(named)[port.output_name]
             worst = max(worst, float(np.abs(eager - given).max()))
 
     if worst > port.tolerance:
@@ -112,19 +120,23 @@ def write(exported: Network, folder: Path, state: Mapping[str, Any], *, data: st
     return manifest
 
 
-def smooth_noise(port: Port) -> Iterator[Tensor]:
-    """Pictures to compare on, in batches of 1 and 3."""
+def smooth_noise(port: Port) -> Iterator[Tensors]:
+    """Pictures to compare on, and vectors beside them where the port takes any, in batches of 1 and 3."""
+    (channels, *size), *others = port.inputs.values()
     for batch in (1, 3):
-        small = torch.randn(batch, port.input_shape[0], 16, 16, generator=torch.Generator().manual_seed(batch))
-        feed = nn.functional.interpolate(small, port.input_shape[1:], mode="bicubic").clamp(-1, 1)
+        generator = torch.Generator().manual_seed(batch)
+        small = torch.randn(batch, channels, 16, 16, generator=generator)
+        feed = nn.functional.interpolate(small, tuple(size), mode="bicubic").clamp(-1, 1)
         feed[:, 3:] = (feed[:, 3:] > 0).float()
-        yield feed
+        yield feed, *(torch.rand(batch, *shape, generator=generator) for shape in others)
 
 
-def export(run: Path, folder: Path, *, data: str) -> Manifest:
+def export(run: Path, folder: Path, *, data: str, expression: bool = False) -> Manifest:
     """Write the averaged weights of the run's checkpoint as `<network>.onnx` and `<network>.json`.
 
-    Raises `CheckpointError` when the exported network does not give the eager one's picture.
+    With `expression` the network takes what the mouth does as a second input; without, a run that learned to use it
+    gives a network that is told nothing, as all others are. Raises `CheckpointError` when the exported network does not
+    give the eager one's picture, or has no such input.
     """
     state = restore(run / "checkpoint.pt")
     config = TrainConfig(**state["config"])
@@ -133,6 +145,10 @@ def export(run: Path, folder: Path, *, data: str) -> Manifest:
         raise CheckpointError(f"{run} trained {name}: {' and '.join(PORTS)} are what is exported")
 
     port = PORTS[name]
+    if expression:
+        if config.expression == 0:
+            raise CheckpointError(f"{run} was trained without --expression, so its network takes none")
+        port = replace(port, inputs={**port.inputs, "expression": (EXPRESSION,)})
     network.load_state_dict(state["ema"])
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)
@@ -146,9 +162,12 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", required=True, help="what it was trained on, for the manifest")
+    parser.add_argument(
+        "--expression", action="store_true", help="with the second input that a run with --expression learned to use"
+    )
     flags = parser.parse_args()
     with errors_in_one_line(parser):
-        print(export(flags.run, flags.folder, data=flags.data).dumps())  # noqa: T201 (the command's answer)
+        print(export(flags.run, flags.folder, data=flags.data, expression=flags.expression).dumps())  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.spec import Array
+from engine.spec import Array, TensorSpec
 from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
 from pipeline.errors import EngineError
 from pipeline.find.align import align
@@ -49,6 +49,18 @@ def test_faces_of_a_frame_are_one_batch_in_order() -> None:
     (result,) = drawn(engine, [cropped(*crops)])
     assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [3]
     assert [patch.crop.track.id for patch in result.patches] == [1, 2, 3]
+
+
+def test_network_that_asks_what_the_mouth_does_is_told_that_nothing_is_known() -> None:
+    floats = np.dtype(np.float32)
+    inputs = (TensorSpec("crop_and_mask", (None, 4, 256, 256), floats), TensorSpec("expression", (None, 5), floats))
+    engine = MadeEngine(echo, inputs=inputs)
+    drawn(engine, [cropped(masked(number=1), masked(number=2))])
+    (fed,) = engine.fed
+    for spec in inputs:
+        spec.check(fed[spec.name])
+    assert fed["expression"].shape == (2, 5)
+    assert not fed["expression"].any()
 
 
 def test_network_is_not_run_without_a_masked_face() -> None:
