@@ -38,6 +38,8 @@ AGREED = "The person whose face this is agreed that it is drawn where their mask
 TERMS = "biometric data; for the person shown alone; non-commercial research, as the network that it was made from"
 MOST_BYTES = 64 << 20
 """A file that unpacks to more is none of ours."""
+DTYPES = ("float16", "float32")
+"""The types that a weight may have."""
 MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
 
 
@@ -132,16 +134,14 @@ def read_face(path: Path, base: Network | None = None) -> EnrolledFace:
     base = base or models.shipped("generator")
     content, packed = _unpacked(path)
     try:
-        manifest = FaceManifest(**{key: content[key] for key in FaceManifest.__dataclass_fields__})
-        wanted = [
-            (str(name), np.dtype(str(dtype)), tuple(map(int, shape))) for name, dtype, shape in content["weights"]
-        ]
+        manifest = _manifest(content)
+        wanted, written = [_weight(*told) for told in content["weights"]], content["weights_sha256"]
         recognition = None if content["recognition"] is None else _recognition(content["recognition"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}): enroll the face again") from error
     if manifest.base_sha256 != base.sha256:
         raise CheckpointError(f"{path} was made for another version of barefaced's generator: enroll the face again")
-    if hashlib.sha256(packed).hexdigest() != content["weights_sha256"]:
+    if hashlib.sha256(packed).hexdigest() != written:
         raise CheckpointError(f"{path} is damaged (its weights are not those that were written): enroll the face again")
 
     generator = with_weights(base, _split(packed, wanted, path), name="generator-own")
@@ -180,6 +180,22 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
     return content, packed
 
 
+def _manifest(content: Mapping[str, Any]) -> FaceManifest:
+    """The manifest, each field of its type. Raises `KeyError`, `TypeError` and `ValueError`."""
+    fields: dict[str, Any] = {key: str(content[key]) for key in ("base_sha256", "made", "agreed", "terms")}
+    fields |= {key: int(content[key]) for key in ("sources", "frames", "held_back", "steps")}
+    fields |= {key: None if content[key] is None else float(content[key]) for key in ("shipped_psnr", "own_psnr")}
+    return FaceManifest(**fields)
+
+
+def _weight(name: str, dtype: str, shape: Sequence[int]) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
+    """What the manifest says of a weight. Raises `TypeError` and `ValueError`."""
+    sizes = tuple(map(int, shape))
+    if dtype not in DTYPES or min(sizes, default=0) < 0:
+        raise ValueError(f"a weight of shape {sizes} in {dtype}")
+    return str(name), np.dtype(dtype), sizes
+
+
 def _split(packed: bytes, wanted: Sequence[tuple[str, np.dtype[Any], tuple[int, ...]]], path: Path) -> dict[str, Array]:
     """The weights by name. Raises `CheckpointError` when there are fewer or more bytes than they take."""
     weights: dict[str, Array] = {}
@@ -187,7 +203,7 @@ def _split(packed: bytes, wanted: Sequence[tuple[str, np.dtype[Any], tuple[int, 
     for name, dtype, shape in wanted:
         count = int(np.prod(shape, dtype=np.int64))
         end = begin + count * dtype.itemsize
-        if count < 0 or end > len(packed):
+        if end > len(packed):
             raise CheckpointError(f"{path} is damaged (it ends inside {name}): enroll the face again")
         weights[name] = np.frombuffer(packed[begin:end], dtype.newbyteorder("<")).reshape(shape).astype(dtype)
         begin = end
