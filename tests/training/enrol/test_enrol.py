@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from training.enrol.gather import View
 
 ENGINE = "onnxruntime"
-PLAN = Plan(steps=6, batch=2, size=128, every=6)
+PLAN = Plan(steps=6, batch=2, rate=1e-3, size=128, every=6, perceptual=0.0)
 TALK = [view(number) for number in range(30)]
 PHOTOS = [replace(view(number), still=True, source=f"{number}.jpg") for number in range(2)]
 

