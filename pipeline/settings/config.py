@@ -138,7 +138,8 @@ class FacesConfig:
     detect_every: int = setting(
         4,
         Whole(1, 120),
-        "look for faces in every n-th frame; they are followed between; raise it and new faces are found later",
+        "look for faces in every n-th frame, and half as often while they hardly move; they are followed between; raise "
+        "it and new faces are found later, 1 looks in every frame",
     )
     redraw_every: int = setting(
         4,

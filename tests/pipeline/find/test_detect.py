@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_looks_at_the_first_frame_and_every_kth(every: int) -> None:
     made = shot(still(), frames=10)
     detector = KnowingDetector(made)
-    items = list(Detect(detector, every=every)(iter(made.frames)))
+    items = list(Detect(detector, every=every, calm_times=1)(iter(made.frames)))
     assert detector.looks == list(range(0, 10, every))
     assert [item.frame for item in items] == made.frames
     assert [item.detections is None for item in items] == [place % every != 0 for place in range(10)]
@@ -41,6 +41,31 @@ def test_looks_at_once_where_a_shot_begins_and_counts_from_there() -> None:
     assert looks == [0, 4, 6, 10]
     assert [place for place, item in enumerate(items) if item.cut] == [0, 6]
     assert items[4].detections == ()
+
+
+def test_looks_half_as_often_while_sure_faces_hardly_move() -> None:
+    made = shot(still(), frames=22)
+    for score, looks in ((0.95, [0, 4, 12, 20]), (0.6, [0, 4, 8, 12, 16, 20])):
+        detector = KnowingDetector(made, score=score)
+        list(Detect(detector, every=4)(iter(made.frames)))
+        assert detector.looks == looks
+
+
+def test_looks_at_every_frame_when_asked_for() -> None:
+    made = shot(still(), frames=9)
+    detector = KnowingDetector(made)
+    list(Detect(detector, every=1)(iter(made.frames)))
+    assert detector.looks == list(range(9))
+
+
+def test_looks_as_often_as_ever_while_a_face_moves_or_none_is_there() -> None:
+    moving = shot(lambda seconds: (40 + 400 * seconds, 120, 0, 0.8), frames=14)
+    detector = KnowingDetector(moving)
+    list(Detect(detector, every=4)(iter(moving.frames)))
+    assert detector.looks == [0, 4, 8, 12]
+    empty: list[object] = []
+    list(Detect(lambda frame: (empty.append(frame), ())[1], every=4)(iter(moving.frames)))
+    assert len(empty) == 4
 
 
 def test_no_frames_are_no_items() -> None:
