@@ -138,8 +138,8 @@ class FacesConfig:
     detect_every: int = setting(
         4,
         Whole(1, 120),
-        "look for faces in every n-th frame, and half as often while they hardly move; they are followed between; raise "
-        "it and new faces are found later, 1 looks in every frame",
+        "look for faces in every n-th frame, half as often while they hardly move, and follow them between; raise it "
+        "and new faces are found later, 1 looks in every frame",
     )
     redraw_every: int = setting(
         4,
