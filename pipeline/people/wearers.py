@@ -26,6 +26,8 @@ LOOSE = 0.02
 """A face that was recognised stays so down to so much below the threshold."""
 MOST_UNSEEN = 12
 """Frames without a detection behind which a track may have become somebody else's."""
+OVERLAPPING = 0.1
+"""Intersection over union from which one face is behind another, and a track may lie on the face in front."""
 TOUCHING = 0.02
 """Intersection over union from which two faces may be taken for each other."""
 
@@ -68,6 +70,11 @@ class Assignment:
         tracks = cropped.tracked.tracks
         self._note_alone(tracks)
         drawers = self._drawers([track.id for track in tracks], looks)
+        drawers |= {
+            track.id: DrawnBy(None, Drawer.IN_DOUBT)
+            for track in tracks
+            if _largest_overlap(track, tracks) > OVERLAPPING
+        }
         crops = tuple(self._assigned(crop, drawers[crop.track.id]) for crop in cropped.crops)
         self._last = {crop.track.id: None if crop.drawn_by is None else crop.drawn_by.face for crop in crops}
         if not self.wearers.only:
@@ -83,9 +90,7 @@ class Assignment:
             if track.id not in self._seen and len(tracks) == 1:
                 self._alone.add(track.id)
             self._seen.add(track.id)
-            box = track.detection.box
-            touches = any(box.iou(other.detection.box) > TOUCHING for other in tracks if other.id != track.id)
-            if touches or track.unseen > MOST_UNSEEN:
+            if _largest_overlap(track, tracks) > TOUCHING or track.unseen > MOST_UNSEEN:
                 self._alone.discard(track.id)
 
     def _drawers(self, tracks: list[int], looks: Mapping[int, Look]) -> dict[int, DrawnBy]:
@@ -123,3 +128,9 @@ class Assignment:
         """The crop with its drawer; it is drawn anew where another network drew it in the last frame."""
         same = self._last.get(crop.track.id, drawn_by.face) == drawn_by.face
         return replace(crop, drawn_by=drawn_by, held=crop.held and same)
+
+
+def _largest_overlap(track: Track, tracks: tuple[Track, ...]) -> float:
+    """The largest intersection over union of a track's box with another's."""
+    box = track.detection.box
+    return max((box.iou(other.detection.box) for other in tracks if other.id != track.id), default=0.0)

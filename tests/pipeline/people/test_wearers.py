@@ -119,6 +119,15 @@ def test_a_face_is_not_held_over_a_change_of_the_network_that_draws_it() -> None
     assert not assign(shown(track(1), far, held=True), {1: look(90)}).crops[0].held
 
 
+def test_a_face_behind_another_is_in_doubt_and_so_is_the_one_in_front() -> None:
+    assign = one_face().begin()
+    looks = {1: look(5), 2: look(90)}
+    assert drawers(assign(shown(track(1), track(2, x=200)), looks)) == {1: "me", 2: SHIPPED}
+    behind = assign(shown(track(1), track(2, x=80)), looks)
+    assert {crop.drawn_by for crop in behind.crops} == {DrawnBy(SHIPPED, Drawer.IN_DOUBT)}
+    assert drawers(assign(shown(track(1), track(2, x=200)), looks)) == {1: "me", 2: SHIPPED}
+
+
 def test_others_keep_their_masks_when_only_enrolled_faces_are_drawn() -> None:
     found = one_face(only=True).begin()(shown(track(1), track(2, x=400)), {1: look(90), 2: look(5)})
     assert drawers(found) == {2: "me"}
