@@ -172,7 +172,8 @@ def test_stages_know_neither_config_nor_the_commands() -> None:
         assert not [each for each in seen if within(each, tuple(above))], name
 
 
-def test_training_takes_from_the_pipeline_no_stage_threads_or_files() -> None:
+def test_training_begins_no_run_and_neither_decodes_nor_encodes_by_the_pipeline() -> None:
+    """It runs single stages on photos: `training.evaluation.product` five of them, as a run would."""
     taken = {each for imports in imports_of("training").values() for each in imports if within(each, ("pipeline",))}
     assert not taken & {
         "pipeline.run.assemble",

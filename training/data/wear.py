@@ -74,7 +74,7 @@ class _Fit:
 
 @dataclass(frozen=True)
 class Wear:
-    """Draws the masks."""
+    """The stage that draws the masks."""
 
     seed: int = 0
     """Other masks for another seed; the same masks, on the same tracks, for the same."""

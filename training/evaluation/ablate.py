@@ -53,7 +53,7 @@ LEARNING, SHARPENING, SIZE = "learning", "sharpening", "size"
 
 @dataclass(frozen=True)
 class Variant:
-    """One run."""
+    """A run that differs from another of its table in one thing."""
 
     name: str
     table: str
@@ -182,7 +182,7 @@ def _scores(config: TrainConfig) -> dict[str, float]:
 def _images(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """The first `JUDGED`, (256, 256, 3) RGB each."""
     values = ((pictures[:JUDGED].clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    return [np.asarray(cv2.resize(each, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8) for each in values]
+    return [np.asarray(cv2.resize(face, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8) for face in values]
 
 
 def cost(config: TrainConfig) -> dict[str, float]:
@@ -220,19 +220,19 @@ def ablate(ablation: Ablation, wanted: Sequence[Variant]) -> dict[str, dict[str,
 
 
 def tables(found: dict[str, dict[str, Any]]) -> str:
-    """The results as Markdown, a table each of learning, sharpening and size."""
+    """The results as Markdown: a table of learning, one of sharpening and one of size."""
     parts = []
     for table, reference in REFERENCES.items():
-        rows = {name: each for name, each in found.items() if each["table"] == table}
+        rows = {name: row for name, row in found.items() if row["table"] == table}
         if not rows:
             continue
 
         columns = (*COSTS, *SCORES) if table == SIZE else SCORES
         lines = [f"| {table} | | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * len(columns)]
-        for name, each in rows.items():
-            cells = [f"{each[column]:.{PLACES[column]}f}" for column in columns]
+        for name, row in rows.items():
+            cells = [f"{row[column]:.{PLACES[column]}f}" for column in columns]
             mark = "**" if name == reference else ""
-            lines.append(f"| {mark}{name}{mark} | {each['meaning']} | " + " | ".join(cells) + " |")
+            lines.append(f"| {mark}{name}{mark} | {row['meaning']} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

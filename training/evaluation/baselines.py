@@ -70,7 +70,7 @@ class Filler:
         return Done(self.run(feeds))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no network is held."""
 
 
 def diffused(method: int) -> Fill:

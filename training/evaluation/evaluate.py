@@ -150,23 +150,23 @@ def summary(
 
 def by_kind(marks: Sequence[Marks]) -> dict[str, list[Marks]]:
     """The marks of each kind of mask."""
-    kinds = sorted({each.kind for each in marks})
-    return {kind: [each for each in marks if each.kind == kind] for kind in kinds}
+    kinds = sorted({photo.kind for photo in marks})
+    return {kind: [photo for photo in marks if photo.kind == kind] for kind in kinds}
 
 
 def by_group(marks: Sequence[Marks]) -> dict[str, dict[str, list[Marks]]]:
     """The marks of each group, by property and then by value."""
     found: dict[str, dict[str, list[Marks]]] = {}
-    for name in sorted({name for each in marks for name in each.groups}):
-        values = sorted({each.groups[name] for each in marks if name in each.groups})
-        found[name] = {value: [each for each in marks if each.groups.get(name) == value] for value in values}
+    for name in sorted({name for photo in marks for name in photo.groups}):
+        values = sorted({photo.groups[name] for photo in marks if name in photo.groups})
+        found[name] = {value: [photo for photo in marks if photo.groups.get(name) == value] for value in values}
     return found
 
 
 def _means(marks: Sequence[Marks]) -> dict[str, object]:
     return {
-        "hole_fraction": _mean([each.hole_fraction for each in marks]),
-        "segmenter_iou": _mean([each.iou for each in marks]),
+        "hole_fraction": _mean([photo.hole_fraction for photo in marks]),
+        "segmenter_iou": _mean([photo.iou for photo in marks]),
         TRUE: means(marks, TRUE),
         PREDICTED: means(marks, PREDICTED),
     }
@@ -174,7 +174,7 @@ def _means(marks: Sequence[Marks]) -> dict[str, object]:
 
 def means(marks: Sequence[Marks], name: str) -> dict[str, float | None]:
     """The mean of each measure of the results called `name`, over the photos that have it."""
-    return {measure: _mean([each.scores[name][measure] for each in marks]) for measure in MEASURES}
+    return {measure: _mean([photo.scores[name][measure] for photo in marks]) for measure in MEASURES}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -197,10 +197,10 @@ def sheet(path: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Pro
 
     From the top: masked, drawn with the true mask, drawn with the segmenter's, the truth.
     """
-    ordered = sorted(marks, key=lambda each: each.scores[TRUE]["hole_psnr"] or 0.0)
+    ordered = sorted(marks, key=lambda photo: photo.scores[TRUE]["hole_psnr"] or 0.0)
     middle = max(count, (len(ordered) - count) // 2)
-    parts = [part for part in (ordered[:count], ordered[middle : middle + count]) if part]
-    sheets.write(path, [[_column(each, photos, product) for each in part] for part in parts])
+    bands = [band for band in (ordered[:count], ordered[middle : middle + count]) if band]
+    sheets.write(path, [[_column(photo, photos, product) for photo in band] for band in bands])
 
 
 def sheets_of_groups(folder: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product) -> None:

@@ -55,7 +55,7 @@ class PerceptualDistance:
         for name in ("slice4.11", "slice5.13"):
             x = functional.relu(self._convolve(x, name, 1))
             seen.append(x)
-        return [each / (each.square().sum(1, keepdim=True).sqrt() + 1e-10) for each in seen]
+        return [layer / (layer.square().sum(1, keepdim=True).sqrt() + 1e-10) for layer in seen]
 
     def between(self, first: list[Tensor], second: list[Tensor]) -> float:
         """The distance of two pictures by their `features`; 0 for the same picture, larger for more different ones."""

@@ -29,7 +29,7 @@ def column(title: str, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint
     height = round(pictures[0].shape[0] * CELL / pictures[0].shape[1])
     head = np.full((TITLE, CELL, 3), 255, np.uint8)
     cv2.putText(head, title, (3, TITLE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
-    shown = [cv2.resize(each, (CELL, height), interpolation=cv2.INTER_AREA) for each in pictures]
+    shown = [cv2.resize(picture, (CELL, height), interpolation=cv2.INTER_AREA) for picture in pictures]
     return np.vstack([head, *shown]).astype(np.uint8)
 
 
@@ -37,8 +37,10 @@ def write(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
     """Rows of columns as one PNG, filled up with white. Raises `SinkError` when it can't be written."""
     bands = []
     for columns in rows:
-        tall = max(each.shape[0] for each in columns)
-        filled = [np.pad(each, ((0, tall - len(each)), (0, 0), (0, 0)), constant_values=255) for each in columns]
+        tall = max(picture.shape[0] for picture in columns)
+        filled = [
+            np.pad(picture, ((0, tall - len(picture)), (0, 0), (0, 0)), constant_values=255) for picture in columns
+        ]
         bands.append(np.hstack(filled))
 
     wide = max(band.shape[1] for band in bands)

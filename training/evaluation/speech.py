@@ -44,6 +44,7 @@ def seen(path: Path) -> tuple[Numbers, NDArray[np.float32]]:
                     numbers.append(expression_of(face[1]))
     except av.error.FFmpegError as error:
         raise SourceError(f"{path} can't be read: {error.strerror or error}") from error
+
     if not numbers:
         raise SourceError(f"{path} shows no face")
     return np.array(seconds), np.stack(numbers)
@@ -56,6 +57,7 @@ def scores(sound: Sound, seconds: Numbers, numbers: NDArray[np.float32]) -> dict
     """
     first = round(LEARNED * len(seconds))
     last = seconds[first:]
+
     guesses = {
         "rule": by_rule(sound, last),
         "learned": VoiceModel.learned(sound, seconds[:first], numbers[:first])(sound, last),

@@ -213,6 +213,7 @@ def measure(
     """
     scores = VideoScores(mouth=mouth)
     columns: list[NDArray[np.uint8]] = []
+
     for worn, result in pairs:
         scores.add(worn, result)
         if worn.places and len(columns) < MOMENTS and worn.bare.time >= len(columns):

@@ -70,6 +70,7 @@ def read_sound(path: Path) -> tuple[NDArray[np.float32], float]:
     """The sound of a file, mono at `RATE`, and when it begins, in seconds. Raises `SourceError` for a file without."""
     blocks: list[NDArray[np.float32]] = []
     start = 0.0
+
     try:
         with av.open(str(path)) as file:
             resampler = av.AudioResampler("fltp", rate=RATE)
@@ -82,6 +83,7 @@ def read_sound(path: Path) -> tuple[NDArray[np.float32], float]:
                 blocks.append(np.asarray(block.to_ndarray().mean(axis=0), np.float32))
     except av.error.FFmpegError as error:
         raise SourceError(f"{path} can't be read: {error.strerror or error}") from error
+
     if not blocks:
         raise SourceError(f"{path} has no sound")
     return np.concatenate(blocks), start

@@ -133,11 +133,11 @@ class SegmenterLoss:
         self.bf16, self.logits = config.precision == "bf16", world.shared(Logits(network))
 
     def state(self) -> dict[str, Any]:
-        """Nothing to keep."""
+        """Give nothing: there is no state beside network and optimiser."""
         return {}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        """Do nothing, since `state` gives nothing."""
 
     def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`; the same all through the run."""

@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """Adam over everything."""
+    """Adam for all weights alike."""
     return torch.optim.Adam([{"params": list(network.parameters()), "initial_lr": rate}], lr=rate, betas=(0.9, 0.99))
 
 

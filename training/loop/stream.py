@@ -70,6 +70,7 @@ class MaskedFaces(Dataset[Batch]):
         self.expression = expression
         self.sets, self.size, self.seed = sets, size, seed
         self.bare, self.textures, self.plain = bare, textures, plain
+
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
     def __getitem__(self, number: int) -> Batch:

@@ -72,7 +72,7 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]  # it comes without ty
     """Calibration inputs, one by one."""
 
     def __init__(self, name: str, inputs: Sequence[NDArray[np.float32]]) -> None:
-        self._waiting = iter([{name: each[None]} for each in inputs])
+        self._waiting = iter([{name: feed[None]} for feed in inputs])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """The next one; None at the end."""
