@@ -2,7 +2,7 @@
 #
 #   make demo     install what running needs, run the demo, leave its pictures in ./demo
 #   make test     install every extra, run the test suite
-#   make setup    install or refresh; EXTRAS=training,identity,rtx,live adds more
+#   make setup    install or refresh; EXTRAS=training,identity,rtx,live,cluster adds more
 #   make check    formatting, lint, types
 #   make house    count how the source reads, beside the bars that it must keep
 #   make fuzz     a minute of damaged files of every kind; MINUTES=60 for more
@@ -84,5 +84,5 @@ $(BENCH_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@ $(RUN_STAMP)
 
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) ".[test,training,rtx,live,bench]"
+	$(INSTALL) ".[test,training,rtx,live,bench,cluster]"
 	touch $@ $(RUN_STAMP) $(BENCH_STAMP)

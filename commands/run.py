@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from commands.parsing import Commands
     from pipeline.run.batch import Job
+    from pipeline.run.interrupt import Interrupts
     from pipeline.run.load import Networks
     from pipeline.run.pipes import Ends
     from pipeline.run.process import Ended
@@ -111,6 +112,9 @@ class _Run:
             kind, quiet = ProgressKind(self.settings.report.progress), self.options.quiet > 0
             progress = Progress(interrupts, quiet=quiet, kind=kind, jobs=self.jobs)
             try:
+                if self.settings.chunks.cluster is not None:
+                    self._process_on_cluster(self.settings.chunks.cluster, interrupts, progress)
+                    return
                 with load.networks(self.settings) as networks:
                     for job in self.jobs:
                         self._end(self._process(job, networks, progress), progress)
@@ -171,6 +175,21 @@ class _Run:
                     return _processed(job, settings, own, progress)
         except BarefacedError as error:
             return failed(job, error)
+
+    def _process_on_cluster(self, address: str, interrupts: Interrupts, progress: Progress) -> None:
+        """Process all videos on a Ray cluster; each is reported when all before it have ended. Raises `ConfigError`."""
+        from pipeline.run.cluster import Driver, connected
+
+        if any(job.still for job in self.jobs):
+            raise ConfigError("a cluster takes videos alone: process pictures by a run without --cluster")
+        ended: dict[Path, Ended] = {}
+        with connected(address) as ray:
+            driver = Driver(ray, self.settings, progress)
+            interrupts.watch(driver.run)
+            for one in driver.process(self.jobs):
+                ended[Path(one.report.input)] = one
+                while len(self.ended) < len(self.jobs) and self.jobs[len(self.ended)].source in ended:
+                    self._end(ended[self.jobs[len(self.ended)].source], progress)
 
     def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:
         """Note an error outside all files, such as a network that is missing: one that every input would meet."""

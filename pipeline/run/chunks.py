@@ -25,10 +25,12 @@ from pipeline.run import assemble
 from pipeline.run.report import Tally
 from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
+from pipeline.video import slices
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import clock_is_arbitrary, opened
 from pipeline.video.pieces import Piece
 from pipeline.video.reading import SEEKABLE, Outcome, Reading
+from pipeline.video.slices import SliceSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
+    from pipeline.video.slices import Slice
 
 LEAD_SECONDS = Fraction(1)
 """How long before its beginning a chunk is computed. After a second the average of a still face, which takes an eighth
@@ -73,14 +76,14 @@ class Plan:
     """Why the recording is one chunk, in a sentence; None when it is cut, or too short for that."""
 
 
-def plan(source: FileSource, config: Config, networks: Networks, *, seconds: Fraction) -> Plan:
+def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
     """Cut the recording at key frames into chunks of at least `seconds`. It is read once, without decoding.
 
     Raises `SourceError` when it can't be opened.
     """
     info = source.info
     times, keys, whole = _packet_times(source)
-    if networks.who is not None or networks.wearers is not None:
+    if config.identity.wanted or config.identity.face:
         whole = "people are told apart over a whole recording"
     times = [time for time in times if source.counts(info.origin + time)]
 
@@ -115,7 +118,8 @@ def _packet_times(source: FileSource) -> tuple[list[Fraction], list[Fraction], s
     """
     info = source.info
     with opened(source.path) as container:
-        if clock_is_arbitrary(container) or not container.format.name.startswith(SEEKABLE):
+        exact = container.format.name.startswith(SEEKABLE) and info.container != "avi"
+        if clock_is_arbitrary(container) or not exact:
             return [], [], f"a {container.format.name} file can't be entered exactly at a time"
         times, keys = [], []
         for packet in Reading(info, Outcome(), container, None).video():
@@ -229,21 +233,9 @@ class Total:
             self.stages[stage.name] = self.stages[stage.name].plus(stage) if stage.name in self.stages else stage
 
 
-def compute(
-    path: Path,
-    target: Path,
-    chunk: Chunk,
-    config: Config,
-    networks: Networks,
-    *,
-    wrote: Callable[[Frame], None] = lambda _frame: None,
-    watch: Callable[[Stoppable], None] = lambda _run: None,
-) -> FinishedChunk:
-    """Compute one chunk of the recording `path`; only the suffix of `target` counts.
-
-    `wrote` gets every frame that was encoded, `watch` what can be stopped. Raises what a run raises.
-    """
-    source = FileSource(
+def source_of(path: Path, chunk: Chunk, config: Config) -> FileSource:
+    """The frames of a chunk, from the recording."""
+    return FileSource(
         path,
         start=chunk.begin,
         end=chunk.end,
@@ -252,6 +244,36 @@ def compute(
         tail=chunk.tail,
         may_be_empty=True,
     )
+
+
+def cut(path: Path, chunk: Chunk, config: Config) -> Slice:
+    """Take from the recording the packets that a chunk needs. Raises `SourceError`."""
+    return slices.cut(source_of(path, chunk, config))
+
+
+def sliced(path: Path, chunk: Chunk, part: Slice) -> FileSource:
+    """The frames of a chunk, from the packets of the recording that it needs."""
+    return SliceSource(
+        path, start=chunk.begin, end=chunk.end, lead=chunk.lead, tail=chunk.tail, may_be_empty=True, slice=part
+    )
+
+
+def compute(
+    path: Path,
+    target: Path,
+    chunk: Chunk,
+    config: Config,
+    networks: Networks,
+    *,
+    part: Slice | None = None,
+    wrote: Callable[[Frame], None] = lambda _frame: None,
+    watch: Callable[[Stoppable], None] = lambda _run: None,
+) -> FinishedChunk:
+    """Compute one chunk of the recording `path`, or of the `part` of it that is given; only `target`'s suffix counts.
+
+    `wrote` gets every frame that was encoded, `watch` what can be stopped. Raises what a run raises.
+    """
+    source = source_of(path, chunk, config) if part is None else sliced(path, chunk, part)
     work = assemble.piece(source, target, config, networks)
     run = work.pipeline.run()
     watch(run)

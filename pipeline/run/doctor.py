@@ -197,6 +197,7 @@ def _extras() -> Iterator[Finding]:
         ),
         "aiohttp": ("the page of barefaced serve", "pip install aiohttp"),
         "aiortc": ("the browser's camera on that page", "pip install aiortc"),
+        "ray": ("runs on several machines (--cluster)", "make setup EXTRAS=cluster"),
     }
     for package, (purpose, cure) in wanted.items():
         version = _version(package)

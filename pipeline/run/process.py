@@ -106,6 +106,7 @@ def reported(
     wall_seconds: float,
     error: BaseException | None,
     stopped: bool,
+    cluster: Mapping[str, object] | None = None,
 ) -> Ended:
     """Report how a run ended, with `error` or without, and whether it was `stopped` before the end of its input."""
     report = Report(
@@ -125,6 +126,7 @@ def reported(
         error=described(error) if error else None,
         interrupted=stopped or isinstance(error, KeyboardInterrupt | Cancelled),
         picture=job.still,
+        cluster=cluster,
     )
     return Ended(report, error)
 

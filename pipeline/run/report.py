@@ -147,6 +147,8 @@ class Report:
     """Why the run failed, if it did."""
     interrupted: bool = False
     """Whether Ctrl-C ended it."""
+    cluster: Mapping[str, object] | None = None
+    """How many chunks each node computed, and how many were computed again; None where there is no cluster."""
     picture: bool = False
     """Whether it is a picture rather than a video."""
     left_out: State | None = None
@@ -231,6 +233,7 @@ class Report:
             "wall_seconds": round(self.wall_seconds, 3),
             "fps": round(self.fps, 2),
             "stages": stages_as_json(self.stages),
+            "cluster": None if self.cluster is None else dict(self.cluster),
             "engine": self.engine,
             "networks": dict(self.networks),
             "missing": list(self.missing),

@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 SUFFIX = ".chunk"
 LOCK = "lock"
 
+CLUSTER_CHUNK_SECONDS = 10
+"""How long chunks are on a cluster unless the settings say otherwise: some seconds of work each."""
+
 RELEVANT = ("input", "output", "faces", "identity", "engine")
 """The groups of settings that a chunk depends on."""
 
@@ -52,35 +55,45 @@ IRRELEVANT = ("start", "end", "frames", "picture-quality", "overwrite", "skip-ex
 """Settings in these groups that change nothing in a chunk; what start and end change is in its times."""
 
 
+def program_facts(networks: Networks) -> dict[str, object]:
+    """What a chunk depends on of the programs that compute it, as JSON holds it."""
+    return {
+        "version": importlib.metadata.version("barefaced"),
+        "networks": networks.hashes,
+        "engine": networks.description,
+        "libraries": {name: list(version) for name, version in av.library_versions.items()},
+        "encoder threads": ENCODER_THREADS,
+    }
+
+
 @dataclass(frozen=True)
 class Identity:
-    """What all chunks of a run are functions of, beside the stretch that each one is."""
+    """What the chunks of a run are functions of, beside the stretch that each one is."""
 
-    facts: Mapping[str, object]
+    programs: Mapping[str, object]
+    hashes: Mapping[str, str]
+    """Each network's name to the SHA-256 of its file."""
+    engine: str
+    """What runs the networks."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What is known of the job."""
 
-    @classmethod
-    def of(cls, job: Job, config: Config, networks: Networks) -> Identity:
-        """The identity of a run: the content of its input, its settings, networks and versions."""
+    def of_job(self, job: Job, config: Config) -> Identity:
+        """The identity of a job: also the content of its input, and its settings. Raises `SourceError`."""
         other = {item.key for item in settings() if item.group not in RELEVANT} | set(IRRELEVANT)
         identity = config.identity
-        return cls(
-            {
-                "input": _hash_of(job.source),
-                "container": job.target.suffix.lower(),
-                "settings": {key: value for key, value in as_json(config).items() if key not in other},
-                "people": [_hash_of(Path(path)) for path in (*identity.only, *identity.except_, *identity.face)],
-                "networks": networks.hashes,
-                "engine": networks.description,
-                "version": importlib.metadata.version("barefaced"),
-                "libraries": av.library_versions,
-                "encoder threads": ENCODER_THREADS,
-            }
-        )
+        facts = {
+            "input": _hash_of(job.source),
+            "container": job.target.suffix.lower(),
+            "settings": {key: value for key, value in as_json(config).items() if key not in other},
+            "people": [_hash_of(Path(path)) for path in (*identity.only, *identity.except_, *identity.face)],
+        }
+        return replace(self, facts=facts)
 
     def name_of(self, chunk: Chunk) -> str:
         """The name of the file that holds a finished chunk."""
         times = [None if time is None else str(time) for time in (chunk.begin, chunk.end, chunk.lead, chunk.tail)]
-        facts = json.dumps({**self.facts, "times": times}, sort_keys=True)
+        facts = json.dumps({**self.programs, **self.facts, "times": times}, sort_keys=True)
         return f"{chunk.index:05d}-{hashlib.sha256(facts.encode()).hexdigest()[:32]}{SUFFIX}"
 
 
@@ -164,7 +177,7 @@ def chunk_folder(
 
 
 @dataclass
-class ChunkedRun:
+class Run:
     """A run in chunks, as an interrupt sees it."""
 
     stopped: bool = False
@@ -185,13 +198,12 @@ class ChunkedRun:
 
 @dataclass
 class ChunkedJob:
-    """A video that is processed chunk by chunk."""
+    """A video that is made of chunks, wherever they are computed."""
 
     job: Job
     config: Config
-    networks: Networks
     watcher: Watcher
-    run: ChunkedRun = field(default_factory=ChunkedRun)
+    run: Run = field(default_factory=Run)
     warnings: list[str] = field(default_factory=list)
     """What a user should know of the chunks, in sentences."""
 
@@ -200,18 +212,21 @@ class ChunkedJob:
         self.total = Total(self.source.outcome)
         self.partial: FinishedChunk | None = None
         """The chunk in which Ctrl-C ended the run."""
+        self.damaged: dict[int, str] = {}
+        """The numbers of chunks that are left out, each with the reason in a sentence."""
 
-    def carry_out(self) -> None:
+    def carry_out(self, networks: Networks) -> None:
         """Compute the chunks that are not finished yet, and join them. Raises what a run raises."""
         if self.config.report.faces is not None:
             raise ConfigError("faces can't be written of a run in chunks: leave faces or chunk-seconds out")
         self.sink.check()
         plan = self.plan
-        identity = Identity.of(self.job, self.config, self.networks)
+        programs = Identity(program_facts(networks), networks.hashes, networks.description)
+        identity = programs.of_job(self.job, self.config)
         fresh = self.config.chunks.fresh
         with chunk_folder(self.job, identity, plan, fresh=fresh, warnings=self.warnings) as folder:
             try:
-                last = self.compute(plan, folder)
+                last = self.compute(plan, folder, networks)
                 self.sink.join(self.pieces(plan.chunks[:last], folder))
             except BaseException:
                 self.note_kept(plan, folder)
@@ -221,13 +236,13 @@ class ChunkedJob:
     @cached_property
     def plan(self) -> Plan:
         """How the video is cut. Raises `SourceError`."""
-        seconds = Fraction(self.config.chunks.chunk_seconds)
-        found = chunks.plan(self.source, self.config, self.networks, seconds=seconds)
+        seconds = Fraction(self.config.chunks.chunk_seconds or CLUSTER_CHUNK_SECONDS)
+        found = chunks.plan(self.source, self.config, seconds=seconds)
         if found.whole is not None:
             self.warnings.append(f"{found.whole}: the video is one chunk, and a run that is killed begins anew")
         return found
 
-    def compute(self, plan: Plan, folder: ChunkFolder) -> int:
+    def compute(self, plan: Plan, folder: ChunkFolder, networks: Networks) -> int:
         """Compute what is not finished yet; the number of chunks that are finished then, counted from the first."""
         missing = [chunk for chunk in plan.chunks if not folder.has(chunk)]
         self.watcher.began(self.job, self.run, plan.frames if len(missing) == len(plan.chunks) else None)
@@ -237,7 +252,7 @@ class ChunkedJob:
                 self.job.target,
                 chunk,
                 self.config,
-                self.networks,
+                networks,
                 wrote=self.watcher.wrote,
                 watch=self.run.watch,
             )
@@ -282,10 +297,10 @@ class ChunkedJob:
 def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
     """Take the masks off in one video, chunk by chunk. Raises nothing: what went wrong is in what it returns."""
     began = perf_counter()
-    work = ChunkedJob(job, config, networks, watcher)
+    work = ChunkedJob(job, config, watcher)
     error: BaseException | None = None
     try:
-        work.carry_out()
+        work.carry_out(networks)
     except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
         error = raised
     finally:

@@ -281,6 +281,14 @@ class ChunksConfig:
     fresh: bool = setting(
         default=False, rule=Switch(), meaning="begin anew, though finished chunks of the same run are there"
     )
+    cluster: str | None = setting(
+        None,
+        Text(metavar="auto|ADDRESS"),
+        "compute chunks on a Ray cluster: auto starts one on this machine; in chunks of 10 seconds unless told",
+    )
+    shared: bool = setting(
+        default=False, rule=Switch(), meaning="all nodes of the cluster see the inputs under the same paths"
+    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ passed over: after the last frame `FileSource.outcome` says what was wrong and w
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -68,8 +69,7 @@ class FileSource:
         start = None if self.start is None else info.origin + self.start
         end = None if self.end is None else info.origin + self.end
 
-        with opened(self.path, hardware=self.hardware) as container:
-            reading = Reading(info, outcome, container, start, end=end, lead=self.lead)
+        with self.reading(start, end) as reading:
             pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
             first = None if start is None else start - self.lead
             behind = None if end is None else end + self.tail
@@ -117,6 +117,12 @@ class FileSource:
         """When the picture stops being shown, as far as it says so itself."""
         info = self.info
         return moment(picture) + (picture.duration * info.time_base if picture.duration else info.frame_seconds)
+
+    @contextmanager
+    def reading(self, start: Fraction | None, end: Fraction | None) -> Iterator[Reading]:
+        """Open the file and begin to read it, `lead` seconds before `start`. Raises `SourceError`."""
+        with opened(self.path, hardware=self.hardware) as container:
+            yield Reading(self.info, self.outcome, container, start, end=end, lead=self.lead)
 
     def counts(self, seconds: Fraction) -> bool:
         """True for a time between `start` and `end`, as the input counts; False in the lead and in the tail."""

@@ -24,7 +24,7 @@ HALF = Fraction(1, 2)
 
 
 def planned(path: Path, seconds: Fraction = HALF, **trim: Fraction) -> Plan:
-    return chunks.plan(FileSource(path, **trim), CONFIG, stand_in_networks(), seconds=seconds)
+    return chunks.plan(FileSource(path, **trim), CONFIG, seconds=seconds)
 
 
 def test_a_recording_is_cut_at_key_frames_that_are_far_enough_apart(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Networks for the workers of a cluster in tests: stand-ins, as they are everywhere else, and some that end workers."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.frames import Detection, Frame
+    from pipeline.run.load import Networks
+    from pipeline.settings.config import Config
+
+__all__ = ["as_if_loaded", "deadly"]
+
+
+@contextmanager
+def deadly(_config: Config) -> Iterator[Networks]:
+    """A detector that ends its process at every frame from 1.9 seconds on."""
+
+    def detect(frame: Frame) -> tuple[Detection, ...]:
+        if frame.time >= 1.9:
+            os._exit(1)
+        return found_in_clip(frame)
+
+    yield stand_in_networks(detect)
