@@ -119,7 +119,7 @@ class _Recording(ChunkedJob):
 
     def open(self, stack: ExitStack, identity: Identity) -> list[Chunk]:
         """Cut the input, and give the chunks that are not finished. Raises what a run raises."""
-        self.sink.check()
+        self.check()
         self.folder = stack.enter_context(
             chunk_folder(self.job, identity, self.plan, fresh=self.config.chunks.fresh, warnings=self.warnings)
         )

@@ -217,9 +217,7 @@ class ChunkedJob:
 
     def carry_out(self, networks: Networks) -> None:
         """Compute the chunks that are not finished yet, and join them. Raises what a run raises."""
-        if self.config.report.faces is not None:
-            raise ConfigError("faces can't be written of a run in chunks: leave faces or chunk-seconds out")
-        self.sink.check()
+        self.check()
         plan = self.plan
         programs = Identity(program_facts(networks), networks.hashes, networks.description)
         identity = programs.of_job(self.job, self.config)
@@ -232,6 +230,15 @@ class ChunkedJob:
                 self.note_kept(plan, folder)
                 raise
             folder.remove()
+
+    def check(self) -> None:
+        """Raise what the run would raise, and `ConfigError` for what a run in chunks can't do."""
+        self.sink.check()
+        if self.config.report.faces is not None:
+            raise ConfigError("faces can't be written of a run in chunks: leave faces or chunk-seconds out")
+        encoding = self.sink.encoding()
+        if encoding.encoder.startswith("libvpx") and encoding.pixel_format.startswith("yuva"):
+            raise ConfigError("vp9's transparency can't be kept in chunks: leave chunk-seconds out, or use codec ffv1")
 
     @cached_property
     def plan(self) -> Plan:
