@@ -134,7 +134,7 @@ def _build(options: argparse.Namespace) -> int:
         names, finder = tuple(filter(models.has_int8, names)) or names, []
     ours = [models.shipped(name, precision=precision) for name in names]
     built = []
-    for each in ahead.build_all(
+    for engine_file in ahead.build_all(
         options.engine,
         [*finder, *ours],
         options.output,
@@ -142,9 +142,10 @@ def _build(options: argparse.Namespace) -> int:
         capabilities=ahead.capabilities_of(given) if given else (),
         time_limit_seconds=options.time_limit,
     ):
-        built.append(each)
+        built.append(engine_file)
         if options.json != "-":
-            print(f"{each.network}: {each.file}, {each.bytes} bytes, for {', '.join(each.capabilities)}", flush=True)
+            cards = ", ".join(engine_file.capabilities)
+            print(f"{engine_file.network}: {engine_file.file}, {engine_file.bytes} bytes, for {cards}", flush=True)
     if options.json:
-        write_json([each.as_json() for each in built], options.json)
+        write_json([engine_file.as_json() for engine_file in built], options.json)
     return 0
