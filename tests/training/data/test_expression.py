@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+from pipeline.errors import CheckpointError
+from tests.pipeline.masked_scenes import portrait
+from training.data.crops import central_face
 from training.data.expression import MOST, NAMES, TYPICAL, expression_of, head_axes
-from training.data.mesh import Point
+from training.data.mesh import Point, mesh_network
 
 EYES_APART = 90.0
 
@@ -82,3 +86,22 @@ def test_many_meshes_are_measured_at_once_and_a_wrong_one_is_cut_off() -> None:
     found = expression_of(np.stack([head(**MOUTHS["at rest"]), gaping]))
     assert found.shape == (2, 4)
     assert found[1, 0] == MOST
+
+
+def test_a_photo_of_a_smile_shows_it_however_it_is_turned_and_scaled() -> None:
+    """The portrait's smile parts the lips, is wide and lifts its corners; the network sees the photo anew each time."""
+    try:
+        mesh_network()
+    except CheckpointError as error:
+        pytest.skip(str(error))
+    photo, found = portrait(), []
+    for turn, scale in ((0, 1.0), (15, 1.0), (-15, 0.8)):
+        height, width = photo.shape[:2]
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
+        face = central_face(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101))
+        assert face is not None
+        found.append(expression_of(face[1]))
+    opening, width, corners, pout = np.array(found).T
+    assert max(np.ptp(opening), np.ptp(width)) < 0.6
+    assert max(np.ptp(corners), np.ptp(pout)) < 1.2  # a pixel of the crop is two thirds of a deviation
+    assert min(opening.min(), width.min(), corners.min()) > 0.4
