@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +18,11 @@ from pipeline.errors import CheckpointError, ConfigError, EngineError
 from pipeline.people.enrolled import FaceManifest, Recognition, write_face
 from pipeline.people.people import Look
 from pipeline.run import load
+from pipeline.run.load import give_back_memory
 from pipeline.settings import config
 from tests.stand_ins import StandInEngine
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from engine.spec import Engine, Network
 
 KEY = "trunk.leave.0.weight_half"
@@ -107,3 +110,21 @@ def test_a_file_that_is_no_face_ends_it_before_anything_runs(tmp_path: Path) -> 
     (tmp_path / "me.face").write_bytes(b"no face")
     with pytest.raises(CheckpointError, match=r"me\.face"), load.networks(settings(str(tmp_path / "me.face"))):
         pass
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc",
+    reason="only glibc keeps freed memory and gives it back",
+)
+def test_memory_that_was_freed_is_given_back() -> None:
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    # Blocks below glibc's threshold for maps of their own; the last one keeps the heap from shrinking by itself.
+    blocks = [bytearray(60_000) for _ in range(2000)]
+    pin = blocks[-1]
+    del blocks
+    before = resident_mb()
+    give_back_memory()
+    assert resident_mb() < before - 60
+    assert len(pin) == 60_000
