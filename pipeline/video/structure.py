@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TRANSPORT_PACKET = 188
 """Bytes."""
+TRANSPORT_MARK = b"G"
+"""With what a packet begins."""
 TIMECODED_TRANSPORT_PACKET = 192
 """Bytes of a packet in .m2ts files: four more, in front."""
 
@@ -31,6 +33,11 @@ IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}
 
 FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid")
 """With what MP4 and QuickTime files begin."""
+
+IN_FRAGMENT = frozenset(
+    b"mfhd traf tfhd tfdt trun sdtp sbgp sgpd subs saiz saio senc tfxd tfrf pssh meta udta uuid free skip".split()
+)
+"""The boxes that an MP4's fragment is described by."""
 
 OGG_HEADER = 27
 """Bytes of an Ogg page before its table of segments."""
@@ -78,6 +85,7 @@ def walker(container: str) -> Callable[[Bytes], None] | None:
         "mov": walk_boxes,
         "mpegts": walk_transport_stream,
         "gif": walk_gif,
+        "apng": walk_png,
         "ogg": walk_ogg,
         "flv": walk_flv,
         "avi": walk_avi,
@@ -88,9 +96,15 @@ def walker(container: str) -> Callable[[Bytes], None] | None:
 
 
 def walk_transport_stream(data: Bytes) -> None:
-    """MPEG-TS: whole packets."""
+    """MPEG-TS: whole packets, each with its first byte, unless the recording begins inside one."""
     if len(data) % TRANSPORT_PACKET and len(data) % TIMECODED_TRANSPORT_PACKET:
         raise CutOff("a packet")
+    for first, length in ((0, TRANSPORT_PACKET), (4, TIMECODED_TRANSPORT_PACKET)):
+        marks = data[first::length]
+        if data[first : first + 1] == TRANSPORT_MARK and marks[1:2] == TRANSPORT_MARK:
+            if (wrong := len(marks) - marks.count(TRANSPORT_MARK)) > 0:
+                raise Broken(f"{wrong} packets do not begin as packets do")
+            return
 
 
 def walk_matroska(data: Bytes) -> None:
@@ -180,14 +194,27 @@ def walk_boxes(data: Bytes) -> None:
         if length == 0 and name == b"mdat":
             return
         if length < 8 or not name.isascii() or not name.strip().isalnum():
-            if fragmented and any(data[position : position + 64]):
+            if fragmented and data[position:].strip(b"\x00"):
                 raise Broken(f"there is no box at byte {position}")
             return
 
-        fragmented |= name == b"moof"
-        position += length
-        if position > len(data):
+        if position + length > len(data):
             raise CutOff(f"a box ({name.decode()})")
+        if name == b"moof":
+            fragmented = True
+            walk_fragment(data, position + 8, position + length)
+        position += length
+
+
+def walk_fragment(data: Bytes, position: int, end: int) -> None:
+    """The boxes inside the description of a fragment of an MP4."""
+    while position < end:
+        length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        if length < 8 or position + length > end or name not in IN_FRAGMENT:
+            raise Broken(f"there is no box at byte {position}")
+        if name == b"traf":
+            walk_fragment(data, position + 8, position + length)
+        position += length
 
 
 def walk_gif(data: Bytes) -> None:
@@ -330,6 +357,21 @@ def y4m_picture_bytes(width: int, height: int, colour: str) -> int:
     alpha = width * height if colour.endswith("alpha") else 0
     deep = re.search(r"(?:p|mono)(9|1\d)", colour) is not None
     return (width * height + chroma + alpha) * (2 if deep else 1)
+
+
+def walk_png(data: Bytes) -> None:
+    """PNG: chunks with checksums, the last of which marks the end."""
+    position = 8
+    while position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if end > len(data):
+            raise CutOff("a chunk")
+        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise Broken(f"the checksum of the chunk at byte {position} is wrong")
+        if data[position + 4 : position + 8] == b"IEND":
+            return
+        position = end
+    raise CutOff("an animation")
 
 
 def walk_ivf(data: Bytes) -> None:

@@ -27,6 +27,8 @@ KINDS = {
     "mp4": (CLIP, "a.mp4", "mov,mp4,m4a,3gp,3g2,mj2"),
     "fragmented mp4": (CLIP.but(muxer_options=FRAGMENTS, options=SMALL), "a.mp4", "mov,mp4,m4a,3gp,3g2,mj2"),
     "ts": (CLIP, "a.ts", "mpegts"),
+    "m2ts": (CLIP, "a.m2ts", "mpegts"),
+    "apng": (Clip(frames=9, codec="apng", pixel_format="rgb24", options={}), "a.apng", "apng"),
     "gif": (Clip(frames=9, codec="gif", pixel_format="rgb8", options={}), "a.gif", "gif"),
     "flv": (CLIP, "a.flv", "flv"),
     "avi": (CLIP.but(codec="mpeg4", options={}, sounds=(Sound("mp2"),)), "a.avi", "avi"),
@@ -55,23 +57,33 @@ def test_an_end_inside_a_part_is_a_cut(share: float, whole: tuple[Path, str]) ->
     assert "cut off" in str(flaw(path, container))
 
 
-@pytest.mark.parametrize("kind", ["mkv", "ogg"])
+@pytest.mark.parametrize("kind", ["mkv", "ogg", "apng"])
 def test_every_flipped_bit_is_found_where_there_are_checksums(kind: str, tmp_path: Path) -> None:
     clip, name, container = KINDS[kind]
     path = clip.write(tmp_path / name)
     data = path.read_bytes()
-    first = data.index(bytes.fromhex("1F43B675")) + 20 if kind != "ogg" else 0
+    first = data.index(bytes.fromhex("1F43B675")) + 20 if kind == "mkv" else 8
     for position in range(first, len(data) - 100, len(data) // 23):
         path.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
         assert flaw(path, container) is not None, position
 
 
-@pytest.mark.parametrize("kind", ["live mkv", "fragmented mp4", "flv", "avi", "gif", "ogg", "y4m"])
+@pytest.mark.parametrize("kind", ["live mkv", "fragmented mp4", "flv", "avi", "gif", "ogg", "y4m", "apng"])
 def test_a_lost_stretch_breaks_the_chain(kind: str, tmp_path: Path) -> None:
     clip, name, container = KINDS[kind]
     path = clip.write(tmp_path / name)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 3] + data[len(data) // 2 :])
+    assert flaw(path, container) is not None
+
+
+@pytest.mark.parametrize("kind", ["ts", "m2ts", "fragmented mp4", "apng", "gif"])
+def test_a_zeroed_stretch_is_damage(kind: str, tmp_path: Path) -> None:
+    clip, name, container = KINDS[kind]
+    path = clip.write(tmp_path / name)
+    data = path.read_bytes()
+    begin = data.rindex(b"moof") - 200 if kind == "fragmented mp4" else len(data) // 2
+    path.write_bytes(data[:begin] + bytes(400) + data[begin + 400 :])
     assert flaw(path, container) is not None
 
 
