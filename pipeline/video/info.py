@@ -107,6 +107,8 @@ class SourceInfo:
     interlaced: bool
     mastering_display: MasteringDisplay | None
     content_light: ContentLight | None
+    captions: bool
+    """Whether the first picture carries closed captions."""
     beside_pictures: tuple[str, ...]
     """What the pictures carry that no output can store, in words."""
     streams: tuple[StreamInfo, ...]

@@ -94,6 +94,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         interlaced=first.interlaced_frame,
         mastering_display=mastering_display(side_data(first, "MASTERING_DISPLAY_METADATA")),
         content_light=content_light(side_data(first, "CONTENT_LIGHT_LEVEL")),
+        captions=has_captions(first),
         beside_pictures=beside_pictures(first),
         streams=tuple(stream_info(stream) for stream in container.streams),
     )
@@ -122,7 +123,10 @@ def beside_pictures(frame: av.VideoFrame) -> tuple[str, ...]:
 
 
 def has_captions(picture: av.VideoFrame) -> bool:
-    """True when the picture carries closed captions (CTA-708)."""
+    """True when the picture carries closed captions (CTA-708).
+
+    Asked once for a film: PyAV ties a picture to its side data in a circle, so that its memory is freed late.
+    """
     return side_data(picture, "A53_CC") is not None
 
 

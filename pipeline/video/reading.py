@@ -13,7 +13,6 @@ import av
 from pipeline.video.clock import SteadyClock
 from pipeline.video.declared import missing_end
 from pipeline.video.opening import clock_is_arbitrary, decoder_of, packets_of
-from pipeline.video.probe import has_captions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +49,6 @@ class Outcome:
     """Packets that were damaged: skipped, or decoded to a picture with visible damage."""
     problems: list[str] = field(default_factory=list)
     """What is missing or broken, in sentences. Any makes the video incomplete."""
-    captions: bool = False
-    """Whether pictures carry closed captions."""
     warnings: list[str] = field(default_factory=list)
     """What was changed on arrival, in sentences; nothing is lost by it."""
     ended: bool = False
@@ -214,7 +211,6 @@ class Reading:
         last: int | None = None
         for picture in pictures:
             picture.time_base = tick
-            self.outcome.captions |= has_captions(picture)
             if picture.pts is None:
                 self.outcome.warn("some pictures have no time; theirs was made from the frame rate")
                 picture.pts = step + last if last is not None else picture.dts or 0

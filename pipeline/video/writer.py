@@ -86,8 +86,8 @@ class Writer:
             self.remux = Remux(container, output, selection, path)
         self.encodes = True
         """False once pictures came that were encoded elsewhere."""
-        self.opaque = self.captionless = False
-        """Whether it was said that transparency or captions are left out."""
+        self.opaque = False
+        """Whether it was said that transparency is left out."""
         self.newest: int | None = None
         self.durations: dict[int, int] = {}
         """How long each picture is shown, by its time; both in ticks."""
@@ -191,12 +191,11 @@ class Writer:
             self.opaque = transparent(before)
             if self.opaque:
                 outcome.warnings.append("the transparency is left out; VP9 in .webm and FFV1 in .mkv keep it")
-        if self.source.outcome.captions and not self.captionless:
-            self.captionless = self.encoding.encoder not in WRITES_CAPTIONS or not has_captions(after)
-            if self.captionless:
-                outcome.warnings.append(
-                    "the closed captions in the pictures are left out; H.264 keeps them where the pixel format stays"
-                )
+        first = outcome.frames == 0
+        if first and self.info.captions and not (self.encoding.encoder in WRITES_CAPTIONS and has_captions(after)):
+            outcome.warnings.append(
+                "the closed captions in the pictures are left out; H.264 keeps them where the pixel format stays"
+            )
 
     def show(self, pts: int) -> None:
         """Note that a picture begins, or the film ends: the one before is shown until then."""
