@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 
+from pipeline.errors import SourceError
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import opened
 from pipeline.video.reading import Outcome, Reading
@@ -57,6 +58,8 @@ def cut(source: FileSource) -> Slice:
     packets, to_end = [], True
     with opened(source.path) as container:
         reading = Reading(info, Outcome(), container, start, lead=source.lead)
+        if reading.decoder is not reading.stream:  # its transparency lies beside the bytes of its packets
+            raise SourceError(f"{source.path} has transparency, which can't be sent in packets: give --shared")
         context = reading.stream.codec_context
         for packet in reading.video():
             # What is decoded before `behind` is shown before it, too.
@@ -125,6 +128,7 @@ class _Decoding:
         if pixel_format is not None:
             self.codec_context.pix_fmt = pixel_format
         self.index = part.info.video_index
+        self.metadata: dict[str, str] = {}
         self.streams = self
 
     @property
