@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import add, at_least_one
+from pipeline.errors import ConfigError
 from pipeline.settings import manual
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from commands.parsing import Commands
     from engine.spec import Engine
@@ -34,13 +35,25 @@ def add_evaluate_identity(what: Commands) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos of people, several of each")
     parser.add_argument(
+        "--protocol",
+        choices=["all-pairs", "mlfw"],
+        default="all-pairs",
+        help="all-pairs compares everybody with everybody; mlfw decides the pairs of pairs.csv in masks, fold by fold "
+        "(default: all-pairs)",
+    )
+    parser.add_argument(
         "--masks",
         choices=list(SETTINGS),
         help="which sides of a comparison wear drawn masks, or none where masks are worn in the photos (default: none "
         "where DIR has a labels.csv, else both)",
     )
     parser.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
-    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N people")
+    parser.add_argument(
+        "--limit",
+        type=at_least_one,
+        metavar="N",
+        help="only the first N people; with mlfw the first N pairs a fold and answer",
+    )
     parser.add_argument(
         "--draw", type=int, default=0, metavar="N", help="draw over the masks of the first N photos, and score that too"
     )
@@ -65,6 +78,8 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     from training.identity.sets import photo_set
     from training.needs import require
 
+    if options.protocol == "mlfw":
+        return _evaluate_mlfw(options)
     if options.plots:
         require("evaluate identity --plots", "matplotlib")
     photos = photo_set(options.data, limit=options.limit)
@@ -86,12 +101,40 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate_mlfw(options: argparse.Namespace) -> int:
+    from pipeline.run.report import write_json
+    from training.identity import mlfw
+    from training.identity.looker import looker
+
+    for name in ("masks", "draw", "keep", "plots"):
+        if getattr(options, name):
+            raise ConfigError(f"--protocol mlfw decides what is masked and has no curves: leave --{name} out")
+    pairs = mlfw.masked_pairs(options.data, seed=options.mask_seed, limit=options.limit)
+    with looker(engine=options.engine, threads=options.threads) as look:
+        bare, worn = mlfw.look_at_pairs(pairs, look, seed=options.mask_seed, counted=_counter(options))
+    with ExitStack() as stack:
+        scores = mlfw.protocol_scores(pairs, bare, worn, _models(options, stack))
+    if options.json:
+        write_json({"protocol": "mlfw", "mask_seed": options.mask_seed, "methods": scores}, options.json)
+    if options.json != "-":
+        print(mlfw.table(scores))
+    return 0
+
+
+def _counter(options: argparse.Namespace) -> Callable[[range], Iterable[int]]:
+    """What shows how far the photos are."""
+    from tqdm import tqdm
+
+    def counted(numbers: range) -> Iterable[int]:
+        yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
+
+    return counted
+
+
 def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked:
     """What is known of the photos: kept from before, or looked at now."""
     import numpy as np
-    from tqdm import tqdm
 
-    from pipeline.errors import ConfigError
     from training.identity.evaluate import Looked, look_at
 
     if options.keep is not None and options.keep.exists():
@@ -105,14 +148,13 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked
             raise ConfigError(f"{options.keep} was made without --draw: give another --keep, or remove it")
         return found
 
-    def counted(numbers: range) -> Iterable[int]:
-        yield from tqdm(numbers, unit="photo", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False)
-
     from training.identity.looker import looker
 
     wearing = {"both": np.ones_like(photos.probes), "probe": photos.probes, "none": np.zeros_like(photos.probes)}[masks]
     with looker(engine=options.engine, threads=options.threads) as look:
-        looked = look_at(photos, look, wearing=wearing, seed=options.mask_seed, draw=options.draw, counted=counted)
+        looked = look_at(
+            photos, look, wearing=wearing, seed=options.mask_seed, draw=options.draw, counted=_counter(options)
+        )
     if options.keep is not None:
         looked.save(options.keep)
     return looked

@@ -131,7 +131,7 @@ class Run:
         if before != now:
             raise CheckpointError(f"{self.path} is of a run with other settings: give another --run, or remove it")
         self.student.load_state_dict(state["network"])
-        self.average.load_state_dict(state["smooth"])
+        self.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.seen = state["step"]
 
@@ -157,7 +157,7 @@ class Run:
 
     def save(self, scores: dict[str, dict[str, float]]) -> None:
         """Save all of it, and the averaged weights once more beside it, for the curve."""
-        networks = {"network": self.student.state_dict(), "smooth": self.average.state_dict()}
+        networks = {"network": self.student.state_dict(), "ema": self.average.state_dict()}
         state: State = {**networks, "optimiser": self.optimiser.state_dict(), "scores": scores}
         save(self.path, state | {"step": self.seen, "config": asdict(self.config)})
         halves = {name: values.half() for name, values in self.average.state_dict().items()}

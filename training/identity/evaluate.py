@@ -114,11 +114,12 @@ def look_at(
             face = look(picture, draw=name == "worn" and number < draw)
             if face is not None:
                 seen[name][number] = face
-    sides = {name: _side(found, len(photos.files)) for name, found in seen.items()}
+    sides = {name: side_of(found, len(photos.files)) for name, found in seen.items()}
     return Looked(**sides, design=design)
 
 
-def _side(found: Mapping[int, Face], count: int) -> Side:
+def side_of(found: Mapping[int, Face], count: int) -> Side:
+    """The faces that were `found`, by row, as one side of `count` rows."""
     faces = list(found.values())
     embedding, drawn = np.full((2, count, len(faces[0].embedding) if faces else 1), np.nan, np.float32)
     pictures = np.zeros((count, *(faces[0].picture.shape if faces else (1, 1, 3))), np.uint8)

@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.nn import functional
 
+from pipeline.recognisers.dlib_resnet import SIZE
+from training.identity.distil import DistilConfig
+from training.identity.methods import METHODS
 from training.identity.model import EmbeddingUnmaskingModel
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve, restore
 from training.networks.export import Port, checked, to_onnx, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from engine.models import Manifest
 
@@ -28,16 +32,35 @@ TERMS = "non-commercial research; embeddings are biometric data"
 def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
     """Write the weights of the run's checkpoint as `<name>.onnx` and `<name>.json`.
 
-    Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
+    The run is one of `training.identity.train`, or one of `training.identity.distil`, of which the averaged weights are
+    written. Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
     """
     state = restore(run / "checkpoint.pt")
-    width = state["network"]["layers.0.weight"].shape[0]
-    network = EmbeddingUnmaskingModel(width)
-    network.load_state_dict(state["network"])
+    if "ema" in state:
+        config = DistilConfig(**state["config"])
+        network: nn.Module = METHODS[config.method](config.identity, config.margin).network()
+        network.load_state_dict(state["ema"])
+        port, feeds = Port({"chip": (3, SIZE, SIZE)}, "embedding"), pictures()
+        state |= {"step": state["step"] // config.batch, "scores": flat(state["scores"])}
+    else:
+        width = state["network"]["layers.0.weight"].shape[0]
+        network = EmbeddingUnmaskingModel(width)
+        network.load_state_dict(state["network"])
+        port, feeds = Port({"masked": (width,)}, "embedding"), unit_vectors(width)
     network.eval()
-    port = Port({"masked": (width,)}, "embedding")
-    exported = checked(name, halve(to_onnx(network, port)), network, port, unit_vectors(width))
+    exported = checked(name, halve(to_onnx(network, port)), network, port, feeds)
     return write(exported, folder, state, data=data, terms=TERMS)
+
+
+def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The scores of bare and of masked faces by one name each, such as `masked_eer`."""
+    return {f"{look}_{name}": value for look, found in scores.items() for name, value in found.items()}
+
+
+def pictures() -> Iterator[tuple[torch.Tensor]]:
+    """Pictures of noise to compare on, in batches of 1 and 3."""
+    for batch in (1, 3):
+        yield (255 * torch.rand(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(batch)),)
 
 
 def unit_vectors(width: int) -> Iterator[tuple[torch.Tensor]]:

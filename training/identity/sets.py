@@ -58,7 +58,7 @@ def photo_set(folder: Path, *, limit: int | None = None) -> PhotoSet:
     fewer than two people.
     """
     pictures = Image.registered_extensions()
-    rows = _rows(folder / "pairs.csv")
+    rows = pair_rows(folder / "pairs.csv")
     if rows is not None:
         files = sorted({folder / row[column] for row in rows for column in ("a", "b")})
     else:
@@ -99,7 +99,8 @@ def _labels(folder: Path, files: list[Path]) -> NDArray[np.bool_] | None:
     return np.array([kind.strip() != BARE for kind in found])
 
 
-def _rows(path: Path) -> list[dict[str, str]] | None:
+def pair_rows(path: Path) -> list[dict[str, str]] | None:
+    """The lines of a `pairs.csv` by column, None where there is no file. Raises `SourceError` for another table."""
     if not path.exists():
         return None
     with path.open(newline="", encoding="utf-8") as file:

@@ -175,6 +175,6 @@ def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path, method: str, 
     changed = {name for name, value in later["network"].items() if not torch.equal(value, state["network"][name])}
     assert "head.weight" in changed
     assert ("stem.weight" in changed) == (frozen == 0)
-    assert not torch.equal(later["network"]["head.weight"], later["smooth"]["head.weight"])
+    assert not torch.equal(later["network"]["head.weight"], later["ema"]["head.weight"])
     with pytest.raises(CheckpointError, match="other settings"):
         train(replace(config, rate=1.0, pictures=18))
