@@ -172,6 +172,15 @@ def channels_last(network: DlibNetwork) -> DlibNetwork:
     return network
 
 
+def student(run: Path) -> DlibNetwork:
+    """The averaged weights of a run, in its method's network. Raises `CheckpointError` where there is no run."""
+    state = restore(run / "checkpoint.pt")
+    config = DistilConfig(**state["config"])
+    network = METHODS[config.method](config.identity, config.margin).network()
+    network.load_state_dict(state["ema"])
+    return network.eval()
+
+
 def train(config: DistilConfig) -> dict[str, dict[str, float]]:
     """Train until the student has seen `config.pictures`; the scores of its averaged weights.
 

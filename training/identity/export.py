@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.recognisers.dlib_resnet import SIZE
-from training.identity.distil import DistilConfig
-from training.identity.methods import METHODS
+from training.identity.distil import student
 from training.identity.model import EmbeddingUnmaskingModel
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve, restore
@@ -37,11 +36,9 @@ def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
     """
     state = restore(run / "checkpoint.pt")
     if "ema" in state:
-        config = DistilConfig(**state["config"])
-        network: nn.Module = METHODS[config.method](config.identity, config.margin).network()
-        network.load_state_dict(state["ema"])
+        network: nn.Module = student(run)
         port, feeds = Port({"chip": (3, SIZE, SIZE)}, "embedding"), pictures()
-        state |= {"step": state["step"] // config.batch, "scores": flat(state["scores"])}
+        state |= {"step": state["step"] // state["config"]["batch"], "scores": flat(state["scores"])}
     else:
         width = state["network"]["layers.0.weight"].shape[0]
         network = EmbeddingUnmaskingModel(width)
