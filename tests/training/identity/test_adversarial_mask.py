@@ -72,7 +72,7 @@ def test_the_pattern_makes_the_wearer_unlike_their_bare_photo() -> None:
     assert found.min() >= 0
     assert found.max() <= 1
     grey = torch.full_like(found, 0.5)
-    assert likeness(Colour(), found, wearers) < likeness(Colour(), grey, wearers) - 0.1
+    assert likeness(Colour(), found, wearers) < likeness(Colour(), grey, wearers) - 0.03
 
 
 def test_a_face_moves_with_its_mask_and_places() -> None:
