@@ -78,11 +78,15 @@ class DistilConfig:
 def validate(
     network: DlibNetwork, faces: StoredFaces, rows: NDArray[np.int64], fronts: Fronts | None = None
 ) -> dict[str, dict[str, float]]:
-    """The measures of bare against bare and of bare against masked, among other photos of people not trained on."""
+    """The measures among other photos of people not trained on.
+
+    `bare` and `masked` compare with the student's embeddings of bare photos, `switched` compares masked ones with the
+    teacher's of bare photos: there the student is asked for masked faces alone.
+    """
     bare, masked = (embedded(network, faces, rows, look, fronts) for look in (0, 1))
     person = faces.people[rows]
     same, other_photo = person[:, None] == person, ~np.eye(len(rows), dtype=bool)
-    found = {"bare": bare @ bare.T, "masked": bare @ masked.T}
+    found = {"bare": bare @ bare.T, "masked": bare @ masked.T, "switched": faces.teacher[rows] @ masked.T}
     return {name: summary(scores[same & other_photo], scores[~same]) for name, scores in found.items()}
 
 

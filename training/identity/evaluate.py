@@ -138,9 +138,9 @@ def _repaired_as(engine: Engine, embedding_of: Callable[[Side], Vectors], side: 
 def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callable[[Side], Vectors]]:
     """What may become of a look, by name.
 
-    A model that takes pictures is another recogniser, and all faces are compared by its embeddings. One that takes
-    embeddings repairs those of masked faces; the others keep theirs. `drawing` adds the methods that look at the drawn
-    face, and fall back on the hidden one where no mask was found.
+    A model that takes pictures is another recogniser: it is asked for all faces, for masked ones alone, and for masked
+    ones together with the EUM. A model that takes embeddings repairs those of masked faces; the others keep theirs.
+    `drawing` adds the methods that look at the drawn face, and fall back on the hidden one where no mask was found.
     """
     recognisers = {name: engine for name, engine in models.items() if engine.inputs[0].name == PICTURE}
     repairing = {name: engine for name, engine in models.items() if name not in recognisers}
@@ -148,7 +148,11 @@ def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callabl
     for name, engine in repairing.items():
         if not name.endswith("_drawn"):
             found[name] = partial(_repaired_as, engine, lambda side: side.embedding)
-    found |= {name: cache(partial(recognised, engine)) for name, engine in recognisers.items()}
+    for name, engine in recognisers.items():
+        found[name] = cache(partial(recognised, engine))
+        found[f"{name} where masked"] = partial(_where_masked, found[name])
+        if "eum_srt" in repairing:
+            found[f"eum_srt and {name}"] = partial(_summed, found["eum_srt"], found[f"{name} where masked"])
     if not drawing:
         return found
     found["inpainted"] = over
@@ -160,6 +164,14 @@ def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callabl
         found["eum_srt on inpainted"] = lambda side: repaired(srt, side, over(side))
         found["fusion"] = lambda side: unit(repaired(srt, side, side.embedding) + repaired(second, side, over(side)))
     return found
+
+
+def _where_masked(method: Callable[[Side], Vectors], side: Side) -> Vectors:
+    return np.where(side.masked[:, None], method(side), side.embedding)
+
+
+def _summed(one: Callable[[Side], Vectors], other: Callable[[Side], Vectors], side: Side) -> Vectors:
+    return unit(one(side) + other(side))
 
 
 def recognised(engine: Engine, side: Side) -> Vectors:

@@ -169,7 +169,7 @@ def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path, method: str, 
     train(replace(config, pictures=12))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["pictures"] for line in lines] == [6, 12]
-    assert lines[0]["validation"].keys() == {"bare", "masked"}
+    assert lines[0]["validation"].keys() == {"bare", "masked", "switched"}
 
     later = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=False)
     changed = {name for name, value in later["network"].items() if not torch.equal(value, state["network"][name])}

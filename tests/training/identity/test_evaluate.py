@@ -100,6 +100,17 @@ def test_another_recogniser_looks_at_the_pictures_of_all_faces(photos: PhotoSet,
     assert len(scored.genuine) == 22
 
 
+def test_another_recogniser_may_be_asked_for_masked_faces_alone(looked: Looked) -> None:
+    flat = MadeEngine(lambda feeds: {"embedding": feeds["chip"][:, 0, 0, :1].repeat(WIDTH, 1)}, CORNER.inputs)
+    found = methods({"eum_srt": FLIP, "flat": flat}, drawing=False)
+    assert (found["flat where masked"](looked.bare) == looked.bare.embedding).all()
+    there = looked.worn.there
+    alone, both = found["flat where masked"](looked.worn)[there], found["eum_srt and flat"](looked.worn)[there]
+    assert alone == pytest.approx(np.full_like(alone, WIDTH**-0.5), abs=1e-6)
+    summed = alone - looked.worn.embedding[there]
+    assert both == pytest.approx(summed / np.linalg.norm(summed, axis=1, keepdims=True), abs=1e-6)
+
+
 def test_methods_have_the_names_of_the_tables(looked: Looked) -> None:
     models = {"eum_srt": FLIP, "eum_t": FLIP, "eum_srt_drawn": FLIP}
     assert list(methods(models, drawing=False)) == ["baseline", "eum_srt", "eum_t"]
