@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from engine.models import shipped
+from engine.select import load
+from engine.spec import Precision
 from pipeline.errors import CheckpointError
 from pipeline.recognisers import dlib_resnet
 from training.identity.distil import WARM_UP, DistilConfig, apart, step_size, train
 from training.identity.dlib_network import DlibNetwork
+from training.identity.export import export
 from training.identity.faces import BORDER, COVER_SIDE, STORED, WITHOUT_FACE, StoredFaces, by_person
 from training.identity.fronts import Fronts, as_pictures, chips_of
 from training.identity.sampler import Sampler, covers_of, varied
+from training.networks.checkpoints import save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,3 +183,20 @@ def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path: Path, method: str, 
     assert not torch.equal(later["network"]["head.weight"], later["ema"]["head.weight"])
     with pytest.raises(CheckpointError, match="other settings"):
         train(replace(config, rate=1.0, pictures=18))
+
+
+@pytest.mark.skipif(dlib_resnet.missing() is not None, reason="the recogniser's weights are in the extra `identity`")
+def test_what_is_exported_is_the_averaged_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    averaged, config = DlibNetwork(), DistilConfig("maskinv", tmp_path / "faces", tmp_path, batch=4)
+    state = {"network": DlibNetwork().state_dict(), "ema": averaged.state_dict(), "config": asdict(config)}
+    save(tmp_path / "checkpoint.pt", state | {"step": 64, "scores": {"masked": {"eer": 0.25}}})
+    manifest = export(tmp_path, tmp_path / "models", name="maskinv", data="nothing")
+    assert (manifest.steps, dict(manifest.scores)) == (16, {"masked_eer": 0.25})
+
+    pictures = 255 * torch.rand(2, 3, 150, 150)
+    engine = load(shipped("maskinv", tmp_path / "models"), backend="onnxruntime", precision=Precision.F32, threads=1)
+    found = engine.run({"chip": pictures.numpy()})["embedding"]
+    engine.close()
+    with torch.no_grad():
+        assert found == pytest.approx(averaged(pictures).numpy(), abs=2e-3)
