@@ -67,10 +67,10 @@ class Wearer:
 
     def moved(self, map_: Affine, size: int) -> Wearer:
         """The same in a picture of another size, whose pixels `map_` gives."""
-        moved = (
+        picture, cover, places = (
             cv2.warpAffine(values, map_.matrix, (size, size)) for values in (self.picture, self.cover, self.places)
         )
-        return Wearer(*moved)
+        return Wearer(np.asarray(picture, np.uint8), np.asarray(cover, np.float32), np.asarray(places, np.float32))
 
 
 def wearer(photo: NDArray[np.uint8], look: Looker, rng: np.random.Generator) -> Wearer | None:
@@ -141,7 +141,7 @@ def comparison_patterns(seed: int) -> dict[str, Tensor]:
 def overlap(segmenter: Engine, pattern: Tensor, wearers: Sequence[Wearer]) -> float:
     """The mean IoU of the masks that the segmenter finds in canonical crops and the true ones."""
     shown = functional.interpolate(worn(pattern, wearers), (INPUT_SIZE, INPUT_SIZE), mode="area")
-    found = segmenter.run({"crop": (shown / 127.5 - 1).numpy()})["mask"][:, 0] > 0.5
+    found = segmenter.run({"crop": (shown / 127.5 - 1).numpy()})["mask"][:, 0].astype(np.float32) > 0.5
     shares = torch.from_numpy(np.stack([face.cover for face in wearers]))[:, None]
     true = functional.interpolate(shares, (INPUT_SIZE, INPUT_SIZE), mode="area")[:, 0].numpy() > 0.5
     return float(np.mean((found & true).sum((1, 2)) / np.maximum((found | true).sum((1, 2)), 1)))

@@ -126,7 +126,7 @@ def protocol_scores(
     pairs: Sequence[Pair], bare: Side, worn: Side, models: Mapping[str, Engine]
 ) -> dict[str, dict[str, Any]]:
     """By method: accuracy bare and masked, with its standard error over folds, and masked by kind of pair."""
-    there = (bare.there & worn.there).reshape(-1, 2).all(1)
+    there = np.asarray((bare.there & worn.there).reshape(-1, 2).all(1))
     kept = [pair for pair, found in zip(pairs, there, strict=True) if found]
     same, fold = np.array([pair.same for pair in kept]), np.array([pair.fold for pair in kept])
     kinds = np.array([pair.kind.value for pair in kept])
