@@ -85,7 +85,7 @@ def measure(plan: CoresPlan, say: Say) -> Document:
             series += [
                 Series(f"cores/{size}/{cores}", "fps", Better.MORE, [found]) for cores, found in fps.items()
             ]  # fmt: skip
-            say(f"{size}: " + ", ".join(f"{cores} cores {found:.0f} fps" for cores, found in fps.items())
+            say(f"{size}: " + ", ".join(f"{_cores(cores)} {found:.0f} fps" for cores, found in fps.items())
                 + f"; {slowest} is the limit at {limit:.0f} fps")  # fmt: skip
 
     return document(
@@ -147,6 +147,10 @@ def simulated_fps(stage_ms: Mapping[str, float], cores: int, *, sleep: Callable[
     return SLOWER * frames / (time.perf_counter() - began)
 
 
+def _cores(count: int | str) -> str:
+    return "1 core" if str(count) == "1" else f"{count} cores"
+
+
 def tables(part: Document) -> list[Table]:
     """Frames a second by the number of cores, and the stages."""
     cores = list(next(iter(part["sizes"].values()))["fps"])
@@ -159,7 +163,7 @@ def tables(part: Document) -> list[Table]:
         (size, *(shown(found["stage_ms"][stage]) for stage in stages)) for size, found in part["sizes"].items()
     )
 
-    headers = ("size", *(f"{count} cores" for count in cores), "limit", "slowest stage")
+    headers = ("size", *(_cores(count) for count in cores), "limit", "slowest stage")
     return [
         Table("Frames a second by the number of cores, simulated", headers, rows),
         Table("Milliseconds a frame of each stage alone", ("size", *stages), taken),
@@ -170,7 +174,7 @@ def figures(part: Document) -> Iterator[Figure]:
     """The frames a second of every number of cores."""
     bars = []
     for size, found in part["sizes"].items():
-        bars += [Bar(f"{size}, {cores} cores", fps, "orange") for cores, fps in found["fps"].items()]
+        bars += [Bar(f"{size}, {_cores(cores)}", fps, "orange") for cores, fps in found["fps"].items()]
         bars.append(Bar(f"{size}, limit: {found['slowest_stage']}", found["limit_fps"], "grey"))
     label = "Frames a second by the number of cores"
     yield Figure("cores", f"{label}, simulated by stages that sleep.", label, Bars(bars, "frames a second"))
