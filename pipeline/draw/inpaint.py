@@ -93,7 +93,7 @@ class Inpaint:
         "network goes by (0.8 dB with 10), lower it and pieces of real masks' rims come through",
     )
 
-    every: int = 4
+    every: int = 8
     """A face is drawn anew at least in every so many frames, and sooner when it changes."""
     drift_face_levels: float = setting(
         9.0,

@@ -102,7 +102,7 @@ class Segment:
         "change of the spot that changed most, a tenth of the face wide, up to which the face is shown as it was last "
         "drawn; a blink is more",
     )
-    every: int = 4
+    every: int = 8
     """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
     raise it and a still face costs less."""
 

@@ -142,7 +142,7 @@ class FacesConfig:
         "and new faces are found later, 1 looks in every frame",
     )
     redraw_every: int = setting(
-        4,
+        8,
         Whole(1, 120),
         "draw a face anew in every n-th frame at least, and sooner when it changes; 1 draws it in every frame",
     )

@@ -84,7 +84,8 @@ def test_a_moving_face_is_carried_on_with_its_new_mask_until_its_time_is_up() ->
     engine = MadeEngine(echo)
     first = masked()
     moving = [replace(first, image=first.image // 4 + step, mask=first.mask.copy()) for step in (100, 102, 103, 100)]
-    results = drawn(engine, [cropped(crop) for crop in (*moving, moving[0])])
+    inpaint = Inpaint(engine, every=4)
+    results = list(inpaint.answer(inpaint.ask(iter([cropped(crop) for crop in (*moving, moving[0])]))))
     assert [patch.crop.carried for result in results for patch in result.patches] == [False, True, True, True, False]
     assert len(engine.fed) == 2
     assert results[2].patches[0].image is results[0].patches[0].image

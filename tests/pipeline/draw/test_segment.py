@@ -106,9 +106,9 @@ def still(count: int) -> list[Tracked]:
     return [tracked(frame_of(frame_with_square(), i), track_of(upright(x=20, y=40), 7)) for i in range(count)]
 
 
-def test_a_still_face_is_searched_in_every_fourth_frame_and_keeps_its_mask_between() -> None:
+def test_a_still_face_is_searched_in_every_n_th_frame_and_keeps_its_mask_between() -> None:
     engine = MadeEngine(red_is_mask)
-    segment = Segment(engine)
+    segment = Segment(engine, every=4)
     crops = [cropped.crops[0] for cropped in segment.answer(segment.ask(iter(still(6))))]
     assert len(engine.fed) == 2
     assert [crop.held for crop in crops] == [False, True, True, True, False, True]
