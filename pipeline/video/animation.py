@@ -66,6 +66,7 @@ class AnimationStream:
             stream = output.add_stream("png", rate=25, options={"compression_level": "1"})
             stream.width, stream.height, stream.pix_fmt = *animation.size, "rgba"
             stream.codec_context.time_base = MILLISECOND
+
             pts = 0
             for index in range(getattr(animation, "n_frames", 1)):
                 with damage_named(path):

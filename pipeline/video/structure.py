@@ -92,6 +92,7 @@ def walker(container: str) -> Callable[[Bytes], None] | None:
         "yuv4mpegpipe": walk_y4m,
         "ivf": walk_ivf,
     }
+
     return walkers.get(container.split(",")[0])
 
 
@@ -126,6 +127,7 @@ def walk_segment(data: Bytes, position: int, end: int) -> None:
         element, start, length = ebml_element(data, position)
         if element not in TOP_LEVEL:
             raise Broken(f"there is no element at byte {position}")
+
         if element == CLUSTER:
             position = walk_cluster(data, start, None if length is None else start + length)
         elif length is None:
@@ -226,6 +228,7 @@ def walk_gif(data: Bytes) -> None:
         introducer = data[position]
         if introducer == 0x3B:
             return
+
         if introducer == 0x2C:
             flags = data[position + 9 : position + 10]
             position += 11 + color_table_bytes(flags[0] if flags else 0)
