@@ -109,7 +109,11 @@ def test_pillows_own_limit_neither_warns_nor_stops(tmp_path: Path, monkeypatch: 
         _ = StillSource(tmp_path / "a.png", largest_megapixels=0).still
 
 
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description %s/></x:xmpmeta>'
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+    b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" %s/></rdf:RDF></x:xmpmeta>'
+)
 
 
 def ultra_hdr(path: Path) -> Path:
@@ -160,7 +164,7 @@ def test_xmp_data_that_point_nowhere_else_stay(tmp_path: Path) -> None:
     Image.fromarray(IMAGE).save(tmp_path / "in.jpg", xmp=xmp)
     sink = through(tmp_path / "in.jpg", tmp_path / "out.jpg")
     assert sink.outcome.warnings == []
-    assert b'xmp:Rating="5"' in (tmp_path / "out.jpg").read_bytes()
+    assert b'Rating="5"' in (tmp_path / "out.jpg").read_bytes()
 
 
 def test_ppm_holds_no_transparency(tmp_path: Path) -> None:
