@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from engine.spec import Engine, Network, Pending
     from pipeline.geometry import Affine
 
-DEFAULT = "dlib-resnet"
-
 
 @dataclass(frozen=True)
 class Thresholds:
