@@ -25,12 +25,11 @@ from pipeline.run import assemble
 from pipeline.run.report import Tally
 from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
-from pipeline.video import slices
+from pipeline.video import pieces
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import clock_is_arbitrary, opened
-from pipeline.video.pieces import Piece
+from pipeline.video.pieces import Piece, SliceSource
 from pipeline.video.reading import SEEKABLE, Outcome, Reading
-from pipeline.video.slices import SliceSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
-    from pipeline.video.slices import Slice
+    from pipeline.video.pieces import Slice
 
 LEAD_SECONDS = Fraction(1)
 """How long before its beginning a chunk is computed. After a second the average of a still face, which takes an eighth
@@ -248,7 +247,7 @@ def source_of(path: Path, chunk: Chunk, config: Config) -> FileSource:
 
 def cut(path: Path, chunk: Chunk, config: Config) -> Slice:
     """Take from the recording the packets that a chunk needs. Raises `SourceError`."""
-    return slices.cut(source_of(path, chunk, config))
+    return pieces.cut(source_of(path, chunk, config))
 
 
 def sliced(path: Path, chunk: Chunk, part: Slice) -> FileSource:

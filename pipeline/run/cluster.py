@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.run.process import Watcher
     from pipeline.run.resume import ChunkFolder
     from pipeline.settings.config import Config
-    from pipeline.video.slices import Slice
+    from pipeline.video.pieces import Slice
 
 INSTALL = "make setup EXTRAS=cluster, or pip install --editable '.[cluster]' in the clone"
 """How to get what a cluster needs."""

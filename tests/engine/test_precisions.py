@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from benchmarks.faces import moments
-from benchmarks.parts.engines import LEAST_PSNR_DB, psnr_db
+from benchmarks.parts.engines import LEAST_PSNR_DB
+from benchmarks.turns import psnr_db
 from engine import models, select
 from engine.spec import Precision
 from pipeline.draw.inpaint import hole_of

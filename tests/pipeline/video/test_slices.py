@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.picture.planes import arrays
-from pipeline.video import slices
+from pipeline.video import pieces
 from pipeline.video.decode import FileSource
-from pipeline.video.slices import SliceSource
+from pipeline.video.pieces import SliceSource
 from tests.pipeline.clips import Clip
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_a_slice_decodes_to_the_frames_of_the_file(
 ) -> None:
     path = Clip(frames=75, codec=codec, options=options).write(tmp_path / f"in{suffix}")
     whole = FileSource(path, **STRETCH)
-    part = pickle.loads(pickle.dumps(slices.cut(whole)))  # noqa: S301 - as it comes to a worker
+    part = pickle.loads(pickle.dumps(pieces.cut(whole)))  # noqa: S301 - as it comes to a worker
     assert not part.to_end
     sliced = SliceSource(path, **STRETCH, slice=part)
 
@@ -59,7 +59,7 @@ def test_a_slice_decodes_to_the_frames_of_the_file(
 def test_the_last_slice_ends_as_the_file_does(tmp_path: Path) -> None:
     path = Clip(frames=75, options={"g": "15"}).write(tmp_path / "in.mp4")
     whole = FileSource(path, start=Fraction(2), lead=Fraction(1), may_be_empty=True)
-    part = slices.cut(whole)
+    part = pieces.cut(whole)
     sliced = SliceSource(path, start=Fraction(2), lead=Fraction(1), may_be_empty=True, slice=part)
     assert len(list(whole)) == len(list(sliced))
     assert part.to_end
