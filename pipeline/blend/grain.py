@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.skin import BLOCK, CALM, Region, SkinMap, drawn_skin, visible_skin
+from pipeline.blend.skin import BLOCK, SkinMap, drawn_skin, visible_skin
 from pipeline.blend.texture import (
+    CALM,
     Bands,
+    Region,
     block_energies,
     gains_for,
     interplay,

