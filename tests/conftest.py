@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,3 +25,13 @@ def engines_are_kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("engines")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def the_program_logs_as_before() -> Iterator[None]:
+    """Undo what the command line does to the program's logger, which would hide later warnings from tests."""
+    logger = logging.getLogger("barefaced")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    yield
+    logger.handlers[:], level, logger.propagate = before
+    logger.setLevel(level)

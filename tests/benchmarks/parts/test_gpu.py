@@ -62,7 +62,7 @@ def test_every_step_is_a_command_that_the_bench_understands() -> None:
     import cli
 
     for step in (*gpu.backend_steps(), *gpu.run_steps()):
-        options = cli._parser().parse_args(["bench", *step.arguments, "--device", "cuda", "--json", "m.json"])
+        options = cli._parser()[0].parse_args(["bench", *step.arguments, "--device", "cuda", "--json", "m.json"])
         part(step.arguments[0]).planned({}, vars(options))
 
 
