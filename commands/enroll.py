@@ -67,7 +67,7 @@ def add_faces(commands: Commands) -> None:
         commands, "faces", _faces, summary="what .face files hold, and forgetting them", description=manual.FACES
     )
     parser.add_argument(
-        "faces", nargs="*", type=Path, metavar="ME.face", help="files (default: those in this directory)"
+        "faces", nargs="*", type=Path, metavar="ME.face", help="files, or directories of them (default: this one)"
     )
     parser.add_argument("--forget", action="store_true", help="delete them, and engines that were compiled of them")
 
@@ -186,9 +186,13 @@ def _faces(options: argparse.Namespace) -> int:
     from engine.cache import Cache
     from pipeline.people.enrolled import SUFFIX, read_face
 
-    paths = options.faces or sorted(Path().glob(f"*{SUFFIX}"))
+    if options.forget and not options.faces:
+        raise ConfigError("--forget deletes files: name them, such as `barefaced faces me.face --forget`")
+    named = options.faces or [Path()]
+    paths = [file for path in named for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
     if not paths:
         print(f"no {SUFFIX} file here; `barefaced enroll` makes one")
+
     for path in paths:
         if not options.forget:
             print(_described(path))
@@ -202,6 +206,7 @@ def _faces(options: argparse.Namespace) -> int:
 def _described(path: Path) -> str:
     """A face in a few lines, for a person."""
     from pipeline.people.enrolled import read_face
+    from pipeline.run.report import counted
 
     face = read_face(path)
     manifest = face.manifest
@@ -211,8 +216,8 @@ def _described(path: Path) -> str:
         gain = f"{manifest.gain:+.2f} dB beside the shipped network, {judged}"
     known = "recognised" if face.recognition else "not recognised: drawn on whoever is alone in the picture"
     return (
-        f"{path}: made {manifest.made} from {manifest.frames} pictures of {manifest.sources} sources, "
-        f"{manifest.steps} steps; {gain}\n"
+        f"{path}: made {manifest.made} from {counted(manifest.frames, 'picture')} of "
+        f"{counted(manifest.sources, 'source')}, {counted(manifest.steps, 'step')}; {gain}\n"
         f"  the wearer is {known}; {path.stat().st_size / 1e6:.1f} MB, biometric data, no picture in it\n"
         f"  {manifest.agreed}\n"
         f"  {manifest.terms}"

@@ -93,6 +93,22 @@ def test_forgetting_a_face_deletes_what_was_compiled_of_it(
     assert [cache.read_label(kept) for kept in (tmp_path / "engines").glob("*.engine")] == [others]
 
 
+def test_no_face_is_forgotten_that_was_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = face(tmp_path / "me.face")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["faces", "--forget"]) == 1
+    assert "name them" in capsys.readouterr().err
+    assert path.exists()
+
+
+def test_the_faces_of_a_named_directory_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    face(tmp_path / "me.face")
+    assert cli.main(["faces", str(tmp_path)]) == 0
+    assert "from 90 pictures of 1 source, 200 steps" in capsys.readouterr().out
+
+
 def test_faces_are_kept_only_where_they_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "talk.mp4", "-o", str(tmp_path / "bare.mp4"), "--keep-faces", str(tmp_path)]) == 1
     assert "give --learn" in capsys.readouterr().err
