@@ -28,10 +28,9 @@ def engines_are_kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(autouse=True)
-def the_program_logs_as_before() -> Iterator[None]:
-    """Undo what the command line does to the program's logger, which would hide later warnings from tests."""
+def the_program_logs_as_it_begins() -> None:
+    """Undo what the command line did to the program's logger, in any fixture, since it would hide later warnings."""
     logger = logging.getLogger("barefaced")
-    before = (list(logger.handlers), logger.level, logger.propagate)
-    yield
-    logger.handlers[:], level, logger.propagate = before
-    logger.setLevel(level)
+    logger.handlers[:] = []
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True

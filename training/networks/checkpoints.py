@@ -100,6 +100,11 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
         casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
 
+    # The exporter notes at each node from which lines it came, with the paths of the machine that exported it.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
