@@ -290,15 +290,7 @@ class ChunkedJob:
 
     def account(self) -> Account:
         """What was read and written."""
-        came, went = self.source.outcome, self.sink.outcome
-        return Account(
-            frames_in=came.frames,
-            frames_out=went.frames,
-            bad_packets=came.bad_packets,
-            complete=came.complete and not went.problems,
-            missing=(*came.problems, *went.problems),
-            warnings=tuple(dict.fromkeys((*self.warnings, *came.warnings, *went.warnings))),
-        )
+        return Account.of(self.source, self.sink, warnings=self.warnings)
 
 
 def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:

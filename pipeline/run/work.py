@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.frames import Frame
     from pipeline.run.ledger import Ledger, Shown
     from pipeline.run.report import Tally
@@ -30,6 +32,19 @@ class Account:
     warnings: tuple[str, ...]
     """What was changed without loss, in sentences."""
 
+    @classmethod
+    def of(cls, source: FileSource, sink: FileSink, *, warnings: Sequence[str] = ()) -> Account:
+        """What a video's source read and its sink wrote so far; `warnings` stand before theirs, each once."""
+        came, went = source.outcome, sink.outcome
+        return cls(
+            frames_in=came.frames,
+            frames_out=went.frames,
+            bad_packets=came.bad_packets,
+            complete=came.complete and not went.problems,
+            missing=(*came.problems, *went.problems),
+            warnings=tuple(dict.fromkeys((*warnings, *came.warnings, *went.warnings))),
+        )
+
 
 @dataclass(frozen=True)
 class Film:
@@ -50,15 +65,7 @@ class Film:
 
     def account(self) -> Account:
         """What was read and written so far."""
-        came, went = self.source.outcome, self.sink.outcome
-        return Account(
-            frames_in=came.frames,
-            frames_out=went.frames,
-            bad_packets=came.bad_packets,
-            complete=came.complete and not went.problems,
-            missing=(*came.problems, *went.problems),
-            warnings=(*came.warnings, *went.warnings),
-        )
+        return Account.of(self.source, self.sink)
 
 
 @dataclass(frozen=True)
