@@ -1,7 +1,7 @@
 """A mean head, turned as five landmarks say: where to draw a mask without a network that finds a face mesh.
 
-The head, `head.npz`, is the mean of the meshes of 385 portraits of FFHQ: points alone, which show nobody. They lie within 3
-pixels of the crop, on average, of those that the mesh network finds.
+The head, `head.npz`, is the mean of the meshes of 385 portraits of FFHQ: points alone, which show nobody. They lie
+within 3 pixels of the crop, on average, of those that the mesh network finds.
 """
 
 from __future__ import annotations
