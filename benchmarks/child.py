@@ -1,23 +1,36 @@
 """One measured run in a process of its own, so that its peak memory is its own: `python -m benchmarks.child`.
 
-`run_child` starts the process, gives it a JSON object (`mode`, `clip`, `warm_up`, `target`, `settings`) on standard
-input and reads another one from its standard output. Process start, imports and the compiling of networks are told
+The process takes a JSON object on standard input and answers with one on standard output. `run_child` asks for a run of
+files (`mode`, `clip`, `warm_up`, `target`, `settings`). Process start, imports and the compiling of networks are told
 apart (`start_seconds`); a short clip runs first as warm-up, unmeasured.
+
+A live run (`mode` live, `clip`, `seconds`, `settings`) has a stand-in as camera, which gives a clip's pictures in real
+time, each with its number drawn in a corner; the virtual camera is one that converts each picture as the real one does,
+reads the number, and shows it to nobody. All between them is what `barefaced live` runs. Ages are measured here, at
+both ends, not taken from the program's report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import av
+import numpy as np
+
 from benchmarks.profile import Meters
 from benchmarks.record import UnmeasurableError
+from pipeline.live.live import prepared
 from pipeline.live.report import peak_mb, resident_mb
+from pipeline.live.virtualcam import as_i420
 from pipeline.run import assemble, load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
@@ -25,11 +38,17 @@ from pipeline.settings.config import Config, build
 from pipeline.threads.runner import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from contextlib import ExitStack
+
+    from numpy.typing import NDArray
 
     from benchmarks.record import Document
     from pipeline.frames import Frame
+    from pipeline.live.live import LiveRun, Sink
+    from pipeline.live.preview import Key
     from pipeline.run.interrupt import Stoppable
+
 
 FRAMES_BETWEEN_LOOKS = 250
 """How often the memory in use is looked at."""
@@ -41,17 +60,17 @@ def run_child(mode: str, clip: Path, warm_up: Path, target: Path, settings: Mapp
     Raises `UnmeasurableError` with the last words of the process when it fails.
     """
     paths = {"clip": str(clip), "warm_up": str(warm_up), "target": str(target)}
-    return asked_of("benchmarks.child", {"mode": mode, **paths, "settings": dict(settings)})
+    return answer_of_child({"mode": mode, **paths, "settings": dict(settings)})
 
 
-def asked_of(module: str, question: Document) -> Document:
-    """What a module in a process of its own answers. Raises `UnmeasurableError` with its last words when it fails."""
-    command = [sys.executable, "-m", module]
-    done = subprocess.run(  # noqa: S603 - our own modules
+def answer_of_child(question: Document) -> Document:
+    """What a process of its own answers. Raises `UnmeasurableError` with its last words when it fails."""
+    command = [sys.executable, "-m", "benchmarks.child"]
+    done = subprocess.run(  # noqa: S603 - our own module
         command, input=json.dumps(question), capture_output=True, text=True, check=False, env=child_environment()
     )
     if done.returncode:
-        raise UnmeasurableError(f"{module} failed: {done.stderr.strip() or 'it said nothing'}")
+        raise UnmeasurableError(f"{command[-1]} failed: {done.stderr.strip() or 'it said nothing'}")
     measured: Document = json.loads(done.stdout)
     return measured
 
@@ -111,10 +130,8 @@ def whole(job: Job, config: Config, networks: load.Networks) -> Document:
     }
 
 
-def main() -> None:
-    """Do what standard input asks for."""
-    began = perf_counter()
-    question = json.load(sys.stdin)
+def of_files(question: Document, began: float) -> Document:
+    """A run of files after a warm-up, `began` being when the process did."""
     config = build(question["settings"], {"overwrite": True})
     job, warm_up = (Job(Path(question[name]), Path(question["target"])) for name in ("clip", "warm_up"))
 
@@ -125,7 +142,134 @@ def main() -> None:
         with load.networks(config) as networks:
             whole(warm_up, config, networks)
             start_seconds, measured = perf_counter() - began, whole(job, config, networks)
-    json.dump(measured | {"peak_rss_mb": peak_mb(), "start_seconds": start_seconds}, sys.stdout)
+    return measured | {"peak_rss_mb": peak_mb(), "start_seconds": start_seconds}
+
+
+BITS, BLOCK = 20, 8
+"""How many blocks a number in the picture has, and the side of each in pixels."""
+DARK, BRIGHT = 30, 220
+MEMORY_SECONDS = 2.0
+"""Between two looks at the memory in use."""
+
+
+def write_number(picture: av.VideoFrame, number: int) -> av.VideoFrame:
+    """A copy of a picture in 4:2:0 with the number as bright and dark blocks in its top left corner."""
+    planes = picture.to_ndarray()
+    for bit in range(BITS):
+        planes[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = BRIGHT if number >> bit & 1 else DARK
+    copy = av.VideoFrame.from_ndarray(planes, format=picture.format.name)
+    copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
+    return copy
+
+
+def read_number(luma: NDArray[np.uint8]) -> int:
+    """The number in (height, width) luma."""
+    middle = BLOCK // 2
+    row = luma[middle, middle : BITS * BLOCK : BLOCK] > (DARK + BRIGHT) // 2
+    return int(row @ (1 << np.arange(BITS)))
+
+
+@dataclass
+class ClipCamera:
+    """A camera that sees a clip again and again, in real time. Pictures are decoded beforehand, as a camera's are."""
+
+    path: Path
+    fps: int
+    name: str = "a clip in real time"
+    given: list[float] = field(default_factory=list)
+    """When each picture came, in `time.perf_counter` seconds; its number is its place."""
+
+    def __post_init__(self) -> None:
+        with av.open(str(self.path)) as container:
+            self.pictures = list(container.decode(video=0))
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
+        """The pictures, each at its time from now on."""
+        yield self._pictures()
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        due = time.perf_counter()
+        while True:
+            numbered = write_number(self.pictures[len(self.given) % len(self.pictures)], len(self.given))
+            due += 1 / self.fps
+            time.sleep(max(0.0, due - time.perf_counter()))
+            self.given.append(time.perf_counter())
+            yield numbered
+
+
+@dataclass
+class Screen:
+    """The far end: takes what a virtual camera would, and notes which picture it was and when."""
+
+    width: int
+    height: int
+    numbers: list[int] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+
+    def show(self, picture: av.VideoFrame) -> None:
+        """Convert as for a virtual camera, and note."""
+        samples = as_i420(picture, self.width, self.height)
+        self.moments.append(time.perf_counter())
+        luma = samples[: self.width * self.height].reshape(self.height, self.width)
+        self.numbers.append(read_number(luma))
+
+
+@dataclass
+class Room:
+    """The surroundings of the run: the screen, no keys, an end after so many seconds, and a look at the memory."""
+
+    seconds: float
+    memory_mb: list[float] = field(default_factory=list)
+    screen: Screen | None = None
+    _began: float | None = None
+
+    def sinks(self, picture: av.VideoFrame, _stack: ExitStack) -> tuple[Sink, ...]:
+        """The screen."""
+        self.screen = Screen(picture.width, picture.height)
+        return (self.screen,)
+
+    def pressed(self) -> Iterator[Key]:
+        """The keys that were pressed, of which there are none."""
+        yield from ()
+
+    def show_status(self, run: LiveRun) -> None:
+        """Count the time from the first picture that was shown."""
+        if self.screen is None:
+            return
+        now = time.perf_counter()
+        self._began = now if self._began is None else self._began
+        if now - self._began >= MEMORY_SECONDS * len(self.memory_mb):
+            self.memory_mb.append(round(resident_mb(), 1))
+        if now - self._began >= self.seconds:
+            run.stop()
+
+
+def live(question: Document) -> Document:
+    """A live run of so many seconds: when each picture was given and shown, and the program's own report."""
+    config = build(question["settings"])
+    camera = ClipCamera(Path(question["clip"]), config.live.fps)
+    room = Room(question["seconds"])
+    with load.networks(config) as networks:
+        run = prepared(config, networks, lambda _sentence: None, camera)
+        run.show_until_end(room)
+
+    report = run.report(None, interrupted=False)
+    screen = room.screen
+    return {
+        "given": camera.given,
+        "shown": [] if screen is None else list(zip(screen.numbers, screen.moments, strict=True)),
+        "memory_mb": room.memory_mb,
+        "report": report.as_json(),
+    }
+
+
+def main() -> None:
+    """Measure what standard input asks for, and print what was measured."""
+    began = perf_counter()
+    question = json.load(sys.stdin)
+    answer = live(question) if question["mode"] == "live" else of_files(question, began)
+    json.dump(answer, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from benchmarks.record import BenchmarkError, Better, Document, series_of
-from benchmarks.spread import Interval, factor_between
+from benchmarks.record import BenchmarkError, Better, Document, Interval, factor_between, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

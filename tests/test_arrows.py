@@ -24,7 +24,7 @@ ASSEMBLERS = {
 LOADERS = {
     "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.enroll",
     "commands.learn", "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
-    "benchmarks.child", "benchmarks.live_child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
+    "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
 STAGES = (

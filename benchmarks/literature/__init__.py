@@ -1,1 +1,1 @@
-"""Generators of the literature, written as networks with random weights, and what others published of their speed."""
+"""Generators of the literature, written as networks with random weights, to be timed beside ours."""

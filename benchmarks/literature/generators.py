@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import turns
-from benchmarks.faces import moments
+from benchmarks.clips import moments
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series
 from engine import models, select
 from engine.interface import multiply_adds
@@ -68,9 +68,9 @@ def lama() -> Network:
 
 def deepfill(*, attention: bool = True) -> Network:
     """DeepFill v2 with random weights; published costs leave its contextual attention out."""
-    from benchmarks.literature import deepfill
+    from benchmarks.literature import networks
 
-    writer, leave = deepfill.deepfill(attention=attention)
+    writer, leave = networks.deepfill(attention=attention)
     return writer.network(leave)
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import child, turns
-from benchmarks.clips import make_clip
+from benchmarks.clips import make_clip, moments
 from benchmarks.drawing import Bar, Bars, Figure
-from benchmarks.faces import moments
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, counts, option
 from benchmarks.record import Better, Series, document

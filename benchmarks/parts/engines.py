@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import turns
+from benchmarks.clips import Faces, moments
 from benchmarks.drawing import Figure, Percentile, Percentiles
-from benchmarks.faces import Faces, moments
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, counts, option
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series, document

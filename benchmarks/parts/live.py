@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.child import asked_of
+from benchmarks.child import answer_of_child
 from benchmarks.clips import CYCLE_FRAMES, make_clip
-from benchmarks.curves import Curve, Curves
-from benchmarks.drawing import Figure
+from benchmarks.drawing import Curve, Curves, Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import BenchmarkError, Better, Series, document
-from benchmarks.spread import spread_of
+from benchmarks.record import BenchmarkError, Better, Series, document, spread_of
 from benchmarks.tables import Table, shown
 from pipeline.settings.config import as_json, build
 
@@ -136,7 +134,7 @@ def measure(plan: LivePlan, say: Say) -> Document:
         clip = make_clip(Path(name), plan.size, CYCLE_FRAMES)
         seconds = WARM_UP_SECONDS + MINUTE * plan.minutes
         question = {"clip": str(clip), "seconds": seconds, "settings": dict(plan.settings)}
-        answer = asked_of("benchmarks.live_child", question)
+        answer = answer_of_child({"mode": "live", **question})
 
     seen = seen_in(answer["given"], answer["shown"], warm_up_seconds=WARM_UP_SECONDS)
     _check(seen, answer["report"])

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import turns
-from benchmarks.clips import demo_masks
-from benchmarks.curves import Against, Point
-from benchmarks.drawing import Figure
-from benchmarks.faces import moments
+from benchmarks.clips import demo_masks, moments
+from benchmarks.drawing import Against, Figure, Point
 from benchmarks.literature import generators
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option

@@ -19,10 +19,8 @@ import numpy as np
 
 from benchmarks import clips, turns
 from benchmarks.child import run_child
-from benchmarks.clips import CROWD_SIZE, demo_masks, make_clip, make_crowd, parsed, verify
-from benchmarks.curves import Curve, Curves
-from benchmarks.drawing import HALF, Figure
-from benchmarks.faces import moments
+from benchmarks.clips import CROWD_SIZE, demo_masks, make_clip, make_crowd, moments, parsed, verify
+from benchmarks.drawing import HALF, Curve, Curves, Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document

@@ -13,11 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks import blending, child, turns
-from benchmarks.clips import make_clip, verify
-from benchmarks.faces import moments
+from benchmarks import child, turns
+from benchmarks.clips import make_clip, moments, verify
 from benchmarks.machine import Noise
-from benchmarks.parts import Part, Plan, option
+from benchmarks.parts import Part, Plan, option, pipeline
 from benchmarks.profile import Profile
 from benchmarks.record import Better, Series, document
 from benchmarks.tables import NONE, Table, shown
@@ -112,7 +111,7 @@ def measure(plan: SmokePlan, say: Say) -> Document:
     with Noise() as noise:
         samples = {**_runs(config), **_networks(config.engine)}
         # The shortest of each: blending takes long enough for other programs to come between, copying does not.
-        blended = blending.measure(SIZE)
+        blended = pipeline.measured_blending(SIZE)
         samples["blending over copying"] = [min(blended.blend_ms) / min(blended.copy_ms)]
 
     measured = document(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.literature import published
 from benchmarks.machine import Noise, Ticks
+from benchmarks.parts.peers import published
 from benchmarks.parts.scale import EXPECTATIONS, judged
 from benchmarks.record import Better, Series, document, joined
 
@@ -143,7 +143,7 @@ def peers() -> dict[str, Any]:
     series = [Series("peers/barefaced/fps", "fps", Better.MORE, spoilt(40, 3))]
     return _made(
         "peers", series, size="854x480", frames=360, fps=40.0,
-        peers=others, generators=generators, left_out={}, published=published.as_json(), all_fps=spoilt(40, 3),
+        peers=others, generators=generators, left_out={}, published=published(), all_fps=spoilt(40, 3),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 import cli
-from benchmarks import curves, drawing, page, parts, tables
+from benchmarks import drawing, page, parts, tables
 from benchmarks.tables import shown
 from pipeline.errors import SinkError
 from tests.benchmarks import documents
@@ -199,10 +199,10 @@ def test_without_matplotlib_nothing_is_measured(
 
 def test_names_beside_points_hide_no_other_names() -> None:
     crowded = [
-        curves.Point(f"a long name, {index}", 10 + index / 5, 12 + index / 9, on_front=False) for index in range(6)
+        drawing.Point(f"a long name, {index}", 10 + index / 5, 12 + index / 9, on_front=False) for index in range(6)
     ]
-    crowded.append(curves.Point("untrained", 60.0, None, on_front=False))
-    axes = axes_of(curves.Against(crowded, "ms", "dB"))
+    crowded.append(drawing.Point("untrained", 60.0, None, on_front=False))
+    axes = axes_of(drawing.Against(crowded, "ms", "dB"))
     low, high = axes.get_ylim()
     heights = sorted(words.get_position()[1] for words in axes.texts)
     assert len(heights) == len(crowded)

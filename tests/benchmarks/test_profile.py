@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks import blending
-from benchmarks.parts import smoke
+from benchmarks.parts import pipeline, smoke
 from benchmarks.profile import Metered, MeteredDetector, Meters, Profile
 from pipeline.demo.clip import draw_frames
 from pipeline.video.stills import still_frame
@@ -76,15 +75,15 @@ def test_networks_are_metered_and_their_time_belongs_to_the_stage_that_waits() -
 
 
 def test_blending_is_beside_copying_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blending, "ROUNDS", 3)
-    monkeypatch.setattr(blending, "WARM_UP_ROUNDS", 1)
-    seen = blending.measure("320x240")
+    monkeypatch.setattr(pipeline, "ROUNDS", 3)
+    monkeypatch.setattr(pipeline, "WARM_UP_ROUNDS", 1)
+    seen = pipeline.measured_blending("320x240")
     assert len(seen.blend_ms) == len(seen.copy_ms) == 3
     assert seen.copies == pytest.approx([ours / copy for ours, copy in zip(seen.blend_ms, seen.copy_ms, strict=True)])
 
 
 def test_what_is_blended_is_a_drawn_face() -> None:
-    item = blending._drawn(320, 240)
+    item = pipeline._drawn(320, 240)
     (patch,) = item.patches
     changed = np.abs(patch.image.astype(int) - patch.crop.image).mean(axis=2)
     hidden = patch.crop.mask > 0.9

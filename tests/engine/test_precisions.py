@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.faces import moments
+from benchmarks.clips import moments
 from benchmarks.parts.engines import LEAST_PSNR_DB
 from benchmarks.turns import psnr_db
 from engine import models, select

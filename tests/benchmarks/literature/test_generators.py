@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.literature import generators, networks
-from benchmarks.literature.deepfill import deepfill
-from benchmarks.literature.networks import lama, mi_gan
+from benchmarks.literature.networks import deepfill, lama, mi_gan
 from benchmarks.literature.writer import NetworkWriter, Value
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import select

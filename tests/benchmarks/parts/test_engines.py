@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks import faces, turns
+from benchmarks import clips, turns
 from benchmarks.parts import engines
 from benchmarks.parts.engines import LEAST_PSNR_DB, EnginesPlan, Variant
 from benchmarks.record import BenchmarkError
@@ -18,8 +18,8 @@ from pipeline.errors import BackendMissing, EngineError
 
 
 @pytest.fixture(scope="module")
-def moments() -> faces.Faces:
-    return faces.moments(2)
+def moments() -> clips.Faces:
+    return clips.moments(2)
 
 
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.INT8])
@@ -33,11 +33,11 @@ def test_the_matrix_product_is_one(precision: Precision, monkeypatch: pytest.Mon
     np.testing.assert_allclose(seen, feeds["x"] @ weights, atol=1e-4 if precision is Precision.F32 else 0.1)
 
 
-def test_faces_are_what_the_networks_take(moments: faces.Faces) -> None:
+def test_faces_are_what_the_networks_take(moments: clips.Faces) -> None:
     for name in ("segmenter", "generator"):
         (spec,) = models.manifest(name).inputs
         spec.check(moments.feed(name, 2))
-    assert moments.feed("retinaface", 1).shape == (1, 3, faces.HEIGHT, faces.WIDTH)
+    assert moments.feed("retinaface", 1).shape == (1, 3, clips.HEIGHT, clips.WIDTH)
     assert 0.05 < moments.holes.mean() < 0.5
     with closing(select.load(models.shipped("segmenter"))) as segmenter:
         mask = np.asarray(segmenter.run({"crop": moments.small})["mask"])
@@ -53,7 +53,7 @@ def test_psnr_by_hand() -> None:
     assert turns.psnr_db(expected, expected) == 200.0
 
 
-def test_outputs_that_are_not_the_references_count_for_nothing(moments: faces.Faces) -> None:
+def test_outputs_that_are_not_the_references_count_for_nothing(moments: clips.Faces) -> None:
     variant = Variant("openvino", Precision.F32, Device(), 1)
     feeds = {"crop_and_mask": moments.feed("generator", 1)}
     with closing(variant.load(models.shipped("generator"))) as engine:

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.child import BITS, ClipCamera, Room, Screen, read_number, write_number
 from benchmarks.clips import make_clip
-from benchmarks.live_child import BITS, ClipCamera, Room, Screen, read_number, write_number
 from benchmarks.parts import live
 from benchmarks.parts.live import seen_in
 from benchmarks.record import BenchmarkError
@@ -88,7 +88,7 @@ def test_what_came_of_a_run_is_a_document(monkeypatch: pytest.MonkeyPatch, tmp_p
     report = {"error": None, "failed": 0, "shown": 600, "masked_faces": 600, "stages": {}, "engine": "stand-in"}
     given = [index / 30 for index in range(600)]
     told = {"given": given, "shown": pictures, "memory_mb": [300.0] * 10, "report": report}
-    monkeypatch.setattr(live, "asked_of", lambda _module, _asked: told)
+    monkeypatch.setattr(live, "answer_of_child", lambda _asked: told)
     monkeypatch.setattr(live, "make_clip", lambda *_: "clip.mp4")
     measured = live.measure(live.LivePlan(minutes=0.25), lambda _text: None)
     assert (measured["fps"], measured["dropped"], measured["memory_growth_mb"]) == (30.0, 0, 0.0)
