@@ -74,7 +74,7 @@ def add_evaluate_identity(what: Commands) -> None:
 
 def _evaluate_identity(options: argparse.Namespace) -> int:
     from pipeline.run.report import write_json
-    from training.identity import evaluate, plots
+    from training.identity import evaluate, metrics
     from training.identity.sets import photo_set
     from training.needs import require
 
@@ -92,19 +92,19 @@ def _evaluate_identity(options: argparse.Namespace) -> int:
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         for setting, curves in scores.curves.items():
-            plots.write(options.plots / f"roc-{setting}.png", plots.roc(curves, f"{photos.name}, {setting}"))
-            plots.write(options.plots / f"det-{setting}.png", plots.det(curves, f"{photos.name}, {setting}"))
+            metrics.write(options.plots / f"roc-{setting}.png", metrics.roc(curves, f"{photos.name}, {setting}"))
+            metrics.write(options.plots / f"det-{setting}.png", metrics.det(curves, f"{photos.name}, {setting}"))
     if options.json:
         write_json(told, options.json)
     if options.json != "-":
-        print(plots.table(told))
+        print(metrics.table(told))
     return 0
 
 
 def _evaluate_mlfw(options: argparse.Namespace) -> int:
     from pipeline.run.report import write_json
+    from training.evaluation.product import looker
     from training.identity import mlfw
-    from training.identity.looker import looker
 
     for name in ("masks", "draw", "keep", "plots"):
         if getattr(options, name):
@@ -148,7 +148,7 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked
             raise ConfigError(f"{options.keep} was made without --draw: give another --keep, or remove it")
         return found
 
-    from training.identity.looker import looker
+    from training.evaluation.product import looker
 
     wearing = {"both": np.ones_like(photos.probes), "probe": photos.probes, "none": np.zeros_like(photos.probes)}[masks]
     with looker(engine=options.engine, threads=options.threads) as look:
@@ -165,7 +165,7 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
     from engine import models, select
     from engine.spec import Precision
     from pipeline.recognisers import recogniser_file
-    from training.identity.looker import BASELINE
+    from training.evaluation.product import BASELINE
 
     ours = recogniser_file(BASELINE).UNMASKER
     files = {} if ours is None else {ours: models.shipped(ours)}

@@ -10,8 +10,7 @@ import numpy as np
 
 from pipeline.picture.pixels import read_crop
 from training.data.crops import stored_from_canonical
-from training.data.expression import OPENING, expression_of
-from training.data.mesh import FaceMesh, Point, mesh_of
+from training.data.mesh import OPENING, FaceMesh, Point, expression_of, mesh_of
 from training.data.wear import SIDE
 
 if TYPE_CHECKING:

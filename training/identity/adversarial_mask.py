@@ -28,10 +28,10 @@ from training.data.kinds import MaskKind
 from training.data.mask_shape import cut_of, outline, surface
 from training.data.mesh import FaceMesh
 from training.evaluation.photos import read
+from training.evaluation.product import looker
 from training.identity.distil import student
-from training.identity.dlib_network import pretrained
-from training.identity.fronts import as_pictures
-from training.identity.looker import looker
+from training.identity.networks import pretrained
+from training.identity.sampler import as_pictures
 from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine
     from pipeline.geometry import Affine
-    from training.identity.looker import Looker
+    from training.evaluation.product import Looker
 
 SMOOTHNESS = 0.1
 """Weight of the total variation beside the cosine's 1, as in the paper."""

@@ -22,17 +22,16 @@ from torch.nn import functional
 
 from pipeline.errors import CheckpointError
 from training.identity.faces import StoredFaces
-from training.identity.fronts import Fronts, as_pictures, chips_of
 from training.identity.methods import METHODS
 from training.identity.metrics import summary
-from training.identity.sampler import Sampler
+from training.identity.sampler import Fronts, Sampler, as_pictures, chips_of
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import State, restore, save
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.identity.dlib_network import DlibNetwork
+    from training.identity.networks import DlibNetwork
 
     Rng = np.random.Generator
 

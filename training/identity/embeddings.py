@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.errors import CheckpointError, SourceError
 from pipeline.whole_file import whole_file
 from training.evaluation.photos import read, wear
-from training.identity.looker import looker
+from training.evaluation.product import looker
 from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.identity.looker import Looker
+    from training.evaluation.product import Looker
 
     Vector = NDArray[np.float32]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from training.identity.looker import Face, Looker
+    from training.evaluation.product import Face, Looker
     from training.identity.sets import PhotoSet
 
     Vectors = NDArray[np.float32]

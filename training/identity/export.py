@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pipeline.recognisers.dlib_resnet import SIZE
 from training.identity.distil import student
-from training.identity.model import EmbeddingUnmaskingModel
+from training.identity.networks import EmbeddingUnmaskingModel
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve, restore
 from training.networks.export import Port, checked, to_onnx, write

@@ -20,8 +20,8 @@ from pipeline.errors import CheckpointError, SourceError
 from pipeline.find.align import align
 from pipeline.geometry import Affine
 from training.evaluation.photos import read, wear
+from training.evaluation.product import looker
 from training.identity.embeddings import TRAINING, person_of
-from training.identity.looker import looker
 from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Tracked
-    from training.identity.looker import Looker
+    from training.evaluation.product import Looker
 
     Chip = NDArray[np.uint8]
 

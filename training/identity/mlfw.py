@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
+    from training.evaluation.product import Face, Looker
     from training.identity.evaluate import Side
-    from training.identity.looker import Face, Looker
 
 ONE_MASKED_EVERY = 3
 """Of so many pairs of a fold, one after the other, the last has only one masked face."""

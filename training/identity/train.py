@@ -20,7 +20,7 @@ from pipeline.rules import Location, Number, OneOf, Whole, required, setting, se
 from pipeline.settings import flags
 from training.identity.embeddings import Embedded
 from training.identity.metrics import summary
-from training.identity.model import LOSSES, EmbeddingUnmaskingModel
+from training.identity.networks import LOSSES, EmbeddingUnmaskingModel
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import restore, save
 

@@ -155,7 +155,7 @@ def up(width: int, out: int) -> nn.Module:
 
 
 EXPRESSION = 5
-"""Numbers of an expression: the four of `training.data.expression`, and how much of them is known, in [0, 1]."""
+"""Numbers of an expression: the four of `training.data.mesh`, and how much of them is known, in [0, 1]."""
 
 
 class ExpressionBias(nn.Module):

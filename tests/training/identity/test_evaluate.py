@@ -8,7 +8,7 @@ import pytest
 
 from engine.spec import TensorSpec
 from tests.pipeline.faces import MadeEngine
-from training.identity import evaluate, plots
+from training.identity import evaluate, metrics
 from training.identity.evaluate import Looked, Side, comparing, methods, repaired
 from training.identity.metrics import Rates
 from training.identity.sets import PhotoSet
@@ -137,7 +137,7 @@ def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: Lo
     assert found.told["not_found"] == {"bare": 0, "worn": 1}
     assert found.told["found_masked"] == {"bare": 0.0, "worn": 1.0}
     assert "inpainted" in found.told["drawn"]["settings"]["U-M"]
-    assert "eum_srt" in plots.table(found.told)
+    assert "eum_srt" in metrics.table(found.told)
 
 
 def test_embeddings_come_back_as_they_were_kept(looked: Looked, tmp_path: Path) -> None:
@@ -150,17 +150,17 @@ def test_embeddings_come_back_as_they_were_kept(looked: Looked, tmp_path: Path) 
 def test_curves_are_drawn_between_the_axes(tmp_path: Path) -> None:
     """A recogniser without errors runs along the ROC's upper edge; one that guesses is a straight line in the DET."""
     sure = Rates.of(np.array([0.9, 0.95]), np.array([0.1, 0.2]))
-    (along,) = plots.roc({"sure": sure}, "made").axes[0].lines
+    (along,) = metrics.roc({"sure": sure}, "made").axes[0].lines
     x, y = along.get_xydata().T
-    assert (y[x > np.log10(plots.FMR_TICKS[0])] == 1).all()
-    assert x.max() == np.log10(plots.FMR_TICKS[-1])
+    assert (y[x > np.log10(metrics.FMR_TICKS[0])] == 1).all()
+    assert x.max() == np.log10(metrics.FMR_TICKS[-1])
     assert along.get_label() == "sure"
 
     fifty = Rates.of(np.linspace(0, 1, 101), np.linspace(0, 1, 101))
-    chance = plots.det({"chance": fifty}, "made")
+    chance = metrics.det({"chance": fifty}, "made")
     x, y = chance.axes[0].lines[0].get_xydata().T
     inside = (x > -1.6) & (x < 0)
     assert inside.sum() > 40
     assert np.abs(x + y)[inside].max() < 0.05
-    plots.write(tmp_path / "det.png", chance)
+    metrics.write(tmp_path / "det.png", chance)
     assert (tmp_path / "det.png").stat().st_size > 1000

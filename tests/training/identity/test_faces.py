@@ -13,9 +13,9 @@ from PIL import Image
 from pipeline.errors import SourceError
 from pipeline.recognisers import dlib_resnet
 from tests.pipeline.masked_scenes import portrait
+from training.evaluation.product import looker
 from training.identity import faces
 from training.identity.faces import BORDER, COVER_SIDE, STORED, WITHOUT_FACE, StoredFaces, store_all
-from training.identity.looker import looker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.identity.looker import Looker
+    from training.evaluation.product import Looker
 
 MASK = np.s_[112:175, 195:252]
 """Where the tests cover the portrait's mouth and nose."""

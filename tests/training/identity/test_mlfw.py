@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import SourceError
+from training.evaluation.product import Face
 from training.identity import mlfw
 from training.identity.evaluate import Side
-from training.identity.looker import Face
 from training.identity.mlfw import Kind, Pair, accuracy, best_threshold, look_at_pairs, masked_pairs, protocol_scores
 
 if TYPE_CHECKING:

@@ -9,8 +9,15 @@ import pytest
 from pipeline.errors import CheckpointError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import central_face
-from training.data.expression import MOST, NAMES, TYPICAL, expression_of, head_axes
-from training.data.mesh import Point, mesh_network
+from training.data.mesh import (
+    EXPRESSION_NAMES,
+    MOST_DEVIATIONS,
+    TYPICAL_EXPRESSION,
+    Point,
+    expression_of,
+    head_axes,
+    mesh_network,
+)
 
 EYES_APART = 90.0
 
@@ -61,8 +68,8 @@ MOUTHS = {
 
 @pytest.mark.parametrize("mouth", MOUTHS.values(), ids=MOUTHS)
 def test_numbers_are_those_of_the_mouth_in_spreads_from_a_typical_one(mouth: dict[str, float]) -> None:
-    wanted = (np.array([mouth[name] for name in NAMES]) - TYPICAL[0]) / TYPICAL[1]
-    assert expression_of(head(**mouth)) == pytest.approx(np.clip(wanted, -MOST, MOST), abs=1e-4)
+    wanted = (np.array([mouth[name] for name in EXPRESSION_NAMES]) - TYPICAL_EXPRESSION[0]) / TYPICAL_EXPRESSION[1]
+    assert expression_of(head(**mouth)) == pytest.approx(np.clip(wanted, -MOST_DEVIATIONS, MOST_DEVIATIONS), abs=1e-4)
 
 
 @pytest.mark.parametrize("mouth", MOUTHS.values(), ids=MOUTHS)
@@ -85,7 +92,7 @@ def test_many_meshes_are_measured_at_once_and_a_wrong_one_is_cut_off() -> None:
     gaping = head(opening=5.0, width=0.6, corners=0.0, pout=0.16)
     found = expression_of(np.stack([head(**MOUTHS["at rest"]), gaping]))
     assert found.shape == (2, 4)
-    assert found[1, 0] == MOST
+    assert found[1, 0] == MOST_DEVIATIONS
 
 
 def test_a_photo_of_a_smile_shows_it_however_it_is_turned_and_scaled() -> None:

@@ -11,8 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from pipeline.errors import SourceError
-from training.evaluation.speech import scores
-from training.evaluation.voice import (
+from training.evaluation.speech import (
     FASTEST,
     RATE,
     SILENCE,
@@ -22,6 +21,7 @@ from training.evaluation.voice import (
     followed,
     heard,
     read_sound,
+    scores,
     steady,
 )
 
