@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.tensorrt.family import Family
+from engine.tensorrt_family import Family
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from engine.cache import Label
     from engine.spec import Device, Network, Offer, Precision
-    from engine.tensorrt.engine import TensorRtEngine
+    from engine.tensorrt_engine import TensorRtEngine
 
 NAME = "tensorrt_rtx"
 

@@ -46,7 +46,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     """
     chosen = prepare(NAME, missing(), network, device, precision)
     interface = read_interface(network)
-    from engine.torch_graph.graph import read_graph
+    from engine.torch_graph import read_graph
 
     graph = read_graph(recast(network, chosen), interface, device)
     return TorchEngine(network, interface, device, graph, name=NAME, precision=chosen, threads=threads)

@@ -16,7 +16,7 @@ from engine.recast import recast
 
 if TYPE_CHECKING:
     from engine.spec import Device, Network, Offer, Precision
-    from engine.torch_graph.graph import Feeds, Function
+    from engine.torch_graph import Feeds, Function
 
 NAME = "torch_compile"
 COMPILER = "inductor"
@@ -45,7 +45,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     interface = read_interface(network)
     import torch
 
-    from engine.torch_graph.graph import Programs, read_graph
+    from engine.torch_graph import Programs, read_graph
 
     def compiled(program: torch.export.ExportedProgram, _feeds: Feeds, open_batch: bool) -> Function:  # noqa: FBT001
         # Whole or not at all: a graph in pieces would run in part as the reference does, and nobody would know.

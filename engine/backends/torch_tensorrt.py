@@ -16,14 +16,14 @@ from engine.cache import default_folder
 from engine.interface import read_interface
 from engine.recast import recast
 from engine.spec import Offer, Precision
-from engine.tensorrt.plan import MAX_BATCH
+from engine.tensorrt_plan import MAX_BATCH
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:
     import torch
 
     from engine.spec import Device, Network
-    from engine.torch_graph.graph import Feeds, Function
+    from engine.torch_graph import Feeds, Function
 
 NAME = "torch_tensorrt"
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.F32)
@@ -60,7 +60,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
         NAME, reason, network, device, PRECISIONS[0] if precision is Precision.AUTO else precision
     )
     interface = read_interface(network)
-    from engine.torch_graph.graph import Programs, read_graph
+    from engine.torch_graph import Programs, read_graph
 
     graph = read_graph(recast(network, chosen), interface, device)
     programs = Programs(graph, interface, compiler=compiled)

@@ -15,7 +15,7 @@ import pytest
 
 from engine.interface import Interface
 from engine.spec import TensorSpec
-from engine.tensorrt.engine import MAX_GRAPHS, TensorRtEngine
+from engine.tensorrt_engine import MAX_GRAPHS, TensorRtEngine
 from pipeline.errors import EngineError, ShapeError
 from tests.engine.cuda_stand_in import StandInDriver
 

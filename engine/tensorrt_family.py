@@ -17,14 +17,14 @@ from engine.building import TIME_LIMIT_SECONDS, Order, build
 from engine.cache import Cache, Label
 from engine.interface import read_interface
 from engine.spec import Device, Network, Offer, Precision
-from engine.tensorrt.plan import BUILDER, described_shapes
+from engine.tensorrt_plan import BUILDER, described_shapes
 from pipeline.errors import BackendMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from engine.tensorrt.engine import TensorRtEngine
+    from engine.tensorrt_engine import TensorRtEngine
 
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.F32, Precision.INT8)
 """The precisions of both; the first one is what `auto` stands for."""
@@ -82,7 +82,7 @@ class Family:
             plan = self._compile(network, label, capabilities)
             cache.keep(label, plan)
 
-        from engine.tensorrt.engine import TensorRtEngine
+        from engine.tensorrt_engine import TensorRtEngine
 
         return TensorRtEngine(
             importlib.import_module(self.name),

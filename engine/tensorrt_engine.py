@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.cuda import Buffer, Context, CudaGraph, Driver, Stream
 from engine.spec import Array, Done, TensorSpec, checked_feeds
-from engine.tensorrt.plan import MAX_BATCH, make_logger, ranges
+from engine.tensorrt_plan import MAX_BATCH, make_logger, ranges
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:

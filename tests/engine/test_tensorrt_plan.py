@@ -12,7 +12,7 @@ import cli
 from engine import ahead, cache, cuda, models
 from engine.backends import tensorrt_rtx
 from engine.spec import Precision, TensorSpec
-from engine.tensorrt.plan import Phases, described_shapes, ranges
+from engine.tensorrt_plan import Phases, described_shapes, ranges
 from pipeline.errors import BackendMissing, CheckpointError, ConfigError, EngineError
 from tests.engine import networks
 

@@ -11,8 +11,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from engine.tensorrt.plan import MAX_BATCH
-from engine.torch_graph.operators import OPERATORS, compute
+from engine.tensorrt_plan import MAX_BATCH
+from engine.torch_operators import OPERATORS, compute
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:

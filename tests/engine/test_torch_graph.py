@@ -15,7 +15,7 @@ from tests.engine import networks
 
 torch = pytest.importorskip("torch", reason="install barefaced[training]")
 
-from engine.torch_graph.graph import exported, read_graph
+from engine.torch_graph import exported, read_graph
 
 
 def graph_of(network: Network) -> torch.nn.Module:

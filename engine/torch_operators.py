@@ -1,7 +1,7 @@
 """Computes ONNX operators in PyTorch, those that our networks use.
 
 A function takes the node's inputs (None for one that is left out) and its attributes, and gives its one output. Numbers
-that describe shapes are numpy arrays (`engine.torch_graph.shapes`). https://onnx.ai/onnx/operators is the source.
+that describe shapes are numpy arrays (`engine.torch_shapes`). https://onnx.ai/onnx/operators is the source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.torch_graph.shapes import SHAPE_OPERATORS
+from engine.torch_shapes import SHAPE_OPERATORS
 from pipeline.errors import EngineError
 
 Attributes: TypeAlias = Mapping[str, Any]  # what the package onnx gives: numbers, strings and lists of them

@@ -1,1 +1,0 @@
-"""What the backends `tensorrt` and `tensorrt_rtx` share: compiling a plan, finding it in the cache, and running it."""
