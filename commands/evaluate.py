@@ -122,7 +122,7 @@ def _evaluate_generator(options: argparse.Namespace) -> int:
         raise ConfigError("--paper-seconds trains a baseline: give --baselines CROPS, which it learns from")
     from tqdm import tqdm
 
-    from engine.interface import multiply_adds
+    from engine.onnx_file import multiply_adds
     from pipeline.run.report import write_json
     from training.evaluation import evaluate
     from training.evaluation.measures import Judge

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
-    from engine.interface import Interface
+    from engine.onnx_file import Interface
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 

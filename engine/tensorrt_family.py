@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine import cuda
 from engine.building import TIME_LIMIT_SECONDS, Order, build
 from engine.cache import Cache, Label
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.spec import Device, Network, Offer, Precision
 from engine.tensorrt_plan import BUILDER, described_shapes
 from pipeline.errors import BackendMissing

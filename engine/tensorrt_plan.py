@@ -11,7 +11,7 @@ import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.recast import recast
 from engine.spec import Precision
 from pipeline.errors import EngineError

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.interface import Interface
+    from engine.onnx_file import Interface
     from engine.spec import Device, Network
 
 

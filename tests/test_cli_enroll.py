@@ -11,7 +11,7 @@ import pytest
 import cli
 from commands import enroll
 from engine import cache, models
-from engine.weights import read_weight, stored_weights
+from engine.onnx_file import read_weight, stored_weights
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
 

@@ -17,7 +17,7 @@ from benchmarks import turns
 from benchmarks.clips import moments
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series
 from engine import models, select
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.spec import Network, Precision
 from training.needs import require
 

@@ -20,7 +20,7 @@ from benchmarks.parts import Part, Plan, counts, option
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series, document
 from benchmarks.tables import Table, left_out, share, shown
 from engine import models, select
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.spec import Device, Network, Precision
 from pipeline.detectors import DEFAULT, detector_file
 from pipeline.errors import BackendMissing, CheckpointError

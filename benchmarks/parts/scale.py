@@ -26,7 +26,7 @@ from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document
 from benchmarks.tables import Table, left_out, shown
 from engine import models
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.spec import Precision
 from pipeline.settings.config import as_json, build
 

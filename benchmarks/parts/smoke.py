@@ -21,7 +21,7 @@ from benchmarks.profile import Profile
 from benchmarks.record import Better, Series, document
 from benchmarks.tables import NONE, Table, shown
 from engine import models
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.spec import Precision
 from pipeline.run import load
 from pipeline.run.batch import Job

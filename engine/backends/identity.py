@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.interface import Interface, read_interface
+from engine.onnx_file import Interface, read_interface
 from engine.spec import Array, Device, Done, Network, Offer, Precision, TensorSpec, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 

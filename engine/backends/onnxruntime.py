@@ -6,7 +6,7 @@ import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from engine.interface import Interface, read_interface
+from engine.onnx_file import Interface, read_interface
 from engine.spec import Array, Device, Network, Offer, Precision, Working, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.cache import Cache, Label, logger
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.spec import Array, Device, Network, Offer, Precision, TensorSpec, checked_feeds
 from pipeline.errors import BackendMissing, EngineError
 

@@ -10,7 +10,7 @@ import importlib.util
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine.interface import Interface, read_interface
+from engine.onnx_file import Interface, read_interface
 from engine.recast import recast
 from engine.spec import Array, Device, Done, Network, Offer, Precision, checked_feeds
 from pipeline.errors import BackendMissing, EngineError

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from engine.backends import torch as reference
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.recast import recast
 
 if TYPE_CHECKING:

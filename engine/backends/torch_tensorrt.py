@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine import cuda
 from engine.backends import torch as reference
 from engine.cache import default_folder
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.recast import recast
 from engine.spec import Offer, Precision
 from engine.tensorrt_plan import MAX_BATCH

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.interface import Interface, read_interface
+from engine.onnx_file import Interface, read_interface
 from engine.spec import Network, Precision, TensorSpec
 from pipeline.errors import CheckpointError, EngineError
 

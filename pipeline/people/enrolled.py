@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import models
-from engine.weights import with_weights
+from engine.onnx_file import with_weights
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.people.people import Look
 from pipeline.whole_file import whole_file

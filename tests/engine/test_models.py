@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from engine import models
-from engine.interface import read_interface
 from engine.models import Manifest
+from engine.onnx_file import read_interface
 from engine.spec import Network, Precision, TensorSpec
 from pipeline.errors import CheckpointError
 from tests.engine import networks

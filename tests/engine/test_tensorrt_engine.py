@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from engine.interface import Interface
+from engine.onnx_file import Interface
 from engine.spec import TensorSpec
 from engine.tensorrt_engine import MAX_GRAPHS, TensorRtEngine
 from pipeline.errors import EngineError, ShapeError

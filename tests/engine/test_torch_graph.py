@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine import select
-from engine.interface import read_interface
+from engine.onnx_file import read_interface
 from engine.recast import recast
 from engine.spec import Device, Network, Precision
 from tests.engine import networks

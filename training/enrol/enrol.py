@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine import models
+from engine.onnx_file import with_weights
 from engine.select import find_backend, load
 from engine.spec import Precision
-from engine.weights import with_weights
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.weights import read_weight, stored_weights
+from engine.onnx_file import read_weight, stored_weights
 from training.data.samples import Faces
 from training.enrol.head import mesh_of_landmarks
 from training.loop import losses

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.select import load
 from engine.spec import Network
 from pipeline.errors import ConfigError

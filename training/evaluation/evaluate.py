@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
 from training.evaluation import sheets

@@ -17,8 +17,8 @@ import torch
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from engine.interface import read_interface
 from engine.models import Manifest
+from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError

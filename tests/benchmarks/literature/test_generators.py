@@ -13,7 +13,7 @@ from benchmarks.literature.networks import deepfill, lama, mi_gan
 from benchmarks.literature.writer import NetworkWriter, Value
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import select
-from engine.interface import multiply_adds
+from engine.onnx_file import multiply_adds
 from engine.spec import Network, Precision
 from pipeline.errors import EngineError
 from pipeline.settings.config import build

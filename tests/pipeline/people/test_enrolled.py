@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine import models
-from engine.weights import read_weight, stored_weights
+from engine.onnx_file import read_weight, stored_weights
 from pipeline.errors import CheckpointError, ConfigError, SinkError
 from pipeline.people.enrolled import AGREED, FaceManifest, Recognition, read_face, read_faces, write_face
 from pipeline.people.people import Look

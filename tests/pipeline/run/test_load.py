@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engine import models, select
-from engine.weights import read_weight, stored_weights
+from engine.onnx_file import read_weight, stored_weights
 from pipeline.errors import CheckpointError, ConfigError, EngineError
 from pipeline.people.enrolled import FaceManifest, Recognition, write_face
 from pipeline.people.people import Look

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="install barefaced[enroll]")
 pytest.importorskip("onnx", reason="install barefaced[enroll]")
 
 from engine import models
-from engine.weights import read_weight, stored_weights, with_weights
+from engine.onnx_file import read_weight, stored_weights, with_weights
 from tests.training.enrol.portraits import view
 from training.enrol.enrol import shipped_generator
 from training.enrol.judge import Exam

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("onnx", reason="training needs the extra `training`")
 
-from engine.interface import multiply_adds
 from engine.models import shipped
+from engine.onnx_file import multiply_adds
 from pipeline.errors import ConfigError
 from tests.training.made_faces import store
 from training.evaluation import ablate

@@ -14,8 +14,8 @@ pytest.importorskip("onnx", reason="evaluating needs the extra `training`")
 pytest.importorskip("skimage", reason="evaluating needs the extra `training`")
 
 import cli
-from engine.interface import multiply_adds
 from engine.models import shipped
+from engine.onnx_file import multiply_adds
 from pipeline.errors import SourceError
 from pipeline.frames import Detection, Skipped
 from pipeline.geometry import Box

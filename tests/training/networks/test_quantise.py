@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from engine import models
-from engine.interface import read_interface
 from engine.models import Manifest
+from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision
 from tests.engine import networks
