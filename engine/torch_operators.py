@@ -1,5 +1,8 @@
 """Computes ONNX operators in PyTorch, those that our networks use, and the arithmetic of shapes in plain numbers.
 
+A function takes the node's inputs (None for one that is left out) and its attributes, and gives its one output.
+https://onnx.ai/onnx/operators is the source.
+
 Graphs compute sizes out of the sizes of tensors. Done in tensors, that would stop an exporter, which knows a tensor's
 size but not its content, and cost a GPU a wait for each number. So whole-number values are numpy arrays here, from
 `Shape` and the graph's constants on, until an operator takes them as sizes.
