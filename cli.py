@@ -8,18 +8,25 @@ import sys
 from typing import TYPE_CHECKING
 
 from commands.bench import add_bench
-from commands.check import add_check
-from commands.completion import add_completion
 from commands.enroll import add_enroll, add_faces
 from commands.evaluate import add_evaluate
 from commands.live import add_cameras, add_live
-from commands.machine import add_build, add_demo, add_doctor, add_engines
+from commands.machine import add_build, add_completion, add_demo, add_doctor, add_engines
 from commands.mask import add_mask
-from commands.parsing import FAILED, INTERRUPTED, USAGE, Parser, Version, add_loudness, complain
+from commands.parsing import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    Parser,
+    Version,
+    add_loudness,
+    command_meant,
+    complain,
+    looks_like_input,
+)
 from commands.run import add_run
 from commands.serve import add_serve
-from commands.suggest import command_meant, looks_like_input
-from commands.verify import add_verify
+from commands.verify import add_check, add_verify
 from pipeline.errors import BarefacedError
 from pipeline.settings import manual
 

@@ -1,8 +1,9 @@
-"""What there is on this machine and what is made for it: `barefaced demo`, `doctor`, `engines` and `build`."""
+"""What is on this machine and is made for it: `barefaced demo`, `doctor`, `engines`, `build` and `completion`."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from pipeline.settings import flags, manual
 if TYPE_CHECKING:
     import argparse
 
-    from commands.parsing import Commands
+    from commands.parsing import Commands, Parser
+
 
 CAPABILITIES = Text(r"[1-9][0-9]?\.[0-9](,[1-9][0-9]?\.[0-9])*", "numbers such as 8.6, with commas between")
 
@@ -148,4 +150,26 @@ def _build(options: argparse.Namespace) -> int:
             print(f"{engine_file.network}: {engine_file.file}, {engine_file.bytes} bytes, for {cards}", flush=True)
     if options.json:
         write_json([engine_file.as_json() for engine_file in built], options.json)
+    return 0
+
+
+SHELLS = ("bash", "zsh", "fish", "tcsh")
+
+
+def add_completion(commands: Commands, whole: Parser) -> None:
+    """Add `completion`, which completes what `whole` parses."""
+    parser = add(
+        commands,
+        "completion",
+        partial(_completion, whole),
+        summary="let the Tab key complete commands and flags",
+        description=manual.COMPLETION,
+    )
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
+
+
+def _completion(whole: Parser, options: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(whole, options.shell))
     return 0

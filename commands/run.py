@@ -160,7 +160,7 @@ class _Run:
 
     def _process_learned(self, job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
         """Learn the faces that are bare in the clip, and process it with them. Raises nothing, as `process`."""
-        from commands.learn import learned_faces
+        from commands.enroll import learned_faces
         from pipeline.run import load
         from pipeline.run.process import failed
 

@@ -23,7 +23,7 @@ ASSEMBLERS = {
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
     "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.enroll",
-    "commands.learn", "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
+    "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""

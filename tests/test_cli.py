@@ -23,7 +23,7 @@ from PIL import Image
 
 import cli
 from benchmarks.clips import verify
-from commands import suggest
+from commands import parsing
 from engine import models, select
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
@@ -420,10 +420,10 @@ def test_what_is_unknown_is_met_with_what_may_be_meant(
 
 def test_every_suggestion_is_a_command_or_a_flag_that_there_is() -> None:
     parser, commands = cli._parser()
-    assert suggest.COMMANDS.keys() <= set(commands)
+    assert parsing.COMMANDS_ELSEWHERE.keys() <= set(commands)
     flags = {flag for command in commands.values() for flag in command._option_string_actions}
-    assert {meant.split()[0] for meant in suggest.FLAGS} <= flags
-    for meant, names in suggest.FLAGS.items():
+    assert {meant.split()[0] for meant in parsing.FLAGS_ELSEWHERE} <= flags
+    for meant, names in parsing.FLAGS_ELSEWHERE.items():
         taken = [name for name in names if name in flags and meant.split()[0] != name]
         for command in commands.values():
             known = command._option_string_actions
