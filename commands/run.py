@@ -107,7 +107,10 @@ class _Run:
         from pipeline.run import load
         from pipeline.run.interrupt import Interrupts
         from pipeline.run.progress import Progress
+        from pipeline.run.resume import remove_joined
 
+        for job in () if self.settings.output.overwrite else self.jobs:
+            remove_joined(job.target)
         with Interrupts() as interrupts:
             kind, quiet = ProgressKind(self.settings.report.progress), self.options.quiet > 0
             progress = Progress(interrupts, quiet=quiet, kind=kind, jobs=self.jobs)
@@ -140,7 +143,7 @@ class _Run:
         if len(self.ended) > 1:
             told = ", ".join(f"{number} {state.value}" for state, number in states.items())
             _say(f"{counted(len(self.ended), 'file')}: {told}", self.options)
-        if any(one.report.tally.masked_faces for one in self.ended):
+        if any(one.report.output and one.report.tally.masked_faces for one in self.ended):
             _say(INVENTED, self.options, prefix="")
 
     def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:

@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -130,10 +130,7 @@ class ChunkFolder:
                 unfinished.write_bytes(data)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise SinkError(
-                    f"the disk is full (or its quota); the finished chunks are in {self.path}: make room, and the "
-                    "same command goes on"
-                ) from error
+                raise SinkError(f"the disk is full (or its quota): make room for {self.path}") from error
             raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 
     def read(self, chunk: Chunk) -> FinishedChunk:
@@ -155,17 +152,19 @@ def chunk_folder(
 ) -> Iterator[ChunkFolder]:
     """Open the directory of chunks of a run, or make it; no other run may use it inside the `with` block.
 
-    Files of other runs are removed from it, which is noted in `warnings`. Raises `SinkError`.
+    Files of other runs are removed from it, which is noted in `warnings`; without a finished chunk it does not stay.
+    Raises `SinkError`.
     """
-    path = job.target.with_name(f"{job.target.name}.chunks")
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"the directory {path} can't be made: {error.strerror or error}") from error
-
-    with locked(path / LOCK) as free:
+    path = folder_of(job.target)
+    with ExitStack() as stack:
+        try:
+            path.mkdir(exist_ok=True)
+            free = stack.enter_context(locked(path / LOCK))
+        except OSError as error:
+            raise SinkError(f"the directory {path} can't be made: {error.strerror or error}") from error
         if not free:
             raise SinkError(f"another run writes {job.target} now: wait for it, or choose another output")
+
         names = {chunk.index: identity.name_of(chunk) for chunk in plan.chunks}
         there = {file.name for file in path.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
         if there and not fresh and not there & set(names.values()):
@@ -173,7 +172,26 @@ def chunk_folder(
         for file in path.iterdir():
             if file.name != LOCK and (fresh or file.name not in names.values()):
                 file.unlink(missing_ok=True)
-        yield ChunkFolder(path, names)
+        folder = ChunkFolder(path, names)
+        try:
+            yield folder
+        finally:
+            if not any(map(folder.has, plan.chunks)):
+                folder.remove()
+
+
+def folder_of(target: Path) -> Path:
+    """The directory in which the finished chunks of an output lie."""
+    return target.with_name(f"{target.name}.chunks")
+
+
+def remove_joined(target: Path) -> None:
+    """Remove the chunks of an output that stands: the run was killed between giving it its name and removing them."""
+    path = folder_of(target)
+    with suppress(OSError), locked(path / LOCK) as free:
+        ends = [file.stat().st_mtime_ns for file in path.glob(f"*{SUFFIX}")]
+        if free and target.stat().st_mtime_ns > max(ends, default=0):  # chunks that are newer will replace the output
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass

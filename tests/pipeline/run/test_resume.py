@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import random
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.run.resume import ChunkFolder
+from pipeline.run.resume import ChunkFolder, remove_joined
 from tests.pipeline.chunked_clips import Watching, masked_clip, packets_of, run_in_chunks
 from tests.pipeline.clips import times_of
 
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
-import sys
+import resource, sys
 from pipeline.run import load
 from tests.stand_ins import as_if_loaded
 load.networks = as_if_loaded
 import cli
+largest_file = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -79,42 +81,59 @@ def test_two_runs_give_the_same_bytes(clip: Path, undisturbed: Path, tmp_path: P
     assert (tmp_path / "out.mp4").read_bytes() == undisturbed.read_bytes()
 
 
-def killed_at_random(clip: Path, target: Path, *, kills: int, seed: int) -> int:
-    """Start the same command again and again, kill it at random moments, let the last one end; how many were killed."""
-    command = [sys.executable, "-c", CHILD, "run", str(clip), "-o", str(target), "--chunk-seconds", "0.5"]
-    moments, killed = random.Random(seed), 0  # noqa: S311 - moments, not secrets
-    while killed < kills and not target.exists():
-        child = subprocess.Popen([*command, "--preset", "ultrafast", "--quiet"], cwd=ROOT)
-        begun = chunks_beside(target) / "lock"
-        while child.poll() is None and not begun.exists():
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.6))
-        child.send_signal(signal.SIGKILL)
-        killed += child.wait() == -signal.SIGKILL
-    ended = subprocess.run([*command, "--preset", "ultrafast", "--overwrite"], cwd=ROOT, check=False)
-    assert ended.returncode == 0
-    return killed
+def started(clip: Path, target: Path, *, largest_file: int = 10**9) -> subprocess.Popen[str]:
+    """The command that makes `target` of `clip` in chunks, in a process of its own that writes no larger file."""
+    flags = ["--chunk-seconds", "0.5", "--preset", "ultrafast", "--progress", "json"]
+    command = [sys.executable, "-c", CHILD, str(largest_file), "run", str(clip), "-o", str(target), *flags]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.timeout(240)
-def test_killed_at_random_moments_and_resumed_the_output_is_the_same(
-    clip: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    target = tmp_path / "out.mp4"
-    assert killed_at_random(clip, target, kills=8, seed=1)
-    assert packets_of(target) == packets_of(undisturbed)
-    assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]  # unfinished files and chunks are gone too
+def await_computing(child: subprocess.Popen[str]) -> None:
+    """Wait until a run computes its first chunk."""
+    assert child.stderr is not None
+    assert any('"began"' in line for line in child.stderr)
 
 
-@pytest.mark.stress
-@pytest.mark.timeout(1800)
-def test_fifty_kills(clip: Path, undisturbed: Path, tmp_path: Path) -> None:
-    killed, seed = 0, 0
-    while killed < 50:
-        target = tmp_path / f"{seed}.mp4"
-        killed += killed_at_random(clip, target, kills=50 - killed, seed=seed)
-        assert packets_of(target) == packets_of(undisturbed)
-        seed += 1
+def await_joining(child: subprocess.Popen[str], target: Path, chunks: int) -> None:
+    """Wait until a run has all its chunks and puts them into a file."""
+    while child.poll() is None:
+        if len(finished_in(target)) == chunks and list(target.parent.glob(f".{target.stem}.partial-*")):
+            return
+        time.sleep(0.002)
+
+
+KILLS = int(os.environ.get("BAREFACED_KILLS", "8"))
+"""How often one run is killed: half a second of its clip for each, so that it is not at its end before."""
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_killed_at_random_moments_and_resumed_the_output_is_the_same(tmp_path: Path) -> None:
+    clip, chunks = masked_clip(15 * KILLS).write(tmp_path / "talk.mp4"), KILLS
+    assert run_in_chunks(clip, tmp_path / "undisturbed.mp4").error is None
+    target = tmp_path / "out" / "out.mp4"
+    target.parent.mkdir()
+
+    moments, killed = random.Random(KILLS), 0  # noqa: S311 - moments, not secrets
+    while killed < KILLS:
+        with started(clip, target) as child:
+            if killed >= KILLS * 7 // 8:
+                await_joining(child, target, chunks)
+                time.sleep(moments.uniform(0, 0.03))
+            elif moments.random() < 0.75:
+                await_computing(child)
+                time.sleep(moments.uniform(0, 0.3))
+            else:
+                time.sleep(moments.uniform(0, 2))
+            child.kill()
+        assert child.returncode == -signal.SIGKILL, f"it ended before its kill number {killed + 1}"
+        assert not target.exists()
+        killed += 1
+
+    with started(clip, target) as child:
+        _, said = child.communicate()
+    assert child.returncode == 0, said
+    assert packets_of(target) == packets_of(tmp_path / "undisturbed.mp4")
+    assert [file.name for file in target.parent.iterdir()] == ["out.mp4"]  # unfinished files and chunks are gone too
 
 
 def test_what_is_finished_is_not_computed_again(
@@ -159,27 +178,46 @@ def test_fresh_ignores_what_is_there(clip: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_disk_that_is_full_breaks_nothing_and_the_run_goes_on_after_room_is_made(
-    clip: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    target = tmp_path / "out.mp4"
-    write, written = Path.write_bytes, [0]
+    target, largest = tmp_path / "out.mp4", undisturbed.stat().st_size
+    finished = []
+    for share in (0.02, 0.12, 0.9):  # of the output: in the first chunk, in a later one, behind all of them
+        with started(clip, target, largest_file=int(share * largest)) as child:
+            _, said = child.communicate()
+        told = [line for line in said.splitlines() if line.startswith("barefaced: the disk is full (or its quota)")]
+        assert (child.returncode, len(told)) == (1, 1), said
+        assert not target.exists()
+        assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
+        finished.append(len(finished_in(target)))
+        assert ("the same command goes on" in said) == (finished[-1] > 0)
+    assert finished[0] == 0
+    assert finished[-1] == 6
 
-    def full(path: Path, data: bytes) -> int:
-        written[0] += 1
-        if written[0] == 3:
-            write(path, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        ended = run_in_chunks(clip, target)
-    assert "the disk is full" in str(ended.error)
-    assert "the same command goes on" in str(ended.error)
-    assert not target.exists()
-    assert len(finished_in(target)) == 2
     assert run_in_chunks(clip, target).report.complete
     assert target.read_bytes() == undisturbed.read_bytes()
+
+
+def test_chunks_of_an_output_that_stands_are_removed_by_the_next_run(clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with pytest.MonkeyPatch.context() as patch:  # as if it had been killed at its very end
+        patch.setattr(ChunkFolder, "remove", lambda _folder: None)
+        assert run_in_chunks(clip, target).report.complete
+    assert finished_in(target)
+    with started(clip, target) as child:
+        _, said = child.communicate()
+    assert child.returncode == 1
+    assert "exists; --overwrite replaces it" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_chunks_that_will_replace_an_output_stay(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"an older output")
+    monkeypatch.setattr(ChunkFolder, "keep_bytes", failing_at(3, KeyboardInterrupt()))
+    assert run_in_chunks(clip, target, overwrite=True).report.interrupted
+    remove_joined(target)
+    assert len(finished_in(target)) == 2
 
 
 def test_the_first_interrupt_leaves_what_is_there_and_no_chunks(clip: Path, tmp_path: Path) -> None:
