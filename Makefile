@@ -5,6 +5,7 @@
 #   make setup    install or refresh; EXTRAS=training,identity,rtx,live,cluster adds more
 #   make check    formatting, lint, types
 #   make house    count how the source reads, beside the bars that it must keep
+#   make kills    kill one run 50 times at random moments; it must go on to the same packets. KILLS=500 for more
 #   make fuzz     a minute of damaged files of every kind; MINUTES=60 for more
 #   make check-page   the same of the page's scripts and style, with npm
 #   make bench    install the extra bench; all that can be measured here, as bench.html and bench.json: about a quarter of an hour
@@ -26,7 +27,7 @@ RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: demo test setup check house fuzz check-page bench bench-smoke gpu-check clean
+.PHONY: demo test setup check house kills fuzz check-page bench bench-smoke gpu-check clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/barefaced demo
@@ -45,6 +46,10 @@ check: $(TEST_STAMP)
 
 house: $(RUN_STAMP)
 	$(BIN)/python -m tests.house
+
+KILLS ?= 50
+kills: $(TEST_STAMP)
+	BAREFACED_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/pipeline/run/test_resume.py -k killed
 
 MINUTES ?= 1
 fuzz: $(TEST_STAMP)
