@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.spec import Pending
     from pipeline.frames import Frame, Track
     from pipeline.people.embed import Embedder
-    from pipeline.people.people import PeopleFilter
+    from pipeline.people.people import PeopleFilter, Person
     from pipeline.people.wearers import Wearers
 
 FIRST_LOOKS = 3
@@ -79,8 +79,8 @@ class Identify:
         "how often a face that is followed steadily is embedded again; raise it and it costs less, and a face that "
         "turned into somebody else's unnoticed is found out later",
     )
-    people: set[int] = field(default_factory=set, compare=False)
-    """The ids given so far; read it in any thread."""
+    people: dict[int, Person] = field(default_factory=dict, compare=False)
+    """The people told apart so far, by id; read it in any thread."""
 
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Asking]:
         """Stage: choose the faces to embed and hand them to the network. Raises `EngineError`."""
@@ -122,7 +122,7 @@ class Identify:
 
             present = {track: people.of_track[track] for track in tracks}
             chosen = self.choice(present)
-            self.people.update(person.id for person in present.values() if person.views)
+            self.people.update((person.id, person) for person in present.values() if person.views)
 
             names = {track: person.id for track, person in present.items()}
             cropped = renamed(asking.cropped, names, chosen, before)

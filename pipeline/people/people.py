@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pipeline.recognisers import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from pipeline.recognisers import Thresholds
 
     Vector = NDArray[np.float32]
 
@@ -136,6 +136,35 @@ class People:
         """The person of a track that shows nobody known: the one it was given at first sight, or a new one."""
         before = self.of_track[track]
         return before if not before.views and before.id not in taken else Person(next(self.ids))
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The people that were told apart in a stretch of a recording."""
+
+    people: tuple[Person, ...]
+    least: Thresholds
+
+    def as_json(self) -> dict[str, object]:
+        """The crowd as JSON holds it, embeddings and all."""
+        known = [
+            [
+                one.id,
+                one.views,
+                {kind: list(map(float, look)) for kind, look in vars(one.look).items() if look is not None},
+            ]
+            for one in self.people
+        ]
+        return {"least": asdict(self.least), "known": known}
+
+    @classmethod
+    def of_json(cls, facts: Mapping[str, Any]) -> Crowd:
+        """Read what `as_json` gave. Raises `KeyError`, `TypeError` and `ValueError` for anything else."""
+        people = tuple(
+            Person(number, views, Look(**{kind: np.array(vector, np.float32) for kind, vector in look.items()}))
+            for number, views, look in facts["known"]
+        )
+        return cls(people, Thresholds(**facts["least"]))
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Le
     inpaint = Inpaint(networks.generator, networks.own, every=config.faces.redraw_every, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
-        tally.people = set()
+        tally.people = {}
         settings = config.of_stage("identify")
         identify = Identify(
             networks.who.embedder, networks.who.choice, networks.wearers, people=tally.people, **settings

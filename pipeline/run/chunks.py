@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ import numpy as np
 
 from pipeline.errors import CheckpointError
 from pipeline.frames import Drawer, DrawnBy, Skipped
+from pipeline.people.people import Crowd
 from pipeline.run import assemble
+from pipeline.run.joints import Ids
 from pipeline.run.report import Tally
 from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
@@ -34,6 +36,8 @@ from pipeline.video.reading import SEEKABLE, Outcome, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from pipeline.frames import Frame
     from pipeline.run.interrupt import Stoppable
@@ -82,8 +86,8 @@ def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
     """
     info = source.info
     times, keys, whole = _packet_times(source)
-    if config.identity.wanted or config.identity.face:
-        whole = "people are told apart over a whole recording"
+    if config.identity.only or config.identity.except_ or config.identity.face:
+        whole = "chosen people are told apart over a whole recording"
     times = [time for time in times if source.counts(info.origin + time)]
 
     bounds: list[Fraction | None] = [source.start]
@@ -138,6 +142,12 @@ class FinishedChunk:
     outcome: Outcome
     tally: Tally
     stages: tuple[StageStats, ...]
+    lead: NDArray[np.float64]
+    """(n, 6) the faces seen in its lead: time in seconds, id, and the box's left, top, right and bottom."""
+    last: NDArray[np.float64]
+    """(n, 6) the faces seen in those of its frames that are the next chunk's lead."""
+    crowd: Crowd | None
+    """The people told apart in it; None when nobody asked."""
 
     def as_bytes(self) -> bytes:
         """Everything in one array file of numpy, which finds out itself whether it is damaged."""
@@ -152,13 +162,15 @@ class FinishedChunk:
                 [one.track, one.reason, str(one.start), str(one.end), one.frames] for one in tally.stayed.stretches
             ],
             "dropped": tally.stayed.dropped,
-            "people": None if tally.people is None else sorted(tally.people),
+            "people": None if self.crowd is None else self.crowd.as_json(),
             "stages": [asdict(stage) for stage in self.stages],
         }
         target = io.BytesIO()
         np.savez(
             target,
             times=self.piece.times,
+            lead=self.lead,
+            last=self.last,
             data=np.frombuffer(self.piece.data, np.uint8),
             configuration=np.frombuffer(self.piece.configuration, np.uint8),
             facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
@@ -171,6 +183,7 @@ class FinishedChunk:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 facts = json.loads(arrays["facts"].tobytes())
+                lead, last = arrays["lead"], arrays["last"]
                 piece = Piece(
                     arrays["configuration"].tobytes(),
                     arrays["times"],
@@ -180,7 +193,8 @@ class FinishedChunk:
             end_time = facts["outcome"].pop("end_time")
             outcome = Outcome(**facts["outcome"], end_time=None if end_time is None else Fraction(end_time))
             stages = tuple(StageStats(**stage) for stage in facts["stages"])
-            return cls(piece, outcome, _tally_of(facts), stages)
+            crowd = None if facts["people"] is None else Crowd.of_json(facts["people"])
+            return cls(piece, outcome, _tally_of(facts), stages, lead, last, crowd)
         except (BadZipFile, OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"a chunk is damaged ({error}): run again with --fresh") from error
 
@@ -195,8 +209,7 @@ def _tally_of(facts: Mapping[str, Any]) -> Tally:
         frames,
         Counter({Skipped(reason): count for reason, count in facts["skipped"].items()}),
         Counter({DrawnBy(face, Drawer(why)): count for face, why, count in facts["drawn_by"]}),
-        None if facts["people"] is None else set(facts["people"]),
-        StayedOn(
+        stayed=StayedOn(
             [
                 Stretch(track, reason, Fraction(start), Fraction(end), count)
                 for track, reason, start, end, count in facts["stayed"]
@@ -214,6 +227,7 @@ class Total:
     tally: Tally = field(default_factory=Tally)
     stages: dict[str, StageStats] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    ids: Ids = field(default_factory=Ids)
 
     def add(self, chunk: FinishedChunk) -> None:
         """Add the next chunk, in order."""
@@ -227,7 +241,10 @@ class Total:
             outcome.warn(warning)
         self.warnings += [warning for warning in chunk.piece.warnings if warning not in self.warnings]
 
-        self.tally.add(chunk.tally)
+        names = self.ids.join({one.track for one in chunk.tally.stayed.stretches}, chunk.lead, chunk.last, chunk.crowd)
+        self.tally.add(chunk.tally, names)
+        if chunk.crowd is not None:
+            self.tally.people = {person.id: person for person in self.ids.crowd}
         for stage in chunk.stages:
             self.stages[stage.name] = self.stages[stage.name].plus(stage) if stage.name in self.stages else stage
 
@@ -280,4 +297,11 @@ def compute(
         for frame in run:
             wrote(frame)
     assert work.sink.piece is not None  # noqa: S101 - the stage ended well
-    return FinishedChunk(work.sink.piece, source.outcome, work.tally, run.stats())
+
+    seen = np.array([(time, track, *astuple(box)) for time, track, box in work.tally.seen], float).reshape(-1, 6)
+    origin, times = source.info.origin, seen[:, 0]
+    lead = seen[times < float(origin + (chunk.begin or 0))]
+    last = seen[:0] if chunk.end is None else seen[times >= float(origin + chunk.end - LEAD_SECONDS)]
+    people = work.tally.people
+    crowd = None if people is None or networks.who is None else Crowd((*people.values(),), networks.who.embedder.least)
+    return FinishedChunk(work.sink.piece, source.outcome, work.tally, run.stats(), lead, last, crowd)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from pipeline.frames import DrawnBy
+    from pipeline.people.people import Person
+    from pipeline.run.joints import Sighting
     from pipeline.threads.worker import StageStats
 
 INVENTED = "Drawn face regions are invented by a neural network. They do not show what the mask hid."
@@ -49,41 +51,44 @@ class Tally:
     """The other faces by why they were left as they are."""
     drawn_by: Counter[DrawnBy] = field(default_factory=Counter)
     """The masked faces by which network drew them and why; empty where no face is enrolled."""
-    people: set[int] | None = None
-    """The ids of the people who were told apart; None when nobody asked."""
+    people: dict[int, Person] | None = None
+    """The people who were told apart, by id; None when nobody asked."""
     stayed: StayedOn = field(default_factory=StayedOn)
     """Where masks stayed on."""
     counted: Callable[[Fraction], bool] | None = None
     """Says for the time of a frame whether its faces count; None counts all."""
+    seen: list[Sighting] = field(default_factory=list)
+    """Every face in every frame, where not all frames count."""
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
         """Hand on every item as it is."""
         for item in items:
-            if self.counted is not None and not self.counted(item.frame.time):
+            cropped, counts = item.cropped, self.counted is None or self.counted(item.frame.time)
+            self.stayed.see(item, counts=counts)
+            if self.counted is not None:
+                tracks, time = cropped.tracked.tracks, float(item.frame.time)
+                self.seen += [(time, track.id, track.detection.box) for track in tracks]
+            if not counts:
                 yield item
                 continue
 
-            cropped = item.cropped
             self.faces += len(cropped.tracked.tracks)
             self.masked_faces += len(item.patches)
             self.held_faces += sum(patch.crop.carried for patch in item.patches)
             self.frames_with_mask += bool(item.patches)
             self.drawn_by.update(patch.crop.drawn_by for patch in item.patches if patch.crop.drawn_by is not None)
             self.skipped.update(reason for _, reason in cropped.skipped)
-            self.stayed.see(item)
             yield item
 
-    def add(self, other: Tally) -> None:
-        """Add what another tally has counted."""
+    def add(self, other: Tally, names: Mapping[int, int]) -> None:
+        """Add what another tally has counted in later frames; `names` has the id here of each track there."""
         self.faces += other.faces
         self.masked_faces += other.masked_faces
         self.held_faces += other.held_faces
         self.frames_with_mask += other.frames_with_mask
         self.skipped.update(other.skipped)
         self.drawn_by.update(other.drawn_by)
-        if other.people is not None:
-            self.people = (self.people or set()) | other.people
-        self.stayed.add(other.stayed)
+        self.stayed.add(other.stayed, names)
 
     def faces_as_json(self) -> dict[str, object]:
         """The faces as the reports of files and of live runs hold them: counted, and by why they were left."""

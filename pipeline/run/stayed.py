@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.frames import Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from fractions import Fraction
 
     from pipeline.frames import Frame, Inpainted, Track
@@ -69,11 +69,16 @@ class StayedOn:
     _open: dict[tuple[int, str], Stretch] = field(default_factory=dict, repr=False)
     _drawn: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
     """The faces that were drawn: as they were then, and when."""
+    _counts: bool = field(default=True, repr=False)
     _lost: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
     """The faces that are not found any more: as they were drawn last, and since when."""
 
-    def see(self, item: Inpainted) -> None:
-        """Note who was left in this frame, and who of those drawn before is not found in it."""
+    def see(self, item: Inpainted, *, counts: bool = True) -> None:
+        """Note who was left in this frame, and who of those drawn before is not found in it.
+
+        A frame that does not count only tells who was drawn.
+        """
+        self._counts = counts
         tracked, frame = item.cropped.tracked, item.frame
         if tracked.detected.cut:
             self._drawn.clear()
@@ -95,13 +100,19 @@ class StayedOn:
         for patch in item.patches:
             self._drawn[patch.crop.track.id] = patch.crop.track, frame.time
 
-    def add(self, later: StayedOn) -> None:
-        """Add what another gathered from later frames, whose tracks are counted from 1 again."""
-        known = max((one.track for one in self.stretches), default=0)
-        moved = [replace(one, track=known + one.track) for one in later.stretches]
-        room = MOST_STRETCHES - len(self.stretches)
-        self.stretches += moved[:room]
-        self.dropped += later.dropped + len(moved[room:])
+    def add(self, later: StayedOn, names: Mapping[int, int]) -> None:
+        """Add what another gathered from later frames; `names` has the id here of each track there."""
+        self.dropped += later.dropped
+        for one in later.stretches:
+            track = names[one.track]
+            known = self._open.get((track, one.reason))
+            if known is not None and one.start - known.end <= LONGEST_GAP_SECONDS:
+                known.end, known.frames = one.end, known.frames + one.frames
+            elif len(self.stretches) == MOST_STRETCHES:
+                self.dropped += 1
+            else:
+                self._open[track, one.reason] = begun = replace(one, track=track)
+                self.stretches.append(begun)
 
     @property
     def unasked(self) -> list[Stretch]:
@@ -121,6 +132,8 @@ class StayedOn:
                 del self._drawn[number]
 
     def _extend(self, track: int, reason: str, time: Fraction) -> None:
+        if not self._counts:
+            return
         known = self._open.get((track, reason))
         if known is not None and time - known.end <= LONGEST_GAP_SECONDS:
             known.end, known.frames = time, known.frames + 1
