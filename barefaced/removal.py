@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Detected, Frame, Tracked
-    from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
+    from pipeline.run.process import Stoppable
     from pipeline.threads.worker import Stage
 
 __all__ = ["Progress", "Remover", "Report", "remove"]

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.live.live import LiveRun, Sink
     from pipeline.live.preview import Key
-    from pipeline.run.interrupt import Stoppable
+    from pipeline.run.process import Stoppable
 
 
 FRAMES_BETWEEN_LOOKS = 250

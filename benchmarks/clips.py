@@ -16,15 +16,19 @@ import cv2
 import numpy as np
 
 from benchmarks.record import BenchmarkError
-from pipeline.demo.clip import FRAME_RATE, draw_frames, encodable, video_stream, write_clip
-from pipeline.demo.portrait import (
+from pipeline.demo.clip import (
     CYCLE_SECONDS,
+    FRAME_RATE,
     LANDMARKS,
+    draw_frames,
+    encodable,
     frame_from_portrait,
     mask_alpha,
     masked_portrait,
     portrait,
+    video_stream,
     warped,
+    write_clip,
 )
 from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE

@@ -160,8 +160,8 @@ def _learned(options: argparse.Namespace) -> Enrolled:
 
 def _gathered(options: argparse.Namespace, settings: Config, gather: Gather, gathered: Gathered) -> Iterator[Frame]:
     """Look at every frame of the sources, and hand it on."""
+    from pipeline.live.camera import Sitting
     from pipeline.live.devices import camera
-    from pipeline.live.sitting import Sitting
     from pipeline.run.batch import sources
     from pipeline.video.decode import FileSource
     from pipeline.video.pictures import is_still

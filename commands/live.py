@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from commands.parsing import Commands
     from pipeline.live.live import LiveRun
     from pipeline.live.terminal import Terminal
-    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.process import Interrupts
 
 
 def add_live(commands: Commands) -> None:
@@ -53,7 +53,7 @@ def _live(options: argparse.Namespace) -> int:
     from pipeline.live.live import always, device_of, prepared
     from pipeline.live.terminal import Keys, Terminal
     from pipeline.run import load
-    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.process import Interrupts
 
     with Interrupts() as interrupts, Keys() as keys:
         terminal = Terminal(

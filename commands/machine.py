@@ -86,7 +86,7 @@ def add_build(commands: Commands) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from pipeline.demo.show import show
-    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.process import Interrupts
     from pipeline.run.progress import Progress
 
     def say(text: str) -> None:

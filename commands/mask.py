@@ -41,8 +41,7 @@ def _mask(options: argparse.Namespace) -> int:
 
     from pipeline.run import assemble, load
     from pipeline.run.batch import Job
-    from pipeline.run.interrupt import Interrupts
-    from pipeline.run.process import carry_out
+    from pipeline.run.process import Interrupts, carry_out
     from pipeline.run.progress import Progress
     from training.data.mesh import mesh_network
     from training.data.wear import Dressed, Wear, alpha_file

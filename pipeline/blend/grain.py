@@ -33,7 +33,7 @@ from pipeline.blend.texture import (
     quilt,
 )
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.picture.fields import FIELD_SIZE
+from pipeline.picture.pixels import FIELD_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.blend.texture import Region
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.fields import FIELD_SIZE
+from pipeline.picture.pixels import FIELD_SIZE
 from pipeline.picture.samples import BT601
 
 if TYPE_CHECKING:

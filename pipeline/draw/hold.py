@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import EngineError
-from pipeline.picture.fields import FACE, largest, shrunk
+from pipeline.picture.pixels import FACE, largest, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ from pipeline.draw.hold import Holder, kept
 from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.fields import FACE
+from pipeline.picture.pixels import FACE
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:

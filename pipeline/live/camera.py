@@ -1,7 +1,6 @@
 """A camera as a source of frames: the newest picture wins, and what is unplugged is opened again.
 
-The camera is read in a thread of its own, as fast as it sends. Whoever asks for the next frame gets the newest one;
-those that nobody asked for in time are counted and dropped here, before any tracking, and nowhere else.
+For a sitting a person is told what to do before it, so that a recording shows their face in many ways.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import av
+
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 8.0
 """Between two tries to open a camera that is gone: doubled each time, up to the longest."""
@@ -188,3 +188,38 @@ class CameraSource:
             return False
         self._ending.put(None)  # for the next call of this method
         return True
+
+
+STEPS = (
+    (0.0, "look into the camera"),
+    (0.1, "turn your head slowly to the left"),
+    (0.2, "turn your head slowly to the right"),
+    (0.3, "look up"),
+    (0.375, "look down"),
+    (0.45, "talk: count to twenty"),
+    (0.75, "smile, with your lips closed and open"),
+    (0.875, "open your mouth wide and close it"),
+)
+"""What the person is to do, each from which part of the time on."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """The frames of a camera for so long, with instructions."""
+
+    device: Openable
+    seconds: float
+    say: Callable[[str], None]
+    """Told each instruction when it is time for it, and what happens to the camera."""
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, as they come. Raises `SourceError` when the camera can't be opened."""
+        waiting = list(STEPS)
+        camera = CameraSource(self.device, self.say, lasts=False)
+        for frame in camera:
+            if frame.time >= self.seconds:
+                camera.stop()
+                continue
+            while waiting and frame.time >= waiting[0][0] * self.seconds:
+                self.say(f"{waiting.pop(0)[1]} ({self.seconds - float(frame.time):.0f} s left)")
+            yield frame

@@ -15,9 +15,9 @@ from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
 from pipeline.live.pace import Outbox, ticks
 from pipeline.live.preview import View
-from pipeline.live.rehearse import rehearse
 from pipeline.live.report import LiveReport
 from pipeline.run import assemble
+from pipeline.run.load import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,8 +1,4 @@
-"""Reading a part of a decoded picture as colours or as brightness.
-
-A round trip from YUV to RGB and back changes two samples in three, so a picture is never converted as a whole to be
-passed on. What is read is converted, and only as far as it is needed.
-"""
+"""Reading a part of a decoded picture as colours or as brightness, and a crop at a quarter of its resolution."""
 
 from __future__ import annotations
 
@@ -20,8 +16,6 @@ if TYPE_CHECKING:
 
     import av
     from numpy.typing import NDArray
-
-    from pipeline.picture.samples import Values
 
 
 _MUCH_FINER = 1.6
@@ -181,3 +175,23 @@ def _brightness(picture: av.VideoFrame) -> tuple[Values, int]:
     samples = samples_of(picture)
     most = int(np.argmax(np.abs(samples.rgb_from_samples[1, : len(samples.components)])))
     return samples.components[most].samples, samples.peak
+
+
+FIELD_SIZE = 64
+"""Side of a field in pixels. Light and colour change slowly, so a quarter of the crop's resolution holds them."""
+
+FACE = np.zeros((FIELD_SIZE, FIELD_SIZE), np.uint8)
+cv2.ellipse(FACE, (FIELD_SIZE // 2, FIELD_SIZE // 2), (17, 22), 0, 0, 360, 255, -1)
+"""Where a face lies in a field: 255 inside, 0 outside. What changes behind the face says nothing about it."""
+
+
+def shrunk(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A crop (S, S, 3) at the correction's resolution: (64, 64, 3) float32."""
+    half = cv2.resize(image, (2 * FIELD_SIZE, 2 * FIELD_SIZE), interpolation=cv2.INTER_AREA)  # halving is fast
+    return cv2.resize(half, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def largest(image: Values) -> NDArray[np.float32]:
+    """(h, w): the largest of the three channels of `image` (h, w, 3), all at least 0."""
+    first, second, third = cv2.split(image)
+    return cv2.max(cv2.max(first, second), third).astype(np.float32, copy=False)

@@ -19,9 +19,8 @@ from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
-from pipeline.run.recorder import Recorder
 from pipeline.run.report import Tally
-from pipeline.run.shown import Compared, Overlaid
+from pipeline.run.shown import Compared, Overlaid, Recorder
 from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline

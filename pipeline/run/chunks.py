@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame
-    from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
+    from pipeline.run.process import Stoppable
     from pipeline.settings.config import Config
     from pipeline.video.pieces import Slice
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.run.batch import Job
-    from pipeline.run.interrupt import Interrupts, Stoppable
+    from pipeline.run.process import Interrupts, Stoppable
     from pipeline.run.report import Report
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} frames, {fps}, {remaining} left{more}"

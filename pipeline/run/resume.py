@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
     from pipeline.run.batch import Job
     from pipeline.run.chunks import Chunk, Plan
-    from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
-    from pipeline.run.process import Watcher
+    from pipeline.run.process import Stoppable, Watcher
     from pipeline.settings.config import Config
     from pipeline.video.pieces import Piece
 

@@ -1,7 +1,11 @@
-"""Pictures for whoever checks a result: what was found drawn on the output, and before and after in one picture."""
+"""For whoever checks a result: lines of JSON for each frame, and pictures with what was found or with before and after.
+
+`--faces FILE.jsonl` writes what was found and done in each frame; its keys are in docs/report.md.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,16 +14,63 @@ import cv2
 import numpy as np
 
 from pipeline.blend.paste import paste
+from pipeline.errors import SinkError
 from pipeline.frames import Skipped
 from pipeline.settings.config import Compare
+from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Track
     from pipeline.threads.worker import Stage
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Stage that writes a line for every frame and hands it on as it is. The file is whole or absent."""
+
+    path: Path
+    overwrite: bool
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Inpainted]:
+        """Raises `SinkError` when the file exists or can't be written."""
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished, unfinished.open("w") as file:
+            for item in items:
+                try:
+                    file.write(json.dumps(line(item)) + "\n")
+                except OSError as error:
+                    raise SinkError(f"{self.path} can't be written: {error.strerror or error}") from error
+                yield item
+
+
+def line(item: Inpainted) -> dict[str, object]:
+    """One frame and its faces as JSON holds them."""
+    cropped, frame = item.cropped, item.frame
+    done = {track.id: (track, reason.value) for track, reason in cropped.skipped}
+    done |= {crop.track.id: (crop.track, "held" if crop.held else "drawn") for crop in cropped.crops}
+    return {
+        "frame": frame.index,
+        "time": round(float(frame.time), 6),
+        "cut": cropped.tracked.detected.cut,
+        "faces": [_face(*done[number]) for number in sorted(done)],
+    }
+
+
+def _face(track: Track, done: str) -> dict[str, object]:
+    box, points = track.detection.box, track.detection.landmarks.points
+    return {
+        "track": track.id,
+        "done": done,
+        "box": [round(float(edge), 2) for edge in (box.left, box.top, box.right, box.bottom)],
+        "landmarks": [[round(float(value), 2) for value in point] for point in points],
+        "score": round(float(track.detection.score), 4),
+        "unseen": track.unseen,
+    }
+
 
 DRAWN, LEFT, BARE = (40, 220, 90), (255, 150, 0), (150, 150, 150)
 """The colours of boxes, RGB: a face that was drawn, one that was left for some reason, one without a mask."""

@@ -17,12 +17,9 @@ from aiohttp import web
 from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
 from pipeline.run.controls import WIDEST_FEATHER_PX, Wishes
 from pipeline.run.report import INVENTED
-from pipeline.web.doors import IDLE_SECONDS, LOG, Doors
-from pipeline.web.guard import Guard, add_headers
-from pipeline.web.messages import number
-from pipeline.web.turn import Turn
+from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers
 from pipeline.web.uploads import SUFFIXES, Upload, Uploads
-from pipeline.web.visit import receive
+from pipeline.web.visit import Turn, number, receive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

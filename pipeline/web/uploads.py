@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.run.controls import Wishes
-    from pipeline.run.interrupt import Stoppable
     from pipeline.run.load import Networks
-    from pipeline.run.process import Ended
+    from pipeline.run.process import Ended, Stoppable
     from pipeline.settings.config import Config
-    from pipeline.web.turn import Turn
+    from pipeline.web.visit import Turn
 
 KEPT = 3
 """How many files are kept at a time; the oldest goes when another one comes."""

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame
-    from pipeline.run.interrupt import Stoppable
-    from pipeline.run.process import Ended
+    from pipeline.run.process import Ended, Stoppable
 
 WIDTH, HEIGHT = 192, 144
 KEY_FRAMES = {"preset": "ultrafast", "crf": "12", "g": "15", "bf": "2"}

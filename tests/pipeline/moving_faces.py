@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.demo.portrait import FACE_CENTRE, LANDMARKS, masked_portrait
+from pipeline.demo.clip import FACE_CENTRE, LANDMARKS, masked_portrait
 from pipeline.frames import Detected, Detection, Frame
 from pipeline.geometry import Affine, Box, Landmarks
 

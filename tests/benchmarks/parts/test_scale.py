@@ -12,7 +12,7 @@ from benchmarks import child, clips
 from benchmarks.clips import verify
 from benchmarks.parts import scale
 from benchmarks.record import BenchmarkError, LeftOut, UnmeasurableError
-from pipeline.demo.portrait import LANDMARKS, frame_from_portrait
+from pipeline.demo.clip import LANDMARKS, frame_from_portrait
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from pipeline.run.batch import Job

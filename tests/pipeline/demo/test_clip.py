@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from pipeline.demo.clip import FRAME_RATE, SAMPLE_RATE, beeps, draw_frames, write_clip
-from pipeline.demo.portrait import (
+from pipeline.demo.clip import (
     CYCLE_SECONDS,
+    FRAME_RATE,
     LANDMARKS,
     PORTRAIT_SIZE,
+    SAMPLE_RATE,
+    beeps,
+    draw_frames,
     frame_from_portrait,
     mask_alpha,
     masked_portrait,
     portrait,
     warped,
+    write_clip,
 )
 
 if TYPE_CHECKING:

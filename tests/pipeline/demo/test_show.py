@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cli
-from pipeline.demo import clip, compare, show
+from pipeline.demo import clip, show
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SinkError, SourceError
 from pipeline.run import load
@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(show, "WIDTH", 320)
     monkeypatch.setattr(show, "HEIGHT", 240)
     monkeypatch.setattr(show, "write_clip", lambda path, **size: write_clip(path, frames=FRAMES, **size))
-    monkeypatch.setattr(compare, "MOMENTS", (clip.Fraction(0), clip.Fraction(1, 5)))
+    monkeypatch.setattr(show, "MOMENTS", (clip.Fraction(0), clip.Fraction(1, 5)))
 
 
 @pytest.mark.usefixtures("small")
@@ -64,14 +64,14 @@ def test_a_shorter_output_is_not_shown_as_whole(tmp_path: Path) -> None:
     write_clip(whole, width=320, height=240, frames=4)
     write_clip(short, width=320, height=240, frames=3)
     with pytest.raises(SourceError, match="fewer frames"):
-        compare.write_side_by_side(whole, short, tmp_path / "both.mp4")
+        show.write_side_by_side(whole, short, tmp_path / "both.mp4")
     with pytest.raises(SourceError, match="not the whole clip"):
-        compare.write_before_after(whole, short, tmp_path / "both.png")
+        show.write_before_after(whole, short, tmp_path / "both.png")
 
 
 def test_a_label_changes_its_corner_alone() -> None:
     grey = np.full((240, 320, 3), 128, np.uint8)
-    rows, _ = np.nonzero((compare.labelled(grey, "before") != grey).any(axis=2))
+    rows, _ = np.nonzero((show.labelled(grey, "before") != grey).any(axis=2))
     assert rows.min() > 210
     assert (grey == 128).all()
 

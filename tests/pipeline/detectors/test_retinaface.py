@@ -13,7 +13,7 @@ import pytest
 
 from engine import select
 from engine.spec import Precision
-from pipeline.demo.portrait import LANDMARKS, masked_portrait, portrait
+from pipeline.demo.clip import LANDMARKS, masked_portrait, portrait
 from pipeline.detectors import detector_file, names, retinaface
 from pipeline.detectors.retinaface import anchor_boxes, decoded, overlaps, separate
 from pipeline.errors import CheckpointError, ConfigError

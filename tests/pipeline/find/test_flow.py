@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.demo.portrait import LANDMARKS
+from pipeline.demo.clip import LANDMARKS
 from pipeline.find.flow import FlowPicture, fit_motion, follow, patch, pick_corners, upper_face
 from pipeline.geometry import Affine
 from tests.pipeline.moving_faces import Pose, frame_of, placed, shot, still

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.demo.portrait import LANDMARKS
+from pipeline.demo.clip import LANDMARKS
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import DETECTION_NOISE, FollowedFace, eye_distance
 from pipeline.geometry import Affine

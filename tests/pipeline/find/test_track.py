@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.demo.portrait import LANDMARKS
+from pipeline.demo.clip import LANDMARKS
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace
 from pipeline.find.track import TrackFaces, associate

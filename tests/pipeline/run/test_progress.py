@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.run.batch import Job
-from pipeline.run.interrupt import Interrupts
+from pipeline.run.process import Interrupts
 from pipeline.run.progress import Progress
 from pipeline.run.report import Report
 from pipeline.settings.config import ProgressKind

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.demo.clip import FRAME_RATE, draw_frames
-from pipeline.demo.portrait import CYCLE_SECONDS
+from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, draw_frames
 
 if TYPE_CHECKING:
     from pathlib import Path

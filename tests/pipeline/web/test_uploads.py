@@ -16,13 +16,12 @@ from PIL import Image
 pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
-from pipeline.demo.clip import write_clip
-from pipeline.demo.portrait import masked_portrait
+from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.errors import ConfigError
 from pipeline.run.controls import Wishes
 from pipeline.settings import config as configuration
-from pipeline.web.turn import Turn
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
+from pipeline.web.visit import Turn
 from tests.pipeline.web.site import Page, run, site
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import pytest
-
-pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
-pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
-
 from aiohttp import WSMsgType
 from aioice.ice import get_host_addresses
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from pipeline.demo.clip import draw_frames
+from pipeline.errors import Busy
 from pipeline.web.peer import BrowserCamera, Peer, with_start_bitrate
+from pipeline.web.visit import Turn
 from tests.pipeline.live_fakes import SlowEngine, always_there, lower_half_is_mask
 from tests.pipeline.web.site import Page, run, site, told
 from tests.stand_ins import StandInEngine, stand_in_networks
+
+pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
+pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
+
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.run.load import Networks
+
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -324,3 +327,50 @@ def test_every_codec_of_the_answer_begins_at_our_bit_rate() -> None:
         "a=fmtp:102 packetization-mode=1;x-google-start-bitrate=2500",
         "",
     ]
+
+
+def test_a_second_one_is_refused_by_name_and_the_next_is_not() -> None:
+    async def test() -> None:
+        turn = Turn()
+        async with turn.taken("a camera"):
+            with pytest.raises(Busy, match="a camera is being processed"):
+                async with turn.taken("a file"):
+                    pass
+        async with turn.taken("a file"):
+            assert turn.holder == "a file"
+
+    asyncio.run(test())
+
+
+def test_what_ends_is_waited_for_and_of_two_that_wait_one_is_refused() -> None:
+    async def test() -> None:
+        turn = Turn()
+        got: list[str] = []
+
+        async def want(name: str) -> None:
+            async with turn.taken(name):
+                got.append(name)
+                await asyncio.sleep(0)
+
+        async with turn.taken("a camera"):
+            turn.end()
+            waiting = [asyncio.create_task(want(name)) for name in ("first", "second")]
+            await asyncio.sleep(0)
+            assert not got
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert got == ["first"]
+        assert [type(each) for each in ended] == [type(None), Busy]
+
+    asyncio.run(test())
+
+
+def test_saying_that_nothing_ends_changes_nothing() -> None:
+    async def test() -> None:
+        turn = Turn()
+        turn.end()
+        async with turn.taken("a file"):
+            with pytest.raises(Busy):
+                async with turn.taken("another"):
+                    pass
+
+    asyncio.run(test())

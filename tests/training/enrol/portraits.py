@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.demo.portrait import LANDMARKS, portrait
+from pipeline.demo.clip import LANDMARKS, portrait
 from pipeline.geometry import Landmarks, face_crop
 from training.enrol.gather import SIDE, WIDE_FROM_CROP, View, sharpness
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from pipeline.live.camera import CameraSource
+from pipeline.live.camera import STEPS, CameraSource, Sitting
 from pipeline.live.devices import LOOK_SECONDS, PATIENCE_SECONDS, Onlookers
+from tests.pipeline.live_fakes import FakeCamera, Plugged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_thread_left")]
 
@@ -80,3 +82,12 @@ def test_the_camera_is_closed_while_nobody_watches_and_opened_for_the_next(monke
     assert opened == [True, False, True, False]
     assert said == []
     assert source.stats.reopened == 0
+
+
+def test_every_instruction_comes_in_order_and_the_camera_is_closed_at_the_end() -> None:
+    camera, said = FakeCamera([Plugged(10_000)], fps=200), list[str]()
+    frames = list(Sitting(camera, 0.5, said.append).frames())
+    assert frames
+    assert all(frame.time < 0.5 for frame in frames)
+    assert [sentence.split(" (")[0] for sentence in said] == [step for _, step in STEPS]
+    assert not camera.open_now

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pipeline.run.interrupt import Interrupts
+from pipeline.run.process import Interrupts
 
 
 class Run:
