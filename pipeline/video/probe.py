@@ -1,4 +1,9 @@
-"""What a video file holds: its header read and its first picture looked at."""
+"""What a video file holds: its header, its first picture, how long it says that it is, and whether that could be read.
+
+A length is compared only with what counts the same things on the same clock. Containers do not agree whether a length
+counts from 0 or from where the streams begin, tags survive the cutting of a file, and counters count empty pictures,
+so where a number can mean two things the smaller one is believed.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +18,137 @@ from av.sidedata.sidedata import Type as SideDataType
 from pipeline.errors import SourceError
 from pipeline.picture.formats import working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
-from pipeline.video.declared import declared_frames, origin, until, video_until
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import decoder_of, opened, packets_of, video_stream
+from pipeline.video.opening import clock_is_arbitrary, decoder_of, opened, packets_of, video_stream
+from pipeline.video.structure import flaw, walker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from av.audio.stream import AudioStream
     from av.buffer import Buffer
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+
+DECLARE_DURATION = ("mov", "matroska", "flv", "asf", "avi", "nut", "ogg", "mpegts", "mxf")
+"""Containers whose duration is written in them or measured at their end."""
+
+
+def origin(container: InputContainer) -> Fraction:
+    """Seconds on the file's clock that become time 0: the earliest start of picture and sound.
+
+    Sound that begins before 0 where the picture does not is the priming of its codec, which the file says to skip.
+    """
+    pictures = starts(container.streams.video)
+    earliest = min(pictures + starts(container.streams.audio), default=Fraction(0))
+    primed = earliest < 0 <= min(pictures, default=Fraction(-1))
+    return Fraction(0) if primed and not clock_is_arbitrary(container) else earliest
+
+
+def starts(streams: Iterable[VideoStream | AudioStream]) -> list[Fraction]:
+    """When each stream that says so begins, in seconds; covers are not of the film."""
+    return [
+        stream.start_time * stream.time_base
+        for stream in streams
+        if stream.start_time is not None
+        and stream.time_base
+        and not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+
+
+def declared_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many pictures the file says it stores, None when it doesn't say."""
+    name, entries = container.format.name, stream.index_entries
+    if name.startswith("mov"):
+        # An edit list may leave out pictures that the file still holds; the index knows.
+        return min(stream.frames, sum(entry.size > 0 for entry in entries)) or None
+    if name == "avi":
+        # The header counts the moments at which a capture had no picture too; the index has only what is stored.
+        return sum(entry.size > 0 for entry in entries) or None
+    if name.startswith("matroska") and not statistics_are_current(container, stream):
+        return None
+    counted = (int(value) for key, value in stream.metadata.items() if counts_frames(key, value))
+    return stream.frames or next(counted, 0) or None
+
+
+def statistics_are_current(container: InputContainer, stream: VideoStream) -> bool:
+    """True when mkvmerge's statistics of a stream were written together with the file, not before it was cut.
+
+    They carry the date of the file that they were counted in.
+    """
+    tags = {key.upper(): value for key, value in (container.metadata | stream.metadata).items()}
+    written = next((value for key, value in tags.items() if key.startswith("_STATISTICS_WRITING_DATE_UTC")), None)
+    created = tags.get("CREATION_TIME", "").replace("T", " ")
+    return written is not None and created.startswith(written) and not tags.get("ENCODER", "").startswith("Lav")
+
+
+def counts_frames(key: str, value: str) -> bool:
+    """True for the tag in which Matroska tools other than FFmpeg's count pictures."""
+    return key.upper().startswith("NUMBER_OF_FRAMES") and value.isdigit()
+
+
+def video_until(container: InputContainer, stream: VideoStream, time_base: Fraction) -> Fraction | None:
+    """When the video ends as the file declares, in seconds on its clock; None when it doesn't say."""
+    start = (stream.start_time or 0) * time_base
+    length = stream.duration * time_base if stream.duration else tagged_duration(container, stream)
+    return None if length is None else end_of(container, start, length)
+
+
+def until(container: InputContainer) -> Fraction | None:
+    """When the longest stream ends as the file declares, None where FFmpeg guesses it from the bit rate."""
+    if container.duration is None or not container.format.name.startswith(DECLARE_DURATION):
+        return None
+    start = Fraction(container.start_time or 0, av.time_base)
+    return end_of(container, start, Fraction(container.duration, av.time_base))
+
+
+def end_of(container: InputContainer, start: Fraction, length: Fraction) -> Fraction:
+    """The end that a declared length means: the length itself where it may have been counted from 0."""
+    from_zero = not clock_is_arbitrary(container) and length > start
+    return length if from_zero and start > 0 else start + length
+
+
+def tagged_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Seconds in a Matroska stream's tag (`00:01:02.345000000`), None without one or with one of an older file.
+
+    FFmpeg writes `DURATION` anew and copies the tags of others, which may be called `DURATION-eng`.
+    """
+    ours = any(value.startswith("Lav") for key, value in container.metadata.items() if key.upper() == "ENCODER")
+    current = statistics_are_current(container, stream)
+    for key, value in stream.metadata.items():
+        if (ours and key.upper() == "DURATION") or (current and key.upper().startswith("DURATION")):
+            with contextlib.suppress(ValueError):
+                hours, minutes, seconds = value.strip().split(":")
+                return Fraction(int(hours) * 3600 + int(minutes) * 60) + Fraction(seconds.rstrip("\x00"))
+    return None
+
+
+def missing_end(
+    info: SourceInfo, *, packets: int | None, video_end: Fraction, latest: Fraction, end: Fraction | None
+) -> str | None:
+    """A sentence that says how much of the end is missing, None when nothing is.
+
+    `packets` of the video were read from its first (None after a seek); the last picture was shown until `video_end`
+    and the last packet of any stream lasted until `latest`; what lies after `end` was not asked for. All in seconds as
+    the input counts.
+    """
+    reached = f"it ends at {float(video_end - info.origin):.2f} s"
+    if end is None and packets is not None and info.frames is not None and packets < info.frames:
+        return f"the file was cut off: {info.frames - packets} of {info.frames} pictures are missing, {reached}"
+
+    if wrong := flaw(info.path, info.container):
+        return f"the file {wrong}; {reached}"
+    if walker(info.container) is not None and info.container != "mpegts":
+        return None  # whole from the first part to the last: a longer time is that for which the last picture stays
+
+    tolerance = max(Fraction(1, 2), 3 * info.frame_seconds)
+    for declared, found in ((info.video_until, video_end), (info.until, latest)):
+        if declared is not None and found < min(declared, end or declared) - tolerance:
+            return f"the file was cut off: {reached} of {float(declared - info.origin):.2f} s"
+    return None
+
 
 NOT_STORED = {
     "SPHERICAL": "the marks of a 360-degree film",

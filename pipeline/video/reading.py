@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from pipeline.video.clock import SteadyClock
-from pipeline.video.declared import missing_end
 from pipeline.video.opening import clock_is_arbitrary, decoder_of, packets_of
+from pipeline.video.probe import missing_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
