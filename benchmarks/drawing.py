@@ -12,7 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.tables import shown
+from benchmarks.record import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

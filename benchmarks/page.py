@@ -1,17 +1,132 @@
-"""A measurement as one page: figures, tables and methods, with nothing loaded from anywhere; and its figures as PNG."""
+"""A measurement for readers: its tables in Markdown for documents, and one page with figures, tables and methods.
+
+The page loads nothing from anywhere. Its figures can be written as PNG, too.
+"""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import drawing, parts, tables
+from benchmarks import drawing, parts
+from benchmarks.record import ALL, NONE, parts_of
 from pipeline.errors import SinkError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from benchmarks.record import Document
+
+
+LONGEST = 30
+"""Longer words than so many letters are broken into lines on the page."""
+BEGIN, END = "<!-- measured figures -->", "<!-- end of measured figures -->"
+"""The marks in a document between which the tables go."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown. Every column but the first whose cells are numbers stands to the right."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in Markdown, its caption above."""
+        rule = ["---:" if self._numeric(column) else "---" for column in range(len(self.headers))]
+        lines = [self.headers, rule, *self.rows]
+        return f"{self.caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def html(self) -> str:
+        """The table as the page shows it."""
+        numeric = [' class="number"' if self._numeric(column) else "" for column in range(len(self.headers))]
+        head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(self.headers, numeric, strict=True))
+
+        rows = ""
+        for row in self.rows:
+            long = [' class="long"' if len(cell) > LONGEST else "" for cell in row]
+            cells = zip(row, numeric, long, strict=True)
+            rows += (
+                "<tr>" + "".join(f"<td{number or wide}>{escape(text)}</td>" for text, number, wide in cells) + "</tr>"
+            )
+        return (
+            f'<div class="wide"><table><caption>{escape(self.caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+
+    def _numeric(self, column: int) -> bool:
+        cells = [row[column] for row in self.rows if row[column] != NONE]
+        return column > 0 and bool(cells) and all(cell.lstrip("+-")[:1].isdigit() for cell in cells)
+
+
+def left_out(reasons: Mapping[str, str]) -> list[Table]:
+    """What could not be measured, each with the reason; no table where nothing was left out."""
+    return [Table("Left out", ("what", "why"), tuple(reasons.items()))] if reasons else []
+
+
+def machine_facts(whole: Document) -> list[tuple[str, str]]:
+    """What a document was measured on, as keys and words."""
+    described = whole["machine"]
+    gpus = ", ".join(f"{gpu['name']}, driver {gpu['driver']}" for gpu in described["gpus"])
+    lines = [
+        ("processor", described["processor"]),
+        ("cores", str(described["cores"])),
+        ("memory", f"{described['memory_gib']} GiB"),
+        ("GPU", gpus or "none of NVIDIA's"),
+        ("system", f"{described['system']}, Python {described['python']}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in described["versions"].items())),
+        ("commit", str(described["commit"])),
+        ("taken", described["taken"]),
+    ]
+
+    lines += [(f"noise, {name}", noise_words(part)) for name, part in parts_of(whole).items()]
+    if whole["bench"] == ALL:
+        lines += [(f"left out, {name}", reason) for name, reason in whole["left_out"].items()]
+    return lines
+
+
+def noise_words(part: Document) -> str:
+    """How disturbed the machine was while a part was measured, in words."""
+    seen = part["noise"]
+    if seen["steal_share"] is None:
+        return "not told by this system"
+    load = "" if seen["load_before"] is None else f"; load before {seen['load_before']:.1f}"
+    return f"{seen['steal_share']:.1%} stolen, {seen['worst_steal_share']:.0%} in the worst second{load}"
+
+
+def write_markdown(text: str, path: str) -> None:
+    """Write tables into a document, between its marks, or as a document of their own where there is none yet.
+
+    `-` is standard output. Raises `SinkError`.
+    """
+    if path == "-":
+        sys.stdout.write(text)
+        return
+
+    target = Path(path)
+    try:
+        if target.exists():
+            text = between_marks(target.read_text(encoding="utf-8"), text)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
+    except ValueError as error:
+        raise SinkError(f"{path}: {error}") from error
+
+
+def between_marks(page: str, text: str) -> str:
+    """`page` with `text` in the place of what lies between its marks. Raises `ValueError` where it has none."""
+    begin, end = (f"\n{mark}\n" for mark in (BEGIN, END))  # a page may speak of them in a sentence, too
+    before, begun, rest = f"\n{page}\n".partition(begin)
+    _, ended, after = f"\n{rest}".partition(end)
+    if not begun or not ended:
+        raise ValueError(f"it is there and has no place for tables: put {BEGIN} and {END} into it, each in a line")
+    return f"{before}{begin}\n{text}{end}{after}"[1:-1]
+
 
 LIGHT, DARK = (
     ";".join(f"--{name}:{colour}" for name, colour in theme.items()) for theme in (drawing.LIGHT, drawing.DARK)
@@ -49,11 +164,11 @@ svg{{display:block;width:100%;height:auto}}
 """.strip()
 
 
-def page(whole: Document) -> str:
+def html_page(whole: Document) -> str:
     """A document as a whole page. It asks nothing of the network, and follows the reader's choice of light or dark."""
     shown = parts.shown(whole)
     links = "".join(f'<a href="#{name}">{part.title}</a>' for name, (part, _) in shown.items())
-    facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in tables.machine(whole))
+    facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in machine_facts(whole))
     sections = "".join(_section(name, part, document) for name, (part, document) in shown.items())
 
     lead = "Measured by <code>barefaced bench</code> on the machine below; its JSON holds every sample."
@@ -76,10 +191,10 @@ def _section(name: str, part: parts.Part, document: Document) -> str:
     return f'<section id="{name}"><h2>{part.title}</h2>{how}<div class="figures">{figures}</div>{rows}</section>'
 
 
-def write(whole: Document, path: Path) -> None:
+def write_html(whole: Document, path: Path) -> None:
     """Write the page of a document. Raises `SinkError`."""
     try:
-        path.write_text(page(whole), encoding="utf-8")
+        path.write_text(html_page(whole), encoding="utf-8")
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 
@@ -101,7 +216,8 @@ def write_pngs(whole: Document, folder: Path) -> list[Path]:
 
 
 def markdown(whole: Document) -> str:
-    """The tables of a document, below the machine that it was measured on."""
-    return tables.markdown(
-        whole, {name: part.tables(document) for name, (part, document) in parts.shown(whole).items()}
-    )
+    """The tables of a document, part by part, below the machine that it was measured on."""
+    facts = "\n".join(f"- {key}: {value}" for key, value in machine_facts(whole))
+    tables = {name: part.tables(document) for name, (part, document) in parts.shown(whole).items()}
+    sections = [f"### {name}\n\n" + "\n\n".join(table.markdown() for table in found) for name, found in tables.items()]
+    return "\n\n".join([facts, *sections]) + "\n"

@@ -117,6 +117,8 @@ ALL = "all"
 Document = dict[str, Any]
 """A measurement as JSON holds it."""
 
+NONE = "-"
+"""The words of a cell for which there is no figure."""
 NEEDED = {"schema": int, "bench": str, "machine": dict}
 """Keys of every document."""
 NEEDED_OF_PARTS = {"method": str, "noise": dict, "settings": dict, "series": list}
@@ -238,6 +240,20 @@ def series_of(whole: Document) -> dict[str, Series]:
         for part in parts_of(whole).values()
         for found in part["series"]
     }
+
+
+def shown(value: float) -> str:
+    """A number as short as it tells enough: three digits, or all before the point."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{min(digits, 6)}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace(",", "\u202f")
+
+
+def share(value: float | None) -> str:
+    """A share in whole percent, or that there is none."""
+    return NONE if value is None else f"{value:.0%}"
 
 
 def read(path: Path) -> Document:

@@ -39,7 +39,7 @@ def matrix_product(precision: Precision) -> tuple[Network, dict[str, Array], int
     from onnx.helper import make_node
     from onnx.numpy_helper import from_array
 
-    from benchmarks.literature.writer import written
+    from benchmarks.network_writer import written
 
     draw = np.random.default_rng(3)
     weights = draw.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)

@@ -122,18 +122,18 @@ def _sayer(options: argparse.Namespace) -> Callable[[str], None]:
 
 
 def _write(whole: Document, written: dict[str, Any], say: Callable[[str], None]) -> None:
-    from benchmarks import page, tables
+    from benchmarks import page
     from pipeline.run.report import write_json
 
     if "json" in written:
         write_json(whole, written["json"])
     if "html" in written:
-        page.write(whole, written["html"])
+        page.write_html(whole, written["html"])
         say(f"{written['html']} is the page")
     if "png" in written:
         say(f"{len(page.write_pngs(whole, written['png']))} pictures in {written['png']}")
     if "markdown" in written:
-        tables.write(page.markdown(whole), written["markdown"])
+        page.write_markdown(page.markdown(whole), written["markdown"])
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.child import child_environment
 from benchmarks.machine import Noise
+from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan
-from benchmarks.record import LeftOut, UnmeasurableError, document, series_of
-from benchmarks.tables import NONE, Table, left_out, shown
+from benchmarks.record import NONE, LeftOut, UnmeasurableError, document, series_of, shown
 from engine import cuda, select
 from pipeline.settings.config import as_json, build
 

@@ -24,16 +24,15 @@ from typing import TYPE_CHECKING
 import av
 from platformdirs import user_cache_path
 
-from benchmarks import turns
+from benchmarks import literature, turns
 from benchmarks.child import child_environment
 from benchmarks.clips import make_clip, verify
 from benchmarks.drawing import Bar, Bars, Figure
-from benchmarks.literature import generators
 from benchmarks.machine import Noise
+from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
-from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
-from benchmarks.tables import NONE, Table, left_out, share, shown
+from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, share, shown
 from pipeline.settings.config import as_json, build
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def measure(plan: PeersPlan, say: Say) -> Document:
     programs = _here(absent)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         speeds = _in_turns(programs, plan, Path(name), absent)
-        rows, series, missing = generators.measure(config.engine, seconds=plan.seconds, say=say)
+        rows, series, missing = literature.measure(config.engine, seconds=plan.seconds, say=say)
 
     ours = speeds.pop(OURS)
     peers = {name: _beside(ours, theirs) for name, theirs in speeds.items()}

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import literature, turns
 from benchmarks.clips import demo_masks, moments
 from benchmarks.drawing import Against, Figure, Point
-from benchmarks.literature import generators
 from benchmarks.machine import Noise
+from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import Better, LeftOut, Series, UnmeasurableError, document
-from benchmarks.tables import NONE, Table, left_out, shown
+from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, shown
 from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, frame_from_portrait, masked_portrait, portrait, warped
 from pipeline.settings.config import as_json, build
 from training.needs import require
@@ -179,11 +178,11 @@ class Rivals:
             absent.reasons["mean-face, gappy-pca"] = f"{learned / LEARNED} is not here: {HOW_TO_LEARN}"
 
         with absent.attempt(PAPERS_OWN):
-            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(generators.papers_untrained(), config)))
+            only_timed[PAPERS_OWN] = stack.enter_context(closing(turns.loaded(literature.papers_untrained(), config)))
         with absent.attempt(AT_OUR_COST):
             if not (learned / PAPER).exists():
                 raise UnmeasurableError(f"{learned / PAPER} is not here: {HOW_TO_LEARN} --paper-seconds N")
-            trained = generators.papers_trained(learned / PAPER)
+            trained = literature.papers_trained(learned / PAPER)
             scored[AT_OUR_COST] = stack.enter_context(closing(turns.loaded(trained, config)))
         return cls(scored, only_timed, absent.reasons)
 

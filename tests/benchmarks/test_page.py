@@ -14,8 +14,8 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 import cli
-from benchmarks import drawing, page, parts, tables
-from benchmarks.tables import shown
+from benchmarks import drawing, page, parts
+from benchmarks.record import shown
 from pipeline.errors import SinkError
 from tests.benchmarks import documents
 
@@ -51,7 +51,7 @@ class Nesting(HTMLParser):
 
 @pytest.fixture(scope="module")
 def whole() -> str:
-    return page.page(documents.everything())
+    return page.html_page(documents.everything())
 
 
 def test_the_page_is_well_formed(whole: str) -> None:
@@ -100,11 +100,11 @@ def test_a_figure_drawn_again_is_the_same() -> None:
 def test_a_text_that_looks_like_markup_is_text() -> None:
     whole = documents.pipeline()
     whole["machine"]["processor"] = "<script>alert(1)</script>"
-    assert "<script" not in page.page(whole)
+    assert "<script" not in page.html_page(whole)
 
 
 def test_a_part_alone_is_a_page_too() -> None:
-    assert page.page(documents.live()).count("<section") == 1
+    assert page.html_page(documents.live()).count("<section") == 1
 
 
 def test_numbers_are_short() -> None:
@@ -134,10 +134,10 @@ def test_tables_stand_in_markdown() -> None:
 
 def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
     target = tmp_path / "page.md"
-    spoken_of = f"Between `{tables.BEGIN}` and `{tables.END}` it says:"
-    target.write_text(f"# Fast\n\n{spoken_of}\n\n{tables.BEGIN}\nold\n{tables.END}\n\nEnd.\n")
-    tables.write(page.markdown(documents.live()), str(target))
-    tables.write(page.markdown(documents.live()), str(target))
+    spoken_of = f"Between `{page.BEGIN}` and `{page.END}` it says:"
+    target.write_text(f"# Fast\n\n{spoken_of}\n\n{page.BEGIN}\nold\n{page.END}\n\nEnd.\n")
+    page.write_markdown(page.markdown(documents.live()), str(target))
+    page.write_markdown(page.markdown(documents.live()), str(target))
     text = target.read_text()
     assert text.startswith(f"# Fast\n\n{spoken_of}\n\n")
     assert text.endswith("\n\nEnd.\n")
@@ -145,7 +145,7 @@ def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
     assert text.count("### live") == 1
     target.write_text("no marks")
     with pytest.raises(SinkError, match="no place for tables"):
-        tables.write(page.markdown(documents.live()), str(target))
+        page.write_markdown(page.markdown(documents.live()), str(target))
     assert target.read_text() == "no marks"
 
 

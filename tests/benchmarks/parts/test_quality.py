@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("skimage", reason="scores need the training extra: make setup EXTRAS=training")
 pytest.importorskip("onnx", reason="make setup EXTRAS=training")
 
+from benchmarks import literature
 from benchmarks.clips import make_clip, verify
-from benchmarks.literature import generators
 from benchmarks.parts import peers, quality
 from benchmarks.passthrough import passed_through
 from benchmarks.record import BenchmarkError, LeftOut, UnmeasurableError, check
@@ -62,7 +62,7 @@ def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.Monk
     def no_torch() -> None:
         raise ConfigError("the paper's network needs torch: make setup EXTRAS=training")
 
-    monkeypatch.setattr(generators, "papers_untrained", no_torch)
+    monkeypatch.setattr(literature, "papers_untrained", no_torch)
     with ExitStack() as stack:
         found = quality.Rivals.here(tmp_path, build().engine, stack, lambda _text: None)
     assert set(found.scored) == {"telea", "navier-stokes"}

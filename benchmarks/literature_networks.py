@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from benchmarks.literature.writer import NetworkWriter, Value
+from benchmarks.network_writer import NetworkWriter, Value
 
 SIDE = 256
 

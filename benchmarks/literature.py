@@ -52,25 +52,25 @@ class Entry:
 
 def mi_gan() -> Network:
     """MI-GAN with random weights."""
-    from benchmarks.literature import networks
+    from benchmarks import literature_networks
 
-    writer, leave = networks.mi_gan()
+    writer, leave = literature_networks.mi_gan()
     return writer.network(leave)
 
 
 def lama() -> Network:
     """LaMa with random weights."""
-    from benchmarks.literature import networks
+    from benchmarks import literature_networks
 
-    writer, leave = networks.lama()
+    writer, leave = literature_networks.lama()
     return writer.network(leave)
 
 
 def deepfill(*, attention: bool = True) -> Network:
     """DeepFill v2 with random weights; published costs leave its contextual attention out."""
-    from benchmarks.literature import networks
+    from benchmarks import literature_networks
 
-    writer, leave = networks.deepfill(attention=attention)
+    writer, leave = literature_networks.deepfill(attention=attention)
     return writer.network(leave)
 
 

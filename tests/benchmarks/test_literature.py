@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks.literature import generators, networks
-from benchmarks.literature.networks import deepfill, lama, mi_gan
-from benchmarks.literature.writer import NetworkWriter, Value
+from benchmarks import literature, literature_networks
+from benchmarks.literature_networks import deepfill, lama, mi_gan
+from benchmarks.network_writer import NetworkWriter, Value
 from benchmarks.record import BenchmarkError, Better, Series
 from engine import select
 from engine.onnx_file import multiply_adds
@@ -68,20 +68,20 @@ def test_attention_costs_what_two_products_of_patches_do() -> None:
 
 
 def test_another_network_than_the_published_one_is_told() -> None:
-    entry = generators.ENTRIES["LaMa"]
+    entry = literature.ENTRIES["LaMa"]
     writer, leave = lama(blocks=8)
     with pytest.raises(BenchmarkError, match=r"published are 31\.9: it is another one"):
-        generators.check_cost("LaMa", entry, writer.network(leave))
+        literature.check_cost("LaMa", entry, writer.network(leave))
 
 
 def test_the_spectrum_is_numpys_and_leads_back() -> None:
     writer = NetworkWriter("spectrum", channels=3, side=16)
-    spectrum = networks.fourier(writer, writer.entry)
+    spectrum = literature_networks.fourier(writer, writer.entry)
     picture = small(writer)
     seen = run(writer.network(spectrum), picture)
     expected = np.fft.rfft2(picture, norm="ortho")
     np.testing.assert_allclose(seen[:, 0::2] + 1j * seen[:, 1::2], expected, atol=1e-5)
-    back = networks.fourier_back(writer, spectrum)
+    back = literature_networks.fourier_back(writer, spectrum)
     np.testing.assert_allclose(run(writer.network(back), picture), picture, atol=1e-5)
 
 
@@ -121,8 +121,8 @@ def test_the_papers_network_is_the_published_one_by_cost() -> None:
 
     network = McsamPaper()
     assert sum(weights.numel() for weights in network.parameters()) / 1e6 == pytest.approx(44.7, rel=0.005)
-    entry = generators.ENTRIES["the paper's"]
-    generators.check_cost("the paper's", entry, entry.network())
+    entry = literature.ENTRIES["the paper's"]
+    literature.check_cost("the paper's", entry, entry.network())
 
 
 def test_a_network_that_an_engine_does_not_take_costs_no_other_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +132,9 @@ def test_a_network_that_an_engine_does_not_take_costs_no_other_its_figure(monkey
         row = {"name": name, "median_ms": 1.0, "gmacs": 1.0, "gflops": 1.0}
         return row, Series(name, "ms a face", Better.LESS, (1.0,))
 
-    entries = {name: generators.ENTRIES[name] for name in ("MI-GAN", "LaMa")}
-    monkeypatch.setattr(generators, "_timed", pretended)
-    monkeypatch.setattr(generators, "ENTRIES", entries)
-    rows, series, left_out = generators.measure(build().engine, seconds=0, say=lambda _text: None)
+    entries = {name: literature.ENTRIES[name] for name in ("MI-GAN", "LaMa")}
+    monkeypatch.setattr(literature, "_timed", pretended)
+    monkeypatch.setattr(literature, "ENTRIES", entries)
+    rows, series, left_out = literature.measure(build().engine, seconds=0, say=lambda _text: None)
     assert [row["name"] for row in rows] == [one.name for one in series] == ["ours", "LaMa"]
     assert list(left_out) == ["MI-GAN"]

@@ -1,1 +1,0 @@
-"""Generators of the literature, written as networks with random weights, to be timed beside ours."""
