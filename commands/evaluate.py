@@ -13,7 +13,7 @@ from commands.parsing import add, at_least_one
 from pipeline.errors import ConfigError
 from pipeline.settings import config as configuration
 from pipeline.settings import manual
-from training.data.kinds import MaskKind
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     import argparse

@@ -11,7 +11,7 @@ from commands.parsing import add
 from commands.run import exit_code
 from pipeline.settings import config as configuration
 from pipeline.settings import flags, manual
-from training.data.kinds import MaskKind
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     import argparse

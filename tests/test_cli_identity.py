@@ -51,9 +51,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         pytest.skip("the photos are not here")
     if dlib_resnet.missing() is not None:
         pytest.skip("the recogniser's weights are in the extra `identity`")
-    from training.data.kinds import MaskKind
     from training.data.mesh import mesh_network
     from training.evaluation.photos import read, wear
+    from training.needs import MaskKind
 
     try:
         mesh_network()

@@ -1,8 +1,9 @@
-"""What the commands of training share: what they need beyond a plain run, and how they end when something is wrong."""
+"""What the commands of training share, light to import: what is worn, what must be installed, and how errors end."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,16 @@ from pipeline.errors import BarefacedError, ConfigError
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
+
+
+class MaskKind(StrEnum):
+    """What is worn."""
+
+    SURGICAL = "surgical"
+    CLOTH = "cloth"
+    RESPIRATOR = "respirator"
+    GAITER = "gaiter"
+    SCARF = "scarf"
 
 
 def require(command: str, *modules: str, extra: str = "training") -> None:

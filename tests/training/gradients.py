@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from training.loop.objectives import GeneratorLoss, objective
-from training.loop.parallel import World, joined
+from training.loop.stream import World, joined
 from training.loop.train import drawn_batches
 from training.networks.checkpoints import built
 from training.settings import TrainConfig

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from training.data.kinds import MaskKind
 from training.data.mesh import LEFT_CHEEK, LEFT_JAW, MIDLINE, RIGHT_CHEEK, RIGHT_JAW, Point
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.kinds import MaskKind
 from training.data.mask_shape import NECK, covered, curve, cut_of, filled, outline, ruled, surface
 from training.data.mesh import Point
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
 from training.data import masks
 from training.data.crops import CENTRE, MARGIN, stored_from_canonical
-from training.data.kinds import MaskKind
 from training.data.mask_shape import curve
 from training.data.mesh import FaceMesh, Point, expression_of, square
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

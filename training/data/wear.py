@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Track, Tracked
-    from training.data.kinds import MaskKind
+    from training.needs import MaskKind
 
     Mesh = Callable[[NDArray[np.uint8], Affine], tuple[NDArray[np.float32], float]]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.draw.inpaint import hole_of
 from training.data import masks
-from training.data.kinds import MaskKind
 from training.data.mesh import FaceMesh
-from training.enrol.head import mesh_of_landmarks
 from training.evaluation import sheets
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,28 @@ if TYPE_CHECKING:
 
     Draw = Callable[[NDArray[np.float32]], NDArray[np.float32]]
     """A network: crops without their holes and the holes (N, 4, S, S), to faces (N, 3, S, S) in [-1, 1]."""
+
+
+@cache
+def _head() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mesh (468, 3) and the five landmarks (5, 3) of an upright frontal head, in pixels of the canonical crop."""
+    with resources.files(__package__).joinpath("head.npz").open("rb") as file:
+        stored = np.load(file)
+        return stored["mesh"].astype(np.float64), stored["landmarks"].astype(np.float64)
+
+
+def mesh_of_landmarks(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The face mesh (468, 2) of a head whose five landmarks are `points` (5, 2), in the same pixels.
+
+    Least squares give the affine map from the head's landmarks; the nearest map that turns, scales and shifts is used.
+    """
+    mesh, landmarks = _head()
+    solution = np.linalg.lstsq(np.column_stack([landmarks, np.ones(5)]), np.asarray(points, np.float64), rcond=None)[0]
+    left, scales, right = np.linalg.svd(solution[:3].T, full_matrices=False)  # (2, 2), (2,), (2, 3)
+    turn = scales.mean() * left @ right
+    shift = np.mean(points, axis=0) - turn @ landmarks.mean(axis=0)
+    return np.asarray(mesh @ turn.T + shift, np.float32)
+
 
 AT_ONCE = 6
 """Views that a network is given at a time."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.onnx_file import read_weight, stored_weights
 from training.data.samples import Faces
-from training.enrol.head import mesh_of_landmarks
+from training.enrol.judge import mesh_of_landmarks
 from training.loop import losses
 from training.loop.optimisers import Muon
 from training.loop.stream import Batch, MaskedFaces, grown, hole_of, picture, scaled

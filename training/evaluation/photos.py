@@ -13,8 +13,8 @@ from pipeline.errors import SourceError
 from pipeline.geometry import CROP_SIZE
 from training.data import masks
 from training.data.crops import MARGIN, central_face
-from training.data.kinds import MaskKind
 from training.data.mesh import FaceMesh
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -24,7 +24,6 @@ from pipeline.errors import SourceError
 from pipeline.find.align import align
 from pipeline.geometry import CROP_SIZE
 from training.data.crops import central_face
-from training.data.kinds import MaskKind
 from training.data.mask_shape import cut_of, outline, surface
 from training.data.mesh import FaceMesh
 from training.evaluation.photos import read
@@ -32,7 +31,7 @@ from training.evaluation.product import looker
 from training.identity.distil import student
 from training.identity.networks import pretrained
 from training.identity.sampler import as_pictures
-from training.needs import errors_in_one_line
+from training.needs import MaskKind, errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

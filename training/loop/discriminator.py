@@ -15,7 +15,7 @@ from training.loop import losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from training.loop.parallel import World
+    from training.loop.stream import World
     from training.settings import TrainConfig
 
 

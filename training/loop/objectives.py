@@ -26,7 +26,7 @@ from training.networks.segmenter import Logits, Segmenter
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.loop.parallel import World
+    from training.loop.stream import World
     from training.settings import TrainConfig
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.loop.parallel import joined
+from training.loop.stream import joined
 from training.loop.train import begun, drawn_batches
 from training.needs import errors_in_one_line
 from training.settings import add_flags, given

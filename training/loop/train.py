@@ -5,7 +5,7 @@ The generator is trained in two runs: its trunk alone on small crops, then the w
 A run goes on bit for bit from its last checkpoint when the folder has one. The log is JSON lines, sample sheets are
 PNGs beside it, `training.loop.plots` draws its curves.
 
-Several processes train one network when `torchrun` starts them (`training/loop/parallel.py`).
+Several processes train one network when `torchrun` starts them (`training/loop/stream.py`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from pipeline.errors import ConfigError
 from training.data.samples import Faces
 from training.loop.objectives import fixed_samples, objective, validate
 from training.loop.optimisers import OPTIMISERS
-from training.loop.parallel import World, joined
-from training.loop.stream import Batch, MaskedFaces, Reuse, batches, numbers, read_textures
+from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import add_flags, differences, given

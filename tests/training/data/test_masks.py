@@ -6,10 +6,10 @@ pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from tests.training.made_faces import face, mesh
 from training.data import masks
-from training.data.kinds import MaskKind
 from training.data.mask_shape import curve
 from training.data.masks import draw
 from training.data.mesh import FaceMesh, Point
+from training.needs import MaskKind
 
 MESH = FaceMesh(mesh())
 

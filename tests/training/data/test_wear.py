@@ -15,9 +15,9 @@ from pipeline.errors import CheckpointError, ConfigError, SinkError
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 from tests.pipeline.masked_scenes import portrait
 from tests.training.made_faces import mesh
-from training.data.kinds import MaskKind
 from training.data.mesh import mesh_network
 from training.data.wear import Wear, Worn, alpha_file
+from training.needs import MaskKind
 
 if TYPE_CHECKING:
     from pathlib import Path

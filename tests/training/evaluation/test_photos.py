@@ -6,9 +6,9 @@ from PIL import Image
 
 from pipeline.errors import CheckpointError, SourceError
 from tests.pipeline.masked_scenes import portrait
-from training.data.kinds import MaskKind
 from training.data.mesh import mesh_network
 from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
+from training.needs import MaskKind
 
 
 def pair(folder: Path, name: str = "one_cloth", *, size: tuple[int, int] = (40, 50), alpha: int = 255) -> None:

@@ -21,8 +21,7 @@ from tests.training.made_faces import store
 from training.data.samples import Faces, TrainingSample, close_up, colourless, draw_sample
 from training.loop import train as train_module
 from training.loop.objectives import GeneratorLoss
-from training.loop.parallel import World
-from training.loop.stream import Batch, picture
+from training.loop.stream import Batch, World, picture
 from training.loop.train import train
 from training.networks import checkpoints
 from training.networks.checkpoints import built, restore
@@ -318,8 +317,7 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
     pytest.skip("this build of torch has no gloo", allow_module_level=True)
 
 from tests.training import gradients
-from training.loop.parallel import joined
-from training.loop.stream import numbers
+from training.loop.stream import joined, numbers
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-4
