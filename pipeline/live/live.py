@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from pipeline.draw.inpaint import Inpaint
+from pipeline.draw.segment import Segment
 from pipeline.errors import ConfigError, EngineError
+from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Track, Tracked
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Box, Landmarks
 from pipeline.live import devices
 from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
@@ -17,13 +23,14 @@ from pipeline.live.pace import Outbox, ticks
 from pipeline.live.preview import View
 from pipeline.live.report import LiveReport
 from pipeline.run import assemble
-from pipeline.run.load import rehearse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import av
 
+    from engine.spec import Engine
+    from pipeline.detectors import Detector
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
     from pipeline.live.preview import Key
@@ -254,3 +261,33 @@ def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame
             say(f"a network failed before the first frame was shown: {error}")
 
     return run
+
+
+def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generators: Sequence[Engine]) -> None:
+    """Run every network on `frame` as the stages do, as if it had a masked face in its middle.
+
+    A network's first run is slow, since it allocates memory and meets shapes: a live run has it before it is needed.
+    Must not be called while a run uses them. Raises `EngineError`.
+    """
+    detector(frame)
+
+    segment = Segment(segmenter)
+    tracked = Tracked(Detected(frame, None, cut=False), (_in_the_middle(frame),))
+    looking = next(segment.ask(iter([tracked])))
+    for _ in segment.answer(iter([looking])):
+        pass
+    lower_half = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    lower_half[CROP_SIZE // 2 :] = 1
+    crops = tuple(FaceCrop(face.track, face.image, lower_half, face.crop_from_frame) for face in looking.aligned)
+    for inpaint in map(Inpaint, generators):
+        for _ in inpaint.answer(inpaint.ask(iter([Cropped(tracked, crops, ())]))):
+            pass
+
+
+def _in_the_middle(frame: Frame) -> Track:
+    """A track of an upright face that is as high as the frame and stands in its middle."""
+    side = min(frame.width, frame.height)
+    left, top = (frame.width - side) / 2, (frame.height - side) / 2
+    points = CANONICAL_LANDMARKS * (side / CROP_SIZE) + (left, top)
+    box = Box(left, top, left + side, top + side)
+    return Track(0, Detection(box, Landmarks(points.astype(np.float32)), 1.0), age=0, unseen=0)

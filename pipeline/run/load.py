@@ -1,7 +1,4 @@
-"""Compiles the networks that settings ask for, runs each once where that saves time, and closes them at the end.
-
-A network's first run is slow, since it allocates memory and meets shapes: a live run rehearses it.
-"""
+"""Compiles the networks that settings ask for, and closes them at the end."""
 
 from __future__ import annotations
 
@@ -13,16 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.detectors import detector_file
-from pipeline.draw.inpaint import Inpaint
-from pipeline.draw.segment import Segment
 from pipeline.errors import CheckpointError, ConfigError
-from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Track, Tracked
-from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Box, Landmarks
 from pipeline.people.embed import Examiner, chosen_people, load_embedder, recogniser_missing
 from pipeline.people.enrolled import read_faces
 from pipeline.people.wearers import Wearers
@@ -33,7 +24,6 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine, Network
     from pipeline.detectors import Detector, DetectorFile
-    from pipeline.frames import Frame
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
     from pipeline.settings.config import Config
@@ -252,32 +242,3 @@ class _Compiler:
             identity.recogniser, identity.recogniser_file, lambda network: self.compile(network, Precision.F32)
         )
         return embedder
-
-
-def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generators: Sequence[Engine]) -> None:
-    """Run every network on `frame` as the stages do, as if it had a masked face in its middle.
-
-    Must not be called while a run uses them. Raises `EngineError`.
-    """
-    detector(frame)
-
-    segment = Segment(segmenter)
-    tracked = Tracked(Detected(frame, None, cut=False), (_in_the_middle(frame),))
-    looking = next(segment.ask(iter([tracked])))
-    for _ in segment.answer(iter([looking])):
-        pass
-    lower_half = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
-    lower_half[CROP_SIZE // 2 :] = 1
-    crops = tuple(FaceCrop(face.track, face.image, lower_half, face.crop_from_frame) for face in looking.aligned)
-    for inpaint in map(Inpaint, generators):
-        for _ in inpaint.answer(inpaint.ask(iter([Cropped(tracked, crops, ())]))):
-            pass
-
-
-def _in_the_middle(frame: Frame) -> Track:
-    """A track of an upright face that is as high as the frame and stands in its middle."""
-    side = min(frame.width, frame.height)
-    left, top = (frame.width - side) / 2, (frame.height - side) / 2
-    points = CANONICAL_LANDMARKS * (side / CROP_SIZE) + (left, top)
-    box = Box(left, top, left + side, top + side)
-    return Track(0, Detection(box, Landmarks(points.astype(np.float32)), 1.0), age=0, unseen=0)
