@@ -6,7 +6,7 @@ with straps, a contact shadow and soft edges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -205,17 +205,20 @@ def draw(
     kind: MaskKind | None = None,
     textures: Sequence[Image] = (),
     plain: bool = False,
+    reach: float = 0.0,
 ) -> tuple[Image, Floats]:
     """`image` (S, S, 3) with a mask drawn on the face of `mesh` in its pixels, and the mask's alpha (S, S).
 
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
-    one has no print and no folds, which take long: for those who never look beneath the alpha.
+    one has no print and no folds, which take long: for those who never look beneath the alpha. It ends `reach` farther
+    down than its kind does, in parts of the face's height.
     """
     kind = kind or MaskKind(
         rng.choice(list(MaskKind), p=[0.28, 0.22, 0.14, 0.18, 0.18])
     )  # NumPy gives back a plain string
     size = image.shape[0]
-    top, bottom = outline(mesh, cut_of(kind, rng), kind, rng)
+    cut = cut_of(kind, rng)
+    top, bottom = outline(mesh, replace(cut, drop=cut.drop + reach), kind, rng)
     bulge = rng.uniform(0.0, 0.12)
     if plain:
         cover = covered(ruled(top, bottom, 64, bulge=bulge), size)

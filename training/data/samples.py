@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
-from training.data import masks
+from training.data import masks, unusual
 from training.data.crops import CENTRE, MARGIN, stored_from_canonical
 from training.data.mask_shape import curve
 from training.data.mesh import FaceMesh, Point, expression_of, square
@@ -99,6 +99,9 @@ def jitter(rng: np.random.Generator, side: int) -> Affine:
         moved = Affine(np.array([[-1.0, 0.0, CROP_SIZE - 1], [0.0, 1.0, 0.0]])).after(moved)
     return square(CROP_SIZE, CENTRE, side).after(moved)
 
+
+ODD = 0.35
+"""How much of what the segmenter learns from is out of the ordinary, as `draw_sample` says."""
 
 ELSEWHERE = 0.75
 """How often a mask sits as on somebody else who holds the head alike."""
@@ -273,28 +276,46 @@ def draw_sample(
     bare: float = 0.0,
     textures: Sequence[NDArray[np.uint8]] = (),
     plain: bool = False,
+    odd: float = 0.0,
 ) -> TrainingSample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
     mask.
 
     `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
+    A share `odd` of views, of skin and of masks is as `unusual` has them, each by itself, and half of it of the light.
     """
     stored = faces.crops[index]
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
-    drawing_from_canonical = jitter(rng, side)
-    matrix = drawing_from_canonical.after(stored_from_canonical(len(stored)).inverse()).matrix
-    truth = cv2.warpAffine(stored, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    view_from_canonical = jitter(rng, side)
+    is_odd = rng.random(4) < odd * np.array([1, 1, 1, 0.5]) if odd > 0 else np.zeros(4, bool)
+    if is_odd[0]:
+        view_from_canonical = unusual.wider(rng, side).after(view_from_canonical)
+    view_from_stored = view_from_canonical.after(stored_from_canonical(len(stored)).inverse())
+    if is_odd[0]:
+        truth = unusual.scene(stored, view_from_stored, side, faces.crops[faces.any_index(rng)], rng)
+    else:
+        flags, border, shape = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101, (side, side)
+        truth = np.asarray(cv2.warpAffine(stored, view_from_stored.matrix, shape, flags=flags, borderMode=border))
     truth = recolour(np.asarray(truth, np.uint8), rng)  # (side, side, 3)
 
     points = loosely(faces, index, rng) if plain else faces.meshes[index]
-    mesh = FaceMesh(drawing_from_canonical.apply(points).astype(np.float32))
+    mesh = FaceMesh(view_from_canonical.apply(points).astype(np.float32))
+    if is_odd[1]:
+        truth = unusual.darker_skin(truth, mesh, rng)
     if rng.random() >= bare:
-        picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
+        if is_odd[2]:
+            picture, alpha = unusual.worn(truth, mesh, rng, textures=textures)
+        else:
+            picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
         if plain and rng.random() < STRANDED:
             strands(picture, alpha, rng)
     else:
         picture, truth = _unmasked(truth, mesh, stored, rng, textures)
+        if is_odd[2]:
+            picture = unusual.held_before(picture, mesh, rng)
         alpha = np.zeros((side, side), np.float32)
+    if is_odd[3]:
+        picture = unusual.hard_light(picture, rng)
 
     sample = _sized(degrade(picture, rng), truth, alpha, size)
     if rng.random() < COLOURLESS:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.draw.inpaint import GROW_PX
-from training.data.samples import Faces, draw_sample
+from training.data.samples import ODD, Faces, draw_sample
 from training.hole_psnr import hole_psnr
 from training.loop import losses
 from training.loop.discriminator import Adversary
@@ -164,7 +164,8 @@ def fixed_samples(config: TrainConfig) -> Batch:
     """The same validation batch in every run and at every step."""
     faces, rng = Faces.read(config.crops, "val"), np.random.default_rng(7)
     judges = config.network == "segmenter"
-    drawn = partial(draw_sample, faces, size=config.size, bare=0.3 if judges else 0.0, plain=not judges)
+    bare, odd = (0.3, ODD) if judges else (0.0, 0.0)
+    drawn = partial(draw_sample, faces, size=config.size, bare=bare, plain=not judges, odd=odd)
     indices = [number * 5 % len(faces) for number in range(config.samples)]
     samples = [drawn(index, rng) for index in indices]
 

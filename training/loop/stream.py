@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import ConfigError
 from pipeline.geometry import CROP_SIZE
-from training.data.samples import Faces, draw_sample
+from training.data.samples import ODD, Faces, draw_sample
 from training.networks.generator import EXPRESSION
 
 if TYPE_CHECKING:
@@ -146,7 +146,14 @@ class MaskedFaces(Dataset[Batch]):
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
         index = faces.any_index(rng)
         sample = draw_sample(
-            faces, index, rng, size=self.size, bare=self.bare, textures=self.textures, plain=self.plain
+            faces,
+            index,
+            rng,
+            size=self.size,
+            bare=self.bare,
+            textures=self.textures,
+            plain=self.plain,
+            odd=0.0 if self.plain else ODD,
         )
         return Batch(
             torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),

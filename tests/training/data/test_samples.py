@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import face, mesh, store
+from training.data import unusual
 from training.data.mesh import FaceMesh
 from training.data.samples import Faces, draw_sample, loosely, strands
 
@@ -87,3 +88,37 @@ def test_crops_that_are_not_there_are_named_with_the_cure(tmp_path: Path) -> Non
     np.savez(tmp_path / "train.npz", mesh=np.array([]))
     with pytest.raises(CheckpointError, match="found none in its photos"):
         Faces.read(tmp_path, "train")
+
+
+def test_odd_samples_show_the_face_smaller_and_in_other_light(faces: Faces) -> None:
+    """And none of it comes unasked."""
+    usual, odd = (
+        [draw_sample(faces, 0, np.random.default_rng(seed), size=128, odd=share) for seed in range(40)]
+        for share in (0.0, 1.0)
+    )
+    assert np.mean([s.alpha.mean() for s in odd]) < 0.7 * np.mean([s.alpha.mean() for s in usual])
+    assert np.mean([s.picture.std() for s in odd]) != np.mean([s.picture.std() for s in usual])
+    again = [draw_sample(faces, 0, np.random.default_rng(seed), size=128).picture for seed in range(40)]
+    assert all(np.array_equal(one, other.picture) for one, other in zip(again, usual, strict=True))
+
+
+def test_an_unusual_mask_is_painted_where_its_alpha_says(faces: Faces) -> None:
+    """But for a balaclava's upper part, which is worn and hides no face, and contact shadows."""
+    truth = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    form = FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
+    beyond, unpainted = 0, []
+    for seed in range(40):
+        picture, alpha = unusual.worn(truth, form, np.random.default_rng(seed), textures=())
+        changed = np.abs(picture.astype(int) - truth).max(axis=2) > 2
+        unpainted.append(1 - changed[alpha > 0.9].mean())
+        beyond += bool((alpha[-2:] > 0.5).any())
+    assert np.median(unpainted) < 0.05
+    assert beyond >= 8  # masks that go on below the crop
+
+
+def test_what_is_eaten_is_no_mask(faces: Faces) -> None:
+    truth = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    form = FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
+    shown = [unusual.held_before(truth, form, np.random.default_rng(seed)) for seed in range(12)]
+    shares = [float((np.abs(image.astype(int) - 120).max(axis=2) > 8).mean()) for image in shown]
+    assert 0.005 < np.median(shares) < 0.2

@@ -1,0 +1,181 @@
+"""What the segmenter seldom meets in photos and must know all the same.
+
+Views wider than the crop, masks that reach beyond it, flaps with openings for the ears, balaclavas, masks of the colour
+of what is around them, dark skin, night and hard contrast; and things before a bare face that are no masks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import Affine
+from training.data import masks
+from training.data.mesh import LEFT_JAW, RIGHT_JAW, Point
+from training.needs import MaskKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from training.data.mesh import FaceMesh
+
+    Image = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+    Rng = np.random.Generator
+
+WIDEST = 0.45
+"""Scale of the widest view: a second look covers twice the crop, and a tracker may make it a little wider."""
+
+
+def wider(rng: Rng, side: int) -> Affine:
+    """view-from-crop, both `side` wide about one centre: a view that shows more around the face."""
+    scale, middle = rng.uniform(WIDEST, 0.8), (side - 1) / 2
+    return Affine(np.array([[scale, 0.0, middle - scale * middle], [0.0, scale, middle - scale * middle]]))
+
+
+def scene(stored: Image, view_from_stored: Affine, side: int, other: Image, rng: Rng) -> Image:
+    """(side, side, 3) a stored crop in a view that may show more than it holds.
+
+    Beyond its border the border goes on, as in `read_crop`, or there is another photo, `other`, behind it.
+    """
+    border = cv2.BORDER_REPLICATE if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
+    size = (side, side)
+    view = cv2.warpAffine(stored, view_from_stored.matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    if rng.random() < 0.4:
+        inside = cv2.warpAffine(np.ones(stored.shape[:2], np.float32), view_from_stored.matrix, size)
+        soft = masks.blurred(np.asarray(inside, np.float32), rng.uniform(0.3, side / 40))[..., None]
+        behind = cv2.resize(other[len(other) // 2 :: -1], size, interpolation=cv2.INTER_LINEAR)  # no upright face
+        view = np.rint(view * soft + behind * (1 - soft))
+    return np.asarray(view, np.uint8)
+
+
+def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -> tuple[Image, Floats]:
+    """The picture (S, S, 3) with an unusual mask, and its alpha (S, S)."""
+    what = rng.random()
+    if what < 0.35:
+        kind = MaskKind.CLOTH if rng.random() < 0.7 else MaskKind.RESPIRATOR
+        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures)
+        picture, alpha = _with_flaps(truth, picture, alpha, mesh, rng)
+    elif what < 0.65:
+        kind = MaskKind.GAITER if rng.random() < 0.5 else MaskKind.SCARF
+        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures, reach=rng.uniform(0, 1.2))
+    elif what < 0.75:
+        picture, alpha = _balaclava(truth, mesh, rng)
+    else:
+        picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
+    if rng.random() < 0.35:
+        picture = _like_around(picture, truth, alpha, rng)
+    return picture, alpha
+
+
+def _with_flaps(truth: Image, picture: Image, alpha: Floats, mesh: FaceMesh, rng: Rng) -> tuple[Image, Floats]:
+    """The mask going on to behind the ears as broad flaps, often with an opening for the ear or a gap before it."""
+    width = float(np.linalg.norm(mesh.across))
+    up = -mesh.down / (np.linalg.norm(mesh.down) + 1e-6)
+    flaps = np.zeros(alpha.shape, np.uint8)
+    for ear, jaw in ((mesh[Point.RIGHT_EAR], RIGHT_JAW), (mesh[Point.LEFT_EAR], LEFT_JAW)):
+        upper, lower = mesh.along(jaw, rng.uniform(0.6, 2.0)), mesh.along(jaw, rng.uniform(3.6, 5.2))
+        upper, lower = (point + (mesh[Point.NOSE_TIP] - point) * rng.uniform(0.1, 0.3) for point in (upper, lower))
+        end = ear + (ear - mesh[Point.NOSE_TIP]) * rng.uniform(0.05, 0.5) + up * width * rng.uniform(-0.08, 0.12)
+        half = up * width * rng.uniform(0.02, 0.16)
+        around = np.array([upper, end + half, end - half, lower])
+        cv2.fillPoly(flaps, [np.rint(around * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+
+        if rng.random() < 0.7:  # the ear, or the skin before it, is seen through an opening
+            middle = tuple(np.rint(end * 0.45 + ear * 0.25 + 0.15 * (upper + lower)).astype(int).tolist())
+            axes = (max(1, round(width * rng.uniform(0.03, 0.1))), max(1, round(width * rng.uniform(0.06, 0.18))))
+            cv2.ellipse(flaps, middle, axes, rng.uniform(-40, 40), 0, 360, 0, -1, cv2.LINE_AA)
+
+    soft = masks.blurred(flaps.astype(np.float32) / np.float32(255), 0.4 * len(alpha) / 160)
+    return _painted(picture, truth, alpha, soft, rng)
+
+
+def _balaclava(truth: Image, mesh: FaceMesh, rng: Rng) -> tuple[Image, Floats]:
+    """A gaiter that goes on over the whole head but for the eyes. What lies above these is worn, and is no mask."""
+    picture, alpha = masks.draw(truth, mesh, rng, kind=MaskKind.GAITER, reach=rng.uniform(0, 0.8))
+    eyes, down = mesh[Point.BETWEEN_EYES], mesh.down
+    height = float(np.linalg.norm(down)) + 1e-6
+    middle = mesh.points.mean(axis=0)
+    head = cv2.convexHull(((mesh.points - middle) * rng.uniform(1.1, 1.4) + middle - 0.1 * down).astype(np.float32))
+    hood = np.zeros(alpha.shape, np.uint8)
+    cv2.fillPoly(hood, [np.rint(head * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+
+    half = float(np.linalg.norm(mesh.across)) * rng.uniform(0.38, 0.5), height * rng.uniform(0.14, 0.24)
+    turn = float(np.degrees(np.arctan2(mesh.across[1], mesh.across[0])))
+    spot = tuple(np.rint(eyes).astype(int).tolist())
+    cv2.ellipse(hood, spot, (max(1, round(half[0])), max(1, round(half[1]))), turn, 0, 360, 0, -1, cv2.LINE_AA)
+    soft = masks.blurred(hood.astype(np.float32) / np.float32(255), 0.5 * len(alpha) / 160)
+    picture, everything = _painted(picture, truth, alpha, soft, rng)
+
+    rows, columns = np.mgrid[: len(alpha), : len(alpha)].astype(np.float32)
+    below = ((columns - eyes[0]) * down[0] + (rows - eyes[1]) * down[1]) / height > 0.08 * height
+    return picture, np.where(below, everything, 0).astype(np.float32)
+
+
+def _painted(picture: Image, truth: Image, alpha: Floats, added: Floats, rng: Rng) -> tuple[Image, Floats]:
+    """The picture with `added` (S, S) more mask in the colour and the light of the mask, and the joint alpha."""
+    worn_here = alpha > 0.9
+    colour = picture[worn_here].mean(axis=0) if worn_here.any() else rng.uniform(0, 255, 3)
+    light = truth.mean(axis=2, keepdims=True) / (float(truth.mean()) + 1)
+    shade = np.clip(1 + rng.uniform(0, 0.25) * (masks.blurred(light[..., 0].astype(np.float32), 4) - 1), 0.5, 1.5)
+    cloth = colour * rng.uniform(0.75, 1.15) * shade[..., None] + rng.normal(0, 3, (*alpha.shape, 1))
+    fresh = np.clip(added - alpha, 0, 1)[..., None]
+    mixed = picture * (1 - fresh) + np.clip(cloth, 0, 255) * fresh
+    return np.rint(mixed).astype(np.uint8), np.maximum(alpha, added)
+
+
+def _like_around(picture: Image, truth: Image, alpha: Floats, rng: Rng) -> Image:
+    """The mask in the colour of something around it: dark on dark, white on white, skin on skin."""
+    worn_here = alpha > 0.9
+    free = np.argwhere(alpha < 0.02)
+    if not worn_here.any() or not len(free):
+        return picture
+    row, column = free[rng.integers(len(free))]
+    patch = truth[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].reshape(-1, 3)
+    shift = patch.mean(axis=0) + rng.normal(0, 10, 3) - picture[worn_here].mean(axis=0)
+    return np.asarray(np.clip(np.rint(picture + alpha[..., None] * shift), 0, 255), np.uint8)
+
+
+def darker_skin(truth: Image, mesh: FaceMesh, rng: Rng) -> Image:
+    """The picture with the face and what is near it in colours as of dark skin; hair and ground darken less."""
+    hull = cv2.convexHull(((mesh.points - mesh.points.mean(0)) * 1.3 + mesh.points.mean(0)).astype(np.float32))
+    face = np.zeros(truth.shape[:2], np.uint8)
+    cv2.fillPoly(face, [np.rint(hull).astype(np.int32)], 255)
+    soft = masks.blurred(face.astype(np.float32) / np.float32(255), len(truth) / 16)[..., None]
+    tone = rng.uniform(0.3, 0.65) * np.array([1.0, 0.88, 0.8]) ** rng.uniform(0.3, 1.5)
+    return np.rint(truth * (1 + soft * (tone - 1))).astype(np.uint8)
+
+
+def hard_light(picture: Image, rng: Rng) -> Image:
+    """The picture at night, or in hard black and white."""
+    if rng.random() < 0.6:
+        dark = picture * rng.uniform(0.15, 0.5) + rng.normal(0, rng.uniform(0, 6), picture.shape)
+        tinted = dark * np.exp(rng.normal(0, 0.12, 3))
+        return np.clip(np.rint(tinted), 0, 255).astype(np.uint8)
+    grey = picture.mean(axis=2, keepdims=True)
+    hard = (grey - rng.uniform(70, 150)) * rng.uniform(1.4, 2.6) + 128
+    return np.repeat(np.clip(np.rint(hard), 0, 255), 3, axis=2).astype(np.uint8)
+
+
+def held_before(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
+    """Something that is eaten, drunk from or held before the mouth: of any colour, from the mouth out of the face."""
+    out = image.copy()
+    mouth = mesh[Point.UPPER_LIP] + rng.normal(0, 0.04, 2) * len(image)
+    width = float(np.linalg.norm(mesh.across))
+    away = rng.normal(0, 0.5, 2) + np.array([0.0, 0.7])
+    away = away / (np.linalg.norm(away) + 1e-6)
+    colour = rng.integers(0, 256, 3).tolist()
+    ends = [tuple(np.rint(mouth + away * width * reach).astype(int).tolist()) for reach in (0.0, rng.uniform(0.3, 1.2))]
+    thick = max(2, round(width * rng.uniform(0.08, 0.28)))
+    if rng.random() < 0.5:
+        cv2.line(out, ends[0], ends[1], colour, thick, cv2.LINE_AA)
+        cv2.line(out, ends[0], ends[1], [min(255, value + 40) for value in colour], max(1, thick // 4), cv2.LINE_AA)
+    else:
+        cv2.ellipse(
+            out, ends[0], (thick, max(2, round(thick * rng.uniform(0.5, 1)))), 0, 0, 360, colour, -1, cv2.LINE_AA
+        )
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
