@@ -122,6 +122,15 @@ class DrawnBy:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """A mask that goes on beyond its face's crop."""
+
+    mask: NDArray[np.float32]
+    """(S, S) float32 in [0, 1]: all of it, in a view `geometry.VIEW_TIMES` as wide as the crop."""
+    view_from_frame: Affine
+
+
+@dataclass(frozen=True)
 class FaceCrop:
     """A face cut out upright, and what hides it."""
 
@@ -138,6 +147,8 @@ class FaceCrop:
     is held is carried on too."""
     drawn_by: DrawnBy | None = None
     """None where no face is enrolled: the shipped network draws it."""
+    beyond: Beyond | None = None
+    """What the mask hides beyond the crop; None where it ends within."""
 
     def __post_init__(self) -> None:
         if self.image.shape != (CROP_SIZE, CROP_SIZE, 3) or self.mask.shape != (CROP_SIZE, CROP_SIZE):

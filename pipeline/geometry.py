@@ -160,6 +160,16 @@ class Affine:
         return math.sqrt(abs(a * d - b * c))
 
 
+VIEW_TIMES = 2
+"""How many times as wide as a crop the view around it is."""
+
+_CENTRE = (CROP_SIZE - 1) / 2
+VIEW_FROM_CROP = (
+    Affine.shift(_CENTRE, _CENTRE).after(Affine(np.eye(2, 3) / VIEW_TIMES)).after(Affine.shift(-_CENTRE, -_CENTRE))
+)
+"""Where a crop lies in the view around it, which has as many pixels and the same centre."""
+
+
 def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike) -> Affine:
     """The rotation, uniform scale and shift that bring `source` (n, 2) nearest to `target` (n, 2).
 

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 
 from pipeline.blend.grain import SkinDetail
+from pipeline.blend.ground import DrawnFace, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, write
 from pipeline.blend.skin import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FIELD_SIZE, largest, shrunk
+from pipeline.picture.pixels import FIELD_SIZE, largest, read_crop, shrunk
 from pipeline.picture.samples import Samples, samples_of
 from pipeline.rules import Number, setting
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Patch
-    from pipeline.picture.samples import Grid, Values
+    from pipeline.geometry import Affine
+    from pipeline.picture.samples import Component, Grid, Values
 
 
 _STRANGE = 20.0
@@ -135,6 +137,8 @@ class _Face:
 
     detail: SkinDetail
     fitted: _Fitted | None = None
+    ground: Ground | None = None
+    """What was painted where its mask goes on beyond its crop."""
 
 
 @dataclass(frozen=True)
@@ -192,37 +196,72 @@ class Blend:
             target = samples_of(picture, writable=True)
             for patch in item.patches:
                 track = patch.crop.track.id
-                self._paint(patch, source, target, faces.setdefault(track, _Face(SkinDetail(track))))
+                face = faces.setdefault(track, _Face(SkinDetail(track)))
+                face.fitted, before = self._fitted_to(patch, source, face.fitted), face.fitted
+                if face.fitted is None:
+                    continue
+                self._paint_ground(face, item.frame, target, fresh=before is None)
+                self._paint(face, source, target)
             yield replace(item.frame, planes=picture)
 
-    def _paint(self, patch: Patch, source: Samples, target: Samples, face: _Face) -> None:
+    def _fitted_to(self, patch: Patch, source: Samples, before: _Fitted | None) -> _Fitted | None:
+        """The drawing in the colours around it, as `before` where the face is held; None for nothing to paint."""
         frame_from_crop = patch.crop.crop_from_frame.inverse()
         rows, columns = source.components[0].samples.shape
         outside = sides_outside(frame_from_crop, width=columns, height=rows)
-        if face.fitted is None or not face.fitted.holds(patch, outside):
-            face.fitted = self._fitted(patch, outside, frame_from_crop.scale, face.fitted)
+        if before is not None and before.holds(patch, outside):
+            return replace(before, patch=patch)
+        return self._fitted(patch, outside, frame_from_crop.scale, before)
+
+    def _paint_ground(self, face: _Face, frame: Frame, target: Samples, *, fresh: bool) -> None:
+        """Paint what lies behind the mask beyond the crop, before the drawn face comes over it."""
+        fitted, before = face.fitted, None if fresh else face.ground
+        beyond = None if fitted is None else fitted.patch.crop.beyond
+        if fitted is None or beyond is None:
+            face.ground = None
+            return
+
+        frame_from_view = beyond.view_from_frame.inverse()
+        if before is not None and before.beyond.mask is beyond.mask:
+            face.ground = replace(before, beyond=beyond)
+        else:
+            face.ground = ground_of(
+                read_crop(frame.planes, beyond.view_from_frame, size=CROP_SIZE),
+                beyond,
+                DrawnFace(fitted.hole, fitted.box, fitted.drawn),
+                before,
+                grow_px=self.grow_px + self.grow_frame_px / frame_from_view.scale,
+                feather_px=self.feather_px,
+                outside=sides_outside(frame_from_view, width=frame.width, height=frame.height),
+            )
+        ground = face.ground
+        box = None if ground is None else ground.hole.box
+        if ground is None or box is None:
+            return
+        left, top, right, bottom = box
+        for component, values, place, alpha in _laid(
+            ground.image[top:bottom, left:right], ground.hole, box, frame_from_view, target
+        ):
+            _mix(component.samples[place.part], values, alpha, target, None)
+
+    def _paint(self, face: _Face, source: Samples, target: Samples) -> None:
+        """Paint the drawn face."""
         fitted = face.fitted
         if fitted is None:
             return
-        drawn = cv2.transform(fitted.drawn, target.samples_from_rgb).astype(np.float32, copy=False)
-        drawn = drawn if drawn.ndim == 3 else drawn[..., None]  # (h, w, components)
+        frame_from_crop = fitted.patch.crop.crop_from_frame.inverse()
 
         # Luma comes first and has the detail; both chroma components lie on one grid and share place and alpha.
         missing: NDArray[np.float32] | None = None
-        places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
-        for index, component in enumerate(target.components):
-            component_from_crop = component.grid.component_from_frame.after(frame_from_crop)
-            if component.grid not in places:
-                found = place_of(fitted.box, component, component_from_crop)
-                if found is None:
-                    return
-                places[component.grid] = found, found.alpha(fitted.hole)
-            place, alpha = places[component.grid]
-            values = place.resampled(drawn[..., index])
+        laid = _laid(fitted.drawn, fitted.hole, fitted.box, frame_from_crop, target)
+        for index, (component, values, place, alpha) in enumerate(laid):
             if index == 0 and self.detail > 0:
-                luma = source.components[0].samples
                 missing = face.detail.missing_from(
-                    values, place=place, luma=luma, luma_from_crop=component_from_crop, skin=fitted.skin
+                    values,
+                    place=place,
+                    luma=source.components[0].samples,
+                    luma_from_crop=component.grid.component_from_frame.after(frame_from_crop),
+                    skin=fitted.skin,
                 )
                 if missing is not None:
                     # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
@@ -259,6 +298,26 @@ class Blend:
         drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
         return _Fitted(patch, outside, hole, box, field, skin, drawn)
+
+
+def _laid(
+    image: NDArray[np.float32], hole: Hole, box: tuple[int, int, int, int], frame_from_here: Affine, target: Samples
+) -> Iterator[tuple[Component, NDArray[np.float32], Place, NDArray[np.float32]]]:
+    """Each component of `target` with its values of `image` (h, w, 3) RGB, where they lie, and their alpha.
+
+    `image` lies in `box` of a crop or a view, in whose coordinates `hole` is. Nothing where it lies outside the frame.
+    """
+    planes = cv2.transform(image, target.samples_from_rgb).astype(np.float32, copy=False)
+    planes = planes if planes.ndim == 3 else planes[..., None]  # (h, w, components)
+    places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
+    for index, component in enumerate(target.components):
+        if component.grid not in places:
+            found = place_of(box, component, component.grid.component_from_frame.after(frame_from_here))
+            if found is None:
+                return
+            places[component.grid] = found, found.alpha(hole)
+        place, alpha = places[component.grid]
+        yield component, place.resampled(planes[..., index]), place, alpha
 
 
 def _mix(

@@ -25,8 +25,8 @@ HOLE_SIZE = 128
 _SURE, _NOISE = 0.5, 0.15
 """From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""
 
-_FADE = 12
-_RAMP = np.linspace(0, 255, _FADE).astype(np.uint8)[:, None]
+FADE = 12
+_RAMP = np.linspace(0, 255, FADE).astype(np.uint8)[:, None]
 """Over so many pixels the paint fades where a mask goes on beyond the crop, so that it does not begin with a line."""
 
 _FINEST = 3
@@ -101,7 +101,7 @@ def find_hole(mask: NDArray[np.float32], *, grow_px: float, feather_px: float, o
     for is_outside, lines in inwards:
         if not is_outside:
             goes_on = lines[half] > 0
-            lines[:_FADE] = np.where(goes_on, np.minimum(lines[:_FADE], _RAMP), lines[:_FADE])
+            lines[:FADE] = np.where(goes_on, np.minimum(lines[:FADE], _RAMP), lines[:FADE])
             lines[:half] = 0
 
     soft = cv2.GaussianBlur(wide, (2 * half + 1, 2 * half + 1), half / 1.5)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
 
+from pipeline.draw.beyond import joined, may_go_on, view_of
 from pipeline.draw.hold import Holder, kept
 from pipeline.find.align import align, turned_away, write_colours
-from pipeline.frames import Cropped, FaceCrop, Skipped
+from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import read_crop
 from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
@@ -26,8 +29,19 @@ if TYPE_CHECKING:
 INPUT_SIZE = 128
 """Side of the picture that the segmenter looks at."""
 
-_Verdict: TypeAlias = "NDArray[np.float32] | Skipped"
-"""The mask of a face's crop, or why the face is left."""
+
+@dataclass(frozen=True)
+class _Worn:
+    """The mask of a face."""
+
+    mask: NDArray[np.float32]
+    """(S, S) in the crop."""
+    view: NDArray[np.float32] | None
+    """(S, S) in the view around it; None where it ends within the crop."""
+
+
+_Verdict: TypeAlias = "_Worn | Skipped"
+"""The mask of a face, or why the face is left."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,8 @@ class Segment:
     every: int = 8
     """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
     raise it and a still face costs less."""
+    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Held to submit: both stages ask the network, each in its own thread."""
 
     def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
         """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
@@ -124,7 +140,7 @@ class Segment:
 
             # All faces of a frame are searched in one batch.
             new = [face.image for face in aligned if not face.held]
-            masks = self.engine.submit({"crop": _feed(new)}) if new else None
+            masks = self._submit(new) if new else None
             yield Looking(tracked, tuple(aligned), tuple(skipped), masks)
 
     def answer(self, stream: Iterator[Looking]) -> Iterator[Cropped]:
@@ -139,7 +155,11 @@ class Segment:
                 if isinstance(verdict, Skipped):
                     skipped.append((face.track, verdict))
                 else:
-                    crops.append(FaceCrop(face.track, face.image, verdict, face.crop_from_frame, face.held))
+                    view = verdict.view
+                    beyond = None if view is None else Beyond(view, view_of(face.crop_from_frame))
+                    crops.append(
+                        FaceCrop(face.track, face.image, verdict.mask, face.crop_from_frame, face.held, beyond=beyond)
+                    )
             yield Cropped(tracked=looking.tracked, crops=tuple(crops), skipped=tuple(skipped))
 
     def unasked(self, tracked: Tracked) -> Looking:
@@ -163,8 +183,23 @@ class Segment:
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
             was_masked = not isinstance(before.get(face.track.id, Skipped.BARE), Skipped)
             reason = self._unmasked(mask, was_masked=was_masked)
-            verdicts[face.track.id] = mask if reason is None else reason
+            verdicts[face.track.id] = self._whole(mask, face, looking.frame) if reason is None else reason
         return verdicts
+
+    def _whole(self, mask: NDArray[np.float32], face: Aligned, frame: Frame) -> _Worn:
+        """The mask of a face, looked for beyond its crop where it may go on there."""
+        if not may_go_on(mask):
+            return _Worn(mask, None)
+        view_from_frame = view_of(face.crop_from_frame)
+        view = read_crop(frame.planes, view_from_frame, size=CROP_SIZE)
+        ((small,),) = self._submit([view]).result()["mask"]
+        wide = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+        return _Worn(*joined(mask, wide, view_from_frame, width=frame.width, height=frame.height))
+
+    def _submit(self, images: Sequence[NDArray[np.uint8]]) -> Pending:
+        """Begin to look for masks."""
+        with self._turn:
+            return self.engine.submit({"crop": _feed(images)})
 
     def _unfit(self, track: Track) -> Skipped | None:
         if turned_away(track) > self.most_turned:

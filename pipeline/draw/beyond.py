@@ -1,0 +1,88 @@
+"""Looking on where a mask may go on beyond the crop: once more, at twice the crop, as coarse as that is.
+
+It finds flaps behind the ear and the lower half of a scarf. What it finds counts where it hangs together with the mask
+in the crop, so that a dark wall does not become one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.geometry import Affine
+
+_EDGE = CROP_SIZE // 16
+"""A mask that comes so near to a side of the crop may go on beyond it."""
+
+_LEAST_EDGE = 4 * CROP_SIZE // 64
+"""Pixels of mask in that margin from which it is looked for."""
+
+_LIKELY = 0.3
+"""As in the generator's hole: from here on a pixel is taken for mask where others beside it surely are."""
+
+_LEAST_BEYOND = 4
+"""Pixels of the view beyond the crop from which something lies there."""
+
+_NEAR = CROP_SIZE // 64
+"""Within so many pixels of the mask that the crop shows, the crop knows better than the coarser view."""
+
+_EYES = np.s_[: round(0.44 * CROP_SIZE), round(0.2 * CROP_SIZE) : round(0.8 * CROP_SIZE)]
+"""Where the eyes are in a crop: the view is too coarse to say anything about them."""
+
+_LEFT = round(CROP_SIZE * (1 - 1 / VIEW_TIMES) / 2)
+INSIDE = slice(_LEFT, _LEFT + CROP_SIZE // VIEW_TIMES)
+"""The rows, and the columns, of a view that its crop covers."""
+
+
+def may_go_on(mask: NDArray[np.float32]) -> bool:
+    """Whether a crop's `mask` (S, S) comes near to the left, right or lower side."""
+    likely = mask > _LIKELY
+    sides = likely[:, :_EDGE], likely[:, -_EDGE:], likely[-_EDGE:]
+    return any(int(np.count_nonzero(side)) >= _LEAST_EDGE for side in sides)
+
+
+def joined(
+    mask: NDArray[np.float32], wide: NDArray[np.float32], view_from_frame: Affine, *, width: int, height: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """A crop's mask (S, S) with what the view's `wide` (S, S) adds to it, and all of it in the view.
+
+    The second is None where nothing lies beyond the crop. `width` and `height` are the frame's.
+    """
+    seen = np.zeros_like(wide)
+    seen[INSIDE, INSIDE] = cv2.resize(mask, (CROP_SIZE // VIEW_TIMES,) * 2, interpolation=cv2.INTER_AREA)
+    both = np.where(_in_frame(view_from_frame, width, height), np.maximum(wide, seen), 0).astype(np.float32)
+
+    # All that hangs together with what the crop shows.
+    _, parts = cv2.connectedComponents((both > _LIKELY).astype(np.uint8))
+    reached = np.unique(parts[seen > 0.5])
+    both *= np.isin(parts, reached[reached > 0])
+
+    # In the crop the view adds only what the crop's own look overlooked, such as the flap before an ear.
+    added = cv2.resize(both[INSIDE, INSIDE], (CROP_SIZE,) * 2, interpolation=cv2.INTER_LINEAR)
+    added[_EYES] = 0
+    near = cv2.dilate((mask > _LIKELY).astype(np.uint8), np.ones((2 * _NEAR + 1,) * 2, np.uint8))
+    whole = np.where(near > 0, mask, np.maximum(mask, added)).astype(np.float32)
+
+    outside = both.copy()
+    outside[INSIDE, INSIDE] = 0
+    return whole, both if int(np.count_nonzero(outside > _LIKELY)) >= _LEAST_BEYOND else None
+
+
+def view_of(crop_from_frame: Affine) -> Affine:
+    """`view_from_frame` of a crop."""
+    return VIEW_FROM_CROP.after(crop_from_frame)
+
+
+def _in_frame(view_from_frame: Affine, width: int, height: int) -> NDArray[np.bool_]:
+    """(S, S) which pixels of a view lie in the frame; beyond its border the border goes on, and means nothing."""
+    columns, rows = np.meshgrid(np.arange(CROP_SIZE), np.arange(CROP_SIZE))
+    (a, b, x), (c, d, y) = view_from_frame.inverse().matrix
+    across, down = a * columns + b * rows + x, c * columns + d * rows + y
+    return np.asarray((across >= 0) & (across <= width - 1) & (down >= 0) & (down <= height - 1))

@@ -1,0 +1,91 @@
+"""A mask that goes on beyond the crop, on a grey frame in which red is mask."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.draw.segment import Segment
+from pipeline.frames import FaceCrop
+from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP
+from tests.pipeline.draw.test_segment import red_is_mask
+from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
+
+LEFT, TOP = 192, 60
+"""Where the crop lies in the frame, at the frame's own size."""
+
+RED = (200, 40, 40)
+
+
+def worn(image: NDArray[np.uint8]) -> tuple[FaceCrop, MadeEngine]:
+    """The face as it is found, and the network that was asked."""
+    engine = MadeEngine(red_is_mask)
+    segment = Segment(engine)
+    face = tracked(frame_of(image), track_of(upright(x=LEFT, y=TOP)))
+    (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
+    return crop, engine
+
+
+def ground() -> NDArray[np.uint8]:
+    return np.full((480, 640, 3), 60, np.uint8)
+
+
+def with_red(*boxes: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """The ground with red boxes: left, top, right, bottom, from the crop's upper left corner."""
+    image = ground()
+    for left, top, right, bottom in boxes:
+        image[TOP + top : TOP + bottom, LEFT + left : LEFT + right] = RED
+    return image
+
+
+def test_a_crop_lies_in_the_middle_of_its_view() -> None:
+    corners = VIEW_FROM_CROP.apply([[-0.5, -0.5], [CROP_SIZE - 0.5, CROP_SIZE - 0.5]])
+    assert np.allclose(corners, [[63.5, 63.5], [191.5, 191.5]])
+
+
+def test_a_mask_within_the_crop_is_not_looked_for_beyond() -> None:
+    crop, engine = worn(with_red((70, 110, 190, 220)))
+    assert crop.beyond is None
+    assert len(engine.fed) == 1
+
+
+@pytest.mark.parametrize("box", [(60, 120, 200, 330), (-50, 120, 190, 200), (60, 120, 310, 200)])
+def test_a_mask_that_goes_on_is_found_to_its_end(box: tuple[int, int, int, int]) -> None:
+    image = with_red(box)
+    crop, engine = worn(image)
+    assert len(engine.fed) == 2
+    assert crop.beyond is not None
+
+    frame_from_view = crop.beyond.view_from_frame.inverse()
+    rows, columns = np.mgrid[:CROP_SIZE, :CROP_SIZE]
+    x, y = np.rint(frame_from_view.apply(np.stack([columns, rows], axis=-1))).astype(int).transpose(2, 0, 1)
+    inside = (x >= 0) & (x < 640) & (y >= 0) & (y < 480)
+    red = np.zeros((CROP_SIZE, CROP_SIZE), bool)
+    red[inside] = image[y[inside], x[inside], 0] == RED[0]
+    assert np.mean((crop.beyond.mask > 0.5) != red) < 0.01
+
+
+def test_what_does_not_hang_together_with_the_mask_is_left() -> None:
+    wall = (-120, 60, -60, 200)
+    crop, engine = worn(with_red((4, 120, 190, 220), wall))
+    assert len(engine.fed) == 2
+    assert crop.beyond is None
+
+
+def test_beyond_the_frame_there_is_nothing_though_its_border_goes_on() -> None:
+    image = with_red((60, 120, 200, 330))[: TOP + 240]  # ends before the crop does
+    crop, engine = worn(image)
+    assert len(engine.fed) == 2
+    assert crop.beyond is None
+
+
+def test_the_eyes_are_never_added_to_the_mask() -> None:
+    """A view in which all is mask, as a coarse look at glasses may say."""
+    lower_half, everything = np.zeros((1, 1, 128, 128), np.float32), np.ones((1, 1, 128, 128), np.float32)
+    lower_half[..., 64:, :] = 1
+    answers = iter([lower_half, everything])
+    engine = MadeEngine(lambda _: {"mask": next(answers)})
+    segment = Segment(engine)
+    face = tracked(frame_of(ground()), track_of(upright(x=LEFT, y=TOP)))
+    (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
+    assert crop.mask[90, 96] == crop.mask[90, 160] == 0
+    assert crop.mask[90, 10] > 0.5
