@@ -79,11 +79,11 @@ def _add_show(words: Commands) -> None:
 
 def _add_compare(words: Commands) -> None:
     summary = "what changed between two measurements beyond what noise explains"
-    compare = add(words, "compare", _compare, summary=summary, description=summary)
-    compare.add_argument("files", nargs=2, type=Path, metavar="FILE.json")
-    compare.add_argument("--json", metavar="FILE", help="the changes as JSON; - is standard output")
-    compare.add_argument("--fail", action="store_true", help="exit code 1 when something got worse")
-    compare.add_argument("--everything", action="store_true", help="tell also what did not change")
+    page = add(words, "compare", _compare, summary=summary, description=summary)
+    page.add_argument("files", nargs=2, type=Path, metavar="FILE.json")
+    page.add_argument("--json", metavar="FILE", help="the changes as JSON; - is standard output")
+    page.add_argument("--fail", action="store_true", help="exit code 1 when something got worse")
+    page.add_argument("--everything", action="store_true", help="tell also what did not change")
 
 
 def _measure(name: str, options: argparse.Namespace) -> int:
@@ -137,15 +137,15 @@ def _write(whole: Document, written: dict[str, Any], say: Callable[[str], None])
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from benchmarks import compare, record
+    from benchmarks import page, record
     from pipeline.run.report import write_json
 
     before, after = (record.read(path) for path in options.files)
-    changes = compare.compared(before, after)
+    changes = page.compared(before, after)
     if options.json != "-":
-        for sentence in compare.cautions(before, after):
+        for sentence in page.cautions(before, after):
             print(f"note: {sentence}")
-        print(compare.table(changes, everything=options.everything))
+        print(page.table(changes, everything=options.everything))
     if options.json:
         write_json([change.as_json() for change in changes], options.json)
-    return FAILED if options.fail and compare.worse(changes) else 0
+    return FAILED if options.fail and page.worse(changes) else 0

@@ -161,7 +161,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from pipeline.run.report import write_json
     from training.data.mesh import mesh_network
     from training.data.wear import Wear
-    from training.evaluation import sheets, video_scores
+    from training.evaluation import photos, video_scores
     from training.evaluation.mouth_scores import MouthScores
     from training.evaluation.product import product
 
@@ -179,7 +179,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
             strips.append(strip)
     told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.generator.description}
     if options.sheet:
-        sheets.write(options.sheet, [strip for strip in strips if strip])
+        photos.write_sheet(options.sheet, [strip for strip in strips if strip])
     if options.json:
         write_json(told, options.json)
     if options.json != "-":

@@ -126,7 +126,7 @@ def _engines(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from engine import ahead, models
+    from engine import building, models
     from pipeline.detectors import DEFAULT, detector_file
     from pipeline.run.report import write_json
 
@@ -136,12 +136,12 @@ def _build(options: argparse.Namespace) -> int:
         names, finder = tuple(filter(models.has_int8, names)) or names, []
     ours = [models.shipped(name, precision=precision) for name in names]
     built = []
-    for engine_file in ahead.build_all(
+    for engine_file in building.build_all(
         options.engine,
         [*finder, *ours],
         options.output,
         precision=precision,
-        capabilities=ahead.capabilities_of(given) if given else (),
+        capabilities=building.capabilities_of(given) if given else (),
         time_limit_seconds=options.time_limit,
     ):
         built.append(engine_file)

@@ -19,8 +19,7 @@ from pipeline.errors import EngineError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from engine.build_child import Progress
-    from engine.building import Options
+    from engine.building import Options, Progress
     from engine.spec import Network, TensorSpec
 
 BUILDER = f"{__name__}:build"

@@ -22,7 +22,7 @@ ASSEMBLERS = {
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
-    "commands.run", "commands.live", "commands.serve", "commands.mask", "commands.evaluate", "commands.enroll",
+    "commands.run", "commands.live", "commands.mask", "commands.evaluate", "commands.enroll",
     "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
@@ -135,8 +135,8 @@ def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
 def test_only_the_command_serve_knows_the_page() -> None:
     """Its server and WebRTC are optional, and are imported only when it runs."""
     users = {name for name in MODULES for each in imported(MODULES[name]) if within(each, ("pipeline.web",))}
-    assert {name for name in users if not within(name, ("pipeline.web",))} == {"commands.serve"}
-    assert not [each for each in imported(MODULES["commands.serve"], at_import=True) if within(each, ("pipeline.web",))]
+    assert {name for name in users if not within(name, ("pipeline.web",))} == {"commands.live"}
+    assert not [each for each in imported(MODULES["commands.live"], at_import=True) if within(each, ("pipeline.web",))]
     for name, path in MODULES.items():
         if not within(name, ("pipeline.web",)):
             assert not [each for each in imported(path) if within(each, ("aiohttp", "aiortc"))], name

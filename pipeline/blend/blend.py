@@ -12,7 +12,7 @@ from pipeline.blend.grain import SkinDetail
 from pipeline.blend.ground import DrawnFace, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, write
-from pipeline.blend.skin import SkinMap, map_skin
+from pipeline.blend.texture import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import FIELD_SIZE, largest, read_crop, shrunk
 from pipeline.picture.samples import Samples, samples_of

@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.skin import BLOCK, SkinMap, drawn_skin, visible_skin
 from pipeline.blend.texture import (
+    BLOCK,
     CALM,
     Bands,
     Region,
+    SkinMap,
     block_energies,
+    drawn_skin,
     gains_for,
     interplay,
     merge,
     noise,
     noise_piece,
     quilt,
+    visible_skin,
 )
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.pixels import FIELD_SIZE

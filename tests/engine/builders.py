@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.build_child import Progress
-    from engine.building import Options
+    from engine.building import Options, Progress
     from engine.spec import Network
 
 

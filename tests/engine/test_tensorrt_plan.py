@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
-from engine import ahead, cache, cuda, models
+from engine import building, cache, cuda, models
 from engine.backends import tensorrt_rtx
 from engine.spec import Precision, TensorSpec
 from engine.tensorrt_plan import Phases, described_shapes, ranges
@@ -53,7 +53,7 @@ def test_each_precision_is_another_engine(precision: Precision, tmp_path: Path) 
     network = models.shipped("segmenter")
     plans = {}
     for each in (precision, Precision.FP16):
-        (built,) = ahead.build_all(
+        (built,) = building.build_all(
             "tensorrt_rtx", [network], tmp_path, precision=each, capabilities=("86",), time_limit_seconds=600
         )
         label, plans[each] = cache.read(tmp_path / built.file)
@@ -74,7 +74,7 @@ def test_the_compiler_itself_does_not_know_a_damaged_or_foreign_file() -> None:
 
 @needs_compiler
 def test_a_damaged_engine_file_is_refused(tmp_path: Path) -> None:
-    (built,) = ahead.build_all(
+    (built,) = building.build_all(
         "tensorrt_rtx",
         [models.shipped("segmenter")],
         tmp_path,
@@ -130,13 +130,13 @@ def test_an_engine_that_does_not_compile_ahead_of_time_is_told() -> None:
     with pytest.raises(
         ConfigError, match="'openvino' does not compile ahead of time: use one of tensorrt, tensorrt_rtx"
     ):
-        ahead.compiler("openvino")
+        building.compiler("openvino")
     with pytest.raises(ConfigError, match="'tensorflow' is unknown"):
-        ahead.compiler("tensorflow")
+        building.compiler("tensorflow")
 
 
 def test_capabilities_are_read_once_each() -> None:
-    assert ahead.capabilities_of("7.5,12.0,7.5") == ("75", "120")
+    assert building.capabilities_of("7.5,12.0,7.5") == ("75", "120")
 
 
 def test_open_sizes_become_ranges() -> None:

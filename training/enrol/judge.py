@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.draw.inpaint import hole_of
 from training.data import masks
 from training.data.mesh import FaceMesh
-from training.evaluation import sheets
+from training.evaluation import photos
 from training.needs import MaskKind
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ class Exam:
         """
         places = np.unique(np.linspace(0, len(self.truths) - 1, count).astype(int))
         columns = [
-            sheets.column(
+            photos.sheet_column(
                 f"masked, shipped, own, true ({place + 1})",
                 [self.masked[place], shipped[place], own[place], self.truths[place]],
             )
             for place in places
         ]
-        sheets.write(path, [columns])
+        photos.write_sheet(path, [columns])
 
 
 def by_engine(engine: Engine) -> Draw:

@@ -16,8 +16,8 @@ import numpy as np
 from engine.onnx_file import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
-from training.evaluation import sheets
 from training.evaluation.measures import MEASURES, Judge
+from training.evaluation.photos import sheet_column, write_sheet
 from training.evaluation.product import with_true_mask, worn_by
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def sheet(path: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Pro
     ordered = sorted(marks, key=lambda photo: photo.scores[TRUE]["hole_psnr"] or 0.0)
     middle = max(count, (len(ordered) - count) // 2)
     bands = [band for band in (ordered[:count], ordered[middle : middle + count]) if band]
-    sheets.write(path, [[_column(photo, photos, product) for photo in band] for band in bands])
+    write_sheet(path, [[_column(photo, photos, product) for photo in band] for band in bands])
 
 
 def sheets_of_groups(folder: Path, marks: Sequence[Marks], photos: MaskedPhotos, product: Product) -> None:
@@ -223,4 +223,4 @@ def _column(marks: Marks, photos: MaskedPhotos, product: Product) -> NDArray[np.
     assert masked is not None  # noqa: S101 - it has marks
     images = process(product, masked, {}).images
     title = f"{masked.name} {marks.scores[TRUE]['hole_psnr']:.1f} dB"
-    return sheets.column(title, [masked.image, images[TRUE], images[PREDICTED], masked.truth])
+    return sheet_column(title, [masked.image, images[TRUE], images[PREDICTED], masked.truth])

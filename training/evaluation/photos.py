@@ -1,4 +1,7 @@
-"""Photos whose masks are known: fixed pairs from a folder, or bare photos on which we draw masks at a fixed seed."""
+"""Photos whose masks are known, and contact sheets of what became of them.
+
+They are fixed pairs from a folder, or bare photos on which we draw masks at a fixed seed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.errors import SourceError
+from pipeline.errors import SinkError, SourceError
 from pipeline.geometry import CROP_SIZE
+from pipeline.video.stills import synthetic_png
 from training.data import masks
 from training.data.crops import MARGIN, central_face
 from training.data.mesh import FaceMesh
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     Labels = Mapping[str, Mapping[str, str]]
     """By the photo's name, then by property: such as `glasses`: `yes`."""
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -196,3 +202,39 @@ def read_labels(path: Path, names: Collection[str]) -> Labels:
     if not labels.keys() & set(names):
         raise SourceError(f"{path} speaks of none of the photos; they are called {', '.join(sorted(names)[:3])} ...")
     return labels
+
+
+CELL = 192
+"""Width of a picture on a sheet, in pixels."""
+
+TITLE = 18
+"""Height of the line above a column."""
+
+
+def sheet_column(title: str, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (height, width, 3) of one size below each other, `CELL` wide, under a title."""
+    height = round(pictures[0].shape[0] * CELL / pictures[0].shape[1])
+    head = np.full((TITLE, CELL, 3), 255, np.uint8)
+    cv2.putText(head, title, (3, TITLE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    shown = [cv2.resize(picture, (CELL, height), interpolation=cv2.INTER_AREA) for picture in pictures]
+    return np.vstack([head, *shown]).astype(np.uint8)
+
+
+def write_sheet(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
+    """Rows of columns as one PNG, filled up with white. Raises `SinkError` when it can't be written."""
+    bands = []
+    for columns in rows:
+        tall = max(picture.shape[0] for picture in columns)
+        filled = [
+            np.pad(picture, ((0, tall - len(picture)), (0, 0), (0, 0)), constant_values=255) for picture in columns
+        ]
+        bands.append(np.hstack(filled))
+
+    wide = max(band.shape[1] for band in bands)
+    sheet = np.vstack(
+        [np.pad(band, ((0, 0), (0, wide - band.shape[1]), (0, 0)), constant_values=255) for band in bands]
+    )
+    try:
+        Image.fromarray(sheet).save(path, format="PNG", pnginfo=synthetic_png())
+    except OSError as error:
+        raise SinkError(f"{path} can't be written: {error.strerror or error}") from error

@@ -17,7 +17,7 @@ from skimage.metrics import structural_similarity
 from pipeline.errors import SourceError
 from pipeline.picture.pixels import read_crop, read_luma
 from training.data.wear import SIDE
-from training.evaluation import mouth_scores, sheets
+from training.evaluation import mouth_scores, photos
 from training.evaluation.measures import WINDOW
 from training.hole_psnr import hole_psnr
 
@@ -219,7 +219,7 @@ def measure(
         if worn.places and len(columns) < MOMENTS and worn.bare.time >= len(columns):
             place = worn.places[min(worn.places)]
             views = [read_crop(frame.planes, place, size=SIDE) for frame in (worn.masked, result, worn.bare)]
-            columns.append(sheets.column(f"{title} {float(worn.bare.time):.1f} s", views))
+            columns.append(photos.sheet_column(f"{title} {float(worn.bare.time):.1f} s", views))
     return scores, columns
 
 

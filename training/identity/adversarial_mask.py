@@ -29,8 +29,8 @@ from training.data.mesh import FaceMesh
 from training.evaluation.photos import read
 from training.evaluation.product import looker
 from training.identity.distil import student
+from training.identity.faces import as_pictures
 from training.identity.networks import pretrained
-from training.identity.sampler import as_pictures
 from training.needs import MaskKind, errors_in_one_line
 
 if TYPE_CHECKING:

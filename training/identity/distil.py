@@ -21,10 +21,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import CheckpointError
-from training.identity.faces import StoredFaces
+from training.identity.faces import Fronts, Sampler, StoredFaces, as_pictures, chips_of
 from training.identity.methods import METHODS
 from training.identity.metrics import summary
-from training.identity.sampler import Fronts, Sampler, as_pictures, chips_of
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import State, restore, save
 

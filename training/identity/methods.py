@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from training.identity.sampler import Batch
+    from training.identity.faces import Batch
 
 
 DISTILLATION_WEIGHT = 100.0

@@ -18,8 +18,7 @@ from pipeline.draw.inpaint import GROW_PX
 from training.data.samples import ODD, Faces, draw_sample
 from training.hole_psnr import hole_psnr
 from training.loop import losses
-from training.loop.discriminator import Adversary
-from training.loop.losses import EfficientNetFeatures, compared
+from training.loop.losses import Adversary, EfficientNetFeatures, compared
 from training.loop.stream import Batch, grown, hole_of, picture, scaled, segmenter_sized
 from training.networks.segmenter import Logits, Segmenter
 

@@ -16,9 +16,21 @@ from pipeline.errors import CheckpointError
 from pipeline.recognisers import dlib_resnet
 from training.identity.distil import WARM_UP, DistilConfig, apart, step_size, train
 from training.identity.export import export
-from training.identity.faces import BORDER, COVER_SIDE, STORED, WITHOUT_FACE, StoredFaces, by_person
+from training.identity.faces import (
+    BORDER,
+    COVER_SIDE,
+    STORED,
+    WITHOUT_FACE,
+    Fronts,
+    Sampler,
+    StoredFaces,
+    as_pictures,
+    by_person,
+    chips_of,
+    covers_of,
+    varied,
+)
 from training.identity.networks import DlibNetwork
-from training.identity.sampler import Fronts, Sampler, as_pictures, chips_of, covers_of, varied
 from training.networks.checkpoints import save
 
 if TYPE_CHECKING:

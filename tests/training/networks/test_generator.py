@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from training.loop import losses
-from training.loop.discriminator import Discriminator, DiscriminatorLoss, PatchDiscriminator
+from training.loop.losses import Discriminator, DiscriminatorLoss, PatchDiscriminator
 from training.networks.generator import (
     ChannelSpatialAttention,
     Dilated,
