@@ -123,9 +123,9 @@ def _learned(options: argparse.Namespace) -> Enrolled:
 
     from pipeline.people.embed import Examiner, portrait, recogniser_missing
     from pipeline.run import load
-    from training.enrol.choose import missing
     from training.enrol.enrol import Enrolling
     from training.enrol.gather import Gather, Gathered, of_one_person
+    from training.enrol.judge import missing
 
     given = flags.given(options)
     unrecognising = recogniser_missing(configuration.build(given).identity.recogniser)

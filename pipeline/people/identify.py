@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from engine.spec import Pending
     from pipeline.frames import Frame, Track
     from pipeline.people.embed import Embedder
-    from pipeline.people.people import PeopleFilter, Person
-    from pipeline.people.wearers import Wearers
+    from pipeline.people.people import PeopleFilter, Person, Wearers
 
 FIRST_LOOKS = 3
 """How many times a new face is embedded in quick succession, since one look may be blurred."""

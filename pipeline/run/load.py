@@ -16,7 +16,7 @@ from pipeline.detectors import detector_file
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.people.embed import Examiner, chosen_people, load_embedder, recogniser_missing
 from pipeline.people.enrolled import read_faces
-from pipeline.people.wearers import Wearers
+from pipeline.people.people import Wearers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,8 +17,7 @@ from engine.spec import Precision
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of
-from training.enrol.choose import choose, missing, spanning
-from training.enrol.judge import Exam, by_engine
+from training.enrol.judge import Exam, by_engine, choose, missing, spanning
 from training.enrol.tune import HeldBack, Plan, names_in_file, tune, weights_of
 from training.networks.checkpoints import begin_warm
 from training.networks.generator import Generator
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 
     from engine.spec import Array, Network
     from pipeline.people.embed import Embedder
-    from training.enrol.choose import Choice
     from training.enrol.gather import View
+    from training.enrol.judge import Choice
     from training.enrol.tune import Progress, Tuned
 
 FEW = 12

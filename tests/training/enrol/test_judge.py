@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from pipeline.geometry import CANONICAL_LANDMARKS
 from tests.training.enrol.portraits import view
 from training.data.mesh import FaceMesh
-from training.enrol.judge import Exam, mesh_of_landmarks
+from training.enrol.judge import APART_SECONDS, Exam, choose, mesh_of_landmarks, missing, spanning, variety
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +82,42 @@ def test_a_nose_to_one_side_turns_the_head_that_way() -> None:
     straight = FaceMesh(mesh_of_landmarks(CANONICAL_LANDMARKS)).turn
     assert abs(straight) < 0.1
     assert abs(turned) > abs(straight) + 0.1
+
+
+RECORDED = [view(number) for number in range(30)]
+
+
+def test_the_end_of_a_video_is_held_back_apart_in_time() -> None:
+    choice = choose(RECORDED)
+    assert choice.held_back == tuple(RECORDED[24:])
+    assert max(one.time for one in choice.learned) < RECORDED[24].time - APART_SECONDS
+    assert len(choice.learned) == 19
+
+
+def test_the_end_of_each_video_is_held_back() -> None:
+    other = [replace(one, source="second.mp4") for one in RECORDED]
+    held_back = choose([*RECORDED, *other]).held_back
+    assert [one.source for one in held_back] == ["talk.mp4"] * 6 + ["second.mp4"] * 6
+
+
+def test_one_photo_in_five_is_held_back_and_none_of_fewer() -> None:
+    photos = [replace(one, still=True, source=f"{number}.jpg") for number, one in enumerate(RECORDED[:11])]
+    assert choose(photos).held_back == (photos[4], photos[9])
+    assert len(choose(photos).learned) == 9
+    assert choose(photos[:4]).held_back == ()
+    assert choose(photos[:4]).learned == tuple(photos[:4])
+
+
+def test_the_views_that_are_kept_are_unlike_each_other() -> None:
+    alike = [replace(RECORDED[0], time=float(number)) for number in range(20)]
+    kept = spanning([*alike, RECORDED[3], RECORDED[7]], 3)
+    assert kept == (alike[0], RECORDED[3], RECORDED[7])
+    assert spanning(RECORDED, 50) == tuple(RECORDED)
+
+
+def test_variety_tells_one_view_from_many() -> None:
+    still, moving = variety(RECORDED[:1] * 5), variety(RECORDED)
+    assert still == {"sideways": 0.0, "upward": 0.0, "mouth": 0.0}
+    assert moving["mouth"] > 1
+    assert np.isfinite(list(moving.values())).all()
+    assert len(missing(RECORDED[:1] * 5)) == 3
