@@ -16,7 +16,7 @@ from pipeline.run.report import Report, State
 from pipeline.threads.channel import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from pipeline.frames import Frame
@@ -116,19 +116,16 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
 
     `engine` and `hashes` say in the report what ran which networks.
     """
-    began = perf_counter()
     run = work.pipeline.run()
-    error: BaseException | None = None
-    try:
+
+    def write_all() -> None:
         work.sink.check()
         watcher.began(job, run, work.expected_frames())
         with run:
             for frame in run:
                 watcher.wrote(frame)
-    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
-        error = raised
-    finally:
-        watcher.ended()
+
+    seconds, error = watched(write_all, watcher)
     return reported(
         job,
         work.account(),
@@ -136,10 +133,23 @@ def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, ha
         run.stats(),
         engine=engine,
         hashes=hashes,
-        wall_seconds=perf_counter() - began,
+        wall_seconds=seconds,
         error=error,
         stopped=run.stopped,
     )
+
+
+def watched(work: Callable[[], None], watcher: Watcher) -> tuple[float, BaseException | None]:
+    """The seconds that work took, and the error that ended it. Raises nothing; tells the watcher that it is over."""
+    began = perf_counter()
+    error: BaseException | None = None
+    try:
+        work()
+    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
+        error = raised
+    finally:
+        watcher.ended()
+    return perf_counter() - began, error
 
 
 def reported(

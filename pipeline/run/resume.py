@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import av
@@ -25,7 +24,7 @@ import av
 from pipeline.errors import CheckpointError, ConfigError, SinkError, SourceError
 from pipeline.run import assemble, chunks
 from pipeline.run.chunks import FinishedChunk, Total
-from pipeline.run.process import Ended, reported
+from pipeline.run.process import Ended, reported, watched
 from pipeline.run.work import Account
 from pipeline.settings.config import as_json, settings
 from pipeline.video.pieces import ENCODER_THREADS
@@ -312,15 +311,8 @@ class ChunkedJob:
 
 def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
     """Take the masks off in one video, chunk by chunk. Raises nothing: what went wrong is in what it returns."""
-    began = perf_counter()
     work = ChunkedJob(job, config, watcher)
-    error: BaseException | None = None
-    try:
-        work.carry_out(networks)
-    except BaseException as raised:  # it ends in the report and is raised again by whoever reads that
-        error = raised
-    finally:
-        watcher.ended()
+    seconds, error = watched(lambda: work.carry_out(networks), watcher)
     return reported(
         job,
         work.account(),
@@ -328,7 +320,7 @@ def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: 
         tuple(work.total.stages.values()),
         engine=networks.description,
         hashes=networks.hashes,
-        wall_seconds=perf_counter() - began,
+        wall_seconds=seconds,
         error=error,
         stopped=work.run.stopped,
     )

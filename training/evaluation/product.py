@@ -143,7 +143,7 @@ class Looker:
         tracked = self.parts.find(image)
         if not tracked.tracks:
             return None
-        return Tracked(tracked.detected, (min(tracked.tracks, key=lambda each: _off_middle(each, image.shape)),))
+        return Tracked(tracked.detected, (min(tracked.tracks, key=lambda track: _off_middle(track, image.shape)),))
 
 
 def _off_middle(track: Track, shape: tuple[int, ...]) -> float:

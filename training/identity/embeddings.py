@@ -57,7 +57,7 @@ class Embedded:
             raise CheckpointError(f"{folder} holds no embeddings: training.identity.embeddings writes them")
         try:
             loaded = [np.load(part) for part in parts]
-            return cls(*(np.concatenate([each[name] for each in loaded]) for name in cls.__annotations__))
+            return cls(*(np.concatenate([part[name] for part in loaded]) for name in cls.__annotations__))
         except (OSError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{folder}: a part is not what we wrote ({error}); remove it and run again"
@@ -79,7 +79,8 @@ def embed(photos: Sequence[Path], look: Looker, *, masks: int, seed: int, first:
         photo = read(path)
         worn = [wear(photo, np.random.default_rng([seed, number, mask, TRAINING])) for mask in range(masks)]
         seen = look.embedding(photo)
-        found = [pair for each in worn if each is not None and (pair := _hidden(look, each[0], draw=draw)) is not None]
+        in_masks = [masked_photo[0] for masked_photo in worn if masked_photo is not None]
+        found = [pair for picture in in_masks if (pair := _hidden(look, picture, draw=draw)) is not None]
 
         if seen is None or len(found) < masks:
             continue
@@ -87,7 +88,7 @@ def embed(photos: Sequence[Path], look: Looker, *, masks: int, seed: int, first:
         bare.append(seen)
         masked.append([hidden for hidden, _ in found])
         drawn.append([over for _, over in found])
-    vectors = (np.array(each, np.float32) for each in (bare, masked, drawn))
+    vectors = (np.array(rows, np.float32) for rows in (bare, masked, drawn))
     return Embedded(np.array(people, np.str_), *vectors)
 
 
@@ -124,7 +125,7 @@ def _embed_all(flags: argparse.Namespace) -> None:
         raise SourceError(f"{flags.photos} holds no photos")
     flags.folder.mkdir(parents=True, exist_ok=True)
 
-    mine, of = (int(each) for each in flags.part.split("/"))
+    mine, of = (int(number) for number in flags.part.split("/"))
     with looker() as look:
         for number, first in enumerate(range(0, len(files), PART)):
             part = files[first : first + PART]

@@ -239,7 +239,7 @@ def comparing(photos: PhotoSet, looked: Looked, setting: str, among: NDArray[np.
     there = one.there & among, two.there & among
     pairs = photos.genuine if reference == probe else np.concatenate([photos.genuine, photos.genuine[:, ::-1]])
     pairs = pairs[there[0][pairs[:, 0]] & there[1][pairs[:, 1]]]
-    rows, columns = (np.flatnonzero(each) for each in there)
+    rows, columns = (np.flatnonzero(side) for side in there)
     cross = photos.people[rows][:, None] != photos.people[columns]
     if reference == probe:
         cross &= rows[:, None] < columns

@@ -93,7 +93,7 @@ def _labels(folder: Path, files: list[Path]) -> NDArray[np.bool_] | None:
     with path.open(newline="", encoding="utf-8-sig") as file:
         kinds = {(row[0], int(row[1])): row[2] for row in csv.reader(file, skipinitialspace=True) if row}
     try:
-        found = [kinds[_person(each, folder), int(each.stem.rpartition("_")[2])] for each in files]
+        found = [kinds[_person(photo, folder), int(photo.stem.rpartition("_")[2])] for photo in files]
     except (KeyError, ValueError) as error:
         raise SourceError(f"{path} has no line for every photo: {error} is missing") from error
     return np.array([kind.strip() != BARE for kind in found])
