@@ -1,7 +1,8 @@
 """Counts how the source reads: the length of modules, the gaps inside functions, comments, docstrings, commit subjects.
 
 `python -m tests.house [FOLDER]` prints a table for this checkout, or for another one, and exits with 1 when a bar is
-broken. Tests are not counted, and neither is the page, which has no Python.
+broken. Tests are not counted, and neither is the page, which has no Python. An `__init__.py` that only says what lives
+in its folder is a sign at a door: signs are counted apart from the files that hold code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from statistics import mean, median
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("cli.py", "commands", "pipeline", "engine", "training", "benchmarks")
+SOURCES = ("cli.py", "barefaced", "commands", "pipeline", "engine", "training", "benchmarks")
 LONG_FUNCTION = 15
 """Lines from which a function counts as long, its docstring included."""
 SHORT_MODULE = 40
@@ -34,6 +35,8 @@ class Module:
 
     path: Path
     lines: int
+    is_sign: bool
+    """Whether it holds a docstring and nothing else."""
     comment_lines: int
     """Lines that hold a comment and nothing else."""
     function_lines: int
@@ -63,6 +66,7 @@ class Module:
         return cls(
             path,
             lines=len(lines),
+            is_sign=len(tree.body) <= 1 and ast.get_docstring(tree) is not None,
             comment_lines=sum(lines[number - 1].lstrip().startswith("#") for number in commented),
             function_lines=sum(len(body) for body in bodies.values()),
             blank_function_lines=sum(len(body & blank) for body in bodies.values()),
@@ -122,10 +126,13 @@ def counted(root: Path) -> list[Row]:
         return sum(getattr(module, part) for module in modules) / sum(getattr(module, whole) for module in modules)
 
     lengths = [module.lines for module in named]
+    signs = sum(module.is_sign for module in modules)
     rows = [
-        Row("source files", len(files), high=200),
+        Row("source files that hold code", len(files) - signs, high=200),
+        Row("__init__.py files that only say what lives there", signs),
         Row("source lines", sum(module.lines for module in modules)),
         Row("lines of the median module", median(lengths), low=140, high=220),
+        Row("lines of the longest module", max(lengths), high=400),
         Row(f"modules under {SHORT_MODULE} lines", sum(length < SHORT_MODULE for length in lengths)),
         Row("modules in the largest folder", max(folders.values()), high=20),
         Row(

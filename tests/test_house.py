@@ -45,9 +45,11 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_counts_of_a_known_house(root: Path) -> None:
     seen = figures(root)
-    assert seen["source files"] == 1 + 3 + 22
+    assert seen["source files that hold code"] == 1 + 2 + 21
+    assert seen["__init__.py files that only say what lives there"] == 2
     assert seen["source lines"] == 16 + 17 + 18 + 18 + 2 + 23 * 150
     assert seen["lines of the median module"] == 150
+    assert seen["lines of the longest module"] == 150
     assert seen["modules in the largest folder"] == 21
     assert seen["functions of 15 lines or more without a gap"] == 1 / 4
     assert seen["blank lines inside functions"] == 1 / (10 + 15 + 16 + 16)
@@ -64,7 +66,21 @@ def test_a_broken_bar_is_told_and_fails(root: Path, capsys: pytest.CaptureFixtur
     assert "BROKEN" not in capsys.readouterr().out
 
 
-def test_this_house_is_counted() -> None:
-    seen = figures(house.ROOT)
-    assert seen["source files"] > 100
-    assert 0 < seen["functions of 15 lines or more without a gap"] < 1
+@pytest.mark.parametrize("count", [200, 201])
+def test_two_hundred_files_may_hold_code_and_not_one_more(
+    tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(count):
+        folder = tmp_path / "engine" / f"room{number % 20}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text('"""A sign."""\n')
+        (folder / f"module{number}.py").write_text(GAP + "x = 1\n" * 150)
+    assert house.main([str(tmp_path)]) == int(count > 200)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in told if "BROKEN" in line] == ["source files that hold code"] * (count > 200)
+
+
+def test_this_house_keeps_its_bars() -> None:
+    rows = house.counted(house.ROOT)
+    assert {row.name: row.value for row in rows}["source files that hold code"] > 100
+    assert not [str(row) for row in rows if row.broken]
