@@ -18,7 +18,7 @@ from pipeline.run import assemble, load
 from pipeline.run.batch import Job, named_beside
 from pipeline.run.process import process
 from pipeline.run.report import Report, Tally
-from pipeline.settings.config import Config, build, from_values
+from pipeline.settings.values import build, from_values
 from pipeline.threads.runner import Pipeline
 from pipeline.video.stills import still_frame
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Detected, Frame, Tracked
     from pipeline.run.load import Networks
     from pipeline.run.process import Stoppable
+    from pipeline.settings.config import Config
     from pipeline.threads.worker import Stage
 
 __all__ = ["Progress", "Remover", "Report", "remove"]

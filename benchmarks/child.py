@@ -34,7 +34,7 @@ from pipeline.live.virtualcam import as_i420
 from pipeline.run import assemble, load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
-from pipeline.settings.config import Config, build
+from pipeline.settings.values import build
 from pipeline.threads.runner import Pipeline
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.live.live import LiveRun, Sink
     from pipeline.live.preview import Key
     from pipeline.run.process import Stoppable
+    from pipeline.settings.config import Config
 
 
 FRAMES_BETWEEN_LOOKS = 250

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from commands.parsing import add
 from pipeline.errors import ConfigError, SourceError
-from pipeline.settings import config as configuration
-from pipeline.settings import flags, manual
+from pipeline.settings import flags, manual, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,11 +127,11 @@ def _learned(options: argparse.Namespace) -> Enrolled:
     from training.enrol.judge import missing
 
     given = flags.given(options)
-    unrecognising = recogniser_missing(configuration.build(given).identity.recogniser)
+    unrecognising = recogniser_missing(values.build(given).identity.recogniser)
     if options.person and unrecognising:
         raise ConfigError(f"--only can't tell people apart here: {unrecognising}")
     recognises = unrecognising is None and not (options.no_recognition and options.person is None)
-    settings = configuration.build(given, {"identity": recognises})
+    settings = values.build(given, {"identity": recognises})
 
     gathered, quiet = Gathered(), options.quiet > 0 or not sys.stderr.isatty()
     with load.networks(settings) as networks:

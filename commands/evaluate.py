@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from commands.identity import add_evaluate_identity
 from commands.parsing import add, at_least_one
 from pipeline.errors import ConfigError
-from pipeline.settings import config as configuration
-from pipeline.settings import manual
+from pipeline.settings import manual, values
 from training.needs import MaskKind
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
-    settings = configuration.build({"engine": options.engine, "threads": options.threads})
+    settings = values.build({"engine": options.engine, "threads": options.threads})
     kind = MaskKind(options.kind) if options.kind else None
     scores, strips = {}, []
     with product(options.models, engine=options.engine, threads=options.threads, faces=options.face) as parts:

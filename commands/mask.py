@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from commands.parsing import add
 from commands.run import exit_code
-from pipeline.settings import config as configuration
-from pipeline.settings import flags, manual
+from pipeline.settings import flags, manual, values
 from training.needs import MaskKind
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def add_mask(commands: Commands) -> None:
 
 
 def _mask(options: argparse.Namespace) -> int:
-    settings = configuration.build(flags.given(options))
+    settings = values.build(flags.given(options))
     from contextlib import ExitStack
 
     from pipeline.run import assemble, load

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import platformdirs
 
-from pipeline.settings import config as configuration
-from pipeline.settings import flags
+from pipeline.settings import flags, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -269,8 +268,8 @@ def settings_of(options: argparse.Namespace) -> Config:
     path = options.config or _own_file()
     if path is not None and options.config is None:
         logging.getLogger("barefaced").info("settings are read from %s", path)
-    from_file = configuration.read(path) if path else {}
-    return configuration.build(from_file, flags.given(options))
+    from_file = values.read(path) if path else {}
+    return values.build(from_file, flags.given(options))
 
 
 def _own_file() -> Path | None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, add
-from pipeline.settings import config as configuration
-from pipeline.settings import flags, manual
+from pipeline.settings import flags, manual, values
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +47,7 @@ def add_verify(commands: Commands) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    settings = configuration.build(flags.given(options))
+    settings = values.build(flags.given(options))
     from pipeline.people.embed import portrait
     from pipeline.run import load
 

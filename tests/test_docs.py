@@ -12,7 +12,7 @@ import pytest
 from pipeline.rules import Modules, Switch
 from pipeline.run.report import Report, Tally
 from pipeline.settings import config, flags
-from pipeline.settings.stages import stage_settings
+from pipeline.settings.config import stage_settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

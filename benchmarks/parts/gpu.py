@@ -20,7 +20,8 @@ from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan
 from benchmarks.record import NONE, LeftOut, UnmeasurableError, document, series_of, shown
 from engine import cuda, select
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

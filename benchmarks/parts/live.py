@@ -19,7 +19,8 @@ from benchmarks.machine import Noise
 from benchmarks.page import Table
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Series, document, shown, spread_of
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -33,7 +33,8 @@ from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
 from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, share, shown
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

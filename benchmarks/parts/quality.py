@@ -22,7 +22,8 @@ from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, shown
 from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, frame_from_portrait, masked_portrait, portrait, warped
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 from training.needs import require
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series,
 from engine import models
 from engine.onnx_file import multiply_adds
 from engine.spec import Precision
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

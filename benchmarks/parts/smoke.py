@@ -26,7 +26,8 @@ from engine.spec import Precision
 from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.run.report import write_json
-from pipeline.settings.config import as_json, build
+from pipeline.settings.config import as_json
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from benchmarks.parts import Say

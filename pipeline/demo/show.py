@@ -19,7 +19,7 @@ from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
 from pipeline.run.report import INVENTED
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from pipeline.video.containers import SYNTHETIC
 from pipeline.video.stills import synthetic_png
 

@@ -1,4 +1,4 @@
 """Every setting of the commands, once, and the flag, TOML key and help that follow from it.
 
-A new one is a field in `config.py`. The stages' own settings are fields of the stages, which `stages.py` lists.
+A new one is a field in `config.py`, or of the stage that it belongs to; `values.py` reads what a user writes.
 """

@@ -1,4 +1,4 @@
-"""What can be set: frozen dataclasses, read from a TOML file, overridden by flags, with one meaning in both.
+"""What can be set: frozen dataclasses, with one meaning in a TOML file and as flags.
 
 A field's key is its name with dashes: `detect_every` is the flag `--detect-every 3` and in TOML `detect-every = 3`. The
 rule beside each field parses and checks it, and says what is allowed, whichever way the value came. Importing this
@@ -7,12 +7,10 @@ module loads nothing heavy, so that `barefaced --help` answers at once.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
-from difflib import get_close_matches
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.spec import Precision
@@ -32,12 +30,13 @@ from pipeline.rules import (
     setting,
     settings_in,
 )
-from pipeline.settings.stages import STAGES, stage_settings
 from pipeline.video.codecs import HARDWARE, OTHER_NAMES, PRESETS, Codec, OtherStreams, default_qualities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+STAGES = ("detect", "track", "segment", "identify", "inpaint", "smooth", "blend", "mark")
+"""The stages that have settings, in the order in which a frame passes them. Each is a table in TOML."""
 
 
 class OnError(StrEnum):
@@ -347,88 +346,29 @@ def as_json(config: Config) -> dict[str, object]:
 
 def settings() -> tuple[Setting, ...]:
     """Every setting of `Config` but those of the stages, group by group, in the order in which they stand."""
-    return tuple(item for group, section in _sections().items() for item in settings_in(section, group))
+    return tuple(item for group, section in sections().items() for item in settings_in(section, group))
 
 
-def read(path: Path) -> dict[str, object]:
-    """What a TOML file sets, by key, parsed and checked; settings of stages by their full names.
-
-    Raises `ConfigError` for a file that can't be read, an unknown key (naming the nearest) and a value that is not
-    allowed.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        raise ConfigError(f"config file {path} can't be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {path} is not TOML: {error}") from error
-
-    # A table is a stage, and its lines are settings of that stage.
-    flat: dict[str, object] = {}
-    for key, value in content.items():
-        inner = value if isinstance(value, dict) and key in STAGES else None
-        flat |= {key: value} if inner is None else {f"{key}.{name}": held for name, held in inner.items()}
-
-    try:
-        return {key: _known(key, value).rule.from_toml(key, value) for key, value in flat.items()}
-    except ConfigError as error:
-        raise ConfigError(f"config file {path}: {error}") from error
-
-
-def build(*layers: Mapping[str, object]) -> Config:
-    """The settings that `layers` give by key, later layers over earlier ones, over the defaults.
-
-    Values are parsed already, by `read` or by a rule's `from_text`. Raises `ConfigError` for an unknown key and where
-    two settings contradict each other.
-    """
-    values: dict[str, object] = {}
-    for layer in layers:
-        values.update(layer)
-
-    known = {key: _known(key, value) for key, value in values.items()}
-    sections = {
-        group: section(**{known[key].field: value for key, value in values.items() if known[key].group == group})
-        for group, section in _sections().items()
-    }
-    return Config(**sections, stages={key: value for key, value in values.items() if "." in key})
-
-
-def from_values(values: Mapping[str, object]) -> dict[str, object]:
-    """What Python values set, by key: names with underscores for dashes, `only=["ann.jpg"]`, `blend={"feather_px": 8}`.
-
-    Raises `ConfigError` as `read` does.
-    """
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        key = name.rstrip("_").replace("_", "-")
-        inner = value if isinstance(value, dict) and key in STAGES else {"": value}
-        flat |= {f"{key}.{field_.replace('_', '-')}" if field_ else key: held for field_, held in inner.items()}
-
-    exact = {key: Decimal(str(value)) if isinstance(value, float) else value for key, value in flat.items()}
-    return {key: _known(key, value).rule.from_toml(key, value) for key, value in exact.items()}
-
-
-def parse_assignment(text: str) -> tuple[str, object]:
-    """The full name and the value in STAGE.KEY=VALUE. Raises `ConfigError` for an unknown name and a wrong value."""
-    name, equals, value = text.partition("=")
-    if not equals or "." not in name:
-        raise ConfigError(f"{text!r} sets nothing: write STAGE.KEY=VALUE, such as blend.feather-px=8")
-    return name, _known(name, value).rule.from_text(name, value)
-
-
-def _sections() -> dict[str, type]:
+def sections() -> dict[str, type]:
+    """The dataclass of each group of settings, by the group's name."""
     return {item.name: type(item.default) for item in fields(Config) if item.name != "stages"}
 
 
-def _known(key: str, value: object) -> Setting:
-    """The setting of this key. Raises `ConfigError`, which names the nearest one, where there is none."""
-    known: Mapping[str, Setting] = stage_settings() if "." in key else {item.key: item for item in settings()}
-    if key in known:
-        return known[key]
-    nearest = get_close_matches(key.replace("_", "-").lower(), known, n=1)
-    if nearest:
-        raise ConfigError(f"unknown key {key!r}; did you mean {nearest[0]!r}?")
-    if isinstance(value, dict):
-        tables = ", ".join(f"[{stage}]" for stage in STAGES)
-        raise ConfigError(f"[{key}] is no table of settings: there are {tables}, all else stands at the top level")
-    raise ConfigError(f"unknown key {key!r}; there are: {', '.join(known)}")
+@cache
+def stage_settings() -> Mapping[str, Setting]:
+    """Every setting of a stage by its full name, such as `blend.feather-px`.
+
+    The stages are imported here, since they load OpenCV and FFmpeg, for which `--help` need not wait.
+    """
+    from pipeline.blend.blend import Blend
+    from pipeline.blend.paste import Mark
+    from pipeline.blend.smooth import Smooth
+    from pipeline.draw.inpaint import Inpaint
+    from pipeline.draw.segment import Segment
+    from pipeline.find.detect import Detect
+    from pipeline.find.track import TrackFaces
+    from pipeline.people.identify import Identify
+
+    classes = (Detect, TrackFaces, Segment, Identify, Inpaint, Smooth, Blend, Mark)
+    stages = dict(zip(STAGES, classes, strict=True))
+    return {f"{name}.{item.key}": item for name, stage in stages.items() for item in settings_in(stage, name)}

@@ -16,7 +16,7 @@ from engine import select
 from engine.onnx_file import multiply_adds
 from engine.spec import Network, Precision
 from pipeline.errors import EngineError
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import av
 from pipeline.demo.clip import draw_frames
 from pipeline.run.batch import Job
 from pipeline.run.resume import process_in_chunks
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from tests.pipeline.clips import Clip, Sound
 from tests.stand_ins import stand_in_networks
 

@@ -25,7 +25,7 @@ from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import read_crop
 from pipeline.recognisers import Recogniser, recogniser_file
 from pipeline.run import load
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from pipeline.video.stills import still_frame
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.parts import cores
 from benchmarks.profile import Meters
 from pipeline.demo.clip import draw_frames
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from pipeline.video.stills import still_frame
 from tests.stand_ins import stand_in_networks
 

@@ -15,7 +15,7 @@ from benchmarks.clips import make_clip, verify
 from benchmarks.parts import peers, pipeline
 from benchmarks.record import BenchmarkError
 from pipeline.run.batch import Job
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from benchmarks.parts import peers, quality
 from benchmarks.passthrough import passed_through
 from benchmarks.record import BenchmarkError, LeftOut, UnmeasurableError, check
 from pipeline.errors import ConfigError
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from tests.stand_ins import StandInEngine, flat_colour
 from training.evaluation.baselines import FaceSpace
 

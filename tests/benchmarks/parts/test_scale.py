@@ -16,7 +16,7 @@ from pipeline.demo.clip import LANDMARKS, frame_from_portrait
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from pipeline.run.batch import Job
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from tests.benchmarks import documents
 from tests.stand_ins import stand_in_networks
 

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.live.devices import Playback
 from pipeline.live.live import LiveRun, device_of, prepared
 from pipeline.live.preview import Key
-from pipeline.settings import config as configuration
+from pipeline.settings import values
 from tests.pipeline.clips import Clip
 from tests.pipeline.live_fakes import (
     Around,
@@ -65,7 +65,7 @@ def live_run(
         segmenter=segmenter or StandInEngine("mask", lower_half_is_mask),
         generator=generator or known.generator,
     )
-    return prepared(configuration.build(keys), masked, lambda _: None, camera)
+    return prepared(values.build(keys), masked, lambda _: None, camera)
 
 
 def onto(device: str | None = None) -> Callable[[av.VideoFrame, ExitStack], tuple[Sink, ...]]:
@@ -354,7 +354,7 @@ def test_quit_ends_the_run(screen: Screen) -> None:
 
 def test_a_file_without_realtime_is_refused_with_both_cures() -> None:
     with pytest.raises(ConfigError, match="--realtime plays it as a camera would; `barefaced run`"):
-        device_of(configuration.build({"input": "talk.mp4"}).live)
+        device_of(values.build({"input": "talk.mp4"}).live)
 
 
 def test_no_thread_is_a_daemon(screen: Screen) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import CheckpointError
 from pipeline.run import chunks
 from pipeline.run.chunks import FinishedChunk, Plan
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from pipeline.video.decode import FileSource
 from tests.pipeline.chunked_clips import KEY_FRAMES, masked_clip
 from tests.pipeline.clips import Clip

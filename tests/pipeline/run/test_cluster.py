@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.run.batch import Job
 from pipeline.run.cluster import Driver
-from pipeline.settings.config import build
+from pipeline.settings.values import build
 from tests.pipeline.chunked_clips import SETTINGS, Watching, masked_clip, packets_of, run_in_chunks
 
 if TYPE_CHECKING:

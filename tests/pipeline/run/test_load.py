@@ -21,8 +21,7 @@ from pipeline.people.enrolled import FaceManifest, Recognition, write_face
 from pipeline.people.people import Look
 from pipeline.run import load
 from pipeline.run.load import give_back_memory
-from pipeline.settings import config
-from pipeline.settings import config as configuration
+from pipeline.settings import config, values
 from tests.pipeline.live_fakes import FakeCamera, Plugged, SlowEngine, always_there, lower_half_is_mask
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 
@@ -48,7 +47,7 @@ def face(folder: Path, name: str, *, recogniser: str | None = None, brighter: fl
 
 
 def settings(*faces: str, **other: object) -> config.Config:
-    return config.build({"face": faces, "engine": "identity", **other})
+    return values.build({"face": faces, "engine": "identity", **other})
 
 
 def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_path: Path) -> None:
@@ -166,9 +165,7 @@ def test_the_first_frame_that_is_shown_came_when_every_network_had_run(slow: str
     generator = SlowAtFirst(name="face", outputs_of=flat_colour)
     slow_one = {"segmenter": segmenter, "generator": generator}[slow]
     slow_one.first_run_seconds = FIRST_RUN_SECONDS
-    run = prepared(
-        configuration.build({}), networks(segmenter, generator), lambda _: None, FakeCamera([Plugged(10_000)])
-    )
+    run = prepared(values.build({}), networks(segmenter, generator), lambda _: None, FakeCamera([Plugged(10_000)]))
     shown: list[Shown] = []
 
     def show(each: Shown) -> None:
@@ -186,9 +183,7 @@ def test_the_first_frame_that_is_shown_came_when_every_network_had_run(slow: str
 def test_a_network_that_fails_in_rehearsal_is_told_of_and_does_not_end_the_run() -> None:
     said: list[str] = []
     segmenter = SlowEngine(name="mask", outputs_of=lower_half_is_mask, fails=lambda call: call == 1)
-    run = prepared(
-        configuration.build({}), networks(segmenter, SlowEngine()), said.append, FakeCamera([Plugged(10_000)])
-    )
+    run = prepared(values.build({}), networks(segmenter, SlowEngine()), said.append, FakeCamera([Plugged(10_000)]))
     shown: list[Shown] = []
 
     def show(each: Shown) -> None:
@@ -206,7 +201,7 @@ def test_the_networks_of_enrolled_faces_have_run_too() -> None:
         SlowEngine(name="face", outputs_of=flat_colour),
     )
     parts = replace(networks(segmenter, SlowEngine()), own={"me": own})
-    run = prepared(configuration.build({}), parts, lambda _: None, FakeCamera([Plugged(10_000)]))
+    run = prepared(values.build({}), parts, lambda _: None, FakeCamera([Plugged(10_000)]))
 
     run.show_as_they_come(lambda _: run.stop())
     assert own.calls == 1

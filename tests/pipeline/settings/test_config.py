@@ -17,7 +17,7 @@ from pipeline import detectors
 from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
 from pipeline.rules import Number, Switch, Whole
-from pipeline.settings import config, flags, stages
+from pipeline.settings import config, flags, values
 from pipeline.video import codecs
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def parsed(*arguments: str) -> dict[str, object]:
 def from_toml(folder: Path, text: str) -> dict[str, object]:
     path = folder / "settings.toml"
     path.write_text(text, encoding="utf-8")
-    return config.read(path)
+    return values.read(path)
 
 
 def value_of(settings: config.Config, key: str) -> object:
@@ -112,20 +112,20 @@ def test_a_flag_and_a_toml_line_mean_the_same(key: str, tmp_path: Path) -> None:
     by_flag = parsed(f"--{key}", *([text] if text else []))
     by_file = from_toml(tmp_path, f"{key} = {toml}\n")
     assert by_flag == by_file == {key: value}
-    assert value_of(config.build(by_flag), key) == value
+    assert value_of(values.build(by_flag), key) == value
 
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     by_file = from_toml(tmp_path, 'codec = "hevc"\nmark = true\n')
-    built = config.build(by_file, parsed("--codec", "av1", "--no-mark"))
+    built = values.build(by_file, parsed("--codec", "av1", "--no-mark"))
     assert (built.output.codec, built.output.mark) == ("av1", False)
-    assert config.build(by_file).output.codec == "hevc"
-    assert config.build() == config.Config()
+    assert values.build(by_file).output.codec == "hevc"
+    assert values.build() == config.Config()
 
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.build().output.codec = "av1"  # type: ignore[misc]
+        values.build().output.codec = "av1"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_unknown_key_is_met_with_the_nearest(given: str, nearest: str, tmp_pa
     with pytest.raises(ConfigError, match=f"unknown key '{given}'; did you mean '{nearest}'"):
         from_toml(tmp_path, f"{given} = 1\n")
     with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
-        config.build({given: 1})
+        values.build({given: 1})
 
 
 def test_a_key_like_none_that_is_known_gets_the_list(tmp_path: Path) -> None:
@@ -149,21 +149,21 @@ def test_a_table_that_is_no_stage_is_told_what_tables_there_are(tmp_path: Path) 
         from_toml(tmp_path, "[video]\ncodec = 'av1'\n")
 
 
-@pytest.mark.parametrize("name", list(stages.stage_settings()))
+@pytest.mark.parametrize("name", list(config.stage_settings()))
 def test_a_stage_gets_what_its_table_and_its_flag_say(name: str, tmp_path: Path) -> None:
-    setting = stages.stage_settings()[name]
+    setting = config.stage_settings()[name]
     rule = setting.rule
     assert isinstance(rule, Number | Whole) and rule.high is not None
     value = (rule.low + rule.high) // 2 if isinstance(rule, Whole) else (rule.low + rule.high) / 2
     by_file = from_toml(tmp_path, f"[{setting.group}]\n{setting.key} = {value}\n")
     by_flag = parsed("--set", f"{name}={value}")
     assert by_file == by_flag == {name: value}
-    assert config.build(by_flag).of_stage(setting.group) == {setting.field: value}
-    assert config.as_json(config.build(by_flag))[name] == value
+    assert values.build(by_flag).of_stage(setting.group) == {setting.field: value}
+    assert config.as_json(values.build(by_flag))[name] == value
 
 
 def test_defaults_of_the_stages_are_allowed_by_their_own_rules() -> None:
-    for setting in stages.stage_settings().values():
+    for setting in config.stage_settings().values():
         assert setting.rule.from_toml(setting.key, setting.default) == setting.default
         assert setting.meaning
 
@@ -239,12 +239,12 @@ def test_toml_numbers_are_read_exactly(tmp_path: Path) -> None:
 
 def test_an_end_before_the_start_is_refused() -> None:
     with pytest.raises(ConfigError, match="end 2 s is not after start 3 s"):
-        config.build({"start": Fraction(3), "end": Fraction(2)})
+        values.build({"start": Fraction(3), "end": Fraction(2)})
 
 
 def test_a_file_that_is_absent_or_no_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent.toml can't be read: No such file"):
-        config.read(tmp_path / "absent.toml")
+        values.read(tmp_path / "absent.toml")
     with pytest.raises(ConfigError, match=r"settings.toml is not TOML"):
         from_toml(tmp_path, "codec = \n")
 
@@ -297,7 +297,7 @@ def test_an_empty_file_name_and_a_list_that_is_none_are_refused(tmp_path: Path) 
 
 
 def test_naming_somebody_asks_for_identity() -> None:
-    assert not config.build().identity.wanted
-    assert config.build({"only": ("ann.jpg",)}).identity.wanted
-    assert config.build({"except": ("ann.jpg",)}).identity.wanted
-    assert config.build({"identity": True}).identity.wanted
+    assert not values.build().identity.wanted
+    assert values.build({"only": ("ann.jpg",)}).identity.wanted
+    assert values.build({"except": ("ann.jpg",)}).identity.wanted
+    assert values.build({"identity": True}).identity.wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar, WSMsgType
 
-from pipeline.settings import config as configuration
+from pipeline.settings import values
 from pipeline.web.server import serving
 from tests.stand_ins import stand_in_networks
 
@@ -57,7 +57,7 @@ class Page:
 async def site(networks: Networks | None = None, **settings: object) -> AsyncIterator[Page]:
     """The page, and a browser that has opened its link."""
     keys = {key.replace("_", "-"): value for key, value in settings.items()}
-    settled = configuration.build({"port": 0, **keys})
+    settled = values.build({"port": 0, **keys})
     async with serving(settled, networks or stand_in_networks()) as guard, new_browser() as session:
         async with session.get(guard.link) as answer:
             assert answer.status == 200

@@ -19,7 +19,7 @@ pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.errors import ConfigError
 from pipeline.run.controls import Wishes
-from pipeline.settings import config as configuration
+from pipeline.settings import values
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
 from pipeline.web.visit import Turn
 from tests.pipeline.web.site import Page, run, site
@@ -120,7 +120,7 @@ def test_no_name_becomes_a_path(name: str, clip: bytes, tmp_path: Path) -> None:
         yield clip
 
     async def test() -> None:
-        uploads = Uploads(tmp_path / "in", configuration.build({}), stand_in_networks(), Turn())
+        uploads = Uploads(tmp_path / "in", values.build({}), stand_in_networks(), Turn())
         uploads.folder.mkdir()
         upload = await uploads.receive(name, len(clip), chunks(), Wishes())
         assert upload.source == tmp_path / "in" / upload.id / "input.mp4"
@@ -171,7 +171,7 @@ def test_a_file_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async def test() -> None:
-        settings = configuration.build({"upload-minutes": 1})
+        settings = values.build({"upload-minutes": 1})
         hasty = replace(settings, serve=replace(settings.serve, upload_minutes=0.001))  # type: ignore[arg-type]
         uploads = Uploads(tmp_path, hasty, stand_in_networks(), Turn())
         with pytest.raises(Exception, match="receiving the file took longer than"):
@@ -187,7 +187,7 @@ def test_processing_that_takes_too_long_ends_with_the_reason(clip: bytes, tmp_pa
         yield clip
 
     async def test() -> None:
-        uploads = Uploads(tmp_path, configuration.build({}), stand_in_networks(), Turn())
+        uploads = Uploads(tmp_path, values.build({}), stand_in_networks(), Turn())
         upload = await uploads.receive("talk.mp4", None, chunks(), Wishes())
         upload.longest_seconds = 0.0
         await asyncio.gather(*uploads._at_work)
