@@ -264,10 +264,7 @@ class Bench:
         for faces in self.plan.faces:
             clip, warm_up = (make_crowd(self.folder, faces, frames) for frames in (self.plan.frames, WARM_UP_FRAMES))
             masks = clips.crowd_masks(faces)
-            case = Case(
-                "faces", faces, clip, warm_up, CROWD_SIZE, self.plan.settings, self.plan.repeats, masks, faces
-            )  # fmt: skip
-            yield case
+            yield Case("faces", faces, clip, warm_up, CROWD_SIZE, self.plan.settings, self.plan.repeats, masks, faces)
 
     def demo(self, curve: str, at: int | str, *, frames: int, size: str = "640x480", **settings: object) -> Case:
         """A point with the demo's clip. A long one is run once: it is steady enough by its length."""
@@ -297,10 +294,10 @@ class Bench:
 
 def measure(plan: ScalePlan, say: Say) -> Document:
     """Measure every curve. Raises `BenchmarkError` when a run did not do its work, and what the runs raise."""
-    for expectation in (expectation for expectation in EXPECTATIONS if expectation.curve in plan.curves):
-        say(
-            f"expected of {expectation.curve}: {expectation.says} {expectation.figure}: at most {expectation.limit:g}"
-        )  # fmt: skip
+    for expected in EXPECTATIONS:
+        if expected.curve in plan.curves:
+            say(f"expected of {expected.curve}: {expected.says} {expected.figure}: at most {expected.limit:g}")
+
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         absent = LeftOut(say)
         bench = Bench(plan, Path(name), absent)
