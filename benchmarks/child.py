@@ -30,7 +30,7 @@ from benchmarks.profile import Meters
 from benchmarks.record import UnmeasurableError
 from pipeline.live.live import prepared
 from pipeline.live.report import peak_mb, resident_mb
-from pipeline.live.virtualcam import as_i420
+from pipeline.live.sinks import as_i420
 from pipeline.run import assemble, load
 from pipeline.run.batch import Job
 from pipeline.run.process import process
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from benchmarks.record import Document
     from pipeline.frames import Frame
     from pipeline.live.live import LiveRun, Sink
-    from pipeline.live.preview import Key
+    from pipeline.live.sinks import Key
     from pipeline.run.process import Stoppable
     from pipeline.settings.config import Config
 

@@ -128,8 +128,8 @@ def test_an_engine_knows_nothing_of_faces_or_video() -> None:
 def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
     """It is GPL-2 and optional."""
     users = {name for name, path in MODULES.items() if "pyvirtualcam" in imported(path)}
-    assert users == {"pipeline.live.virtualcam"}
-    assert "pyvirtualcam" not in imported(MODULES["pipeline.live.virtualcam"], at_import=True)
+    assert users == {"pipeline.live.sinks"}
+    assert "pyvirtualcam" not in imported(MODULES["pipeline.live.sinks"], at_import=True)
 
 
 def test_only_the_command_serve_knows_the_page() -> None:

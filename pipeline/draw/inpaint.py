@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.hold import Holder, kept
+from pipeline.draw.segment import Holder, kept
 from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE

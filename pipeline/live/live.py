@@ -20,8 +20,8 @@ from pipeline.live import devices
 from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
 from pipeline.live.pace import Outbox, ticks
-from pipeline.live.preview import View
 from pipeline.live.report import LiveReport
+from pipeline.live.sinks import View
 from pipeline.run import assemble
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from pipeline.detectors import Detector
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
-    from pipeline.live.preview import Key
-    from pipeline.run.controls import Controls
+    from pipeline.live.sinks import Key
     from pipeline.run.ledger import Shown
     from pipeline.run.load import Networks
+    from pipeline.run.work import Controls
     from pipeline.settings.config import Config, LiveConfig
     from pipeline.threads.runner import Run
 

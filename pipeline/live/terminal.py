@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.live.devices import Onlookers
-from pipeline.live.preview import HELP, Key, key_of
-from pipeline.live.virtualcam import VirtualCamera, missing
+from pipeline.live.sinks import HELP, Key, VirtualCamera, key_of, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import av
 
     from pipeline.live.live import LiveRun, Sink
-    from pipeline.live.preview import Preview
+    from pipeline.live.sinks import Preview
 
 LINE_SECONDS = 0.5
 """How often the status line is written anew."""
@@ -120,7 +119,7 @@ class Terminal:
             self.onlookers.device = Path(camera.device)
             found.append(camera)
         if self.preview:
-            from pipeline.live.preview import Preview
+            from pipeline.live.sinks import Preview
 
             self._window = stack.enter_context(Preview())
             found.append(self._window)

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from pipeline.frames import Cropped, Detected, Frame, Inpainted, Tracked
     from pipeline.people.identify import Asking
     from pipeline.run.batch import Job
-    from pipeline.run.controls import Controls
     from pipeline.run.ledger import NetworkStages
     from pipeline.run.load import Networks
+    from pipeline.run.work import Controls
     from pipeline.settings.config import Config
     from pipeline.threads.worker import Stage
 

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.run.batch import Job
-    from pipeline.run.controls import Controls
     from pipeline.run.load import Networks
     from pipeline.run.report import Tally
-    from pipeline.run.work import Account, Film, Photo
+    from pipeline.run.work import Account, Controls, Film, Photo
     from pipeline.settings.config import Config
     from pipeline.threads.worker import StageStats
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
-from pipeline.run.controls import WIDEST_FEATHER_PX, Wishes
 from pipeline.run.report import INVENTED
+from pipeline.run.work import WIDEST_FEATHER_PX, Wishes
 from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers
 from pipeline.web.uploads import SUFFIXES, Upload, Uploads
 from pipeline.web.visit import Turn, number, receive

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BarefacedError, ConfigError, SourceError, TooLarge, TooSlow
 from pipeline.run.batch import VIDEO_SUFFIXES, Job
-from pipeline.run.controls import Controls
 from pipeline.run.process import failed, process
+from pipeline.run.work import Controls
 from pipeline.video.containers import holds
 from pipeline.video.opening import opened, video_stream
 from pipeline.video.pictures import READ_SUFFIXES, is_still
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.frames import Frame
-    from pipeline.run.controls import Wishes
     from pipeline.run.load import Networks
     from pipeline.run.process import Ended, Stoppable
+    from pipeline.run.work import Wishes
     from pipeline.settings.config import Config
     from pipeline.web.visit import Turn
 

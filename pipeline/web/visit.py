@@ -18,15 +18,15 @@ from aiohttp import WSMsgType, web
 from pipeline.errors import BarefacedError, Busy, ConfigError, SourceError
 from pipeline.live.camera import CameraSource
 from pipeline.live.live import LiveRun, rehearsal
-from pipeline.run.controls import WIDEST_FEATHER_PX, Controls, Wishes
+from pipeline.run.work import WIDEST_FEATHER_PX, Controls, Wishes
 from pipeline.web.peer import BrowserCamera, Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from pipeline.run.controls import SeenFace
     from pipeline.run.ledger import Shown
     from pipeline.run.load import Networks
+    from pipeline.run.work import SeenFace
     from pipeline.settings.config import Config
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from engine.spec import Array, TensorSpec
     from pipeline.frames import Frame
     from pipeline.live.live import LiveRun, Sink
-    from pipeline.live.preview import Key
+    from pipeline.live.sinks import Key
 
 WIDTH, HEIGHT, FPS = 320, 240, 30
 

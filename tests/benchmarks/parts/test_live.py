@@ -14,7 +14,7 @@ from benchmarks.parts import live
 from benchmarks.parts.live import seen_in
 from benchmarks.record import BenchmarkError
 from pipeline.live.live import prepared
-from pipeline.live.virtualcam import as_i420
+from pipeline.live.sinks import as_i420
 from pipeline.settings.values import build
 from tests.stand_ins import stand_in_networks
 

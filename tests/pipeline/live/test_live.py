@@ -14,7 +14,7 @@ import pytest
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.live.devices import Playback
 from pipeline.live.live import LiveRun, device_of, prepared
-from pipeline.live.preview import Key
+from pipeline.live.sinks import Key
 from pipeline.settings import values
 from tests.pipeline.clips import Clip
 from tests.pipeline.live_fakes import (
@@ -32,7 +32,7 @@ from tests.stand_ins import StandInEngine, stand_in_networks
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam", reason="a virtual camera needs the extra `live`")
 
-from pipeline.live.virtualcam import VirtualCamera  # noqa: E402 - it is what the skip above is for
+from pipeline.live.sinks import VirtualCamera  # noqa: E402 - it is what the skip above is for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.errors import ConfigError
-from pipeline.run.controls import Wishes
+from pipeline.run.work import Wishes
 from pipeline.settings import values
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
 from pipeline.web.visit import Turn

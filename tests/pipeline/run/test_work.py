@@ -11,7 +11,7 @@ from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.run.controls import Adjustable, Controls, Wishes
+from pipeline.run.work import Adjustable, Controls, Wishes
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import av
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.live.preview import Key, Preview
+from pipeline.live.sinks import Key, Preview
 from tests.pipeline.live_fakes import seen
 
 
