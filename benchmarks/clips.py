@@ -159,12 +159,12 @@ def _crowd_frames(faces: int, frames: int, width: int, height: int) -> Iterator[
 
 
 def ahead(tile: int) -> Fraction:
-    """By how many seconds a place of the grid is ahead in its motion, so that not all faces move alike."""
+    """How many seconds a place of the grid is ahead in its motion, so that not all faces move alike."""
     return Fraction(tile, len(TAKEN))
 
 
 def _place(tile: int, index: int, width: int, height: int) -> Affine:
-    """From the portrait to its place of the grid."""
+    """The affine map from the portrait to its place of the grid."""
     return frame_from_portrait(Fraction(index, FRAME_RATE) + ahead(tile), **_tile_size(width, height))
 
 

@@ -189,7 +189,7 @@ def _gated(
 
 
 def _shrunk(writer: NetworkWriter, x: Value, widths: tuple[int, ...], *, last: int | None = None) -> Value:
-    """To a quarter of the side: at the second and the fourth convolution by half. `last` adds a rectified one."""
+    """Shrink to a quarter of the side: by half at the second and fourth convolution. `last` adds a rectified one."""
     for index, width in enumerate(widths):
         x = _gated(writer, x, width * WIDTH, 3 if index else 5, stride=2 if index in (1, 3) else 1)
     return x if last is None else _gated(writer, x, last * WIDTH, activation="Relu")

@@ -99,7 +99,7 @@ class Metered:
     asked_seconds: float = field(default=0.0, init=False)
     """Spent in `run` and `submit`."""
     waited_seconds: float = field(default=0.0, init=False)
-    """Spent in `result`."""
+    """The time spent in `result`."""
     calls: int = field(default=0, init=False)
 
     @property

@@ -63,7 +63,7 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 
 def factor_between(before: Sequence[float], after: Sequence[float]) -> tuple[float, Interval]:
-    """By what factor the median changed, and the interval of that factor.
+    """The factor by which the median changed, and the interval of that factor.
 
     As many samples on both sides are taken in pairs, turn by turn, so that what happens in every run at the same turn
     (warming up, filling up) cancels; else both sides vary by themselves. Raises `ValueError` for none, or values that

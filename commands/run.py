@@ -216,7 +216,7 @@ class _Run:
             self._tell(ended, progress.place)
 
     def _shown(self, ended: Ended) -> Ended:
-        """With pipes under the name that the user gave them."""
+        """A file's name as the user gave it, `-` for a pipe."""
         report, shown = ended.report, self.ends.shown
         return replace(ended, report=replace(report, input=shown(report.input) or "", output=shown(report.output)))
 

@@ -31,7 +31,7 @@ THREAD_LOCAL_CAPTURE = 1
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU."""
+    """An NVIDIA GPU, and what it can do."""
 
     index: int
     name: str
@@ -39,7 +39,7 @@ class Card:
 
     @property
     def architecture(self) -> str:
-        """Such as `sm86`."""
+        """The name of the architecture, such as `sm86`."""
         return "sm{}{}".format(*self.capability)
 
     def __str__(self) -> str:

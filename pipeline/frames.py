@@ -63,7 +63,7 @@ class Detection:
     box: Box
     landmarks: Landmarks
     score: float
-    """In [0, 1]."""
+    """How sure the detector is, in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Seen:
 
     @property
     def seconds(self) -> float:
-        """From the first picture to the last."""
+        """The time from the first picture to the last."""
         return self.moments[-1]
 
     @property

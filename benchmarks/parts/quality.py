@@ -162,7 +162,7 @@ class Rivals:
     only_timed: Mapping[str, Engine]
     """Untrained networks: what they draw means nothing."""
     left_out: Mapping[str, str]
-    """By name why it is not here, and how to get it."""
+    """Why a rival is not here and how to get it, by its name."""
 
     @classmethod
     def here(cls, learned: Path, config: EngineConfig, stack: ExitStack, say: Say) -> Rivals:

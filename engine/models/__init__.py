@@ -35,7 +35,7 @@ class Manifest:
 
     name: str
     sha256: str
-    """Of the ONNX file, in hexadecimal."""
+    """The hash of the ONNX file, in hexadecimal."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     data: str
@@ -50,7 +50,7 @@ class Manifest:
     """SHA-256 of the network that this one is the int8 version of; empty where it is none."""
 
     def dumps(self) -> str:
-        """As JSON; `inputs` and `outputs` are lists of name, shape (null is any size) and dtype."""
+        """The manifest as JSON; `inputs` and `outputs` are lists of name, shape (null is any size) and dtype."""
         told = vars(self) | {
             "inputs": [_told(spec) for spec in self.inputs],
             "outputs": [_told(spec) for spec in self.outputs],
@@ -60,7 +60,7 @@ class Manifest:
 
     @classmethod
     def loads(cls, text: str) -> Manifest:
-        """From JSON as `dumps` writes it. Raises `CheckpointError` for anything else."""
+        """Read JSON as `dumps` writes it. Raises `CheckpointError` for anything else."""
         try:
             told = json.loads(text)
             inputs, outputs = (tuple(_spec(**spec) for spec in told.pop(side)) for side in ("inputs", "outputs"))

@@ -24,7 +24,7 @@ _CROP = slice((CROP_SIZE - HOLE_SIZE) // 2, (CROP_SIZE + HOLE_SIZE) // 2)
 """The rows, and the columns, of a view that its crop covers; a hole of the crop has a pixel for each of the view's."""
 
 _LIKELY = 0.3
-"""As in the generator's hole."""
+"""The alpha from which a pixel is mask where others beside it surely are, as in the generator's hole."""
 
 _SOILED_PX = 4
 """How far around a mask the view's pixels have something of it, in pixels of the view."""
@@ -50,7 +50,7 @@ class Ground:
     image: NDArray[np.float32]
     """(S, S, 3) RGB of the view."""
     hole: Hole
-    """In the view's coordinates."""
+    """The hole in the view's coordinates."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class Sides:
-    """Of a crop's four sides."""
+    """Something of each of a crop's four sides."""
 
     left: bool = False
     top: bool = False
@@ -131,12 +131,12 @@ class Place:
 
     @property
     def width(self) -> int:
-        """In samples."""
+        """The width in samples."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
-        """In samples."""
+        """The height in samples."""
         return self.bottom - self.top
 
     @property

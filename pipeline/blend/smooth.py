@@ -97,7 +97,7 @@ _QUIETEST, _LOUDEST = 0.4, 2.5
 _LUMA = np.array([BT601], np.float32)
 
 _FACE_CORNERS = np.array([[20.0, 15.0], [44.0, 15.0], [20.0, 50.0], [44.0, 50.0]])
-"""Of a face in a crop of 64 pixels."""
+"""The corners of a face in a crop of 64 pixels."""
 
 _FARTHEST, _NEAREST = 1.0, 0.01
 """How far a crop may lie from the average, in 64ths of the crop's side. A farther one is another pose and begins a new

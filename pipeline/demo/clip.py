@@ -197,7 +197,7 @@ def warped(picture: NDArray[np.uint8], frame_from_picture: Affine, *, width: int
 
 
 FRAME_RATE = 30
-"""Frames in a second."""
+"""Frames in a second of the clip."""
 
 BT709 = 1
 """FFmpeg's number for the primaries and the transfer function of ITU-R BT.709."""

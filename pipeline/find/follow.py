@@ -65,7 +65,7 @@ class FollowedFace:
     """The upper face when it was last seen, a `flow.patch`."""
     variance: float = DETECTION_NOISE**2
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Frame pixels a second."""
+    """How fast the face moves, in frame pixels a second."""
     coasting_seconds: float = 0.0
     """For how long the face was neither detected nor followed by flow."""
 
@@ -83,7 +83,7 @@ class FollowedFace:
 
     @property
     def eye_distance(self) -> float:
-        """In frame pixels, at least one; of a profile, what it would be from the front."""
+        """The distance of the eyes in frame pixels, at least one; of a profile, what it would be from the front."""
         return eye_distance(self.landmarks)
 
     @property
@@ -161,7 +161,7 @@ def edges(box: Box) -> NDArray[np.float64]:
 
 
 def eye_distance(landmarks: Points) -> float:
-    """In frame pixels, at least one; of a profile, what it would be from the front."""
+    """The distance of the eyes in frame pixels, at least one; of a profile, what it would be from the front."""
     across = float(np.linalg.norm(np.diff(landmarks[EYES], axis=0)))
     down = float(np.linalg.norm(landmarks[MOUTH].mean(axis=0) - landmarks[EYES].mean(axis=0)))
     return max(across, down * CANONICAL_ACROSS_OVER_DOWN, 1.0)

@@ -38,7 +38,7 @@ class Embedder:
     least: Thresholds
     """The cosines from which two faces are taken for one person."""
     sha256: str = ""
-    """Of the recogniser's network, in hexadecimal."""
+    """The hash of the recogniser's network, in hexadecimal."""
 
     def submit(self, crops: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to embed canonical crops (S, S, 3) RGB. Raises `EngineError`."""

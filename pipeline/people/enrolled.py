@@ -58,7 +58,7 @@ class FaceManifest:
     """How a face was made, and how good it is."""
 
     base_sha256: str
-    """Of the shipped generator, whose weights these replace."""
+    """The hash of the shipped generator, whose weights these replace."""
     made: str
     """The day, such as `2026-11-26`."""
     sources: int

@@ -46,7 +46,7 @@ class Look:
     """The repaired embedding of the masked face: to be compared with bare ones. Two repaired ones are always alike."""
 
     def margin(self, other: Look, least: Thresholds) -> float:
-        """By how much the cosine of two looks is above the threshold for their kind: from 0 on they show one person.
+        """How far the cosine of two looks is above the threshold for their kind: from 0 on they show one person.
 
         Two bare faces are the surest pair, then two masked ones, then a bare and a masked one.
         """
@@ -204,7 +204,7 @@ CLEARLY_OTHER = 0.03
 """A face that is alone in the picture counts as the enrolled one unless it is less alike than the threshold by so much
 of the cosine. Raise it and a wearer whom the recogniser hardly knows is drawn; a stranger then is sooner, too."""
 WEARERS_APART = 0.01
-"""By so much a face must be more like one enrolled face than like every other."""
+"""How much more a face must be like one enrolled face than like every other, in cosine."""
 WEARER_LOOSE = 0.02
 """A face that was recognised stays so down to so much below the threshold."""
 MOST_UNSEEN = 12
@@ -227,7 +227,7 @@ class Wearers:
     """Whether the masks of everybody else stay on."""
 
     def begin(self) -> Assignment:
-        """For one stream of frames."""
+        """Begin anew for one stream of frames."""
         return Assignment(self)
 
     def assign(self, stream: Iterator[Cropped]) -> Iterator[Cropped]:
@@ -287,7 +287,7 @@ class Assignment:
         return {track: self._drawer(track, margins[track], likest) for track in tracks}
 
     def _margins(self, look: Look | None) -> dict[str, float]:
-        """By how much a face is more like each enrolled face than the threshold; nothing where that is unknown."""
+        """How much more a face is like each enrolled face than the threshold; nothing where that is unknown."""
         least = self.wearers.least
         if look is None or least is None:
             return {}

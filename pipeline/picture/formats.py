@@ -74,11 +74,11 @@ class Layout:
     """How the samples of a format lie in memory, and how they are to be read."""
 
     places: tuple[Place, ...]
-    """Of luma, blue and red difference; or of red, green and blue; or of luma alone. Transparency is left out."""
+    """Where luma, blue and red difference lie; or red, green and blue; or luma alone. Transparency is left out."""
     bits: int
-    """In use in each sample."""
+    """How many bits are in use in each sample."""
     unused_bits: int
-    """At the lower end of a sample."""
+    """How many bits at the lower end of a sample are not."""
     rgb: bool
     full_range: bool | None
     """None where the picture's tag says."""

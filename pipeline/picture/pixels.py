@@ -66,7 +66,7 @@ def read_crop(picture: av.VideoFrame, crop_from_frame: Affine, *, size: int) -> 
 
 
 def _resample_chroma(component: Component, crop_from_frame: Affine, size: int) -> Values:
-    """As `_resample`; where the crop has much more pixels than subsampled chroma, by way of a grid half as fine."""
+    """Resample, by way of a grid half as fine where the crop has much more pixels than subsampled chroma."""
     crop_from_component = crop_from_frame.after(component.grid.component_from_frame.inverse())
     if component.grid.step_x == 1 or crop_from_component.scale < _MUCH_FINER or size % 2:
         return _resample(component, crop_from_frame, (size, size), cv2.INTER_LINEAR)

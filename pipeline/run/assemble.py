@@ -55,7 +55,7 @@ VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", 
 
 
 USUAL_FPS = 30
-"""Of a camera: what `detect-every` means in seconds where frames are left out."""
+"""Frames a second of a usual camera: what `detect-every` means in seconds where frames are left out."""
 
 MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""

@@ -44,7 +44,7 @@ class Shown:
     """The end of a frame's way: what is to be shown, and what the camera saw."""
 
     frame: Frame
-    """To be shown."""
+    """The frame that is shown."""
     camera: av.VideoFrame
     """The camera's own picture."""
     failed: str | None

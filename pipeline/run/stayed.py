@@ -29,7 +29,7 @@ LONGEST_DOUBT_SECONDS = 2
 """How long the mask of a face that was drawn is taken to be still there: later nobody knows."""
 
 MOST_STRETCHES = 10_000
-"""Of one file; beyond, they are counted and no longer kept."""
+"""How many stretches of one file are kept; beyond, they are counted alone."""
 
 
 @dataclass

@@ -101,7 +101,7 @@ class Photo:
     """Settings that were given and mean nothing for a picture."""
 
     def expected_frames(self) -> int:
-        """One."""
+        """A picture is one frame."""
         return 1
 
     def account(self) -> Account:
@@ -131,7 +131,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 SLOWEST_PACE = 0.02
-"""Of `Smooth`, where the smoothing is 1."""
+"""The pace of `Smooth` where the smoothing is 1."""
 
 WIDEST_FEATHER_PX = 24.0
 """In pixels of the crop: beyond it the passage reaches the crop's border."""
@@ -145,7 +145,7 @@ class Wishes:
     """From 0, every frame as it was drawn, to 1, as calm as can be. Raise it for less shimmer; a face then takes longer
     to gain from a better view."""
     feather_px: float = Blend.feather_px
-    """As `Blend.feather_px`, up to `WIDEST_FEATHER_PX`."""
+    """The width of the feather as `Blend.feather_px`, up to `WIDEST_FEATHER_PX`."""
     faces: Mapping[int, bool] = field(default_factory=dict)
     """Track to whether its mask is drawn over, for the faces of which somebody said so."""
     others: bool = True

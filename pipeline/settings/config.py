@@ -61,7 +61,7 @@ class ProgressKind(StrEnum):
     """How progress is shown, on standard error."""
 
     AUTO = "auto"
-    """As a bar on a terminal, as lines elsewhere."""
+    """A bar on a terminal, lines elsewhere."""
     BAR = "bar"
     LINES = "lines"
     """A line every ten seconds."""
@@ -159,7 +159,7 @@ class FacesConfig:
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """Who is who."""
+    """How people are told apart, and whose masks come off."""
 
     only: tuple[str, ...] = setting(
         (),

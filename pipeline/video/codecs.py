@@ -22,7 +22,7 @@ class Codec(StrEnum):
     VP9 = "vp9"
     AV1 = "av1"
     FFV1 = "ffv1"
-    """Lossless."""
+    """FFV1, which loses nothing."""
 
 
 class OtherStreams(StrEnum):

@@ -22,7 +22,7 @@ class Container:
     """A kind of output file."""
 
     muxer: str
-    """FFmpeg's name."""
+    """The muxer by FFmpeg's name."""
     codecs: tuple[Codec, ...]
     """For the processed video; the first is the usual one."""
     before_zero: bool
@@ -39,7 +39,7 @@ CONTAINERS = {
     ".m2ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
     ".mts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
 }
-"""By suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
+"""Each container by its suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
 
 SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts")
 """In the order in which another container is recommended."""

@@ -115,7 +115,7 @@ class SourceInfo:
 
     @property
     def duration(self) -> Fraction | None:
-        """Of the video in seconds, as the file declares; None when it does not say."""
+        """The length of the video in seconds, as the file declares; None when it does not say."""
         end = self.video_until if self.video_until is not None else self.until
         return None if end is None else end - self.origin
 

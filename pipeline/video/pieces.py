@@ -227,7 +227,7 @@ class SliceReading(Reading):
             yield packet
 
     def compare_end(self, end: Fraction | None) -> None:
-        """As for the file, where the slice reaches the file's end."""
+        """Compare the end as for the file, where the slice reaches the file's end."""
         if self.slice.to_end:
             super().compare_end(end)
 

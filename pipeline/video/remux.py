@@ -82,7 +82,7 @@ class Span:
     """Which part of the input becomes the output, in seconds as the input counts."""
 
     zero: Fraction
-    """Becomes time 0."""
+    """Seconds on the file's clock that become time 0."""
     trimmed: bool = False
     """True when `zero` was asked for, so that what lies before it must go."""
     cut: Fraction | None = None

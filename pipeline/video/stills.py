@@ -75,7 +75,7 @@ class Still:
     """Upright, mode RGB or L."""
     alpha: Image.Image | None
     exif: Image.Exif
-    """Without orientation."""
+    """The EXIF data without the orientation."""
     kept: Mapping[str, Any]
     """What Pillow's writer takes back: colour profile, resolution, XMP."""
     jpeg: Mapping[str, Any]

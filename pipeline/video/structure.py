@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Bytes = bytes | mmap.mmap
 
 TRANSPORT_PACKET = 188
-"""Bytes."""
+"""The length of a packet of a transport stream, in bytes."""
 TRANSPORT_MARK = b"G"
 """With what a packet begins."""
 TIMECODED_TRANSPORT_PACKET = 192

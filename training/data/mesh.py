@@ -39,7 +39,7 @@ class Point(IntEnum):
     NOSE_TIP = 4
     NOSE_BASE = 2
     RIGHT_EYE = 33
-    """Its outer corner."""
+    """The outer corner of the right eye."""
     LEFT_EYE = 263
     UPPER_LIP = 13
     """Its lower edge, in the middle."""
@@ -49,7 +49,7 @@ class Point(IntEnum):
     """The upper rim of the upper lip."""
     BELOW_LIPS = 17
     RIGHT_CORNER = 61
-    """Of the mouth."""
+    """The right corner of the mouth."""
     LEFT_CORNER = 291
     CHIN = 152
     RIGHT_EAR = 234

@@ -178,7 +178,7 @@ def _laid(layer: NDArray[np.float32], wide_from_place: Affine, *, width: int, he
 
 
 CLOCK = Fraction(1, 90_000)
-"""Of the written video, in seconds; frames lie further apart."""
+"""The time base of the written video, in seconds; frames lie further apart."""
 
 
 class AlphaSink(Protocol):

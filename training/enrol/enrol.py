@@ -38,7 +38,7 @@ FEW = 12
 FEW_PLAN = Plan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0)
 """How a face is tuned to a few photos. At five times the rate, four photos made one of two people 0.7 dB worse."""
 LEAST_GAIN_OF_FEW_DB = 0.0
-"""As `LEAST_GAIN_DB`, on photos that were left out in turn."""
+"""The least gain, as `LEAST_GAIN_DB`, on photos that were left out in turn."""
 LEAST_GAIN_DB = 0.1
 """A face that is not so much nearer to the truth than the shipped network, on the views held back, is not written."""
 MOST_TRIED = 2

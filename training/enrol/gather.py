@@ -57,7 +57,7 @@ class View:
     """One picture of the bare face."""
 
     crop: NDArray[np.uint8]
-    """(SIDE, SIDE, 3) RGB."""
+    """The crop, (SIDE, SIDE, 3) RGB."""
     landmarks: NDArray[np.float32]
     """(5, 2) in pixels of the canonical crop."""
     source: str

@@ -71,7 +71,7 @@ class Plan:
     perceptual: float = 0.15
     """Weight of the difference of ImageNet features, which keeps lips and teeth sharp where they can't be foreseen."""
     seed: int = 0
-    """Of all that is drawn."""
+    """The seed of all that is drawn by chance."""
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def _images(pictures: Tensor) -> list[NDArray[np.uint8]]:
 
 
 def cost(config: TrainConfig) -> dict[str, float]:
-    """Of the generator around a trunk of this size, for one face: `ms` in the product's engine on one thread."""
+    """What a face costs with a trunk of this size: `ms` in the product's engine on one thread."""
     network = Generator(config.generator).eval()
     port = PORTS["generator"]
     file = Network.of("generator", halve(to_onnx(network, port)).SerializeToString())

@@ -56,7 +56,7 @@ class Filler:
     outputs = (TensorSpec("face", (None, 3, CROP_SIZE, CROP_SIZE), np.dtype(np.float32)),)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """As every engine. Raises `ShapeError`."""
+        """Fill the holes, as every engine computes. Raises `ShapeError`."""
         crops = checked_feeds(self.inputs, feeds)["crop_and_mask"]
         faces = np.empty((len(crops), 3, CROP_SIZE, CROP_SIZE), np.float32)
         for crop, face in zip(crops, faces, strict=True):
@@ -66,7 +66,7 @@ class Filler:
         return {"face": faces}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:
-        """As every engine; it is done at once."""
+        """Fill the holes at once, and give what is already computed."""
         return Done(self.run(feeds))
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class FaceSpace:
 
     @classmethod
     def learned(cls, crops: NDArray[np.uint8]) -> FaceSpace:
-        """From stored crops (N, side, side, 3), evenly taken."""
+        """Learn from stored crops (N, side, side, 3), evenly taken."""
         taken = crops[np.linspace(0, len(crops) - 1, min(PCA_FACES, len(crops))).astype(int)]
         faces = np.stack([_canonical(crop) for crop in taken]).astype(np.float32)
         mean = faces.mean(0)
@@ -174,7 +174,7 @@ def untrained(space: FaceSpace) -> dict[str, Filler]:
 
 
 PILOT_STEPS = 100
-"""Of the run that tells how long a step takes. Its losses join as in the whole run, so its mean is the whole run's."""
+"""Steps of the run that tells how long a step takes. Its losses join as in the whole run, so its mean is the same."""
 
 
 def paper_baseline(folder: Path, crops: Path, *, gmacs: float, seconds: float, threads: int) -> Filler:

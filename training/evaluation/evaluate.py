@@ -45,7 +45,7 @@ class Result:
     images: Mapping[str, NDArray[np.uint8]]
     """The photo as each way left it, by name: `true_mask`, `predicted_mask`, `untouched` and the baselines."""
     iou: float | None
-    """Of the segmenter's mask with the true one in the crop; 0 where it saw none, None where it was not asked."""
+    """Intersection over union of the segmenter's mask and the true one; 0 where it saw none, None where not asked."""
     fate: str
 
 
@@ -57,11 +57,11 @@ class Marks:
     kind: str
     hole_fraction: float
     scores: Mapping[str, Mapping[str, float | None]]
-    """By result, then by measure."""
+    """The scores by result, then by measure."""
     iou: float | None
     fate: str
     groups: Mapping[str, str]
-    """By property, such as `glasses`: what the photo's person belongs to."""
+    """For each property, such as `glasses`, what the photo's person belongs to."""
 
 
 def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engine]) -> Result:

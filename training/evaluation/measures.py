@@ -36,16 +36,16 @@ WINDOW = 11
 
 @dataclass(frozen=True)
 class Nearness:
-    """Of one result to its truth."""
+    """How near one result is to its truth."""
 
     ssim: float
-    """Of the whole picture, in [-1, 1]."""
+    """SSIM of the whole picture, in [-1, 1]."""
     psnr: float
-    """Of the whole picture, in decibels."""
+    """PSNR of the whole picture, in decibels."""
     l1: float
     """Mean difference of the grey pictures, grey being the mean of the channels, in [0, 1]."""
     hole_psnr: float
-    """Of the pixels that the mask hid, in decibels."""
+    """PSNR of the pixels that the mask hid, in decibels."""
     hole_ssim: float
     """Mean of the SSIM map over the pixels that the mask hid."""
 
@@ -95,7 +95,7 @@ class Judge:
 
     @classmethod
     def of(cls, product: Product, *, learned: bool) -> Judge:
-        """With or without the learned measures; their packages are loaded only when they are wanted."""
+        """A judge with or without the learned measures; their packages are loaded only when they are wanted."""
         if not learned:
             return cls(product)
         from training.evaluation.learned import PerceptualDistance, Recogniser
@@ -131,7 +131,7 @@ class Judge:
     def _cosines(
         self, recogniser: Recogniser, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]
     ) -> dict[str, float]:
-        """To the true face; none where the bare photo shows no face."""
+        """The cosines to the true face; none where the bare photo shows no face."""
         wearer = worn_by(self.product.find(masked.truth), masked.alpha)
         if wearer is None:
             return {}

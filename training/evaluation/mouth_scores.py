@@ -48,10 +48,10 @@ class MouthScores:
     least_sure: float = 0.5
     """How sure the mesh network must be of either face for its mouth to count."""
     openings: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
-    """Of each face, by frames: the drawn opening and the true one, NaN where a face is not seen."""
+    """For each face and frame the drawn opening and the true one, NaN where a face is not seen."""
     seconds: list[float] = field(default_factory=list)
     energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Of the slopes in the lips' box, drawn and true."""
+    """The energy of the slopes in the lips' box, drawn and true."""
 
     def add(self, worn: Worn, result: Frame) -> None:
         """Take in the next frame: what was worn, and what came out."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Labels = Mapping[str, Mapping[str, str]]
-    """By the photo's name, then by property: such as `glasses`: `yes`."""
+    """Labels by the photo's name, then by property, such as `glasses`: `yes`."""
     from collections.abc import Sequence
 
 

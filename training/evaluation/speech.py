@@ -159,7 +159,7 @@ class VoiceModel:
 
     @classmethod
     def learned(cls, sound: Sound, seconds: Numbers, numbers: NDArray[np.floating]) -> VoiceModel:
-        """From true numbers (T, 4) at times (T,)."""
+        """Learn from true numbers (T, 4) at times (T,)."""
         inputs = _inputs(sound, seconds)
         mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
         scaled, rest = (inputs - mean) / spread, numbers.mean(axis=0)

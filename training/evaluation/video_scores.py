@@ -35,7 +35,7 @@ MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam", *mouth_scores
 """Their names, in the order in which tables show them."""
 
 MOMENTS = 10
-"""Of a clip on a sheet."""
+"""How many moments of a clip a sheet shows."""
 
 EARLIEST, LATEST = -2, 6
 """Between which delays, in frames, what is drawn is compared with what truly moved."""
@@ -60,9 +60,9 @@ class VideoScores:
     seconds: list[float] = field(default_factory=list)
     movement: _Movement = field(default_factory=lambda: _Movement())
     change: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Of the result and of the truth, from frame to frame on the still crop."""
+    """The change of the result and of the truth from frame to frame, on the still crop."""
     edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Of the result and of the truth, across the rim."""
+    """The edges of the result and of the truth, across the rim."""
     mouth: MouthScores | None = None
     """Judges the mouths; without it their measures are None."""
     faces: dict[int, _Still] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class VideoScores:
         }
 
     def _lag_ms(self) -> float | None:
-        """By how much what is drawn moves later than the face; None where too little moves to tell."""
+        """How much later what is drawn moves than the face; None where too little moves to tell."""
         frames = self.movement.lag_frames()
         return None if frames is None else _rounded(1000 * frames * float(np.median(np.diff(self.seconds))))
 
@@ -166,7 +166,7 @@ class _Still:
     """A face of one frame in the crop that lies still on it, (SIDE, SIDE) each."""
 
     result: NDArray[np.float32]
-    """Luma in [0, 255]."""
+    """The picture's luma in [0, 255]."""
     truth: NDArray[np.float32]
     alpha: NDArray[np.float32]
 

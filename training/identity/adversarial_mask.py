@@ -149,7 +149,7 @@ def overlap(segmenter: Engine, pattern: Tensor, wearers: Sequence[Wearer]) -> fl
 def measure(
     networks: Mapping[str, torch.nn.Module], look: Looker, pattern: Tensor, crops: Sequence[Wearer]
 ) -> dict[str, dict[str, float]]:
-    """By pattern: the likeness to the bare face that each network sees, and the segmenter's IoU."""
+    """For each pattern the likeness to the bare face that each network sees, and the segmenter's IoU."""
     pictures = [crop.moved(look.recogniser.picture_from_crop, look.recogniser.size) for crop in crops]
     answer: dict[str, dict[str, float]] = {}
     for name, printed in ({"adversarial": pattern} | comparison_patterns(0)).items():

@@ -58,7 +58,7 @@ class DistilConfig:
     identity: float = 0.0
     """Weight of the margin loss beside the distillation's 100."""
     margin: float = 0.1
-    """Of the margin loss, in radians."""
+    """The margin of the margin loss, in radians."""
     frozen: int = 0
     """Blocks next to the picture that stay as they are. What they make of a face is computed once, and then the faces
     are not varied but for mirroring; with 7 of 14 a step takes a third of the time."""

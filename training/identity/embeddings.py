@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 PART = 200
-"""Photos to a file."""
+"""How many photos a file holds."""
 
 TRAINING = 1
 """Ends the seed of each mask here, so that none is one of the evaluation's."""

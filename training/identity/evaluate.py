@@ -310,9 +310,9 @@ class Scores:
     """What an evaluation found."""
 
     told: dict[str, object]
-    """For JSON."""
+    """The scores as JSON holds them."""
     curves: dict[str, dict[str, Rates]]
-    """By setting and method."""
+    """The curves by setting and method."""
 
 
 def scores(

@@ -155,8 +155,8 @@ class RectificationBlock(nn.Module):
 
 
 TRIPLET_MARGIN = 0.2
-"""Of the triplet loss, FaceNet's; the paper's is not known to us. dlib's strangers are about 0.33 apart, so that the
-margin of 1 of the EUM could never be kept."""
+"""The margin of the triplet loss, FaceNet's; the paper's is not known to us. dlib's strangers are about 0.33 apart, so
+that the margin of 1 of the EUM could never be kept."""
 
 
 def nearest_stranger(positive: Tensor, person: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ class Occluded(Distillation):
         return pretrained(DlibNetwork(FeatureMasking(LAST_MAP[0])))
 
     def loss(self, network: DlibNetwork, batch: Batch, frozen: int) -> Tensor:
-        """As for distillation, and where the mask is."""
+        """The loss of distillation, and of where the mask is."""
         masking = network.inserted
         if not isinstance(masking, FeatureMasking):
             raise TypeError(f"a network with feature masking is needed, not {type(masking).__name__}")
@@ -235,7 +235,7 @@ class MyEyes(Distillation):
     """My Eyes Are Up Here: a triplet loss, and the same embedding with and without the mask; without a teacher."""
 
     def loss(self, network: DlibNetwork, batch: Batch, frozen: int) -> Tensor:
-        """Of thirds of a batch: masked photos, the same ones bare, and bare ones of the same people."""
+        """The loss of thirds of a batch: masked photos, the same ones bare, and bare ones of the same people."""
         unit = functional.normalize(embedded(network, batch.value, frozen))
         masked, bare, positive = unit.chunk(3)
         return my_eyes(masked, bare, positive, batch.person[: len(masked)])
@@ -254,4 +254,4 @@ METHODS: Mapping[str, type[Distillation]] = {
     "from": Occluded,
     "my_eyes": MyEyes,
 }
-"""By the names of tables."""
+"""Each method by its name in tables."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 SLOPE = 0.2
-"""Of LeakyReLU below zero."""
+"""The slope of LeakyReLU below zero."""
 
 
 LIFT = 3.0
@@ -80,7 +80,7 @@ class EmbeddingUnmaskingModel(nn.Module):
 
 
 MARGIN_TRIPLET, MARGIN_SRT = 1.0, 2.0
-"""As the paper's code has them."""
+"""The margins of the losses, as the paper's code has them."""
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def mse_triplet(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
 
 
 LOSSES: Mapping[str, Loss] = {"srt": self_restrained_triplet, "t": triplet, "mse_triplet": mse_triplet}
-"""By the names of tables: `eum_srt`, `eum_t`, and `mse_triplet`."""
+"""Each loss by its name in tables: `eum_srt`, `eum_t`, and `mse_triplet`."""
 
 
 LAST_MAP = (256, 4)

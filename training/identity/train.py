@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOMENTUM = 0.9
 EVERY = 10
-"""Epochs between two validations."""
+"""How many epochs lie between two validations."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class People:
     def triplets(
         self, anchors: NDArray[np.int64], rng: np.random.Generator, candidates: int
     ) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
-        """For the photos `anchors`: (B, d) masked, (B, d) a bare photo of the same person, and `candidates` photos, of
-        which `nearest_other` chooses negatives.
+        """The triplets of the photos `anchors`: (B, d) masked, (B, d) a bare photo of the same person, and `candidates`
+        photos, of which `nearest_other` chooses negatives.
         """
         order = np.argsort(self.number, kind="stable")
         starts = np.searchsorted(self.number[order], np.arange(self.number.max() + 2))

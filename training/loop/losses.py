@@ -29,7 +29,7 @@ Pairs = list[tuple[Tensor, Tensor]]
 """Features (B, C, H, W) of composites and of their truths, from fine to coarse, as `compared` gives them."""
 
 SCALES = 3
-"""Of `hole_ms_ssim`: at the fourth a picture would be hardly larger than the window."""
+"""The scales of `hole_ms_ssim`: at a fourth a picture would be hardly larger than the window."""
 
 
 def composite(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ class Discriminator(nn.Module):
         self.fine, self.coarse = PatchDiscriminator(), PatchDiscriminator()
 
     def forward(self, picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-        """As `PatchDiscriminator`: the scores of either scale."""
+        """The scores of either scale, as `PatchDiscriminator` gives them."""
         return self.fine(picture, hole), self.from_afar(picture, hole)
 
     def from_afar(self, picture: Tensor, hole: Tensor) -> Tensor:

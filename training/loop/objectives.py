@@ -50,7 +50,7 @@ class Objective(Protocol):
 
 
 class GeneratorLoss:
-    """Of all networks that draw faces: differences of pixels from the first step, of features and patches later."""
+    """The loss of networks that draw faces: differences of pixels at first, of features and patches later."""
 
     def __init__(self, config: TrainConfig, network: nn.Module, world: World) -> None:
         self.config, self.network = config, world.shared(network)

@@ -255,7 +255,7 @@ class Reuse:
 
 
 def picture(x: Tensor) -> Tensor:
-    """uint8 to [-1, 1]."""
+    """A picture of bytes in the range of networks, [-1, 1]."""
     return x.float() / 127.5 - 1
 
 

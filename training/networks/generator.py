@@ -34,7 +34,7 @@ class GeneratorConfig:
     blocks: int = 4
     """M-CSAM blocks at the trunk's bottom."""
     dilations: tuple[int, ...] = DILATIONS
-    """Of a block's branches, which share its channels; as many as divide them."""
+    """The dilations of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
     expression: bool = False
@@ -198,7 +198,7 @@ class Trunk(nn.Module):
         self.expression = ExpressionBias((coarse, middle, fine)) if config.expression else None
 
     def forward(self, crop_and_mask: Tensor, expression: Tensor | None = None) -> Tensor:
-        """As `Generator.forward`, at any S that is a multiple of 16: how the trunk is trained alone."""
+        """Draw as `Generator.forward`, at any S that is a multiple of 16: how the trunk is trained alone."""
         return torch.tanh(self.draw(self.enter(without_hole(crop_and_mask)), expression)[0])
 
     def enter_halved(self, cells: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from training.data.samples import TrainingSample
 
 MOST_LOST = {"generator": 0.03, "segmenter": 0.002}
-"""Of the score on held-out faces: decibels inside the hole, and intersection over union.
+"""How much of the score on held-out faces may be lost: decibels inside the hole, and intersection over union.
 
 A generator that loses 0.04 dB against the truth is already less than 39 dB from what it draws in floating point.
 """

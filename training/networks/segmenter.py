@@ -50,5 +50,5 @@ class Logits(nn.Module):
         self.segmenter = segmenter
 
     def forward(self, crop: Tensor) -> Tensor:
-        """As `Segmenter.logits`."""
+        """The logits, as `Segmenter.logits` gives them."""
         return self.segmenter.logits(crop)
