@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
 
-LIST = "`barefaced cameras` lists what there is"
+CURE = "`barefaced cameras` lists what there is"
 """The cure for a camera that was named wrongly."""
 
 OPEN_SECONDS, READ_SECONDS = 8.0, 5.0
@@ -47,9 +47,8 @@ class Device:
     def opened(self) -> Iterator[Iterator[av.VideoFrame]]:
         """Open it, in a `with` block, and give the pictures as they come.
 
-        Entering and iterating raise `SourceError` with the cure.
-
-        The iterator ends when a stream ends; a camera that is unplugged raises.
+        The iterator ends when a stream ends. Entering and iterating raise `SourceError` with the cure, also where a
+        camera is unplugged.
         """
         try:
             container = av.open(
@@ -59,23 +58,23 @@ class Device:
                 timeout=(OPEN_SECONDS, READ_SECONDS),
             )
         except av.error.FFmpegError as error:
-            raise SourceError(why_not(self, error)) from error
+            raise SourceError(explained(self, error)) from error
 
         with container:
             if not container.streams.video:
-                raise SourceError(f"{self.name} gives no video: {LIST}")
+                raise SourceError(f"{self.name} gives no video: {CURE}")
             yield self._pictures(container)
 
     def _pictures(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-        """Decode the camera's pictures, and leave out torn ones. Raises `SourceError` when it is gone."""
+        """Decode the camera's pictures, and leave out incomplete ones. Raises `SourceError` when it is gone."""
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"  # frame threads would hold pictures back
         try:
             for packet in container.demux(stream):
-                with contextlib.suppress(av.error.InvalidDataError):  # a torn picture, as cameras send at their start
+                with contextlib.suppress(av.error.InvalidDataError):  # an incomplete picture, as cameras send first
                     yield from packet.decode()
         except av.error.FFmpegError as error:
-            raise SourceError(why_not(self, error)) from error
+            raise SourceError(explained(self, error)) from error
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Playback:
 def camera(
     which: str, *, size: tuple[int, int] | None, fps: int, sends: str | None = None, platform: str = sys.platform
 ) -> Device:
-    """Name the camera of that number, path or name. It is asked to send `sends`, such as `mjpeg` or `yuyv422`.
+    """The camera of that number, path or name, not opened yet. `sends` is a format to ask it for, such as `mjpeg`.
 
     Raises `ConfigError` on a platform whose cameras are unknown, and `SourceError` for a number that no camera has.
     """
@@ -130,7 +129,7 @@ def camera(
 
 
 def stream(url: str) -> Device:
-    """Name a stream over the network, such as `rtsp://…`; RTSP goes over TCP, where no packet is lost."""
+    """A stream over the network, such as `rtsp://…`, not opened yet; RTSP goes over TCP, where no packet is lost."""
     options = {"fflags": "nobuffer"}
     return Device(url, url, None, options | ({"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}))
 
@@ -178,16 +177,16 @@ def _directshow_name(number: int) -> str:
     """The name of a camera on Windows, where FFmpeg takes no numbers. Raises `SourceError`."""
     found = cameras("win32")
     if number >= len(found):
-        raise SourceError(f"there is no camera {number}: {LIST}")
+        raise SourceError(f"there is no camera {number}: {CURE}")
     return found[number][1]
 
 
-def why_not(device: Device, error: av.error.FFmpegError) -> str:
+def explained(device: Device, error: av.error.FFmpegError) -> str:
     """Say in a sentence what FFmpeg's error means, and what to do."""
     network = device.format is None
     if isinstance(error, av.error.FileNotFoundError):
-        advice = "; in a container or a virtual machine it has to be handed in" if device.format == "v4l2" else ""
-        return f"{device.name} is not there: plug it in; {LIST}{advice}"
+        advice = "; in a container or a virtual machine it has to be passed through" if device.format == "v4l2" else ""
+        return f"{device.name} is not there: plug it in; {CURE}{advice}"
     if isinstance(error, av.error.PermissionError):
         return f"{device.name} may not be opened by you: {_permission(device)}"
     if error.errno == errno.EBUSY:
@@ -198,14 +197,14 @@ def why_not(device: Device, error: av.error.FFmpegError) -> str:
     if error.errno in (errno.ENODEV, errno.EIO, errno.ENXIO):
         return f"{device.name} is gone: plug it in again"
     if error.errno == errno.ENOTTY:
-        return f"{device.name} is not a camera: {LIST}"
+        return f"{device.name} is not a camera: {CURE}"
     if error.errno == errno.EINVAL:
         wanted = ", ".join(f"{key}={value}" for key, value in device.options.items())
         return f"{device.name} can't do {wanted}: `barefaced cameras` lists sizes; give --size, --fps, --camera-format"
 
     if network:
         return f"{device.name} does not answer ({error.strerror}): is the address right, is the sender on?"
-    return f"{device.name} can't be read: {error.strerror}; {LIST}"
+    return f"{device.name} can't be read: {error.strerror}; {CURE}"
 
 
 def _permission(device: Device) -> str:

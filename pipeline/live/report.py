@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pipeline.run.report import Tally
     from pipeline.threads.worker import StageStats
 
-MOST_MS = 20_000
+OLDEST_MS = 20_000
 """An older frame counts as this old, so that the counters do not grow."""
 
 RECENT = 150
 """How many frames the figures of the moment are taken from."""
 
-SHARES = (50, 95, 99)
+PERCENTILES = (50, 95, 99)
 """The percentiles that are reported."""
 
 
@@ -56,15 +56,15 @@ class Ages:
     """
 
     def __init__(self) -> None:
-        self._counts = np.zeros(MOST_MS + 1, np.int64)
-        self._minute = np.zeros(MOST_MS + 1, np.int64)
+        self._counts = np.zeros(OLDEST_MS + 1, np.int64)
+        self._minute = np.zeros(OLDEST_MS + 1, np.int64)
         self._minutes: list[Percentiles] = []
         self._minute_ends: float | None = None
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
 
     def add(self, age_seconds: float, *, now: float) -> None:
         """Count a frame of that age, shown at `now` in seconds."""
-        age_ms = min(round(1000 * age_seconds), MOST_MS)
+        age_ms = min(round(1000 * age_seconds), OLDEST_MS)
         if self._minute_ends is None or now >= self._minute_ends:
             self._minutes += _percentiles(self._minute)
             self._minute[:] = 0
@@ -97,7 +97,7 @@ class Ages:
         if not self._recent:
             return None
         ages = sorted(age for _, age in self._recent)
-        return Percentiles(*(ages[-(-len(ages) * share // 100) - 1] for share in SHARES))
+        return Percentiles(*(ages[-(-len(ages) * share // 100) - 1] for share in PERCENTILES))
 
     def recent_fps(self, *, now: float) -> float:
         """New frames a second over the last `RECENT` frames, at `now` in seconds."""
@@ -112,7 +112,7 @@ def _percentiles(counts: NDArray[np.int64]) -> list[Percentiles]:
     total = counts.cumsum()
     if not total[-1]:
         return []
-    return [Percentiles(*(int(np.searchsorted(total, np.ceil(total[-1] * share / 100))) for share in SHARES))]
+    return [Percentiles(*(int(np.searchsorted(total, np.ceil(total[-1] * share / 100))) for share in PERCENTILES))]
 
 
 @dataclass

@@ -43,7 +43,7 @@ class OnError(StrEnum):
     """What is shown instead of a frame in which a network failed."""
 
     PASS = "pass"  # noqa: S105 - a way, not a word
-    """The frame as far as it got: as a rule the camera's own picture, mask and all."""
+    """The frame as far as it got: as a rule the camera's own picture, with its mask."""
     FREEZE = "freeze"
     """The last frame that went well."""
     BLANK = "blank"
@@ -211,7 +211,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """What `barefaced live` takes besides."""
+    """What `barefaced live` takes beside the settings of every run."""
 
     camera: str = setting(
         "0", Text(), "camera to open; a number, a path such as /dev/video2 or a name; `barefaced cameras` lists them"
@@ -269,7 +269,7 @@ class ServeConfig:
 
 @dataclass(frozen=True)
 class ChunksConfig:
-    """How a long run is cut."""
+    """How a long recording is cut into chunks, and who computes them."""
 
     chunk_seconds: float = setting(
         0.0,

@@ -27,7 +27,7 @@ CLOCK = 90_000
 """Ticks of the RTP clock for video in a second."""
 
 START_KBPS = 2500
-"""The bit rate that the browser begins with; by itself it begins with a few hundred, and pictures of squares."""
+"""The bit rate that the browser begins with; by itself it begins with a few hundred, which shows blocks."""
 
 
 class BrowserCamera:
@@ -94,7 +94,7 @@ class Peer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._camera = camera
         self._lost = lost
-        self._pump: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[None] | None = None
         self.track = ProcessedTrack()
         self._connection.on("track", self._begin)
         self._connection.on("connectionstatechange", self._changed)
@@ -109,7 +109,7 @@ class Peer:
         except Exception as error:  # whatever a parser of foreign text may raise
             raise ConfigError(f"the browser's offer can't be read ({type(error).__name__}: {error})") from error
         kinds = [transceiver.kind for transceiver in self._connection.getTransceivers()]
-        if kinds != ["video"] or self._pump is None:
+        if kinds != ["video"] or self._taking is None:
             raise ConfigError(f"the browser's offer must send one camera and nothing else, not {kinds or 'nothing'}")
         self._connection.addTrack(self.track)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -117,18 +117,18 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection and the camera."""
-        if self._pump is not None:
-            self._pump.cancel()
+        if self._taking is not None:
+            self._taking.cancel()
         self._camera.end()
         await self._connection.close()
 
     def _begin(self, track: MediaStreamTrack) -> None:
         """Take pictures from the first video track."""
-        if track.kind == "video" and self._pump is None:
-            self._pump = asyncio.create_task(self._take(track))
+        if track.kind == "video" and self._taking is None:
+            self._taking = asyncio.create_task(self._take(track))
 
     async def _take(self, track: MediaStreamTrack) -> None:
-        """Put the camera's pictures where the pipeline takes them."""
+        """Hand the camera's pictures over until the connection ends."""
         try:
             while True:
                 picture = await track.recv()

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.live import devices
-from pipeline.live.devices import Device, camera, format_lines, holders, stream, why_not
+from pipeline.live.devices import Device, camera, explained, format_lines, holders, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def test_what_an_error_number_means(number: int, platform: str, expected: str) -
     device = camera("0", size=(640, 480), fps=30, platform=platform)
     with pytest.raises(av.error.FFmpegError) as raised:
         av.error.err_check(-number)
-    assert expected in why_not(device, raised.value)
+    assert expected in explained(device, raised.value)
 
 
 def test_a_real_input_gives_its_pictures_until_it_ends() -> None:

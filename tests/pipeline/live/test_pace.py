@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.frames import Frame
 from pipeline.live.pace import Outbox, ticks
-from pipeline.live.report import MOST_MS, Ages, Percentiles
+from pipeline.live.report import OLDEST_MS, Ages, Percentiles
 from pipeline.run.ledger import Shown
 
 if TYPE_CHECKING:
@@ -124,4 +124,4 @@ def test_without_frames_there_are_no_ages_and_an_endless_one_counts_as_the_most(
     assert ages.overall() is None
     assert ages.recent() is None
     ages.add(1e6, now=0.0)
-    assert ages.overall() == Percentiles(MOST_MS, MOST_MS, MOST_MS)
+    assert ages.overall() == Percentiles(OLDEST_MS, OLDEST_MS, OLDEST_MS)
