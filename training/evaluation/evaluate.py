@@ -16,9 +16,10 @@ import numpy as np
 from engine.onnx_file import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
-from training.evaluation.measures import MEASURES, Judge
+from training.evaluation.measures import MEASURES, TRUTH, Judge
 from training.evaluation.photos import sheet_column, write_sheet
 from training.evaluation.product import with_true_mask, worn_by
+from training.evaluation.realism import kernel_distance, thin_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +47,8 @@ class Result:
     """The photo as each way left it, by name: `true_mask`, `predicted_mask`, `untouched` and the baselines."""
     iou: float | None
     """Intersection over union of the segmenter's mask and the true one; 0 where it saw none, None where not asked."""
+    thin: float | None
+    """The share of straps and loops that the segmenter found; None where there are none, or it was not asked."""
     fate: str
 
 
@@ -59,9 +62,12 @@ class Marks:
     scores: Mapping[str, Mapping[str, float | None]]
     """The scores by result, then by measure."""
     iou: float | None
+    thin: float | None
     fate: str
     groups: Mapping[str, str]
     """For each property, such as `glasses`, what the photo's person belongs to."""
+    features: Mapping[str, NDArray[np.float32]]
+    """Of the lower face in each result, and in the truth under `measures.TRUTH`; empty where it was not looked at."""
 
 
 def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engine]) -> Result:
@@ -73,23 +79,25 @@ def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engin
     wearer = worn_by(tracked, masked.alpha)
     if wearer is None:
         ways = (TRUE, PREDICTED, UNTOUCHED, *baselines)
-        return Result(dict.fromkeys(ways, masked.image), None, NOT_FOUND)
+        return Result(dict.fromkeys(ways, masked.image), None, None, NOT_FOUND)
 
     truly, found = with_true_mask(tracked, wearer, masked.alpha), product.segment(tracked)
     images = {TRUE: product.draw(truly), PREDICTED: product.draw(found), UNTOUCHED: masked.image}
     images |= {name: product.draw(truly, engine) for name, engine in baselines.items()}
-    iou, fate = _overlap(truly.crops[0], found, wearer)
-    return Result(images, iou, fate)
+    return Result(images, *_overlap(truly.crops[0], found, wearer))
 
 
-def _overlap(truly: FaceCrop, found: Cropped, wearer: Track) -> tuple[float | None, str]:
-    """The segmenter's IoU for `wearer`, and what became of the face."""
+def _overlap(truly: FaceCrop, found: Cropped, wearer: Track) -> tuple[float | None, float | None, str]:
+    """The segmenter's IoU for `wearer`, its recall of thin parts, and what became of the face."""
+    thin = thin_parts(truly.mask)
     for crop in found.crops:
         if crop.track.id == wearer.id:
             ours, theirs = crop.mask > 0.5, truly.mask > 0.5
-            return float((ours & theirs).sum() / max(1, (ours | theirs).sum())), DRAWN
+            iou = float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+            return iou, float(ours[thin].mean()) if thin.any() else None, DRAWN
     reason = next(reason for track, reason in found.skipped if track.id == wearer.id)
-    return (0.0 if reason in (Skipped.BARE, Skipped.UNCERTAIN) else None), reason.value
+    missed = 0.0 if reason in (Skipped.BARE, Skipped.UNCERTAIN) else None
+    return missed, missed if thin.any() else None, reason.value
 
 
 def score(
@@ -115,10 +123,18 @@ def score(
 
         result = process(product, masked, baselines)
         fates[result.fate] += 1
-        scores = judge(masked, result.images)
+        judged = judge(masked, result.images)
         marks.append(
             Marks(
-                number, masked.kind, masked.hole_fraction, scores, result.iou, result.fate, labels.get(masked.name, {})
+                number,
+                masked.kind,
+                masked.hole_fraction,
+                judged.scores,
+                result.iou,
+                result.thin,
+                result.fate,
+                labels.get(masked.name, {}),
+                judged.features,
             )
         )
 
@@ -167,14 +183,27 @@ def _means(marks: Sequence[Marks]) -> dict[str, object]:
     return {
         "hole_fraction": _mean([photo.hole_fraction for photo in marks]),
         "segmenter_iou": _mean([photo.iou for photo in marks]),
+        "thin_part_recall": _mean([photo.thin for photo in marks]),
         TRUE: means(marks, TRUE),
         PREDICTED: means(marks, PREDICTED),
     }
 
 
 def means(marks: Sequence[Marks], name: str) -> dict[str, float | None]:
-    """The mean of each measure of the results called `name`, over the photos that have it."""
-    return {measure: _mean([photo.scores[name][measure] for photo in marks]) for measure in MEASURES}
+    """The mean of each measure of the results called `name`, over the photos that have it, and their `kid`."""
+    found = {measure: _mean([photo.scores[name][measure] for photo in marks]) for measure in MEASURES}
+    return found | dict(zip(("kid", "kid_low", "kid_high"), _kid(marks, name), strict=True))
+
+
+def _kid(marks: Sequence[Marks], name: str) -> tuple[float | None, float | None, float | None]:
+    """The kernel distance of the results called `name` from the truths, and its interval."""
+    seen = [photo.features for photo in marks if photo.features]
+    drawn, true = (np.array([features[which] for features in seen]) for which in (name, TRUTH))
+    found = kernel_distance(drawn, true)
+    if found is None:
+        return None, None, None
+    distance, low, high = (round(value, 6) for value in found)
+    return distance, low, high
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -185,9 +214,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def table(scores: Mapping[str, Any]) -> str:
     """The means of a summary, for a person."""
     rows = {name: scores[name] for name in (TRUE, PREDICTED)} | scores["baselines"]
-    lines = [f"{'':<16}" + "".join(f"{measure:>12}" for measure in MEASURES)]
+    columns = (*MEASURES, "kid")
+    lines = [f"{'':<16}" + "".join(f"{measure:>12}" for measure in columns)]
     for name, values in rows.items():
-        cells = "".join(f"{'-' if values[m] is None else format(values[m], '.4f'):>12}" for m in MEASURES)
+        cells = "".join(f"{'-' if values[m] is None else format(values[m], '.4f'):>12}" for m in columns)
         lines.append(f"{name:<16}{cells}")
     return "\n".join(lines)
 

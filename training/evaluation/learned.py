@@ -18,6 +18,7 @@ from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import read_crop
 from pipeline.recognisers import dlib_resnet, unit
 from pipeline.video.stills import still_frame
+from training.loop.losses import EfficientNetFeatures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,6 +73,25 @@ class PerceptualDistance:
         """Blur, then every second pixel: what makes it tolerant of shifts."""
         padded = functional.pad(x, (2, 2, 2, 2), mode="reflect")
         return functional.conv2d(padded, self.state[f"net.{name}.filt"], stride=2, groups=x.shape[1])
+
+
+LOWER = slice(CROP_SIZE // 2, CROP_SIZE)
+"""The rows of a crop in which a lower face lies, and a neck."""
+
+
+class LowerFace:
+    """What ImageNet features say of the lower half of a face: for comparing many drawn ones with many true ones."""
+
+    def __init__(self) -> None:
+        self.network = EfficientNetFeatures().eval()
+
+    @torch.no_grad()
+    def __call__(self, image: NDArray[np.uint8], crop_from_image: Affine) -> NDArray[np.float32]:
+        """(192,) means of the last two layers' features."""
+        crop = read_crop(still_frame(image).planes, crop_from_image, size=CROP_SIZE)[LOWER]
+        x = torch.from_numpy(crop.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)[None]
+        deep = self.network(x)[-2:]
+        return np.asarray(torch.cat([layer.mean((2, 3)) for layer in deep], 1)[0].numpy(), np.float32)
 
 
 CHIP_SIZE, CHIP_PADDING = 150, 0.25

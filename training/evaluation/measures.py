@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pipeline.geometry import face_crop
 from training.evaluation.product import worn_by
+from training.evaluation.realism import jaw_edge, sharpness
 from training.hole_psnr import hole_psnr
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.evaluation.learned import PerceptualDistance, Recogniser
+    from pipeline.geometry import Affine
+    from training.evaluation.learned import LowerFace, PerceptualDistance, Recogniser
     from training.evaluation.photos import MaskedPhoto
     from training.evaluation.product import Product
 
@@ -80,8 +82,22 @@ def nearness(result: NDArray[np.uint8], truth: NDArray[np.uint8], hidden: NDArra
     )
 
 
-MEASURES = ("ssim", "psnr", "l1", "hole_psnr", "hole_ssim", "perceptual", "identity")
+MEASURES = ("ssim", "psnr", "l1", "hole_psnr", "hole_ssim", "perceptual", "identity", "sharpness", "jaw_edge")
 """Their names, in the order in which tables show them."""
+
+
+TRUTH = "truth"
+"""The name of the bare photo among results."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was measured of the results of one photo."""
+
+    scores: Mapping[str, Mapping[str, float | None]]
+    """By result, then by measure."""
+    features: Mapping[str, NDArray[np.float32]]
+    """Of the lower face in each result, and in the truth under `TRUTH`; empty where it was not looked at."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +106,19 @@ class Judge:
 
     product: Product
     """Finds the face of the bare photo, which the recogniser looks at."""
-    learned: tuple[PerceptualDistance, Recogniser] | None = None
-    """Without them their two measures, which take most of the time, are None."""
+    learned: tuple[PerceptualDistance, Recogniser, LowerFace] | None = None
+    """Without them their measures, which take most of the time, are None."""
 
     @classmethod
     def of(cls, product: Product, *, learned: bool) -> Judge:
         """A judge with or without the learned measures; their packages are loaded only when they are wanted."""
         if not learned:
             return cls(product)
-        from training.evaluation.learned import PerceptualDistance, Recogniser
+        from training.evaluation.learned import LowerFace, PerceptualDistance, Recogniser
 
-        return cls(product, (PerceptualDistance(), Recogniser()))
+        return cls(product, (PerceptualDistance(), Recogniser(), LowerFace()))
 
-    def __call__(
-        self, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]
-    ) -> dict[str, dict[str, float | None]]:
+    def __call__(self, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]) -> Judged:
         """The measures of each result of a photo, by name."""
         truth, hidden = squared(masked.truth), squared(np.rint(masked.alpha * 255).astype(np.uint8)) > 127
         scores: dict[str, dict[str, float | None]] = {
@@ -113,13 +127,27 @@ class Judge:
 
         distances: Mapping[str, float] = {}
         cosines: Mapping[str, float] = {}
+        crop_from_photo = self._crop_of(masked)
         if self.learned is not None:
             distances = self._distances(self.learned[0], truth, results)
-            cosines = self._cosines(self.learned[1], masked, results)
+            if crop_from_photo is not None:
+                cosines = self._cosines(self.learned[1], masked, results, crop_from_photo)
 
         for name, measured in scores.items():
             measured |= {"perceptual": distances.get(name), "identity": cosines.get(name)}
-        return scores
+            measured |= dict.fromkeys(("sharpness", "jaw_edge"))
+            if crop_from_photo is not None:
+                measured["sharpness"] = sharpness(results[name], masked.alpha, crop_from_photo)
+                measured["jaw_edge"] = jaw_edge(results[name], masked.truth, masked.alpha, crop_from_photo)
+        if self.learned is None or crop_from_photo is None:
+            return Judged(scores, {})
+        pictures = {TRUTH: masked.truth, **results}
+        return Judged(scores, {name: self.learned[2](image, crop_from_photo) for name, image in pictures.items()})
+
+    def _crop_of(self, masked: MaskedPhoto) -> Affine | None:
+        """`crop_from_photo` of the face in the bare photo that wears the mask; None where none is found."""
+        wearer = worn_by(self.product.find(masked.truth), masked.alpha)
+        return None if wearer is None else face_crop(wearer.detection.landmarks)
 
     def _distances(
         self, perceptual: PerceptualDistance, truth: NDArray[np.uint8], results: Mapping[str, NDArray[np.uint8]]
@@ -129,12 +157,12 @@ class Judge:
         return {name: perceptual.between(features, wanted) for name, features in seen.items()}
 
     def _cosines(
-        self, recogniser: Recogniser, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]
+        self,
+        recogniser: Recogniser,
+        masked: MaskedPhoto,
+        results: Mapping[str, NDArray[np.uint8]],
+        crop_from_photo: Affine,
     ) -> dict[str, float]:
-        """The cosines to the true face; none where the bare photo shows no face."""
-        wearer = worn_by(self.product.find(masked.truth), masked.alpha)
-        if wearer is None:
-            return {}
-        crop_from_photo = face_crop(wearer.detection.landmarks)
+        """The cosines to the true face."""
         truth, *others = recogniser.embeddings([masked.truth, *results.values()], crop_from_photo)
         return {name: float(truth @ other) for name, other in zip(results, others, strict=True)}

@@ -95,7 +95,7 @@ def test_mask_is_gone_with_either_mask_and_stays_when_untouched() -> None:
     assert found["segmenter_iou"] > 0.95
     assert found["hole_fraction"] == pytest.approx(masked().alpha.mean(), abs=1e-5)
     assert found["gmacs"] == pytest.approx(multiply_adds(shipped("generator")) / 1e9, abs=0.001)
-    assert set(found["true_mask"]) == set(MEASURES)
+    assert set(found["true_mask"]) == {*MEASURES, "kid", "kid_low", "kid_high"}
     assert found["true_mask"]["perceptual"] is None
     assert found["per_type"]["cloth"]["true_mask"] == found["true_mask"]
 
