@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.blend.grain import SkinDetail
-from pipeline.blend.ground import DrawnFace, Ground, ground_of
+from pipeline.blend.ground import Background, DrawnFace, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, write
 from pipeline.blend.texture import SkinMap, map_skin
@@ -181,9 +181,10 @@ class Blend:
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
         """The frames with every patch painted in. Raises `SourceError` for a format that can't be painted on."""
-        copier = Copier()
+        copier, background = Copier(), Background()
         faces: dict[int, _Face] = {}
         for item in items:
+            background.look(item.cropped.tracked)
             alive = {track.id for track in item.cropped.tracked.tracks}
             faces = {track: face for track, face in faces.items() if track in alive}
             if not item.patches:
@@ -200,7 +201,7 @@ class Blend:
                 face.fitted, before = self._fitted_to(patch, source, face.fitted), face.fitted
                 if face.fitted is None:
                     continue
-                self._paint_ground(face, item.frame, target, fresh=before is None)
+                self._paint_ground(face, item.frame, background, target, fresh=before is None)
                 self._paint(face, source, target)
             yield replace(item.frame, planes=picture)
 
@@ -213,7 +214,7 @@ class Blend:
             return replace(before, patch=patch)
         return self._fitted(patch, outside, frame_from_crop.scale, before)
 
-    def _paint_ground(self, face: _Face, frame: Frame, target: Samples, *, fresh: bool) -> None:
+    def _paint_ground(self, face: _Face, frame: Frame, background: Background, target: Samples, *, fresh: bool) -> None:
         """Paint what lies behind the mask beyond the crop, before the drawn face comes over it."""
         fitted, before = face.fitted, None if fresh else face.ground
         beyond = None if fitted is None else fitted.patch.crop.beyond
@@ -233,6 +234,7 @@ class Blend:
                 grow_px=self.grow_px + self.grow_frame_px / frame_from_view.scale,
                 feather_px=self.feather_px,
                 outside=sides_outside(frame_from_view, width=frame.width, height=frame.height),
+                behind=background.within(beyond.view_from_frame),
             )
         ground = face.ground
         box = None if ground is None else ground.hole.box

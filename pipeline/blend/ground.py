@@ -1,11 +1,13 @@
 """What lies behind a mask where it goes on beyond its face's crop: neck, clothes, hair, background.
 
 The generator draws faces, within the crop. Around it the hole is inpainted from what is seen at its rim, the drawn face
-among it, by OpenCV's method after Telea (An image inpainting technique based on the fast marching method, 2004).
+among it, by OpenCV's method after Telea (An image inpainting technique based on the fast marching method, 2004). Where
+that gives what a still camera saw there in earlier frames, when nobody stood before it, what was seen is shown.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +15,14 @@ import cv2
 import numpy as np
 
 from pipeline.blend.hole import FADE, HOLE_SIZE, Hole, Sides, find_hole
-from pipeline.geometry import CROP_SIZE, VIEW_TIMES
+from pipeline.geometry import CROP_SIZE, VIEW_TIMES, Affine
+from pipeline.picture.pixels import read_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.frames import Beyond
+    from pipeline.frames import Beyond, Tracked
+    from pipeline.geometry import Box
 
 _CROP = slice((CROP_SIZE - HOLE_SIZE) // 2, (CROP_SIZE + HOLE_SIZE) // 2)
 """The rows, and the columns, of a view that its crop covers; a hole of the crop has a pixel for each of the view's."""
@@ -38,6 +42,74 @@ _CALM = 1.5
 _PACE = 0.25
 """Share of each new ground that enters the average, and by which the hole shrinks in a frame: raise it and it
 shimmers, lower it and it drags behind what moves."""
+
+
+_EVERY = 6
+"""Frames from one look at the background to the next."""
+
+_LARGEST_PX = 640
+"""Longer side, at most, at which the background is remembered."""
+
+_STILL_LEVELS = 8.0
+"""Mean change of the background, in 8-bit steps, from which on it is another one: the camera or the light moved."""
+
+_ALIKE_LEVELS = 32.0
+"""Up to so many 8-bit steps what was inpainted is taken for the background, seen less sharply."""
+
+
+class Background:
+    """What a still camera saw where nobody was. Shown every frame in order; a cut begins it anew."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._image: NDArray[np.uint8] | None = None
+        """(h, w, 3) RGB, smaller than the frame."""
+        self._seen: NDArray[np.bool_] = np.zeros((0, 0), bool)
+        self._small_from_frame = Affine.resize(1.0)
+
+    def look(self, tracked: Tracked) -> None:
+        """Remember what is seen of the background in this frame, now and then. Raises `SourceError`."""
+        if tracked.detected.cut:
+            self._frames, self._image = 0, None
+        self._frames += 1
+        if self._frames % _EVERY != 1:
+            return
+
+        frame = tracked.frame
+        halvings = max(0, math.ceil(math.log2(max(frame.width, frame.height) / _LARGEST_PX)))
+        width, height = max(frame.width >> halvings, 1), max(frame.height >> halvings, 1)
+        image = read_small(frame.planes, width=width, height=height)
+        free = np.ones((height, width), bool)
+        for track in tracked.tracks:
+            _without_person(free, track.detection.box, width / frame.width, height / frame.height)
+
+        before, both = self._image, free & self._seen if self._seen.shape == free.shape else np.zeros_like(free)
+        if before is None or not both.any() or cv2.absdiff(image, before)[both].mean() > _STILL_LEVELS:
+            self._image, self._seen = image, free
+        else:
+            self._image, self._seen = np.where(free[..., None], image, before), self._seen | free
+        self._small_from_frame = Affine.resize(width / frame.width, height / frame.height)
+
+    def within(self, view_from_frame: Affine) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
+        """(S, S, 3) the background in a view, and (S, S) where it was seen; None where nothing was."""
+        if self._image is None or not self._seen.any():
+            return None
+        matrix, size = view_from_frame.after(self._small_from_frame.inverse()).matrix, (CROP_SIZE, CROP_SIZE)
+        image = cv2.warpAffine(self._image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.warpAffine(self._seen.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+        return np.asarray(image, np.uint8), np.asarray(seen > 0)
+
+
+def _without_person(free: NDArray[np.bool_], box: Box, across: float, down: float) -> None:
+    """Take head, hair and body of somebody whose face is in `box` out of what is `free` of people."""
+    (middle, _), wide, high = box.centre, box.width, box.height
+
+    def cleared(left: float, top: float, right: float) -> None:
+        columns = slice(max(0, round(left * across)), max(0, round(right * across)))
+        free[max(0, round(top * down)) :, columns] = False
+
+    cleared(middle - 1.5 * wide, box.top - 0.7 * high, middle + 1.5 * wide)
+    cleared(middle - 2.5 * wide, box.bottom, middle + 2.5 * wide)
 
 
 @dataclass(frozen=True)
@@ -73,11 +145,13 @@ def ground_of(
     grow_px: float,
     feather_px: float,
     outside: Sides,
+    behind: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
 ) -> Ground | None:
     """The ground of a face whose mask goes on in its `view` (S, S, 3) RGB; None where its drawing covers all of it.
 
     `grow_px` and `feather_px` are in pixels of the crop, `outside` are the sides of the view that lie outside the
-    frame. `before` is the ground of the frame before, into which this one fades.
+    frame. `before` is the ground of the frame before, into which this one fades. `behind` is what was seen there
+    earlier, as `Background.within` gives it.
     """
     mask = beyond.mask.copy()
     mask[_CROP, _CROP][FADE:-FADE, FADE:-FADE] = 0  # there the drawing is whole
@@ -88,12 +162,27 @@ def ground_of(
         return None
 
     disc = np.ones((2 * _SOILED_PX + 1,) * 2, np.uint8)
-    hidden = cv2.dilate((mask > _LIKELY).astype(np.uint8), disc)
+    hidden = np.asarray(cv2.dilate((mask > _LIKELY).astype(np.uint8), disc), np.uint8)
     filled = cv2.inpaint(_with_face(view, face), hidden, _RADIUS_PX, cv2.INPAINT_TELEA)
     image = np.where(hidden[..., None] > 0, cv2.GaussianBlur(filled, (0, 0), _CALM), filled).astype(np.float32)
+    if behind is not None:
+        image = _with_background(image, hidden, *behind)
     if before is not None:
         image = before.image + _PACE * (image - before.image)
     return Ground(beyond, mask, np.asarray(image, np.float32), hole)
+
+
+def _with_background(
+    image: NDArray[np.float32],
+    hidden: NDArray[np.uint8],
+    background: NDArray[np.uint8],
+    seen: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """(S, S, 3) `image` with the background where it was seen and what was inpainted is like it."""
+    away = cv2.blur(np.abs(image - background).max(axis=2), (5, 5))
+    alike = ((away < _ALIKE_LEVELS) & seen & (hidden > 0)).astype(np.float32)
+    share = np.minimum(cv2.blur(alike, (5, 5)), alike)[..., None]
+    return np.asarray(image + share * (background - image), np.float32)
 
 
 def _with_face(view: NDArray[np.uint8], face: DrawnFace) -> NDArray[np.uint8]:

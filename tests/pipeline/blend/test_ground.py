@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.blend.blend import Blend
 from pipeline.draw.beyond import view_of
 from pipeline.frames import Beyond, Inpainted, Patch
-from pipeline.geometry import CROP_SIZE
+from pipeline.geometry import CROP_SIZE, Box
 from pipeline.picture.pixels import read_rgb
 from tests.pipeline.masked_scenes import Scene
 
@@ -98,3 +98,56 @@ def test_ground_is_steady_while_the_mask_flickers() -> None:
     assert max(green(frame) for frame in frames) == 0
     changes = [np.abs(one.astype(int) - other)[wide() > 0].mean() for one, other in pairwise(frames)]
     assert max(changes) < 3
+
+
+def striped() -> NDArray[np.uint8]:
+    """A wall with fine stripes."""
+    rows, columns = np.mgrid[: SCENE.height, : SCENE.width]
+    stripe = 128 + 20 * np.sign(np.sin((columns + 0.4 * rows) / 2.5))
+    return np.repeat(stripe[..., None], 3, axis=2).astype(np.uint8)
+
+
+def before_a_wall(*, seen_before: bool) -> NDArray[np.float64]:
+    """How far the ground is from the striped wall, beside a face in a mask that sticks out far to the left of its crop.
+
+    `seen_before` has the wall alone in the first frame.
+    """
+    item = scene()
+    crop = item.patches[0].crop
+    frame_from_crop = crop.crop_from_frame.inverse()
+    left, top = frame_from_crop.apply([-60, 130])
+    right, bottom = frame_from_crop.apply([186, 200])
+    cover = np.zeros((SCENE.height, SCENE.width), np.float32)
+    cover[int(top) : int(bottom), int(left) : int(right)] = 1
+
+    wall, bare = striped(), SCENE.bare()
+    person = np.zeros((SCENE.height, SCENE.width), np.uint8)
+    middle = tuple(np.rint(frame_from_crop.apply([128, 128])).astype(int).tolist())
+    cv2.ellipse(person, middle, (60, 80), 0, 0, 360, 1, -1)
+    shown_bare = np.where(person[..., None] > 0, bare, wall)
+    masked = np.where(cover[..., None] > 0, np.array(GREEN, np.uint8), shown_bare)
+
+    view, size = view_of(crop.crop_from_frame), (CROP_SIZE, CROP_SIZE)
+    mask = np.asarray(cv2.warpAffine(cover, crop.crop_from_frame.matrix, size), np.float32)
+    around = np.asarray(cv2.warpAffine(cover, view.matrix, size), np.float32)
+    crop = replace(crop, mask=mask, beyond=Beyond(around, view))
+    frame = replace(item.frame, planes=SCENE.picture(masked))
+    drawn = np.asarray(cv2.warpAffine(shown_bare, crop.crop_from_frame.matrix, size), np.uint8)
+    tracked = replace(item.cropped.tracked, detected=replace(item.cropped.tracked.detected, frame=frame))
+    box = Box(middle[0] - 45, middle[1] - 60, middle[0] + 45, middle[1] + 60)
+    track = replace(tracked.tracks[0], detection=replace(tracked.tracks[0].detection, box=box))
+    tracked = replace(tracked, tracks=(track,))
+    worn = Inpainted(replace(item.cropped, tracked=tracked, crops=(crop,)), (Patch(crop, drawn),))
+
+    empty = replace(tracked, detected=replace(tracked.detected, frame=replace(frame, planes=SCENE.picture(wall))))
+    nobody = Inpainted(replace(item.cropped, tracked=replace(empty, tracks=()), crops=()), ())
+    *_, last = Blend()(iter([nobody, worn] if seen_before else [worn]))
+    result = read_rgb(last.planes, left=0, top=0, right=SCENE.width, bottom=SCENE.height)
+    beside = (cover > 0) & (np.arange(SCENE.width)[None] < frame_from_crop.apply([-10, 0])[0])
+    return np.abs(result.astype(float) - wall)[beside]
+
+
+def test_background_that_was_seen_before_is_shown_again() -> None:
+    inpainted, remembered = before_a_wall(seen_before=False), before_a_wall(seen_before=True)
+    assert inpainted.mean() > 10  # stripes are lost
+    assert remembered.mean() < 0.5 * inpainted.mean()
