@@ -7,7 +7,7 @@ noticed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -106,6 +106,8 @@ class _Worn:
     """(S, S) in the crop."""
     view: NDArray[np.float32] | None
     """(S, S) in the view around it; None where it ends within the crop."""
+    doubted: bool = False
+    """Whether the last look found no mask: one such look alone, at a hand or a blur, does not take it for gone."""
 
 
 _Verdict: TypeAlias = "_Worn | Skipped"
@@ -249,9 +251,14 @@ class Segment:
                 continue
             (small,) = next(masks)
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-            was_masked = not isinstance(before.get(face.track.id, Skipped.BARE), Skipped)
-            reason = self._unmasked(mask, was_masked=was_masked)
-            verdicts[face.track.id] = self._whole(mask, face, looking.frame) if reason is None else reason
+            worn = before.get(face.track.id, Skipped.BARE)
+            reason = self._unmasked(mask, was_masked=isinstance(worn, _Worn))
+            if reason is None:
+                verdicts[face.track.id] = self._whole(mask, face, looking.frame)
+            elif isinstance(worn, _Worn) and not worn.doubted:
+                verdicts[face.track.id] = replace(worn, doubted=True)
+            else:
+                verdicts[face.track.id] = reason
         return verdicts
 
     def _whole(self, mask: NDArray[np.float32], face: Aligned, frame: Frame) -> _Worn:

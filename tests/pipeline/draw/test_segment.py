@@ -102,15 +102,28 @@ def test_network_is_not_run_without_a_face() -> None:
 
 
 def test_masked_face_stays_masked_while_its_mask_is_barely_there() -> None:
-    heights = iter([3, 30, 3, 1])  # 0.02, 0.19, 0.02 and 0.006 of the crop
+    heights = iter([3, 30, 3, 1, 1])  # 0.02, 0.19, 0.02 and twice 0.006 of the crop
 
     def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
         return says(1.0, next(heights)).run(feeds)
 
-    frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(4)]
+    frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(5)]
     segment = Segment(MadeEngine(answer), least_mask=0.03, every=1)
     results = list(segment.answer(segment.ask(iter(frames))))
-    assert [len(result.crops) for result in results] == [0, 1, 1, 0]
+    assert [len(result.crops) for result in results] == [0, 1, 1, 1, 0]
+
+
+def test_one_look_that_finds_no_mask_does_not_drop_a_drawn_face_and_a_second_one_does() -> None:
+    """A hand that passes, or a blur; a face that was never drawn is not drawn for it."""
+    found = iter([0, 30, 0, 30, 0, 0, 0])
+
+    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return says(1.0, next(found)).run(feeds)
+
+    frames = [tracked(frame_of(frame_with_square(), i), track_of(upright(), 7)) for i in range(7)]
+    segment = Segment(MadeEngine(answer), every=1)
+    results = list(segment.answer(segment.ask(iter(frames))))
+    assert [len(result.crops) for result in results] == [0, 1, 1, 1, 1, 0, 0]
 
 
 def still(count: int) -> list[Tracked]:
