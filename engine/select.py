@@ -19,15 +19,25 @@ from engine.spec import Backend, Device, Engine, Network, Precision
 from pipeline.errors import BackendMissing, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 AUTO = "auto"
 PREFERRED: Mapping[str, tuple[str, ...]] = {
     "cpu": ("openvino", "onnxruntime"),
     "cuda": ("tensorrt", "tensorrt_rtx", "onnxruntime"),
+    "rocm": ("onnxruntime",),
+    "directml": ("onnxruntime",),
+    "coreml": ("onnxruntime",),
+    "intel": ("openvino",),
+    "npu": ("openvino",),
 }
 """What `auto` tries on each kind of device, first the one that is taken to be the fastest: measured on the CPU
 (docs/benchmarks.md), not on GPUs. Other backends run when asked for by name."""
+
+GPU = "gpu"
+"""The device that stands for the first kind of GPU that works here; never the CPU."""
+GPUS = ("cuda", "rocm", "coreml", "intel", "directml")
+"""The kinds of GPU in the order in which `gpu` tries them."""
 
 logger = logging.getLogger("barefaced")
 
@@ -55,23 +65,41 @@ def find_backend(name: str) -> Backend:
 
 
 def find_device(name: str, backend: str = AUTO) -> Device:
-    """The device called `name`; for `auto` the first GPU that `backend` can use here, else the CPU, and say which."""
-    if name != AUTO:
+    """The device called `name`, with `backend`; of `auto` and `gpu` say which it is.
+
+    `auto` is the first CUDA GPU that works here, else the CPU; `gpu` is the first GPU of any kind. Raises
+    `BackendMissing` with all reasons when `gpu` finds none.
+    """
+    if name == AUTO:
+        reason = _without("cuda", backend)
+        logger.warning("device auto takes %s", f"cpu: {reason}" if reason else cuda.cards()[0])
+        return Device() if reason else Device("cuda")
+    if name != GPU:
         return Device.named(name)
-    reason = cuda.missing() or _without_cuda(PREFERRED["cuda"] if backend == AUTO else (backend,))
-    logger.warning("device auto takes %s", f"cpu: {reason}" if reason else cuda.cards()[0])
-    return Device() if reason else Device("cuda")
+
+    reasons = {}
+    for kind in GPUS:
+        reason = _without(kind, backend)
+        if reason is None:
+            logger.warning("device gpu takes %s", cuda.cards()[0] if kind == "cuda" else kind)
+            return Device(kind)
+        reasons[kind] = reason
+    told = "; ".join(f"{kind}: {reason}" for kind, reason in reasons.items())
+    raise BackendMissing(f"no GPU can be used here ({told}); --device cpu always works", reasons=reasons)
 
 
-def _without_cuda(backends: Iterable[str]) -> str | None:
-    """The reason why none of `backends` can use a GPU, or None."""
+def _without(kind: str, backend: str) -> str | None:
+    """The reason why `backend`, or for `auto` none that is preferred, can use a device of this kind, or None."""
+    reason = cuda.missing() if kind == "cuda" else None
+    if reason is not None:
+        return reason
     reasons = []
-    for name in backends:
+    for name in PREFERRED[kind] if backend == AUTO else (backend,):
         found = find_backend(name)
         reason = found.missing()
-        if reason is None and any(device.startswith("cuda") for device in found.offer().devices):
+        if reason is None and any(device.startswith(kind) for device in found.offer().devices):
             return None
-        reasons.append(reason or f"{name} has no support for GPUs here")
+        reasons.append(reason or f"{name} has no support for {kind} here")
     return "; ".join(reasons)
 
 

@@ -35,18 +35,18 @@ class Device:
     """The processor or GPU that runs a network."""
 
     kind: str = "cpu"
-    """The kind of device: `cpu` or `cuda`."""
+    """The kind of device: `cpu`, `cuda`, or one of those that only some backends know, such as `directml`."""
     index: int = 0
     """The number among devices of its kind, from 0."""
 
     @classmethod
     def named(cls, name: str) -> Device:
-        """Parse the name of a device, such as `cpu`, `cuda` or `cuda:1`."""
+        """Parse the name of a device, such as `cpu`, `cuda`, `cuda:1` or `npu`."""
         kind, _, index = name.partition(":")
         return cls(kind, int(index or 0))
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return f"{self.kind}:{self.index}" if self.kind == "cuda" or self.index else self.kind
 
 
 @dataclass(frozen=True)

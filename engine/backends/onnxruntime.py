@@ -1,4 +1,7 @@
-"""Runs networks in ONNX Runtime: on the CPU, or by CUDA where the package `onnxruntime-gpu` and a GPU are."""
+"""Runs networks in ONNX Runtime: on the CPU, and on GPUs where a build of it brings what they need.
+
+CUDA has been run; ROCm, DirectML and CoreML never, and their tests know only what ONNX Runtime documents.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,24 @@ if TYPE_CHECKING:
     import onnxruntime
 
 NAME = "onnxruntime"
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "MIGraphXExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+"""The kind of a device to ONNX Runtime's name for what runs it."""
+BUILDS = {
+    "cuda": "pip install onnxruntime-gpu",
+    "rocm": "pip install onnxruntime-migraphx, for AMD's GPUs on Linux",
+    "directml": "pip install onnxruntime-directml, for any GPU on Windows",
+    "coreml": "pip install onnxruntime on a Mac",
+}
+"""The kind of a device to what brings it, in the place of the package onnxruntime."""
+CURES = {"cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them"}
+INT8_ON = ("cpu", "cuda")
+"""The kinds on which a quantised network is known to keep its scores."""
 
 
 def missing() -> str | None:
@@ -43,7 +63,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     """
     reason = missing()
     if reason is None and precision is Precision.INT8:
-        reason = network.lacks_int8()
+        reason = network.lacks_int8() if device.kind in INT8_ON else f"int8 was never checked on {device.kind}"
     elif reason is None and precision not in (Precision.AUTO, Precision.F32):
         reason = f"computes in f32, not in {precision}; use precision auto or f32"
     if reason is not None:
@@ -53,7 +73,8 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
     session = _session(network, device, threads)
     came_up = session.get_providers()[0]
     if came_up != PROVIDERS[device.kind]:
-        cure = "its messages above say which library is missing; pip install 'onnxruntime-gpu[cuda,cudnn]' brings them"
+        cure = CURES.get(device.kind, "docs/install.md has what each needs")
+        cure = f"its messages above say which library is missing; {cure}"
         raise _missing(f"was asked for {device} and came up as {came_up}: {cure}")
     chosen = Precision.F32 if precision is Precision.AUTO else precision
     return OnnxRuntimeEngine(network, interface, session, device, chosen)
@@ -70,16 +91,19 @@ def _session(network: Network, device: Device, threads: int) -> onnxruntime.Infe
 
     provider = PROVIDERS.get(device.kind)
     if provider not in onnxruntime.get_available_providers():
-        raise _missing(
-            f"this build has no {device.kind} (for CUDA: pip install onnxruntime-gpu instead of onnxruntime)"
-        )
+        cure = BUILDS.get(device.kind)
+        raise _missing(f"this build has no {device.kind}" + (f" ({cure}, instead of onnxruntime)" if cure else ""))
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; they also come as exceptions
     # Idle workers that spin would take the other stages' cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    choice = (provider, {"device_id": str(device.index)}) if device.kind == "cuda" else provider
+    if device.kind == "directml":  # its documentation asks for both
+        options.enable_mem_pattern = False
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    numbered = device.kind not in ("cpu", "coreml")
+    choice = (provider, {"device_id": str(device.index)}) if numbered else provider
     try:
         return onnxruntime.InferenceSession(network.onnx, options, providers=[choice])
     except Exception as error:  # its errors share no base class of their own

@@ -1,4 +1,7 @@
-"""Runs networks in OpenVINO, the default on CPUs: in bfloat16 where the processor has it (about twice as fast)."""
+"""Runs networks in OpenVINO, the default on CPUs: in bfloat16 where the processor has it (about twice as fast).
+
+Intel's GPUs and NPUs are devices as well. Neither was ever at hand: their tests know only what OpenVINO documents.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ CAPABILITIES = {Precision.BF16: "BF16", Precision.F32: "FP32", Precision.FP16: "
 """Our precision to OpenVINO's word in OPTIMIZATION_CAPABILITIES, which lists what the processor has in hardware."""
 HINTS = {Precision.F32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16"}
 """Our precision to OpenVINO's hint; in int8 the hint is for what lies between the quantised operations."""
+TARGETS = {"cpu": "CPU", "intel": "GPU", "npu": "NPU"}
+"""The kind of a device to OpenVINO's name for it."""
 MAX_PROGRAMS = 4
 """How many compiled programs are kept. A network whose picture size is open gets one for each size that it meets."""
 
@@ -39,8 +44,11 @@ def missing() -> str | None:
 
 def offer() -> Offer:
     """The version, the device and the precisions."""
-    have = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return Offer(_version(), ("cpu",), tuple(ours for ours, theirs in CAPABILITIES.items() if theirs in have))
+    core = _core()
+    there = {name.partition(".")[0] for name in core.available_devices}
+    kinds = tuple(kind for kind, target in TARGETS.items() if target in there)
+    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return Offer(_version(), kinds, tuple(ours for ours, theirs in CAPABILITIES.items() if theirs in have))
 
 
 def _version() -> str:
@@ -63,50 +71,66 @@ def _core() -> openvino.Core:
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OpenVinoEngine:
     """Compile `network`; open sizes are compiled when they are first met.
 
-    Raises `BackendMissing` for another device than the CPU and for a precision that the processor lacks,
-    `EngineError` when the network can't be read or compiled.
+    Raises `BackendMissing` for a device that is not there and for a precision that it lacks, `EngineError` when the
+    network can't be read or compiled.
     """
     reason = missing()
     if reason is not None:
         raise BackendMissing(f"backend {NAME}: {reason}", reasons={NAME: reason})
-    if device.kind != "cpu":
-        reason = f"runs on the cpu only, not on {device}"
-        raise BackendMissing(f"backend {NAME} {reason}", reasons={NAME: reason})
-
     core = _core()
-    chosen = _precision(core, network, precision)
+    target = _target(core, device)
+    chosen = _precision(core, target, network, precision)
     interface = read_interface(network)
     settings = {
         # One picture after the other, as soon as possible: streams would trade latency for throughput.
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": HINTS[_between(core) if chosen is Precision.INT8 else chosen],
-        # The other stages' threads need the same cores: a pinned worker would wait behind them.
-        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": HINTS[_between(core, target) if chosen is Precision.INT8 else chosen],
     }
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    engine = OpenVinoEngine(network, interface.inputs, interface.outputs, chosen, core, settings)
+    if target == "CPU":
+        # The other stages' threads need the same cores: a pinned worker would wait behind them.
+        settings["ENABLE_CPU_PINNING"] = False
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+    engine = OpenVinoEngine(
+        network, interface.inputs, interface.outputs, chosen, core, settings, device=device, target=target
+    )
     engine.prepare()
     return engine
 
 
-def _precision(core: openvino.Core, network: Network, asked: Precision) -> Precision:
-    """The precision to compute in. Raises `BackendMissing` when the processor lacks it."""
+def _target(core: openvino.Core, device: Device) -> str:
+    """OpenVINO's name of the device. Raises `BackendMissing` when it is not there."""
+    wanted = TARGETS.get(device.kind)
+    there = list(core.available_devices)
+    # Where there are several of a kind they are called GPU.0 and GPU.1; one alone is called GPU.
+    for name in () if wanted is None else (f"{wanted}.{device.index}", *([wanted] if device.index == 0 else [])):
+        if name in there:
+            return name
+    kinds = "cpu, intel or npu" if wanted is None else f"what is there: {', '.join(there)}"
+    reason = f"runs on {kinds}, not on {device}"
+    raise BackendMissing(f"backend {NAME} {reason}", reasons={NAME: reason})
+
+
+def _precision(core: openvino.Core, target: str, network: Network, asked: Precision) -> Precision:
+    """The precision to compute in. Raises `BackendMissing` when the device lacks it."""
     if asked is Precision.AUTO:
-        return Precision.INT8 if network.lacks_int8() is None else _between(core)
-    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        int8 = target == "CPU" and network.lacks_int8() is None
+        return Precision.INT8 if int8 else _between(core, target)
+    have = core.get_property(target, "OPTIMIZATION_CAPABILITIES")
     reason = network.lacks_int8() if asked is Precision.INT8 else None
     if CAPABILITIES[asked] not in have:
-        reason = f"this processor does not compute in {asked} (it has {', '.join(have)})"
+        reason = f"{target} does not compute in {asked} here (it has {', '.join(have)})"
     if reason is None:
         return asked
     raise BackendMissing(f"backend {NAME}: {reason}; or use precision auto or f32", reasons={NAME: reason})
 
 
-def _between(core: openvino.Core) -> Precision:
-    """The fastest of the floating-point precisions that keep a network's range."""
-    have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _between(core: openvino.Core, target: str) -> Precision:
+    """The fastest of the floating-point precisions that keep a network's range; an NPU has float16 alone."""
+    have = core.get_property(target, "OPTIMIZATION_CAPABILITIES")
+    if target.startswith("NPU"):
+        return Precision.FP16
     return Precision.BF16 if CAPABILITIES[Precision.BF16] in have else Precision.F32
 
 
@@ -168,19 +192,24 @@ class OpenVinoEngine:
         precision: Precision,
         core: openvino.Core,
         settings: Mapping[str, object],
+        *,
+        device: Device,
+        target: str,
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
         self._network = network
         self._precision = precision
         self._settings = dict(settings)
+        self._device = device
+        self._target = target
         self._core: openvino.Core | None = core
         self._programs: OrderedDict[tuple[tuple[int, ...], ...], _Program] = OrderedDict()
 
     @property
     def description(self) -> str:
         """Backend, version, device and precision, such as `openvino 2026.4.1 cpu bf16`."""
-        return f"{NAME} {_version()} cpu {self._precision}"
+        return f"{NAME} {_version()} {self._device} {self._precision}"
 
     def prepare(self) -> None:
         """Compile for a batch of one now, when the network leaves no other size open. Raises `EngineError`."""
@@ -215,9 +244,10 @@ class OpenVinoEngine:
         """The program for these input shapes, compiled when first asked for."""
         batched = [spec.shape[:1] == (None,) for spec in self.inputs]
         key = tuple(
-            (-1, *shape[1:]) if is_batched and shape[0] != 1 else shape
+            (-1, *shape[1:]) if is_batched and shape[0] != 1 and not self._target.startswith("NPU") else shape
             for shape, is_batched in zip(shapes, batched, strict=True)
         )
+        # An NPU compiles no open size, so each size of a batch gets a program there.
         program = self._programs.pop(key, None) or self._compile(key)
         self._programs[key] = program  # the last one used stands last
         if len(self._programs) > MAX_PROGRAMS:
@@ -233,7 +263,7 @@ class OpenVinoEngine:
         kept = cache.find(label)
         if kept is not None:
             try:
-                return self._checked(self._core.import_model(io.BytesIO(kept), "CPU", self._settings))
+                return self._checked(self._core.import_model(io.BytesIO(kept), self._target, self._settings))
             except RuntimeError as error:
                 logger.info("the kept engine of %s is compiled anew: %s", self._network.name, _first_lines(error))
 
@@ -251,7 +281,7 @@ class OpenVinoEngine:
             model.reshape(
                 {spec.name: openvino.PartialShape(list(shape)) for spec, shape in zip(self.inputs, shapes, strict=True)}
             )
-            return core.compile_model(model, "CPU", self._settings)
+            return core.compile_model(model, self._target, self._settings)
         except RuntimeError as error:
             raise EngineError(f"backend {NAME} can't compile {self._network.name}: {_first_lines(error)}") from error
 
@@ -264,13 +294,13 @@ class OpenVinoEngine:
 
     def _label(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> Label:
         """The label of the program for these shapes."""
-        features = ", ".join(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        features = ", ".join(core.get_property(self._target, "OPTIMIZATION_CAPABILITIES"))
         return Label(
             network=self._network.name,
             sha256=self._network.sha256,
             backend=NAME,
             version=_version(),
-            devices=(f"{core.get_property('CPU', 'FULL_DEVICE_NAME')}: {features}",),
+            devices=(f"{core.get_property(self._target, 'FULL_DEVICE_NAME')}: {features}",),
             precision=str(self._precision),
             shapes=", ".join("x".join("*" if size < 0 else str(size) for size in shape) for shape in shapes),
             settings=json.dumps(self._settings, sort_keys=True),

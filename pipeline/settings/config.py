@@ -198,8 +198,13 @@ class EngineConfig:
     engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
     device: str = setting(
         "cpu",
-        Text(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:1", aliases={"gpu": "cuda", "nvidia": "cuda"}),
-        "auto, cpu, cuda or cuda:1; auto takes a GPU that works and says so, all others are never replaced",
+        Text(
+            r"auto|cpu|gpu|npu|coreml|(cuda|rocm|directml|intel)(:\d+)?",
+            "auto, cpu, gpu, cuda, rocm, directml, coreml, intel or npu, some with a number as in cuda:1",
+            aliases={"nvidia": "cuda", "amd": "rocm", "dml": "directml", "apple": "coreml", "mps": "coreml"},
+        ),
+        "auto takes a CUDA GPU that works, else the cpu, and says so; gpu takes the first GPU of any kind; cuda, "
+        "cuda:1, rocm, directml, coreml, intel (its GPUs) and npu are never replaced",
     )
     precision: str = setting(
         "auto",
