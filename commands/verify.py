@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from math import acos, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +26,18 @@ def add_check(commands: Commands) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from pipeline.video.credentials import NEEDS, credentials
     from pipeline.video.labels import claims
 
     found = claims(options.file)
-    for sentence in found:
+    signed, drawn = credentials(options.file)
+    for sentence in (*found, *signed):
         print(sentence)
-    if not found:
-        print(f"{options.file} says nothing of how it came about, which proves nothing")
-    return 0 if found else FAILED
+    if importlib.util.find_spec("c2pa") is None:
+        print(f"barefaced: C2PA was not looked for: {NEEDS}", file=sys.stderr)
+    if not found and not drawn:
+        print(f"{options.file} does not say that it is synthetic, which proves nothing")
+    return 0 if found or drawn else FAILED
 
 
 KEYS = ("recogniser", "recogniser-file", "detector", "detect-size", "detect-threshold")

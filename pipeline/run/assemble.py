@@ -15,6 +15,7 @@ from pipeline.blend.paste import Mark
 from pipeline.blend.smooth import Smooth
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.segment import Segment
+from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
@@ -25,6 +26,7 @@ from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
 from pipeline.video.codecs import Codec, OtherStreams
+from pipeline.video.credentials import Seal
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
@@ -79,7 +81,25 @@ def _video_sink(source: FileSource, target: Path, config: Config, encoder_thread
         other_streams=OtherStreams(config.output.other_streams),
         overwrite=config.output.overwrite,
         encoder_threads=encoder_threads,
+        seal=_seal(config),
     )
+
+
+def _still_sink(source: StillSource, target: Path, config: Config) -> StillSink:
+    """What writes a picture as the settings say."""
+    output = config.output
+    return StillSink(source, target, quality=output.picture_quality, overwrite=output.overwrite, seal=_seal(config))
+
+
+def _seal(config: Config) -> Seal | None:
+    """What signs outputs, where that was asked for. Raises `ConfigError` for a certificate that nobody would use."""
+    output = config.output
+    if not output.c2pa:
+        if output.certificate or output.certificate_key:
+            raise ConfigError("--certificate and --certificate-key sign by C2PA: give --c2pa, too")
+        return None
+    named = [None if given is None else Path(given) for given in (output.certificate, output.certificate_key)]
+    return Seal(*named)
 
 
 def _source(job: Job, config: Config) -> FileSource:
@@ -126,7 +146,7 @@ def _until(source: FileSource) -> Stage[Tracked, Tracked]:
 def still(job: Job, config: Config, networks: Networks, controls: Controls | None = None) -> Photo:
     """The pipeline from one picture file to another. Nothing is opened yet."""
     source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
-    sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
+    sink = _still_sink(source, job.target, config)
     tally = Tally()
     frames = Pipeline.from_source("decode", source)
     bare = faces(frames, config, networks, tally, follow=track_each_detection, controls=controls)
@@ -154,7 +174,7 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
     tally = Tally()
     if job.still:
         source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
-        sink = StillSink(source, job.target, quality=config.output.picture_quality, overwrite=config.output.overwrite)
+        sink = _still_sink(source, job.target, config)
         seen = Pipeline.from_source("decode", source).then("detect", look).then("track", track_each_detection)
         return Photo(sink, tally, seen.then("wear", wear).then("encode", sink), idle=())
     film_source, film_sink = ends(job, config)

@@ -127,6 +127,17 @@ class OutputConfig:
         meaning="draw what was found on the output; boxes, landmarks, and what was done with each face",
     )
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
+    c2pa: bool = setting(
+        default=False,
+        rule=Switch(),
+        meaning="sign the output by C2PA, which says what was drawn and into which input; needs c2pa-python",
+    )
+    certificate: str | None = setting(
+        None,
+        Text(metavar="FILE.pem"),
+        "certificate that signs, and those that vouch for it; left out: one that is made for this machine",
+    )
+    certificate_key: str | None = setting(None, Text(metavar="FILE.pem"), "private key of the certificate")
 
 
 @dataclass(frozen=True)

@@ -245,8 +245,9 @@ Prints a script by which your shell completes commands and flags when you press 
 """
 
 CHECK = """\
-Reads what a picture or a video says of how it came about: IPTC's digital source type, and the sentence that
-barefaced writes into what it draws on. Exit code 0 when it says something, 1 when it says nothing.
+Reads what a picture or a video says of how it came about: IPTC's digital source type, the sentence that barefaced
+writes into what it draws on, and the manifest by C2PA, where c2pa-python is installed: who signed it, whether the
+signature holds, what was done and to which input. Exit code 0 when the file says that networks drew in it, else 1.
 
   barefaced check talk-barefaced.mp4
 """

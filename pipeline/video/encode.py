@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.frames import Frame
+    from pipeline.video.credentials import Seal
     from pipeline.video.decode import FileSource
     from pipeline.video.encoders import Encoding
     from pipeline.video.pieces import Piece
@@ -51,10 +52,14 @@ class FileSink:
     overwrite: bool = False
     encoder_threads: int | None = None
     """How many threads the encoder gets; None is one a processor. Encoders give other bytes with other numbers."""
+    seal: Seal | None = None
+    """Signs the file; None leaves it unsigned."""
     outcome: Written = field(default_factory=Written, init=False, compare=False)
 
     def check(self) -> None:
         """Open what the run will open, write a header, and leave nothing behind. Raises what the run would raise."""
+        if self.seal is not None:
+            self.seal.check(self.path)
         with contextlib.suppress(Discarded), whole_file(self.path, overwrite=self.overwrite) as unfinished:
             with self.writer(unfinished) as writer:
                 writer.begin(self.source.info.origin)
@@ -68,7 +73,7 @@ class FileSink:
                     writer.write(frame)
                     yield frame
                 writer.finish()
-            label_video(unfinished)
+            self._label(unfinished)
 
     def join(self, pieces: Iterable[Piece]) -> None:
         """Write pieces that are encoded already, in the order of their times, with every other stream beside them."""
@@ -77,7 +82,13 @@ class FileSink:
                 for piece in pieces:
                     writer.append(piece)
                 writer.finish()
-            label_video(unfinished)
+            self._label(unfinished)
+
+    def _label(self, unfinished: Path) -> None:
+        """Say in the file that networks drew in it, and sign that where it was asked for."""
+        label_video(unfinished)
+        if self.seal is not None:
+            self.seal.sign(self.source.path, unfinished, self.path.name)
 
     def encoding(self) -> Encoding:
         """The encoder for this file, chosen and set up."""
