@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import webbrowser
@@ -14,6 +15,7 @@ from pipeline.settings import flags, manual
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from commands.parsing import Commands
     from pipeline.live.live import LiveRun
@@ -120,11 +122,11 @@ def add_serve(commands: Commands) -> None:
         commands,
         "serve",
         _serve,
-        summary="a page on this machine: the browser's camera or a file, without the masks",
+        summary="a page in the browser: its camera or a file, without the masks",
         description=manual.SERVE,
         epilog=manual.SERVE_EXAMPLES,
     )
-    parser.usage = "barefaced serve [--open] [SETTING ...]"
+    parser.usage = "barefaced serve [SETTING ...]"
     add_config(parser)
     flags.add_flags(parser, flags.taken_by_serve)
     flags.add_stage_flag(parser)
@@ -158,11 +160,47 @@ async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> 
     with suppress(NotImplementedError):  # Windows has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with serving(settings, networks) as guard:
-        link = guard.link.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")  # what a browser opens
+        link = _opened_by_browsers(guard.link)
         print(link, flush=True)
+        again = guard.token is not None and _on_enter(lambda: print(_opened_by_browsers(guard.renew()), flush=True))
         if not quiet:
             once = "This link opens the page, once, in one browser. " if guard.token else ""
-            print(f"barefaced: {once}{networks.description}. Ctrl-C ends it.", file=sys.stderr)
-        if settings.serve.open:
+            enter = "Enter prints another one. " if again else ""
+            print(f"barefaced: {once}{enter}{networks.description}. Ctrl-C ends it.", file=sys.stderr)
+        if settings.serve.open and _sees_windows():
             webbrowser.open(link)
         await ended.wait()
+
+
+def _opened_by_browsers(link: str) -> str:
+    """The link with an address that a browser of this machine opens, where the server listens on all of them."""
+    return link.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _on_enter(answer: Callable[[], None]) -> bool:
+    """Call `answer` whenever somebody presses Enter in the terminal, and say whether that can be done here."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        if sys.stdin.readline():
+            answer()
+        else:
+            loop.remove_reader(sys.stdin)
+
+    try:
+        if not sys.stdin.isatty():
+            return False
+        loop.add_reader(sys.stdin, heard)
+    except (AttributeError, NotImplementedError, OSError, ValueError):  # Windows, or no standard input at all
+        return False
+    return True
+
+
+def _sees_windows() -> bool:
+    """Whether whoever began this would see a window of a browser: not in a container, nor at the far end of SSH."""
+    if os.environ.get("SSH_CONNECTION"):
+        return False
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return sys.platform in ("win32", "darwin") or bool(screen)

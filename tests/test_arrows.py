@@ -46,7 +46,7 @@ ROOMS = {
     "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
     "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),
     "pipeline.demo": ("settings", "video", "run"),
-    "pipeline.web": ("settings", "video", "run", "live"),
+    "pipeline.web": ("settings", "video", "run", "live", "demo"),
     "training.networks": ("data",),
     "training.data": (),
     "training.loop": ("networks", "data"),

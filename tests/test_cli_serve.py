@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
+from commands import live
 from pipeline import web
 from pipeline.run import load
 from tests.stand_ins import as_if_loaded
@@ -59,7 +60,7 @@ def heed_interrupts() -> None:
 def served(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """The command, listening on the address that is the fixture's parameter."""
     process = subprocess.Popen(
-        [sys.executable, "cli.py", "serve", "--port", "0", "--host", request.param],
+        [sys.executable, "cli.py", "serve", "--port", "0", "--no-open", "--host", request.param],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -90,3 +91,55 @@ def test_it_prints_its_link_and_ends_by_a_signal(
     assert served.returncode == code
     assert "This link opens the page, once, in one browser." in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "opens"),
+    [
+        ({}, "linux", False),
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "1"}, "linux", False),
+        ({}, "darwin", True),
+    ],
+)
+def test_a_browser_is_opened_where_somebody_would_see_it(
+    environment: dict[str, str], platform: str, opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert live._sees_windows() is opens
+
+
+SERVED = """
+import sys, cli
+from pipeline.run import load
+from tests.stand_ins import as_if_loaded
+load.networks = as_if_loaded
+sys.exit(cli.main(["serve", "--port", "0", "--no-open"]))
+"""
+
+
+@needs_extra
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_enter_prints_another_link() -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVED], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        os.write(ours, b"\n")
+        second = process.stdout.readline()
+        assert first.startswith("http://127.0.0.1:")
+        assert second.split("?")[0] == first.split("?")[0]
+        assert second != first
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+        os.close(ours)
+        os.close(theirs)

@@ -21,7 +21,7 @@ from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.report import Tally
-from pipeline.run.shown import Compared, Overlaid, Recorder
+from pipeline.run.shown import Compared, Overlaid, Paired, Recorder
 from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
@@ -154,6 +154,19 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
     return Photo(sink, tally, bare.then("encode", sink), idle)
+
+
+def beside(job: Job, result: Path, config: Config) -> Film | Photo:
+    """The pipeline from `job`'s input and its finished `result` to both side by side. Nothing is opened yet."""
+    if job.still:
+        source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
+        others = StillSource(result, largest_megapixels=config.input.largest_picture)
+        sink = _still_sink(source, job.target, config)
+        pair = Pipeline.from_source("decode", source).then("pair", Paired(others))
+        return Photo(sink, Tally(), pair.then("encode", sink), idle=())
+    film_source, film_sink = ends(job, config)
+    paired = Pipeline.from_source("decode", film_source).then("pair", Paired(FileSource(result)))
+    return Film(film_source, film_sink, Tally(), paired.then("encode", film_sink))
 
 
 def live(source: Iterable[Frame], config: Config, networks: Networks, controls: Controls | None = None) -> Stream:

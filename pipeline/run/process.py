@@ -17,6 +17,7 @@ from pipeline.threads.channel import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from pipeline.frames import Frame
@@ -108,6 +109,15 @@ def process(
     except BarefacedError as error:
         return failed(job, error)
     return carry_out(job, work, watcher=watcher, engine=networks.description, hashes=networks.hashes)
+
+
+def put_beside(job: Job, result: Path, config: Config, *, watcher: Watcher) -> Ended:
+    """Write `job`'s input and its finished `result` side by side, to `job`'s target. Raises nothing, as `process`."""
+    try:
+        work = assemble.beside(job, result, config)
+    except BarefacedError as error:
+        return failed(job, error)
+    return carry_out(job, work, watcher=watcher, engine="", hashes={})
 
 
 def carry_out(job: Job, work: Film | Photo, *, watcher: Watcher, engine: str, hashes: Mapping[str, str]) -> Ended:

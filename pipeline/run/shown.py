@@ -20,7 +20,7 @@ from pipeline.settings.config import Compare
 from pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -92,8 +92,25 @@ class Compared:
                 picture[:, -max(1, frame.width // 400) :] = 255
             else:
                 picture = side_by_side(item.frame.image, frame.image)
-            alpha = np.ones(picture.shape[:2], np.float32)
-            yield replace(frame, planes=paste(frame.planes, left=0, top=0, colour=picture, alpha=alpha))
+            yield _covered(frame, picture)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Stage: each frame beside the one of `others` that was made of it; ends with the shorter of both."""
+
+    others: Iterable[Frame]
+
+    def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Raises `SourceError` for a picture in a format that can't be painted on."""
+        for frame, other in zip(frames, self.others, strict=False):
+            yield _covered(frame, side_by_side(frame.image, other.image))
+
+
+def _covered(frame: Frame, picture: NDArray[np.uint8]) -> Frame:
+    """`frame` with `picture` (h, w, 3) laid over it from its top left corner on."""
+    alpha = np.ones(picture.shape[:2], np.float32)
+    return replace(frame, planes=paste(frame.planes, left=0, top=0, colour=picture, alpha=alpha))
 
 
 @dataclass(frozen=True)

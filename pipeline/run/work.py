@@ -12,12 +12,17 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import cv2
+import numpy as np
+
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
 from pipeline.frames import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from pipeline.frames import Cropped, Frame, Inpainted, Track
     from pipeline.run.ledger import Ledger, Shown
@@ -137,6 +142,16 @@ WIDEST_FEATHER_PX = 24.0
 """In pixels of the crop: beyond it the passage reaches the crop's border."""
 
 
+PORTRAIT_PX = 96
+"""The side of a face's small picture."""
+PORTRAIT_REACH = 1.3
+"""How much of the surroundings is in it: its side over the longer one of the face's box."""
+BETTER_VIEW = 1.5
+"""How many times larger than before a face's box must be for its small picture to be taken anew."""
+MOST_PORTRAITS = 200
+"""How many faces of a run are remembered."""
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What was chosen."""
@@ -177,12 +192,38 @@ class SeenFace:
     """Why it is left as it is; None when it is drawn."""
 
 
+@dataclass(frozen=True)
+class MetFace:
+    """A face that a run has met, over all of its frames."""
+
+    track: Track
+    """As it was last seen."""
+    frames: int = 0
+    drawn: int = 0
+    """In how many of the frames it was drawn."""
+    left: Skipped | None = None
+    """Why it was last left as it is, a moment without a mask apart; None when there was no such frame."""
+    portrait: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(`PORTRAIT_PX`, `PORTRAIT_PX`, 3) uint8 RGB: the largest view of it in the input; None when it is too small."""
+    box_px: float = 0.0
+    """The area of its box in that view."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether it ever wore, or may have worn, a mask."""
+        return self.drawn > 0 or self.left is not None
+
+
 @dataclass
 class Controls:
     """What was chosen, and the faces to choose from. The parts are replaced as a whole, by one thread each."""
 
     choice: Wishes = field(default_factory=Wishes)
     """Written by who asks a person."""
+    remembers: bool = False
+    """Whether `met` is kept: for files, whose faces are chosen from afterwards."""
+    met: dict[int, MetFace] = field(default_factory=dict)
+    """Track to the face, in the order of their first frames; read it once the run is over."""
     seen: tuple[SeenFace, ...] = ()
     """Written by the stage `choose`."""
     seen_size: tuple[int, int] = (1, 1)
@@ -211,6 +252,45 @@ class Controls:
         faces += [SeenFace(track, reason) for track, reason in cropped.skipped]
         self.seen_size = cropped.frame.width, cropped.frame.height
         self.seen = tuple(sorted(faces, key=lambda face: face.track.id))
+        if self.remembers:
+            for face in self.seen:
+                self._remember(face, cropped.frame)
+
+    def _remember(self, face: SeenFace, frame: Frame) -> None:
+        number = face.track.id
+        if number not in self.met and len(self.met) >= MOST_PORTRAITS:
+            return
+        known = self.met.get(number, MetFace(face.track))
+        left = known.left if face.skipped in (None, Skipped.BARE) else face.skipped
+        known = replace(
+            known, track=face.track, frames=known.frames + 1, drawn=known.drawn + (not face.skipped), left=left
+        )
+
+        box = face.track.detection.box
+        box_px = (box.right - box.left) * (box.bottom - box.top)
+        if not face.track.unseen and box_px > BETTER_VIEW * known.box_px:
+            known = replace(known, portrait=_portrait(frame, face.track), box_px=box_px)
+        self.met[number] = known
+
+
+def _portrait(frame: Frame, track: Track) -> NDArray[np.uint8] | None:
+    """A small square picture of a face as it came in, as far as it lies inside the frame."""
+    box = track.detection.box
+    reach = PORTRAIT_REACH * max(box.right - box.left, box.bottom - box.top) / 2
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    left, right = (min(max(round(edge), 0), frame.width) for edge in (x - reach, x + reach))
+    top, bottom = (min(max(round(edge), 0), frame.height) for edge in (y - reach, y + reach))
+    if right - left < 2 or bottom - top < 2:
+        return None
+
+    inside = frame.image[top:bottom, left:right]
+    scale = PORTRAIT_PX / max(inside.shape[:2])
+    size = [max(1, round(side * scale)) for side in inside.shape[1::-1]]
+    small = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
+    square = np.zeros((PORTRAIT_PX, PORTRAIT_PX, 3), np.uint8)
+    above, before = (PORTRAIT_PX - size[1]) // 2, (PORTRAIT_PX - size[0]) // 2
+    square[above : above + size[1], before : before + size[0]] = small
+    return square
 
 
 @dataclass(frozen=True)

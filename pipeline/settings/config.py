@@ -278,7 +278,9 @@ class ServeConfig:
     token: bool = setting(
         default=True, rule=Switch(), meaning="let in only the browser that opens the link, which works once"
     )
-    open: bool = setting(default=False, rule=Switch(), meaning="open the page in the browser")
+    open: bool = setting(
+        default=True, rule=Switch(), meaning="open the page in the browser, where this machine has a screen"
+    )
     upload_megabytes: int = setting(512, Whole(1, 1_000_000), "largest file that may be dropped on the page, in MB")
     upload_minutes: int = setting(30, Whole(1, 1440), "minutes that receiving a file may take, and then processing it")
 

@@ -13,7 +13,7 @@ examples:
   barefaced talk.mp4                      a video in, talk-barefaced.mp4 out; sound and subtitles are kept
   barefaced run photo.jpg -o bare.jpg     a picture in, a picture out
   barefaced live --virtual-camera         a camera without the mask, for a meeting
-  barefaced serve --open                  a page: the browser's camera, or files dropped on it
+  barefaced serve                         a page: the browser's camera, or files dropped on it
   barefaced doctor                        what works on this machine, and how to get the rest
 
 `barefaced COMMAND --help` explains a command. Exit codes: 0 done, 1 an error, 2 wrong usage,
@@ -79,7 +79,8 @@ What is drawn is INVENTED: a plausible face, not the one behind the mask.
 
 SERVE_EXAMPLES = """\
 examples:
-  barefaced serve --open                                 and the page opens in the browser
+  barefaced serve                                        the page opens in the browser
+  barefaced serve --no-open                              only print the link
   barefaced serve --port 9000 --upload-megabytes 2000    another port, larger files
   barefaced serve --detect-every 2 --in-flight 3         settings as `barefaced live` has them
 

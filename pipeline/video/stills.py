@@ -6,6 +6,7 @@ nobody drew on stay bit for bit the same in lossless formats, whatever their col
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, features
+from PIL import (
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    features,
+)
 
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
@@ -310,6 +319,20 @@ def synthetic_png() -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", SYNTHETIC_PICTURE)
     return info
+
+
+def labelled_png(coded: bytes) -> bytes:
+    """A PNG with the label of what networks drew. Raises `SourceError` for what is no PNG that can be read."""
+    try:
+        with Image.open(io.BytesIO(coded), formats=("PNG",)) as picture:
+            picture.load()
+            text = synthetic_png()
+            text.add_itxt("XML:com.adobe.xmp", labelled(None).decode())
+            result = io.BytesIO()
+            picture.save(result, format="PNG", pnginfo=text)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        raise SourceError(f"the picture is no PNG that can be read ({error})") from error
+    return result.getvalue()
 
 
 def png_text(still: Still, xmp: bytes) -> PngImagePlugin.PngInfo:

@@ -44,8 +44,11 @@ HEADERS = {
 
 NO_SESSION = (
     "This page opens with the link that `barefaced serve` printed, once, in one browser.\n"
-    "If that link was used already, start `barefaced serve` again.\n"
+    "For another link press Enter in the terminal of `barefaced serve`, or start it again.\n"
 )
+
+PUBLIC = "/page/"
+"""Where the page's own files are, which are the same everywhere: who has no session may see how the page looks."""
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -61,6 +64,8 @@ class Guard:
     """The address on which the server listens."""
     token: str | None
     """The token that the first request must show; None when everybody may come who reaches the address."""
+    lost: str = ""
+    """The HTML page for a browser without a session."""
     port: int = 0
     """The port, which is known once the server listens."""
     _session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -87,13 +92,21 @@ class Guard:
             raise web.HTTPForbidden(text=f"This server answers only under its own address, not as {host!r}.\n")
         if not _same_origin(request, host):
             raise web.HTTPForbidden(text="Requests from other pages are refused.\n")
-        if self.token is None or self._known(request):
+        if self.token is None or self._known(request) or request.path.startswith(PUBLIC):
             return await handler(request)
         if request.path != "/" or not self._spend(request.query.get("token", "")):
+            if self.lost and request.path == "/" and "text/html" in request.headers.get("Accept", ""):
+                raise web.HTTPForbidden(text=self.lost, content_type="text/html")
             raise web.HTTPForbidden(text=NO_SESSION)
         response = await handler(request)
         response.set_cookie(self.cookie, self._session, httponly=True, samesite="Strict", path="/")
         return response
+
+    def renew(self) -> str:
+        """Make another link for another browser, and give it; an unused one before it is good no more."""
+        if self.token is not None:
+            self.token, self._used = new_token(), False
+        return self.link
 
     def answers_to(self, host_and_port: str) -> bool:
         """Whether the Host header names this server.
@@ -124,6 +137,11 @@ class Guard:
             return False
         self._used = True
         return True
+
+
+def new_token() -> str:
+    """Make a token that nobody guesses."""
+    return secrets.token_urlsafe(24)
 
 
 def _same(given: str, secret: str) -> bool:

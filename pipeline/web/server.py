@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pipeline.errors import Busy, ConfigError, Refused, TooLarge, TooSlow
+from pipeline.errors import Busy, ConfigError, Refused, SourceError, TooLarge, TooSlow
 from pipeline.run.report import INVENTED
 from pipeline.run.work import WIDEST_FEATHER_PX, Wishes
-from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers
-from pipeline.web.uploads import SUFFIXES, Upload, Uploads
-from pipeline.web.visit import Turn, number, receive
+from pipeline.video.stills import labelled_png
+from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers, new_token
+from pipeline.web.uploads import SUFFIXES, Upload, Uploads, small_jpeg
+from pipeline.web.visit import Turn, choice_of, number, parsed, receive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -27,13 +27,22 @@ if TYPE_CHECKING:
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 """The suffix of a file of the page to its media type."""
 
 PROGRESS_SECONDS = 0.25
 """How often the page gets the progress of a file."""
 
 CHUNK_BYTES = 1 << 20
+
+MOST_SNAPSHOT_BYTES = 1 << 26
+"""The greatest length of a picture that the page drew."""
 
 
 def page_files() -> Mapping[str, tuple[str, str]]:
@@ -74,9 +83,16 @@ class Site:
                 web.get("/about", self.about),
                 web.get("/live", self.live),
                 web.post("/files", self.take),
+                web.post("/sample", self.sample),
                 web.get("/files/{id}", self.progress),
                 web.delete("/files/{id}", self.drop),
                 web.get("/files/{id}/result", self.result),
+                web.get("/files/{id}/original", self.original),
+                web.get("/files/{id}/newest", self.newest),
+                web.get("/files/{id}/beside", self.beside),
+                web.post("/files/{id}/again", self.again),
+                web.post("/files/{id}/stop", self.stop),
+                web.post("/label", self.label),
             ]
         )
         return application
@@ -117,16 +133,69 @@ class Site:
     async def take(self, request: web.Request) -> web.Response:
         """Take a file: its bytes are the body, its name and the visitor's choices are in the query."""
         try:
-            choice = Wishes(
-                smoothing=_number_in(request, "smoothing", highest=1),
-                feather_px=_number_in(request, "feather", highest=WIDEST_FEATHER_PX),
-            )
+            choice = _wishes_in(request)
             chunks = request.content.iter_chunked(CHUNK_BYTES)
             upload = await self.uploads.receive(request.query.get("name", ""), request.content_length, chunks, choice)
         except (Refused, ConfigError) as error:
-            statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408}
-            return web.json_response({"message": str(error)}, status=statuses.get(type(error), 400))
+            return _refused(error)
         return web.json_response({"id": upload.id}, status=201)
+
+    async def sample(self, request: web.Request) -> web.Response:
+        """Draw the sample and take it as a file; the visitor's choices are in the query."""
+        try:
+            upload = await self.uploads.draw_sample(_wishes_in(request))
+        except (Refused, ConfigError) as error:
+            return _refused(error)
+        return web.json_response({"id": upload.id}, status=201)
+
+    async def again(self, request: web.Request) -> web.Response:
+        """Process a file anew; the body is the visitor's choice."""
+        upload = self._upload(request)
+        try:
+            await self.uploads.draw_again(upload, choice_of(parsed(await request.text())))
+        except (Refused, ConfigError) as error:
+            return _refused(error)
+        return web.json_response({"id": upload.id}, status=201)
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """Cancel the processing of a file; a result that was there stays."""
+        self.uploads.stop(self._upload(request))
+        return web.Response(status=204)
+
+    async def original(self, request: web.Request) -> web.FileResponse:
+        """Answer with a file as it came."""
+        return web.FileResponse(self._upload(request).source)
+
+    async def newest(self, request: web.Request) -> web.Response:
+        """Answer with a small picture of the frame that was finished last."""
+        frame = self._upload(request).newest
+        if frame is None:
+            raise web.HTTPNotFound(text="Nothing is being processed.\n")
+        coded = await asyncio.to_thread(small_jpeg, frame.planes)
+        return web.Response(body=coded, content_type="image/jpeg")
+
+    async def beside(self, request: web.Request) -> web.StreamResponse:
+        """Answer with original and result side by side, which takes a while at the first time."""
+        try:
+            path = await self.uploads.put_beside(self._upload(request))
+        except (Refused, ConfigError) as error:
+            return _refused(error)
+        if path is None:
+            raise web.HTTPNotFound(text="There is no result.\n")
+        return web.FileResponse(path)
+
+    async def label(self, request: web.Request) -> web.Response:
+        """Answer with the body, a PNG that the page drew, and with the label of what was drawn by networks."""
+        body = bytearray()
+        try:
+            async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+                body += chunk
+                if len(body) > MOST_SNAPSHOT_BYTES:
+                    raise TooLarge("the picture is too large to be labelled")
+            labelled = await asyncio.to_thread(labelled_png, bytes(body))
+        except (Refused, ConfigError, SourceError) as error:
+            return _refused(error)
+        return web.Response(body=labelled, content_type="image/png")
 
     async def progress(self, request: web.Request) -> web.StreamResponse:
         """Report the progress of a file as server-sent events, until it is done."""
@@ -174,6 +243,20 @@ class Site:
         await self.uploads.end()
 
 
+def _refused(error: Exception) -> web.Response:
+    """Answer with the reason of a refusal."""
+    statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408}
+    return web.json_response({"message": str(error)}, status=statuses.get(type(error), 400))
+
+
+def _wishes_in(request: web.Request) -> Wishes:
+    """Read what was chosen for a new file from the query. Raises `ConfigError`."""
+    return Wishes(
+        smoothing=_number_in(request, "smoothing", highest=1),
+        feather_px=_number_in(request, "feather", highest=WIDEST_FEATHER_PX),
+    )
+
+
 def _number_in(request: web.Request, key: str, *, highest: float) -> float:
     """Read a number from the query. Raises `ConfigError`."""
     text = request.query.get(key, "")
@@ -191,11 +274,12 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
     However the block is left, cameras and files are ended and the files that were received are removed.
     """
     serve = config.serve
-    doors, guard = Doors(), Guard(serve.host, secrets.token_urlsafe(24) if serve.token else None)
+    files = page_files()
+    doors, guard = Doors(), Guard(serve.host, new_token() if serve.token else None, lost=files["lost.html"][0])
 
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         runner = web.AppRunner(
-            Site(config, networks, Path(folder)).application(doors, guard),
+            Site(config, networks, Path(folder), files).application(doors, guard),
             access_log=None,
             logger=LOG,
             auto_decompress=False,

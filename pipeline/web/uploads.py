@@ -8,20 +8,25 @@ import shutil
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+import cv2
+
+from pipeline.demo.clip import write_clip
 from pipeline.errors import BarefacedError, ConfigError, SourceError, TooLarge, TooSlow
 from pipeline.run.batch import VIDEO_SUFFIXES, Job
-from pipeline.run.process import failed, process
+from pipeline.run.process import failed, process, put_beside
 from pipeline.run.work import Controls
 from pipeline.video.containers import holds
 from pipeline.video.opening import opened, video_stream
 from pipeline.video.pictures import READ_SUFFIXES, is_still
+from pipeline.web.visit import faces_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import av
 
     from pipeline.frames import Frame
     from pipeline.run.load import Networks
@@ -29,6 +34,15 @@ if TYPE_CHECKING:
     from pipeline.run.work import Wishes
     from pipeline.settings.config import Config
     from pipeline.web.visit import Turn
+
+FIRST_SECONDS = 1.0
+"""How long processing must have gone on before anybody says how long it will take."""
+
+SAMPLE_SIZE, SAMPLE_FRAMES = (640, 480), 90
+"""Of the clip that is drawn for those who have none at hand."""
+
+NEWEST_PX = 640
+"""The greatest side of the small picture of the frame that was finished last."""
 
 KEPT = 3
 """How many files are kept at a time; the oldest goes when another one comes."""
@@ -52,9 +66,17 @@ class Upload:
     """How many frames are processed."""
     expected: int | None = None
     """How many frames the file has, where that is known."""
+    newest: Frame | None = None
+    """The frame that was finished last; None while nothing is processed."""
+    controls: Controls = field(default_factory=Controls)
+    """What was chosen for the result, and the faces that were met."""
     outcome: Ended | None = None
+    """How the result came about; while there is none, how the first processing failed."""
+    refusal: str | None = None
+    """Why drawing it again failed, so that the former result is still the one; None where it did not fail."""
+    working: bool = True
     unwanted: bool = False
-    """Whether somebody cancelled it."""
+    """Whether somebody cancelled what goes on."""
     _since: float = field(default_factory=time.monotonic)
 
     @property
@@ -65,16 +87,38 @@ class Upload:
     @property
     def result(self) -> Path | None:
         """The path of the result; None while there is none."""
-        there = self.outcome is not None and self.outcome.report.output is not None
-        return next(self.folder.glob("result.*"), None) if there else None
+        output = self.outcome.report.output if self.outcome is not None else None
+        return Path(output) if output is not None else None
+
+    @property
+    def beside(self) -> Path | None:
+        """The path of original and result side by side, there or not; None while there is no result."""
+        return self.result and self.result.with_name(f"beside-{self.result.name}")
+
+    def begin(self) -> None:
+        """Note that processing is about to begin, for the first time or again."""
+        self.working, self.unwanted, self.refusal = True, False, None
+        self.frames, self.expected, self._since = 0, None, time.monotonic()
+
+    def end(self, ended: Ended, controls: Controls) -> None:
+        """Note how processing ended; a result that was there stays until there is another."""
+        former = self.result
+        self.working, self.newest = False, None
+        if former is not None and ended.report.output is None:
+            self.refusal = None if self.unwanted else self.public(ended.report.error)
+            return
+        for path in (former, self.beside):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        self.outcome, self.controls = ended, controls
 
     def began(self, _job: Job, _run: Stoppable, frames: int | None) -> None:
-        """Note that processing begins."""
+        """Note that the first frame is about to come."""
         self.expected, self._since = frames, time.monotonic()
 
-    def wrote(self, _frame: Frame) -> None:
+    def wrote(self, frame: Frame) -> None:
         """Count a frame. Raises `TooSlow` when it takes too long and `SourceError` when somebody cancelled it."""
-        self.frames += 1
+        self.frames, self.newest = self.frames + 1, frame
         if self.unwanted:
             raise SourceError("it was cancelled")
         if time.monotonic() - self._since > self.longest_seconds:
@@ -82,24 +126,37 @@ class Upload:
             raise TooSlow(f"processing took longer than {minutes:g} min; --upload-minutes allows for more")
 
     def ended(self) -> None:
-        """Do nothing: `outcome` is set where processing is awaited."""
+        """Do nothing: `end` is called where processing is awaited."""
 
     def as_json(self) -> dict[str, object]:
         """The progress and the outcome, as the page gets them."""
-        report = self.outcome.report if self.outcome else None
-        result = self.result
+        report = self.outcome.report if self.outcome and not self.working else None
+        result, choice = self.result, self.controls.choice
         return {
             "frames": self.frames,
             "expected": self.expected,
+            "seconds_left": self._seconds_left(),
             "done": report is not None,
-            "error": self._public(report.error) if report else None,
+            "error": self.public(report.error) if report else None,
+            "refusal": self.refusal,
             "summary": report.summary if report and not report.error else None,
             "notes": [*report.missing, *report.warnings] if report else [],
+            "drawn": report.tally.masked_faces > 0 if report else False,
+            "faces": faces_of(self.controls) if report else [],
+            "choice": {"smoothing": choice.smoothing, "feather": choice.feather_px, "others": choice.others},
             "suffix": result.suffix if result else None,
+            "version": result.stem if result else None,
             "still": is_still(self.source),
         }
 
-    def _public(self, error: str | None) -> str | None:
+    def _seconds_left(self) -> float | None:
+        """How long processing will take from now on, if it goes on as it went; None when nobody can say."""
+        passed = time.monotonic() - self._since
+        if not self.working or not self.expected or not self.frames or passed < FIRST_SECONDS:
+            return None
+        return round(passed * max(0, self.expected - self.frames) / self.frames, 1)
+
+    def public(self, error: str | None) -> str | None:
         """Hide our path of the file in an error, since it means nothing to the visitor."""
         return error.replace(str(self.source), "the file") if error else None
 
@@ -131,29 +188,60 @@ class Uploads:
         if length is not None and length > limits.upload_megabytes * 10**6:
             raise _too_large(limits.upload_megabytes)
 
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.turn.taken("a file"))
-            upload = self._new(suffix)
+        async def fill(path: Path) -> None:
             try:
                 async with asyncio.timeout(limits.upload_minutes * 60):
-                    await _write(upload.source, chunks, limits.upload_megabytes)
-            except BaseException as error:
-                self.forget(upload)
-                if isinstance(error, TimeoutError):
-                    raise TooSlow(f"receiving the file took longer than {limits.upload_minutes} min") from error
-                raise
-            # The turn goes on to the task, which gives it back when processing is over.
-            task = asyncio.create_task(self._process(upload, choice, stack.pop_all()))
+                    await _write(path, chunks, limits.upload_megabytes)
+            except TimeoutError as error:
+                raise TooSlow(f"receiving the file took longer than {limits.upload_minutes} min") from error
 
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
-        return upload
+        return await self._take(suffix, fill, choice)
+
+    async def draw_sample(self, choice: Wishes) -> Upload:
+        """Draw a clip of a masked portrait that anybody may show, and begin to process it. Raises `Busy`."""
+        (width, height), frames = SAMPLE_SIZE, SAMPLE_FRAMES
+
+        async def fill(path: Path) -> None:
+            await asyncio.to_thread(write_clip, path, width=width, height=height, frames=frames)
+
+        return await self._take(".mp4", fill, choice)
+
+    async def draw_again(self, upload: Upload, choice: Wishes) -> None:
+        """Begin to process a file anew with other choices; its result stays until there is another. Raises `Busy`."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.turn.taken("a file"))
+            upload.begin()
+            self._begin(upload, choice, stack.pop_all())
+
+    async def put_beside(self, upload: Upload) -> Path | None:
+        """Give the path of original and result side by side, and make it where it is not there yet.
+
+        None when there is no result. Raises `Busy`, and `ConfigError` with the reason why it can't be made.
+        """
+        result, target = upload.result, upload.beside
+        if result is None or target is None or target.exists():
+            return target
+        async with self.turn.taken("a file"):
+            watcher = Upload(upload.folder, upload.suffix, upload.longest_seconds)
+            job = Job(upload.source, target)
+            ended = await asyncio.to_thread(put_beside, job, result, self.config, watcher=watcher)
+        if ended.error is not None:
+            raise ConfigError(upload.public(ended.report.error) or "it can't be made")
+        return target
+
+    def stop(self, upload: Upload) -> None:
+        """Cancel its processing; what result there is stays, and without any the file is forgotten."""
+        if upload.result is None:
+            self.forget(upload)
+        elif upload.working:
+            upload.unwanted = True
+            self.turn.end()
 
     def forget(self, upload: Upload) -> None:
         """Cancel its processing, and remove its files as soon as nobody writes them."""
         upload.unwanted = True
         self._known.pop(upload.id, None)
-        if upload.outcome is not None or not self._at_work:
+        if not upload.working or not self._at_work:
             shutil.rmtree(upload.folder)
         else:
             self.turn.end()
@@ -174,20 +262,41 @@ class Uploads:
         self._known[upload.id] = upload
         return upload
 
-    async def _process(self, upload: Upload, choice: Wishes, turn: AsyncExitStack) -> None:
+    async def _take(self, suffix: str, fill: Callable[[Path], Awaitable[None]], choice: Wishes) -> Upload:
+        """Have a new file filled, and begin to process it. Raises `Busy`, and what `fill` raises."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.turn.taken("a file"))
+            upload = self._new(suffix)
+            try:
+                await fill(upload.source)
+            except BaseException:
+                self.forget(upload)
+                raise
+            self._begin(upload, choice, stack.pop_all())
+        return upload
+
+    def _begin(self, upload: Upload, choice: Wishes, turn: AsyncExitStack) -> None:
+        """Process a file in a task of its own, which has the turn from now on and gives it back at its end."""
+        task = asyncio.create_task(self._process(upload, Controls(choice, remembers=True), turn))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+
+    async def _process(self, upload: Upload, controls: Controls, turn: AsyncExitStack) -> None:
         """Process a file in a thread, and give the turn back."""
         async with turn:
-            upload.outcome = await asyncio.to_thread(self._processed, upload, choice)
-        if upload.unwanted:
+            upload.end(await asyncio.to_thread(self._processed, upload, controls), controls)
+        if self._known.get(upload.id) is not upload:
             shutil.rmtree(upload.folder)
 
-    def _processed(self, upload: Upload, choice: Wishes) -> Ended:
+    def _processed(self, upload: Upload, controls: Controls) -> Ended:
         """Process a file, in the thread that calls this."""
         try:
-            job = Job(upload.source, upload.folder / f"result{result_suffix(upload.source)}")
+            name = f"result-{secrets.token_hex(4)}{result_suffix(upload.source)}"
         except BarefacedError as error:
             return failed(Job(upload.source, upload.source), error)
-        return process(job, self.config, self.networks, watcher=upload, controls=Controls(choice))
+        return process(
+            Job(upload.source, upload.folder / name), self.config, self.networks, watcher=upload, controls=controls
+        )
 
 
 def known_suffix(name: str) -> str:
@@ -197,6 +306,15 @@ def known_suffix(name: str) -> str:
         if given == suffix:
             return suffix  # ours, not the client's
     raise ConfigError(f"a file must be a video or a picture, with one of the suffixes {' '.join(SUFFIXES)}")
+
+
+def small_jpeg(picture: av.VideoFrame) -> bytes:
+    """Code a picture as JPEG, no side of it longer than `NEWEST_PX`."""
+    scale = min(1.0, NEWEST_PX / max(picture.width, picture.height))
+    width, height = (max(1, round(side * scale)) for side in (picture.width, picture.height))
+    small = picture.reformat(width=width, height=height, format="bgr24").to_ndarray()
+    _, coded = cv2.imencode(".jpg", small)
+    return coded.tobytes()
 
 
 def result_suffix(source: Path) -> str:

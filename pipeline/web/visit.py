@@ -6,6 +6,7 @@ The messages between page and server while a camera is on are JSON; those that c
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import time
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 from aiohttp import WSMsgType, web
 
 from pipeline.errors import BarefacedError, Busy, ConfigError, SourceError
@@ -23,6 +25,9 @@ from pipeline.web.peer import BrowserCamera, Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from pipeline.run.ledger import Shown
     from pipeline.run.load import Networks
@@ -100,6 +105,24 @@ def choice_of(message: Message) -> Wishes:
         faces=_switches(faces),
         others=others,
     )
+
+
+def faces_of(controls: Controls) -> list[Message]:
+    """Describe the faces that wear masks in a finished file, with their small pictures as data URLs."""
+    found: list[Message] = []
+    for track, face in controls.met.items():
+        if not face.masked:
+            continue
+        state = "drawn" if face.drawn or face.left is None else face.left.value
+        picture = "" if face.portrait is None else _data_url(face.portrait)
+        found.append({"id": track, "state": state, "on": controls.choice.draws(track), "picture": picture})
+    return found
+
+
+def _data_url(image: NDArray[np.uint8]) -> str:
+    """A picture (height, width, 3) RGB as the address of a JPEG."""
+    _, coded = cv2.imencode(".jpg", image[..., ::-1])
+    return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
 
 
 def number(key: str, value: object, *, highest: float) -> float:

@@ -1,4 +1,7 @@
 /** @import { Choice, Face } from "./choices.js" */
+import { Told } from "./dom.js";
+import { t } from "./words.js";
+
 /** @typedef {{ p50: number, p95: number, p99: number }} Ages */
 /**
  * @typedef {{ type: "status", fps: number, age_ms: Ages | null, shown: number, dropped: number, failed: number,
@@ -10,7 +13,8 @@
  *   ended: (reason: string | null) => void }} Watcher
  */
 
-const WANTED = { audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } } };
+/** How far the sides of a picture may be from the shape of the camera's whole view: more has been cut off. */
+const SAME_SHAPE = 0.02;
 
 /** Bits a second that the camera's picture may take on its way: both ends are on this machine. */
 const MOST_BITS = 4_000_000;
@@ -34,17 +38,20 @@ export class Camera {
    * Open the camera and send it. What goes wrong is told to `ended`.
    *
    * @param {Choice} choice
+   * @param {{ device: string, width: number }} wanted
    */
-  async start(choice) {
+  async start(choice, wanted) {
     try {
-      this.stream = await openCamera();
+      this.stream = await openCamera(wanted);
       if (this.#over) {
         this.#release();
         return;
       }
       await this.#connect(this.stream, choice);
     } catch (error) {
-      this.#end(error instanceof Error ? error.message : String(error));
+      this.#end(
+        error instanceof Told ? error.message : t("The camera can't be used ({reason}).", { reason: String(error) }),
+      );
     }
   }
 
@@ -71,7 +78,7 @@ export class Camera {
       this.watcher.picture(new MediaStream([event.track]));
     });
     for (const track of stream.getVideoTracks()) {
-      track.addEventListener("ended", () => this.#end("The camera was taken away."));
+      track.addEventListener("ended", () => this.#end(t("The camera was taken away.")));
       peer.addTransceiver(track, { direction: "sendrecv", sendEncodings: [{ maxBitrate: MOST_BITS }] });
     }
     await peer.setLocalDescription();
@@ -85,7 +92,9 @@ export class Camera {
       socket.send(JSON.stringify({ type: "offer", sdp: peer.localDescription?.sdp }));
     });
     socket.addEventListener("message", (event) => this.#hear(JSON.parse(event.data), choice));
-    socket.addEventListener("close", () => this.#end("The server is gone. Start `barefaced serve` again."));
+    socket.addEventListener("close", () =>
+      this.#end(t("The server does not answer. Start `barefaced serve` again, and open its new link.")),
+    );
   }
 
   /**
@@ -123,21 +132,65 @@ export class Camera {
   }
 }
 
-/** The camera's stream; an error says what to do. */
-async function openCamera() {
+/**
+ * The cameras of this machine; their names are known once one of them was allowed.
+ *
+ * @returns {Promise<{ id: string, name: string }[]>}
+ */
+export async function cameras() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  return devices
+    .filter((device) => device.kind === "videoinput")
+    .map((device, place) => ({ id: device.deviceId, name: device.label || t("Camera {n}", { n: place + 1 }) }));
+}
+
+/**
+ * The camera's stream, of the whole of what it sees; an error says what to do.
+ *
+ * @param {{ device: string, width: number }} wanted `device` is empty for the browser's own choice
+ * @returns {Promise<MediaStream>}
+ */
+async function openCamera({ device, width }) {
   if (navigator.mediaDevices === undefined) {
-    throw new Error("Browsers give a page the camera only at 127.0.0.1 or localhost. Open the link that was printed.");
+    throw new Told(
+      t("Browsers give a page the camera only at 127.0.0.1 or localhost. Open the link that was printed."),
+    );
   }
+  // Only the width is asked for, and no cutting to size: a wide camera stays wide.
+  const video = { width: { ideal: width }, frameRate: { ideal: 30 }, resizeMode: { ideal: "none" } };
+  const chosen = device === "" ? video : { ...video, deviceId: { exact: device } };
   try {
-    return await navigator.mediaDevices.getUserMedia(WANTED);
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: chosen });
+    await widen(stream, video);
+    return stream;
   } catch (error) {
     const name = error instanceof DOMException ? error.name : "";
     const cures = /** @type {Record<string, string>} */ ({
-      NotAllowedError: "The browser may not use the camera. Allow it beside the address bar, and try again.",
-      NotFoundError: "There is no camera. Plug one in, or choose a file.",
-      NotReadableError: "The camera is busy. Close the other program that uses it, and try again.",
+      NotAllowedError: t("The browser may not use the camera. Allow it beside the address bar, and try again."),
+      NotFoundError: t("There is no camera. Plug one in, or choose a file."),
+      NotReadableError: t("The camera is busy. Close the other program that uses it, and try again."),
+      OverconstrainedError: t("That camera is not there any more. Choose another one."),
     });
-    throw new Error(cures[name] ?? `The camera can't be opened: ${error}`);
+    throw new Told(cures[name] ?? t("The camera can't be used ({reason}).", { reason: name || String(error) }));
+  }
+}
+
+/**
+ * Ask for the shape of the camera's whole view where the picture has another one.
+ *
+ * @param {MediaStream} stream
+ * @param {MediaTrackConstraints} asked
+ */
+async function widen(stream, asked) {
+  const [track] = stream.getVideoTracks();
+  const most = track?.getCapabilities?.();
+  const now = track?.getSettings();
+  if (!most?.width?.max || !most.height?.max || !now?.width || !now.height) {
+    return;
+  }
+  const whole = most.width.max / most.height.max;
+  if (Math.abs(now.width / now.height / whole - 1) > SAME_SHAPE) {
+    await track?.applyConstraints({ ...asked, aspectRatio: { ideal: whole } }).catch(() => undefined);
   }
 }
 

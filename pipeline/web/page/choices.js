@@ -1,6 +1,11 @@
 import { find, make } from "./dom.js";
+import { t } from "./words.js";
 
-/** @typedef {{ id: number, box: [number, number, number, number], state: string, on: boolean }} Face */
+/**
+ * A face, with its place in the picture of a camera or its own small picture in a file.
+ *
+ * @typedef {{ id: number, state: string, on: boolean, box?: [number, number, number, number], picture?: string }} Face
+ */
 /** @typedef {{ smoothing: number, feather: number, faces: Record<string, boolean>, others: boolean }} Choice */
 
 /** How old a face's small picture may get, in milliseconds. */
@@ -8,12 +13,13 @@ const PICTURE_MS = 1000;
 
 /** What is said of a face in each state. */
 const WORDS = /** @type {Record<string, string>} */ ({
-  drawn: "mask drawn over",
-  bare: "no mask",
-  "too small": "too small to draw",
-  "turned away": "turned too far away",
-  uncertain: "left, in doubt",
-  "switched off": "left as it is",
+  drawn: t("Mask removed"),
+  bare: t("No mask"),
+  "too small": t("Too small to draw"),
+  "turned away": t("Turned too far away"),
+  uncertain: t("Not sure it is a mask, left alone"),
+  "switched off": t("Mask left on"),
+  "not chosen": t("Not one of the chosen people"),
 });
 
 /** The switches of the faces and the sliders. */
@@ -40,11 +46,16 @@ export class Choices {
     this.changed = changed;
   }
 
-  /** @param {{ smoothing: number, feather: number, widest_feather: number }} about */
-  setDefaults(about) {
-    this.#smoothing.value = String(100 * about.smoothing);
-    this.#feather.max = String(about.widest_feather);
-    this.#feather.value = String(about.feather);
+  /** @param {number} widest the widest soft edge that there is */
+  setWidest(widest) {
+    this.#feather.max = String(widest);
+  }
+
+  /** @param {{ smoothing: number, feather: number, others?: boolean }} choice */
+  set(choice) {
+    this.#smoothing.value = String(100 * choice.smoothing);
+    this.#feather.value = String(choice.feather);
+    this.#others.checked = choice.others ?? true;
     this.#say();
   }
 
@@ -59,10 +70,10 @@ export class Choices {
   }
 
   /**
-   * Show a switch for every face of the moment.
+   * Show a switch for every face of the moment, or of a file.
    *
    * @param {Face[]} faces
-   * @param {HTMLVideoElement} video where their small pictures come from
+   * @param {HTMLVideoElement | null} video where their small pictures come from; null where they bring them along
    */
   showFaces(faces, video) {
     const there = new Set(faces.map((face) => face.id));
@@ -85,7 +96,7 @@ export class Choices {
       row.show(face, video);
     }
     this.#noFaces.hidden = faces.length > 0;
-    this.#noFaces.textContent = "No face is in the picture.";
+    this.#noFaces.textContent = t(video === null ? "No masked face was found." : "No face is in the picture.");
   }
 
   /** Forget the faces: numbers mean others in another run. */
@@ -94,7 +105,7 @@ export class Choices {
     this.#rows.clear();
     this.#list.replaceChildren();
     this.#noFaces.hidden = false;
-    this.#noFaces.textContent = "Faces show here while the camera is on.";
+    this.#noFaces.textContent = t("Faces show here while the camera is on.");
   }
 
   #say() {
@@ -128,7 +139,7 @@ class FaceRow {
     this.#state.id = `face-${id}-state`;
     this.#switch.setAttribute("aria-describedby", this.#state.id);
     this.#switch.addEventListener("input", () => switched(this.#switch.checked));
-    const label = make("label", `Face ${id}`);
+    const label = make("label", t("Face {n}", { n: id }));
     label.htmlFor = this.#switch.id;
     const text = make("div");
     text.append(label, this.#state);
@@ -139,7 +150,7 @@ class FaceRow {
 
   /**
    * @param {Face} face
-   * @param {HTMLVideoElement} video
+   * @param {HTMLVideoElement | null} video
    */
   show(face, video) {
     const words = WORDS[face.state] ?? face.state;
@@ -151,8 +162,22 @@ class FaceRow {
     }
     if (performance.now() - this.#drawnAt > PICTURE_MS) {
       this.#drawnAt = performance.now();
-      this.#draw(face.box, video);
+      if (video !== null && face.box !== undefined) {
+        this.#draw(face.box, video);
+      } else if (face.picture) {
+        this.#load(face.picture);
+      }
     }
+  }
+
+  /** @param {string} address */
+  #load(address) {
+    const image = make("img");
+    image.addEventListener("load", () => {
+      const { width, height } = this.#picture;
+      this.#picture.getContext("2d")?.drawImage(image, 0, 0, width, height);
+    });
+    image.src = address;
   }
 
   /**

@@ -1,4 +1,5 @@
 import { find } from "./dom.js";
+import { t } from "./words.js";
 
 /** The original and the result in one frame, with a divider between them that is a slider. */
 export class Compare {
@@ -6,10 +7,29 @@ export class Compare {
   #before = find("before", HTMLElement);
   #after = find("after", HTMLElement);
   #divider = find("divider", HTMLInputElement);
+  #side = find("right-side", HTMLElement);
+  #peek = find("peek", HTMLButtonElement);
 
   constructor() {
     this.#divider.addEventListener("input", () => this.#cut());
+    const full = find("fullscreen", HTMLButtonElement);
+    full.hidden = !document.fullscreenEnabled;
+    full.addEventListener("click", () => void this.#figure.requestFullscreen().catch(() => undefined));
+    this.#holdToPeek();
     this.#cut();
+  }
+
+  /** @param {boolean} drawn whether anything in the result is invented */
+  label(drawn) {
+    const words = t(drawn ? "Invented" : "Result");
+    if (this.#side.textContent !== words) {
+      this.#side.textContent = words;
+    }
+  }
+
+  /** @param {boolean} mirrored */
+  mirror(mirrored) {
+    this.#figure.classList.toggle("mirrored", mirrored);
   }
 
   /**
@@ -22,6 +42,7 @@ export class Compare {
     this.#before.replaceChildren(...(original === null ? [] : [original]));
     this.#after.replaceChildren(result);
     this.#figure.classList.toggle("single", original === null);
+    this.#peek.hidden = original === null;
     this.#figure.hidden = false;
   }
 
@@ -44,9 +65,25 @@ export class Compare {
     this.#figure.hidden = true;
   }
 
+  /** While the button is held, by pointer or key, the original alone is seen. */
+  #holdToPeek() {
+    const peeks = (/** @type {boolean} */ held) => () => this.#figure.classList.toggle("peek", held);
+    for (const event of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) {
+      this.#peek.addEventListener(event, peeks(false));
+    }
+    this.#peek.addEventListener("pointerdown", peeks(true));
+    this.#peek.addEventListener("keydown", (event) => {
+      if (event.key === " " || event.key === "Enter") {
+        peeks(true)();
+      }
+    });
+    this.#peek.addEventListener("contextmenu", (event) => event.preventDefault());
+  }
+
   #cut() {
     const share = Number(this.#divider.value);
     this.#figure.style.setProperty("--cut", `${share}%`);
-    this.#divider.setAttribute("aria-valuetext", `original ${share} %, result ${100 - share} %`);
+    const words = t("original {n} %, result {m} %", { n: share, m: 100 - share });
+    this.#divider.setAttribute("aria-valuetext", words);
   }
 }

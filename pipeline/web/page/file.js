@@ -1,98 +1,149 @@
-/** @import { Choice } from "./choices.js" */
+/** @import { Choice, Face } from "./choices.js" */
+import { Told, told } from "./dom.js";
+import { t } from "./words.js";
+
 /**
- * @typedef {{ frames: number, expected: number | null, done: boolean, error: string | null, summary: string | null,
- *   notes: string[], suffix: string | null, still: boolean }} Progress
+ * @typedef {{ frames: number, expected: number | null, seconds_left: number | null, done: boolean,
+ *   error: string | null, refusal: string | null, summary: string | null, notes: string[], drawn: boolean,
+ *   faces: Face[], choice: { smoothing: number, feather: number, others: boolean }, suffix: string | null,
+ *   version: string | null, still: boolean }} Progress
  */
 /**
- * @typedef {{ progress: (progress: Progress) => void, done: (progress: Progress, address: string) => void,
- *   failed: (reason: string) => void }} Watcher
+ * @typedef {{ progress: (progress: Progress) => void, done: (progress: Progress) => void,
+ *   failed: (reason: string | null) => void }} Watcher
  */
 
-/** A file on its way through the server. Used once. */
+/** Where it is kept which file the server has of ours, so that a page that is opened again finds it. */
+const KEPT = "barefaced-file";
+
+/** A file on its way through the server, and its result. */
 export class FileRun {
   #sending = new AbortController();
   /** @type {EventSource | null} */
   #events = null;
-  /** @type {string | null} */
-  #address = null;
   #over = false;
+  #finished = false;
+  /** What the server calls it; null until it was received. @type {string | null} */
+  address = null;
 
   /**
-   * @param {File} file
+   * @param {string} name the name of the file
    * @param {Watcher} watcher
    */
-  constructor(file, watcher) {
-    this.file = file;
+  constructor(name, watcher) {
+    this.name = name;
     this.watcher = watcher;
   }
 
   /**
-   * Send the file and follow what becomes of it.
+   * The file that an earlier opening of this page has sent, or null.
    *
+   * @param {Watcher} watcher
+   * @returns {FileRun | null}
+   */
+  static kept(watcher) {
+    const [address, name] = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+    if (typeof address !== "string") {
+      return null;
+    }
+    const run = new FileRun(name, watcher);
+    run.#follow(address);
+    return run;
+  }
+
+  /**
+   * Send a file, or ask for the sample, and follow what becomes of it.
+   *
+   * @param {File | null} file null for the sample
    * @param {Choice} choice
    */
-  async start(choice) {
+  async start(file, choice) {
     const query = new URLSearchParams({
-      name: this.file.name,
+      name: this.name,
       smoothing: String(choice.smoothing),
       feather: String(choice.feather),
     });
-    try {
-      const response = await fetch(`/files?${query}`, {
-        method: "POST",
-        body: this.file,
-        headers: { "Content-Type": "application/octet-stream" },
-        signal: this.#sending.signal,
-      });
-      const answer = await response.json();
-      if (!response.ok) {
-        throw new Error(answer.message);
-      }
-      this.#address = `/files/${answer.id}`;
-      this.#follow(this.#address);
-    } catch (error) {
-      this.#fail(error instanceof Error ? error.message : String(error));
+    const headers = { "Content-Type": "application/octet-stream" };
+    await this.#send(file === null ? `/sample?${query}` : `/files?${query}`, { body: file, headers });
+  }
+
+  /**
+   * Draw the file again with another choice.
+   *
+   * @param {Choice} choice
+   */
+  async again(choice) {
+    await this.#send(`${this.address}/again`, { body: JSON.stringify({ type: "choice", ...choice }) });
+  }
+
+  /** Stop what goes on: a result that was there stays, and `done` tells of it. */
+  stop() {
+    if (this.#finished) {
+      void fetch(`${this.address}/stop`, { method: "POST" });
+    } else {
+      this.#sending.abort();
+      this.#fail(null);
     }
   }
 
-  /** End it, and let the server forget it. */
+  /** Have the server forget it. */
   drop() {
     this.#over = true;
-    this.#sending.abort();
     this.#events?.close();
-    if (this.#address !== null) {
-      void fetch(this.#address, { method: "DELETE", keepalive: true });
+    localStorage.removeItem(KEPT);
+    if (this.address !== null) {
+      void fetch(this.address, { method: "DELETE", keepalive: true });
+    }
+  }
+
+  /**
+   * @param {string} address
+   * @param {RequestInit} what
+   */
+  async #send(address, what) {
+    this.#sending = new AbortController();
+    try {
+      const answer = await (await told(address, { method: "POST", signal: this.#sending.signal, ...what })).json();
+      this.#follow(`/files/${answer.id}`);
+    } catch (error) {
+      if (!this.#sending.signal.aborted) {
+        this.#fail(error instanceof Told ? error.message : String(error));
+      }
     }
   }
 
   /** @param {string} address */
   #follow(address) {
+    this.address = address;
+    localStorage.setItem(KEPT, JSON.stringify([address, this.name]));
     const events = new EventSource(address);
     this.#events = events;
     events.addEventListener("message", (event) => {
       /** @type {Progress} */
       const progress = JSON.parse(event.data);
-      this.watcher.progress(progress);
-      if (progress.done) {
-        events.close();
-        if (progress.error !== null) {
-          this.#fail(progress.error);
-        } else {
-          this.watcher.done(progress, `${address}/result`);
-        }
+      if (!progress.done) {
+        this.watcher.progress(progress);
+        return;
+      }
+      events.close();
+      if (progress.error === null) {
+        this.#finished = true;
+        this.watcher.done(progress);
+      } else {
+        this.#fail(progress.error);
       }
     });
     events.addEventListener("error", () => {
       if (events.readyState === EventSource.CLOSED) {
-        this.#fail("The server is gone. Start `barefaced serve` again.");
+        this.#fail(t("That file is not on the server any more."));
       }
     });
   }
 
-  /** @param {string} reason */
+  /** @param {string | null} reason */
   #fail(reason) {
     if (!this.#over) {
-      this.#over = true;
+      this.drop();
       this.watcher.failed(reason);
     }
   }

@@ -1,3 +1,5 @@
+import { t } from "./words.js";
+
 /** How many values are kept: a minute at four a second. */
 const KEPT = 240;
 
@@ -42,7 +44,8 @@ export class Graph {
     const low = Math.round(Math.min(...this.#values));
     const high = Math.round(Math.max(...this.#values));
     const last = Math.round(this.#values.at(-1) ?? 0);
-    return `${this.what.name}: ${last} ${this.what.unit} now, between ${low} and ${high} over the last minute`;
+    const values = { name: this.what.name, last, unit: this.what.unit, low, high };
+    return t("{name}: {last} {unit} now, between {low} and {high} over the last minute", values);
   }
 
   #draw() {

@@ -1,4 +1,5 @@
 import { find } from "./dom.js";
+import { t } from "./words.js";
 
 /** How far apart the two may be before the original is put right, in seconds. */
 const APART = 0.06;
@@ -67,7 +68,7 @@ export class Player {
         void (result.paused ? original.pause() : original.play());
       }
     }
-    this.#play.textContent = result.paused ? "Play" : "Pause";
+    this.#play.textContent = t(result.paused ? "Play" : "Pause");
     this.#seek.value = String(result.duration ? result.currentTime / result.duration : 0);
     this.#time.value = `${clock(result.currentTime)} / ${clock(result.duration)}`;
     this.#seek.setAttribute("aria-valuetext", this.#time.value);

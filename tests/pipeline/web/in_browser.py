@@ -3,8 +3,8 @@
     python -m tests.pipeline.web.in_browser OUT [SECONDS]
 
 is run by `test_in_browser.py` in a network namespace of its own, and by whoever wants the pictures or the figures:
-`barefaced serve`, Chromium with a film for a camera, then `OUT/seen.json` and `OUT/*.png`. Where the network is the
-machine's own it needs no rights.
+`barefaced serve`, Chromium with a film for a camera, then `OUT/in_browser.json` and `OUT/*.png`. Where the network is
+the machine's own it needs no rights.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def out_of_order(numbers: list[int]) -> int:
 def server(*arguments: str) -> Iterator[str]:
     """The link of a `barefaced serve`."""
     process = subprocess.Popen(
-        [sys.executable, "cli.py", "serve", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, "cli.py", "serve", "--port", "0", "--no-open", *arguments], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -143,7 +143,7 @@ def look_at_camera(window: Browser, out: Path, seconds: float) -> dict[str, Any]
     window.click("#start")
     window.wait_for(lambda: window.shown("#compare"), 60)
     drawn = "return document.querySelector('#faces small')?.textContent"
-    window.wait_for(lambda: window.run(drawn) == "mask drawn over", 60)
+    window.wait_for(lambda: window.run(drawn) == "Mask removed", 60)
     window.run(WATCH, BLOCK_PX, BITS)
     time.sleep(seconds)
     window.wait_for(lambda: len(latencies_ms(window.run("return window.seen"))) >= ENOUGH, PATIENCE_SECONDS)
@@ -166,8 +166,8 @@ def look_at_camera(window: Browser, out: Path, seconds: float) -> dict[str, Any]
     window.wait_for(lambda: blue_share(grab(window, "result", path)) > 0.5 * found["blue_original"])
     found["blue_switched_off"] = blue_share(grab(window, "result", path))
     # A face's own switch goes before that. On a slow machine a face may be lost meanwhile, and come back as another.
-    click = f"if (({drawn.removeprefix('return ')}) === 'left as it is') document.querySelector('.face input').click()"
-    window.wait_for(lambda: (window.run(click), window.run(drawn) == "mask drawn over")[1])
+    click = f"if (({drawn.removeprefix('return ')}) === 'Mask left on') document.querySelector('.face input').click()"
+    window.wait_for(lambda: (window.run(click), window.run(drawn) == "Mask removed")[1])
     before = window.run("return getComputedStyle(document.getElementById('compare')).getPropertyValue('--cut')")
     window.press("#divider", "\ue012" * 5)  # arrow left
     after = window.run("return getComputedStyle(document.getElementById('compare')).getPropertyValue('--cut')")
@@ -203,7 +203,9 @@ def look_at_file(window: Browser, out: Path, clip: Path) -> dict[str, Any]:
         ".then((bytes) => bytes.byteLength)"
     )
     found["bytes"] = fetched
-    window.click("#stop")
+    window.click("#another")
+    window.wait_for(lambda: window.run("return document.getElementById('ask').open"))
+    window.click("#ask button:nth-child(2)")
     window.wait_for(lambda: window.shown("#empty"))
     return found
 
@@ -246,14 +248,14 @@ def main(out: Path, seconds: float) -> None:
             browser(driver, program, Path(folder) / "profile", camera=film, size=(1280, 900)) as window,
         ):
             window.open(link)
-            window.wait_for(lambda: window.text("#invented"))
+            window.wait_for(lambda: window.run("return document.body.classList.contains('ready')"))
             found: dict[str, Any] = {"address": window.run("return location.href"), "link": link}
             pictures(window, out, "empty")
             found["unnamed"] = unnamed(window)
             found["camera"] = look_at_camera(window, out, seconds)
             found["file"] = look_at_file(window, out, clip)
             found["complaints"] = window.complaints()
-    (out / "seen.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+    (out / "in_browser.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
     ages = np.percentile(found["camera"]["latencies_ms"], [5, 50, 95])
     sys.stdout.write(
         f"glass to glass through WebRTC: p5 {ages[0]:.0f}, p50 {ages[1]:.0f}, p95 {ages[2]:.0f} ms "

@@ -67,7 +67,40 @@ def test_the_link_is_good_for_one_browser() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("path", ["/", "/?token=wrong", "/about", "/page/main.js", "/files/x", "/live"])
+def test_a_browser_without_a_session_gets_a_page_that_says_what_to_do() -> None:
+    """Its style and its scripts are public: they are the same everywhere."""
+
+    async def test() -> None:
+        async with site() as page, new_browser() as stranger:
+            async with stranger.get(page.origin + "/", headers={"Accept": "text/html,*/*"}) as answer:
+                assert answer.status == 403
+                assert answer.content_type == "text/html"
+                assert "press Enter" in await answer.text()
+            for part in ("style.css", "lost.js", "words.js", "de.json"):
+                async with stranger.get(f"{page.origin}/page/{part}") as answer:
+                    assert answer.status == 200
+                    assert "Set-Cookie" not in answer.headers
+
+    run(test())
+
+
+def test_a_new_link_lets_another_browser_in_and_the_first_stays() -> None:
+    async def test() -> None:
+        async with site() as page, new_browser() as another, new_browser() as late:
+            former = page.guard.renew()
+            link = page.guard.renew()
+            async with another.get(former) as answer:
+                assert answer.status == 403
+            async with another.get(link) as answer:
+                assert answer.status == 200
+            async with late.get(link) as answer:
+                assert answer.status == 403
+            assert await page.status("/about") == 200
+
+    run(test())
+
+
+@pytest.mark.parametrize("path", ["/", "/?token=wrong", "/about", "/files/x", "/live"])
 def test_without_a_session_nothing_is_given(path: str) -> None:
     async def test() -> None:
         async with site() as page, new_browser() as stranger:

@@ -38,21 +38,37 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(named).absolute() if "/" in named else tmp_path_factory.mktemp("browser")
 
 
-@pytest.fixture(scope="module")
-def seen(out: Path) -> dict[str, Any]:
-    """What was seen in the browser. $CI=true or $BAREFACED_CHROMIUM ask for it: then nothing may be missing."""
+def unavailable(reason: str) -> None:
+    """Skip, unless $CI=true or $BAREFACED_CHROMIUM ask for the browser: then nothing may be missing."""
+    if os.environ.get("CI") == "true" or os.environ.get("BAREFACED_CHROMIUM"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def looked_at(script: str, out: Path) -> dict[str, Any]:
+    """What a script of this directory saw in the browser."""
     reason = missing()
     if reason is not None:
-        if os.environ.get("CI") == "true" or os.environ.get("BAREFACED_CHROMIUM"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    command = apart.apart(sys.executable, "-m", "tests.pipeline.web.in_browser", str(out))
+        unavailable(reason)
+    command = apart.apart(sys.executable, "-m", f"tests.pipeline.web.{script}", str(out))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sys.stdout.write(done.stdout)
-    found = json.loads((out / "seen.json").read_text(encoding="utf-8"))
+    found = json.loads((out / f"{script}.json").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
+
+
+@pytest.fixture(scope="module")
+def seen(out: Path) -> dict[str, Any]:
+    """What was seen of a camera and a file that real networks processed."""
+    return looked_at("in_browser", out)
+
+
+@pytest.fixture(scope="module")
+def screens(out: Path) -> dict[str, Any]:
+    """What was seen on every screen of the page."""
+    return looked_at("screens", out)
 
 
 def test_the_mask_is_gone_from_the_camera_and_comes_back_when_it_is_switched_off(seen: dict[str, Any]) -> None:
@@ -107,3 +123,79 @@ def test_the_browser_has_nothing_to_complain_of(seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("look", ["light", "dark", "narrow"])
 def test_there_are_pictures_to_look_at(out: Path, page: str, look: str) -> None:
     assert (out / f"{page}-{look}.png").stat().st_size > 10_000
+
+
+def test_a_wide_camera_stays_wide_and_has_a_name(screens: dict[str, Any]) -> None:
+    assert screens["camera"]["size"] == [640, 360]
+    assert screens["camera"]["cameras"]
+
+
+def test_figures_are_folded_away_and_the_label_says_what_is_invented(screens: dict[str, Any]) -> None:
+    assert screens["camera"]["details_open"] is False
+    assert screens["camera"]["side"] == "Invented"
+    assert screens["sample"]["again"][1] == "Result"
+
+
+def test_the_mirror_turns_the_picture_and_a_held_button_shows_the_original(screens: dict[str, Any]) -> None:
+    assert screens["camera"]["mirror"] == ["1", "-1 1"]
+    assert screens["camera"]["peek"] == ["hidden", "visible"]
+
+
+def test_a_saved_picture_is_labelled(screens: dict[str, Any]) -> None:
+    name, length, labelled = screens["camera"]["snapshot"]
+    assert name.startswith("barefaced-")
+    assert name.endswith(".png")
+    assert length > 10_000
+    assert labelled
+
+
+def test_the_sample_shows_its_faces_and_is_fetched_beside_its_original(screens: dict[str, Any]) -> None:
+    sample = screens["sample"]
+    assert "Face 1" in sample["faces"]
+    assert "Mask removed" in sample["faces"]
+    assert sample["name"] == "sample-barefaced.mp4"
+    assert sample["beside"][0] == "sample-barefaced-beside.mp4"
+    assert sample["beside"][1] > 10_000
+
+
+def test_a_reloaded_page_keeps_its_result_and_a_face_is_switched_off_afterwards(screens: dict[str, Any]) -> None:
+    sample = screens["sample"]
+    assert sample["after_reload"] == sample["faces"]
+    assert sample["again"][0] == "Mask left on"
+    assert "Nothing was drawn" in sample["again"][2]
+    assert sample["red"][0] > 0.05
+    assert sample["red"][1] < 0.01  # the former result is not shown in the place of the new one
+
+
+def test_nothing_is_thrown_away_without_asking(screens: dict[str, Any]) -> None:
+    assert screens["sample"]["question"] == "The result was not downloaded. Throw it away?"
+    assert screens["sample"]["kept"] is True
+    assert screens["dropped"]["asked_after_download"] is False
+
+
+def test_every_language_is_spoken(screens: dict[str, Any]) -> None:
+    assert screens["languages"] == {
+        "de": "Kamera starten",
+        "fr": "Démarrer la caméra",
+        "es": "Encender la cámara",
+        "zh": "打开摄像头",
+        "ja": "カメラを開始",
+        "en": "Start the camera",
+    }
+
+
+def test_a_server_that_is_gone_is_told_in_our_words(screens: dict[str, Any]) -> None:
+    assert screens["server_gone"].startswith("The server does not answer.")
+    assert screens["complaints"] == []
+    assert len(screens["lost"]) == 1  # the answer 403 itself
+
+
+def test_no_screen_is_wider_than_its_window(screens: dict[str, Any]) -> None:
+    assert screens["too_wide"] == []
+
+
+def test_axe_finds_nothing_on_any_screen(screens: dict[str, Any]) -> None:
+    if not screens["looked_at"]:
+        unavailable("axe is not there: make check-page installs it")
+    assert screens["looked_at"] > 40
+    assert screens["violations"] == {}

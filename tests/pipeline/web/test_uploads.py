@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -18,9 +20,11 @@ pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.errors import ConfigError
+from pipeline.frames import Frame
 from pipeline.run.work import Wishes
 from pipeline.settings import values
-from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix
+from pipeline.video.labels import claims
+from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix, small_jpeg
 from pipeline.web.visit import Turn
 from tests.pipeline.web.site import Page, run, site
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
@@ -224,6 +228,145 @@ def test_a_choice_out_of_range_is_refused(key: str, value: str) -> None:
             assert answer["message"].startswith(f"{key} is ")
 
     run(test())
+
+
+async def asked_again(page: Page, number: str, **choice: object) -> dict[str, Any]:
+    """The last that the page is told of a file that is drawn again."""
+    body = {"type": "choice", "smoothing": 0.5, "feather": 5, "faces": {}, "others": True, **choice}
+    address = f"{page.origin}/files/{number}/again"
+    async with page.session.post(address, json=body, headers={"Origin": page.origin}) as answer:
+        assert answer.status == 201, await answer.text()
+    return (await page.until_done(number))[-1]
+
+
+def test_a_finished_file_tells_its_faces_and_is_drawn_again_without_one(clip: bytes, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "talk.mp4", clip)
+            (face,) = told["faces"]
+            assert (face["state"], face["on"], told["drawn"]) == ("drawn", True, True)
+            assert face["picture"].startswith("data:image/jpeg;base64,")
+
+            told = await asked_again(page, told["id"], faces={str(face["id"]): False}) | {"id": told["id"]}
+            assert (told["faces"][0]["state"], told["faces"][0]["on"], told["drawn"]) == ("switched off", False, False)
+            async with page.session.get(f"{page.origin}/files/{told['id']}/result") as answer:
+                (tmp_path / "again.mp4").write_bytes(await answer.read())
+            async with page.session.get(f"{page.origin}/files/{told['id']}/original") as answer:
+                assert await answer.read() == clip
+            told = await asked_again(page, told["id"], others=True)
+            assert told["drawn"]
+
+    run(test())
+    assert red(tmp_path / "again.mp4") < 0.01
+
+
+def test_a_result_stays_until_there_is_another(clip: bytes) -> None:
+    held = Held()
+    held.gate.set()
+
+    async def test() -> None:
+        async with site(replace(stand_in_networks(), generator=held)) as page:
+            told = await sent(page, "talk.mp4", clip)
+            path = f"/files/{told['id']}"
+            held.gate.clear()
+            again = asyncio.create_task(asked_again(page, told["id"]))
+            while (await _first_status(page, told["id"]))["done"]:
+                await asyncio.sleep(0.05)
+            assert await page.status(f"{path}/result") == 200
+            assert await page.status(f"{path}/stop", "POST", Origin=page.origin) == 204
+            held.gate.set()
+            told = await again
+            assert (told["error"], told["refusal"], told["drawn"]) == (None, None, True)
+            assert await page.status(f"{path}/result") == 200
+
+    run(test())
+
+
+async def _first_status(page: Page, number: str) -> dict[str, Any]:
+    async with page.session.get(f"{page.origin}/files/{number}") as answer:
+        async for line in answer.content:
+            if line.startswith(b"data: "):
+                found: dict[str, Any] = json.loads(line[6:])
+                return found
+    raise AssertionError("nothing was told")
+
+
+def test_original_and_result_are_put_side_by_side(clip: bytes, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "talk.mp4", clip)
+            async with page.session.get(f"{page.origin}/files/{told['id']}/beside") as answer:
+                assert answer.status == 200
+                (tmp_path / "beside.mp4").write_bytes(await answer.read())
+
+    run(test())
+    with av.open(str(tmp_path / "beside.mp4")) as container:
+        images = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    assert len(images) == 20
+    for image in images:
+        left, right = np.hsplit((image[..., 0] > 150) & (image[..., 1] < 90) & (image[..., 2] < 110), 2)
+        assert left.mean() < 0.005 < 0.02 < right.mean()
+
+
+def test_a_picture_is_put_side_by_side(tmp_path: Path) -> None:
+    Image.fromarray(np.asarray(masked_portrait())).save(tmp_path / "me.png")
+
+    async def test() -> None:
+        async with site() as page:
+            told = await sent(page, "me.png", (tmp_path / "me.png").read_bytes())
+            async with page.session.get(f"{page.origin}/files/{told['id']}/beside") as answer:
+                assert answer.status == 200
+                with Image.open(io.BytesIO(await answer.read())) as picture:
+                    assert picture.size == masked_portrait().shape[1::-1]
+
+    run(test())
+
+
+def test_the_sample_is_drawn_and_processed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.web.uploads.SAMPLE_FRAMES", 12)
+
+    async def test() -> None:
+        async with site() as page:
+            query = {"name": "sample.mp4", "smoothing": "0.5", "feather": "5"}
+            address = f"{page.origin}/sample"
+            async with page.session.post(address, params=query, headers={"Origin": page.origin}) as answer:
+                assert answer.status == 201
+                number = (await answer.json())["id"]
+            told = (await page.until_done(number))[-1]
+            assert (told["frames"], told["drawn"]) == (12, True)
+
+    run(test())
+
+
+def test_the_newest_frame_is_shown_while_a_file_is_processed(clip: bytes, tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, values.build({}), stand_in_networks(), Turn())
+    upload = uploads._new(".mp4")
+    with av.open(io.BytesIO(clip)) as container:
+        picture = next(container.decode(video=0))
+    upload.expected = 20
+    upload._since -= 10
+    upload.wrote(Frame(0, Fraction(0), 0.0, picture))
+    left = upload.as_json()["seconds_left"]
+    assert isinstance(left, float)
+    assert left >= 190  # nineteen times as long as the ten seconds and more that one frame took
+    with Image.open(io.BytesIO(small_jpeg(picture))) as small:
+        assert small.size == (320, 240)
+
+
+def test_a_picture_that_the_page_drew_comes_back_labelled(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    Image.fromarray(np.asarray(masked_portrait())).save(plain, "PNG")
+
+    async def test() -> None:
+        async with site() as page:
+            address, origin = f"{page.origin}/label", {"Origin": page.origin}
+            async with page.session.post(address, data=plain.getvalue(), headers=origin) as answer:
+                (tmp_path / "snapshot.png").write_bytes(await answer.read())
+            async with page.session.post(address, data=b"no picture", headers=origin) as answer:
+                assert answer.status == 400
+
+    run(test())
+    assert len(claims(tmp_path / "snapshot.png")) == 2
 
 
 def test_one_at_a_time_and_a_cancelled_one_makes_room(clip: bytes) -> None:
