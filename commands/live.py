@@ -58,6 +58,7 @@ def add_cameras(commands: Commands) -> None:
 def _live(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     from pipeline.live.live import always, device_of, prepared
+    from pipeline.live.sinks import Preview
     from pipeline.live.terminal import Keys, Terminal
     from pipeline.run import load
     from pipeline.run.process import Interrupts
@@ -74,6 +75,8 @@ def _live(options: argparse.Namespace) -> int:
         if settings.live.rest and not terminal.can_rest:
             raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
         device = device_of(settings.live)
+        if options.preview:
+            Preview.check()  # before networks are compiled and the camera is opened
         with load.networks(settings) as networks:
             wanted = terminal.onlookers if settings.live.rest else always
             run = prepared(settings, networks, terminal.say, device, wanted=wanted)

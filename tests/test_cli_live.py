@@ -92,7 +92,21 @@ def test_what_can_not_work_is_said_before_anything_is_opened(
 
 @pytest.mark.usefixtures("loaded")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/video")
-def test_a_camera_that_is_not_there_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_display_is_said_before_networks_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr(load, "networks", lambda _config: pytest.fail("networks were loaded"))
+    if sys.platform != "linux":
+        pytest.skip("other systems have a display without saying so")
+    assert cli.main(["live", "--preview"]) == 1
+    assert "no preview: " in capsys.readouterr().err
+
+
+def test_a_camera_that_is_not_there_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.live.sinks.Preview.check", lambda: None)
     assert cli.main(["live", "--camera", "/dev/video987", "--preview"]) == 1
     assert "/dev/video987 is not there: plug it in" in capsys.readouterr().err
 

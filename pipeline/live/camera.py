@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -79,10 +79,12 @@ class CameraSource:
     wanted: Callable[[], bool] = lambda: True
     """Whether anybody watches: asked at every picture; the camera is closed while nobody does."""
     rehearse: Callable[[Frame], None] | None = None
-    """Called with the first frame, which is then dropped: it would be old before anybody has seen it."""
+    """Called with the first frame. A camera's is then dropped: it would be old before anybody has seen it. A file
+    waits meanwhile and loses none."""
     stats: CameraStats = field(default_factory=CameraStats)
     _newest: Newest[tuple[av.VideoFrame, float] | SourceError] = field(default_factory=Newest, repr=False)
     _ending: SimpleQueue[None] = field(default_factory=SimpleQueue, repr=False)
+    _rehearsed: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def dropped(self) -> int:
@@ -111,14 +113,19 @@ class CameraSource:
                 # Not the device's clock, which starts anew when it is opened again.
                 seconds = Fraction(round((arrived - began) * 1_000_000), 1_000_000)
                 frame = Frame(index, seconds, arrived, shown)
-                if self.rehearse is not None and not self.stats.spent:
-                    self.stats.spent = 1
+                if self.rehearse is not None and not self._rehearsed.is_set():
                     self.rehearse(frame)
-                    continue
+                    self._rehearsed.set()
+                    if self.lasts:
+                        self.stats.spent = 1
+                        continue
+                    began = time.perf_counter()
+                    frame = replace(frame, arrived=began)
                 yield frame
                 index += 1
         finally:
             self.stop()
+            self._rehearsed.set()
             reader.join()
 
     def _size_changes(self, picture: av.VideoFrame, first: tuple[int, int, str]) -> None:
@@ -164,6 +171,8 @@ class CameraSource:
                     self._appeared()
                 self.stats.pictures += 1
                 self._newest.put((picture, time.perf_counter()))
+                if self.rehearse is not None and not self.lasts:
+                    self._rehearsed.wait()
                 if self._ends_within(0) or not self.wanted():
                     return
 

@@ -95,13 +95,15 @@ class Playback:
             yield pictures
 
     def _pictures(self, source: FileSource) -> Generator[av.VideoFrame]:
-        """Wait for the time of each frame, and give its picture."""
-        began = time.perf_counter() - float(source.info.origin)
+        """Wait for the time of each frame, and give its picture; the clock runs once the first was taken."""
+        began: float | None = None
         for frame in source:
-            wait = began + float(frame.time) - time.perf_counter()
-            if wait > 0:
-                time.sleep(wait)
+            if began is not None:
+                wait = began + float(frame.time) - time.perf_counter()
+                time.sleep(max(0.0, wait))
             yield frame.planes
+            if began is None:
+                began = time.perf_counter() - float(frame.time)
 
 
 def camera(

@@ -208,6 +208,12 @@ CURE = "--virtual-camera alone needs no display"
 class Preview:
     """A window, open inside its `with` block, in the main thread. Raises `SinkError` with the cure."""
 
+    @classmethod
+    def check(cls) -> None:
+        """Open a window that is never seen, so that what is missing is said before any work. Raises `SinkError`."""
+        found = cls()
+        found._window.destroy()
+
     def __init__(self) -> None:
         try:
             import tkinter

@@ -80,7 +80,7 @@ What is drawn is INVENTED: a plausible face, not the one behind the mask.
 SERVE_EXAMPLES = """\
 examples:
   barefaced serve                                        the page opens in the browser
-  barefaced serve --no-open                              only print the link
+  barefaced serve --no-open                              the link is printed and nothing opens
   barefaced serve --port 9000 --upload-megabytes 2000    another port, larger files
   barefaced serve --detect-every 2 --in-flight 3         settings as `barefaced live` has them
 

@@ -10,6 +10,7 @@ import av
 
 from pipeline.errors import SinkError
 from pipeline.video.codecs import Codec
+from pipeline.video.pictures import FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,11 @@ def container_for(path: Path) -> Container:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         known = ", ".join(CONTAINERS)
-        what = f"{suffix} files can't hold a video" if suffix else f"{path.name} has no suffix that names a container"
+        what = f"{suffix} is no kind of video that is written here"
+        if suffix in FORMATS:
+            what = f"{suffix} is a picture, and the input is a video"
+        elif not suffix:
+            what = f"{path.name} has no suffix that names a container"
         raise SinkError(f"{what}; use one of {known}")
     return CONTAINERS[suffix]
 

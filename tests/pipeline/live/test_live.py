@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
 from pipeline.live.live import LiveRun, device_of, prepared
 from pipeline.live.sinks import Key
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import av
 
     from engine.spec import Engine
+    from pipeline.frames import Frame
     from pipeline.live.live import Openable, Sink
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("no_thread_left")]
@@ -172,6 +174,24 @@ def test_a_file_is_played_no_faster_than_its_time(tmp_path: Path) -> None:
     with Playback(path).opened() as pictures:
         moments = [time.perf_counter() - began for _ in pictures]
     assert all(moment >= index / 30 for index, moment in enumerate(moments))
+
+
+def test_a_file_waits_while_networks_are_rehearsed_and_loses_no_frame(tmp_path: Path) -> None:
+    path = Clip(frames=15).write(tmp_path / "talk.mp4")
+    rehearsed: list[int] = []
+
+    def rehearse(frame: Frame) -> None:
+        time.sleep(0.8)  # longer than the file lasts
+        rehearsed.append(frame.index)
+
+    source = CameraSource(Playback(path), str, lasts=False, rehearse=rehearse)
+    frames = list(source)
+    assert rehearsed == [0]
+    assert source.stats.pictures == 15
+    assert len(frames) + source.dropped in (14, 15)  # the end may overtake the last
+    assert frames[0].index == 0
+    assert frames[1].time < 0.5
+    assert len(frames) > 7  # all but those that a busy machine asked for too late
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

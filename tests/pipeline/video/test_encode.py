@@ -116,7 +116,7 @@ def test_impossible_outputs_are_refused_before_work_begins(beeping: Path, tmp_pa
         FileSink(source, tmp_path / "out.webm").check()
     with pytest.raises(SinkError, match="does not exist"):
         FileSink(source, tmp_path / "no" / "out.mp4").check()
-    with pytest.raises(SinkError, match=r"\.avi files can't hold a video"):
+    with pytest.raises(SinkError, match=r"\.avi is no kind of video that is written here; use one of"):
         FileSink(source, tmp_path / "out.avi").check()
     with pytest.raises(ConfigError, match="quality"):
         FileSink(source, tmp_path / "out.mp4", quality=99).check()
