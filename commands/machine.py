@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,15 @@ def add_demo(commands: Commands) -> None:
 
 def add_doctor(commands: Commands) -> None:
     """Add `doctor`."""
-    add(
+    parser = add(
         commands,
         "doctor",
         _doctor,
         summary="what works here, and how to get the rest",
         description=manual.DOCTOR,
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="look at this Ray cluster too: whether it answers and its nodes are alike"
     )
 
 
@@ -100,11 +104,11 @@ def _demo(options: argparse.Namespace) -> int:
     return INTERRUPTED if shown.report.interrupted else 0
 
 
-def _doctor(_options: argparse.Namespace) -> int:
-    from pipeline.run.doctor import State, examine
+def _doctor(options: argparse.Namespace) -> int:
+    from pipeline.run.doctor import State, examine, examine_cluster
 
     broken = 0
-    for finding in examine():
+    for finding in chain(examine(), examine_cluster(options.cluster) if options.cluster else ()):
         broken += finding.state is State.BROKEN
         print(f"{finding.state.value}  {finding.subject:<20} {finding.says}", flush=True)
     print(f"\n{broken} things that `barefaced run` needs are not here" if broken else "\nall that a run needs is here")

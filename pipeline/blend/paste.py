@@ -96,6 +96,26 @@ def mix(target: Values, values: Values, alpha: NDArray[np.float32], samples: Sam
     write(target, below + alpha * (values - below), alpha, samples)
 
 
+def between(picture: av.VideoFrame, other: av.VideoFrame, share: float, copier: Copier) -> av.VideoFrame:
+    """A picture `share` of the way from `picture` to `other`, which is as large; `picture` itself where they are equal.
+
+    Raises `SourceError` for an unknown format.
+    """
+    have, wanted = samples_of(picture).components, samples_of(other).components
+    differ = [one.samples != two.samples for one, two in zip(have, wanted, strict=True)]
+    if not any(place.any() for place in differ):
+        return picture
+    copy = copier.copy(picture)
+    target = samples_of(copy, writable=True)
+    for one, two, place in zip(target.components, wanted, differ, strict=True):
+        rows = np.flatnonzero(place.any(axis=1))
+        if len(rows):
+            part = np.s_[rows[0] : rows[-1] + 1]
+            alpha = np.float32(share) * place[part].astype(np.float32)
+            mix(one.samples[part], two.samples[part].astype(np.float32), alpha, target)
+    return copy
+
+
 def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: Samples) -> None:
     """Write `values` (h, w) float32 to the samples `target` (h, w) where `alpha` is above 0, rounded and in range.
 

@@ -124,14 +124,21 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
-def piece(source: FileSource, target: Path, config: Config, networks: Networks) -> Stretch:
-    """The pipeline from a stretch of a video file to the packets of an output like `target`. Nothing is opened yet."""
+def stretch(source: FileSource, config: Config, networks: Networks, tally: Tally) -> Pipeline[Frame]:
+    """The frames of a stretch of a video file with their masks taken off. Nothing is opened yet."""
+    follow = joined(file_tracker(config), _until(source))
+    return faces(Pipeline.from_source("decode", source), config, networks, tally, follow=follow)
+
+
+def piece(source: FileSource, target: Path, config: Config, networks: Networks, ending: Stage[Frame, Frame]) -> Stretch:
+    """The pipeline from a stretch of a video file to the packets of an output like `target`. Nothing is opened yet.
+
+    `ending` changes what is encoded.
+    """
     sink = PieceSink(_video_sink(source, target, config, ENCODER_THREADS))
     tally = Tally(counted=source.counts)
-    frames = Pipeline.from_source("decode", source)
-    follow = joined(file_tracker(config), _until(source))
-    bare = faces(frames, config, networks, tally, follow=follow)
-    return Stretch(sink, tally, bare.then("encode", sink))
+    bare = stretch(source, config, networks, tally)
+    return Stretch(sink, tally, bare.then("encode", joined(ending, sink)))
 
 
 def _until(source: FileSource) -> Stage[Tracked, Tracked]:

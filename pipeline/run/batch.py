@@ -54,6 +54,11 @@ class Job:
         """Whether it is a picture rather than a video."""
         return is_still(self.source)
 
+    @property
+    def piped(self) -> bool:
+        """Whether its input or its output stands for a pipe."""
+        return any(path.parent.name.startswith(PREFIX) for path in (self.source, self.target))
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import io
 import json
+from bisect import bisect_left
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -23,7 +25,7 @@ from pipeline.errors import CheckpointError
 from pipeline.frames import Drawer, DrawnBy, Skipped
 from pipeline.people.people import Crowd
 from pipeline.run import assemble
-from pipeline.run.joints import Ids
+from pipeline.run.joints import Ids, PassOver
 from pipeline.run.report import Tally
 from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
@@ -34,9 +36,10 @@ from pipeline.video.pieces import Piece, SliceSource
 from pipeline.video.reading import SEEKABLE, Outcome, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from av import VideoFrame
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame
@@ -45,9 +48,12 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
     from pipeline.video.pieces import Slice
 
-LEAD_SECONDS = Fraction(1)
-"""How long before its beginning a chunk is computed. After a second the average of a still face, which takes an eighth
-of each new drawing, is within 2 % of where it would be; a new face has been detected seven times."""
+LEAD_SECONDS = Fraction(1, 2)
+"""How long before its beginning a chunk is computed: until a doubtful face has been detected often enough, and for as
+long as the chunk before passes over."""
+
+PASS_OVER_SECONDS = Fraction(1, 2)
+"""For how long a chunk passes over, at its end, into what the next one draws."""
 
 AHEAD_FRAMES = 2
 """How many frames the deinterlacer and a gap between two frames may need beyond what the tracker looks ahead."""
@@ -66,6 +72,8 @@ class Chunk:
     """How long before `begin` computing starts."""
     tail: Fraction = Fraction(0)
     """How long after `end` computing goes on."""
+    frames: int = 0
+    """How many pictures lie in it, as far as their packets say."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,6 @@ class Plan:
     """How a recording is cut."""
 
     chunks: tuple[Chunk, ...]
-    frames: int
-    """How many pictures lie in the chunks, as far as their packets say."""
     whole: str | None
     """Why the recording is one chunk, in a sentence; None when it is cut, or too short for that."""
 
@@ -84,11 +90,10 @@ def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
 
     Raises `SourceError` when it can't be opened.
     """
-    info = source.info
-    times, keys, whole = _packet_times(source)
-    if config.identity.only or config.identity.except_ or config.identity.face:
-        whole = "chosen people are told apart over a whole recording"
-    times = [time for time in times if source.counts(info.origin + time)]
+    info, whole = source.info, uncuttable(source, config)
+    times, keys, timeless = _packet_times(source)
+    whole = whole or timeless
+    times = sorted(time for time in times if source.counts(info.origin + time))
 
     bounds: list[Fraction | None] = [source.start]
     reached = source.start or Fraction(0)
@@ -108,10 +113,22 @@ def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
             end,
             lead=Fraction(0) if index == 0 or begin is None else min(LEAD_SECONDS, begin - (source.start or 0)),
             tail=Fraction(0) if end == source.end else tail,
+            frames=bisect_left(times, inf if end is None else end) - bisect_left(times, begin or 0),
         )
         for index, (begin, end) in enumerate(pairwise(bounds))
     ]
-    return Plan(tuple(chunks), len(times), whole)
+    return Plan(tuple(chunks), whole)
+
+
+def uncuttable(source: FileSource, config: Config) -> str | None:
+    """Why a recording is one chunk, as far as it shows without reading it, in a sentence. Raises `SourceError`."""
+    if config.identity.only or config.identity.except_ or config.identity.face:
+        return "chosen people are told apart over a whole recording"
+    with opened(source.path) as container:
+        exact = container.format.name.startswith(SEEKABLE) and source.info.container != "avi"
+        if clock_is_arbitrary(container) or not exact:
+            return f"a {container.format.name} file can't be entered exactly at a time"
+    return None
 
 
 def _packet_times(source: FileSource) -> tuple[list[Fraction], list[Fraction], str | None]:
@@ -121,9 +138,6 @@ def _packet_times(source: FileSource) -> tuple[list[Fraction], list[Fraction], s
     """
     info = source.info
     with opened(source.path) as container:
-        exact = container.format.name.startswith(SEEKABLE) and info.container != "avi"
-        if clock_is_arbitrary(container) or not exact:
-            return [], [], f"a {container.format.name} file can't be entered exactly at a time"
         times, keys = [], []
         for packet in Reading(info, Outcome(), container, None).video():
             if packet.size and packet.pts is None:
@@ -219,6 +233,14 @@ def _tally_of(facts: Mapping[str, Any]) -> Tally:
     )
 
 
+def together(stages: Iterable[StageStats]) -> dict[str, StageStats]:
+    """What stages did, those of one name added up, by name."""
+    found: dict[str, StageStats] = {}
+    for stage in stages:
+        found[stage.name] = found[stage.name].plus(stage) if stage.name in found else stage
+    return found
+
+
 @dataclass
 class Total:
     """Adds up what became of the chunks of a recording."""
@@ -245,8 +267,7 @@ class Total:
         self.tally.add(chunk.tally, names)
         if chunk.crowd is not None:
             self.tally.people = {person.id: person for person in self.ids.crowd}
-        for stage in chunk.stages:
-            self.stages[stage.name] = self.stages[stage.name].plus(stage) if stage.name in self.stages else stage
+        self.stages = together((*self.stages.values(), *chunk.stages))
 
 
 def source_of(path: Path, chunk: Chunk, config: Config) -> FileSource:
@@ -274,6 +295,28 @@ def sliced(path: Path, chunk: Chunk, part: Slice) -> FileSource:
     )
 
 
+def _next_draws(
+    path: Path,
+    chunk: Chunk,
+    config: Config,
+    networks: Networks,
+    part: Slice | None,
+    watch: Callable[[Stoppable], None],
+) -> tuple[Mapping[Fraction, VideoFrame], tuple[StageStats, ...]]:
+    """The last frames of a chunk as the next one would draw them, by their times, and what the stages did for it."""
+    if not chunk.tail or chunk.end is None:
+        return {}, ()
+    begin = max(chunk.end - LEAD_SECONDS, (chunk.begin or 0) - chunk.lead)
+    lead = replace(chunk, begin=begin, lead=Fraction(0))
+    source = source_of(path, lead, config) if part is None else sliced(path, lead, part)
+    run = assemble.stretch(source, config, networks, Tally()).run()
+    watch(run)
+    passing = source.info.origin + max(chunk.end - PASS_OVER_SECONDS, chunk.begin or 0)
+    with run:
+        drawn = {frame.time: frame.planes for frame in run if frame.time >= passing}
+    return drawn, run.stats()
+
+
 def compute(
     path: Path,
     target: Path,
@@ -289,8 +332,9 @@ def compute(
 
     `wrote` gets every frame that was encoded, `watch` what can be stopped. Raises what a run raises.
     """
+    drawn, before = _next_draws(path, chunk, config, networks, part, watch)
     source = source_of(path, chunk, config) if part is None else sliced(path, chunk, part)
-    work = assemble.piece(source, target, config, networks)
+    work = assemble.piece(source, target, config, networks, PassOver(drawn))
     run = work.pipeline.run()
     watch(run)
     with run:
@@ -304,4 +348,5 @@ def compute(
     last = seen[:0] if chunk.end is None else seen[times >= float(origin + chunk.end - LEAD_SECONDS)]
     people = work.tally.people
     crowd = None if people is None or networks.who is None else Crowd((*people.values(),), networks.who.embedder.least)
-    return FinishedChunk(work.sink.piece, source.outcome, work.tally, run.stats(), lead, last, crowd)
+    stages = tuple(together((*run.stats(), *before)).values())
+    return FinishedChunk(work.sink.piece, source.outcome, work.tally, stages, lead, last, crowd)

@@ -8,38 +8,27 @@ reported. With `shared` paths are sent instead of packets.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import logging
-import os
-import socket
 from collections import Counter, deque
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.errors import ConfigError, EngineError
+from pipeline.errors import EngineError
 from pipeline.run import chunks
+from pipeline.run.nodes import Worker, check_alike, last_line, room
 from pipeline.run.process import Ended, reported
-from pipeline.run.resume import ChunkedJob, Identity, Run, chunk_folder, program_facts
+from pipeline.run.resume import ChunkedJob, Identity, Run, chunk_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pipeline.run.batch import Job
     from pipeline.run.chunks import Chunk
-    from pipeline.run.process import Watcher
+    from pipeline.run.process import Stoppable
     from pipeline.run.resume import ChunkFolder
     from pipeline.settings.config import Config
-    from pipeline.video.pieces import Slice
-
-INSTALL = "make setup EXTRAS=cluster, or pip install --editable '.[cluster]' in the clone"
-"""How to get what a cluster needs."""
-
-CORES_PER_WORKER = 2
-"""The stages of a run and OpenVINO's threads share this many cores without waiting much for each other."""
 
 DEADLY = 3
 """How many workers a chunk may kill before it counts as damaged."""
@@ -51,47 +40,27 @@ POLL_SECONDS = 1.0
 """How often the driver looks for new nodes while nothing comes back."""
 
 FILES_OPEN = 4
-"""How many inputs are cut ahead of the first one that is not finished."""
+"""How many inputs are open at least. More are where their chunks are too few for all workers."""
 
 
-def missing() -> str | None:
-    """The reason why no cluster can be used here, with the cure, or None. Imports nothing heavy."""
-    return None if importlib.util.find_spec("ray") else f"--cluster needs ray: {INSTALL}"
+class Gauge(Protocol):
+    """Is told how a run over many files at once gets on."""
 
+    def spread(self, run: Stoppable) -> None:
+        """Chunks of all files are about to be computed."""
+        ...
 
-class Worker:
-    """Computes chunks with networks that are loaded once. Ray makes an actor of it."""
+    def expect(self, job: Job, frames: int) -> None:
+        """A file was opened: so many of its frames are to be computed."""
+        ...
 
-    def __init__(self, config: Config, loader: str) -> None:
-        """Load the networks. Raises what loading them raises."""
-        module, _, function = loader.partition(":")
-        self._stack = ExitStack()
-        self._config = config
-        load = getattr(importlib.import_module(module), function)
-        self._networks = self._stack.enter_context(load(config))
+    def came(self, frames: int) -> None:
+        """So many frames came back."""
+        ...
 
-    def facts(self) -> dict[str, object]:
-        """What all workers must have in common, and which worker this is."""
-        return {
-            "common": program_facts(self._networks),
-            "node": socket.gethostname(),
-            "node id": _node_id(),
-            "process": os.getpid(),
-            "hashes": self._networks.hashes,
-            "engine": self._networks.description,
-        }
-
-    def compute(self, path: str, target: str, chunk: Chunk, part: Slice | None) -> bytes:
-        """Compute a chunk of the recording `path`, or of its `part` where the file is not here."""
-        finished = chunks.compute(Path(path), Path(target), chunk, self._config, self._networks, part=part)
-        return finished.as_bytes()
-
-
-def _node_id() -> str:
-    """What Ray calls the node that this process is on."""
-    import ray
-
-    return str(ray.get_runtime_context().get_node_id())
+    def ended(self) -> None:
+        """The run is over, well or not."""
+        ...
 
 
 @dataclass(eq=False)
@@ -103,6 +72,18 @@ class _Seat:
     """The reference of its facts until they came."""
     facts: Mapping[str, Any] | None = None
     task: tuple[_Recording, Chunk] | None = None
+    since: float = 0.0
+    """When it was given its task."""
+
+
+@dataclass
+class _Share:
+    """What a node has done."""
+
+    chunks: int = 0
+    frames: int = 0
+    busy_seconds: float = 0.0
+    """Summed over its workers, with the way of a chunk there and back."""
 
 
 @dataclass(eq=False)
@@ -172,7 +153,7 @@ class Driver:
 
     ray: Any
     config: Config
-    watcher: Watcher
+    gauge: Gauge
     loader: str = LOADER
     run: Run = field(default_factory=Run)
     seats: list[_Seat] = field(default_factory=list)
@@ -180,16 +161,22 @@ class Driver:
     deaths: Counter[tuple[Path, int]] = field(default_factory=Counter)
     """Input and number of a chunk to how many workers it has killed."""
     identity: Identity | None = None
+    shares: dict[str, _Share] = field(default_factory=dict)
+    """What each node has done, by its name."""
+    retries: int = 0
+    began: float = field(default_factory=perf_counter)
 
     def process(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Process the jobs, and report each one when it ends. Raises `ConfigError` where workers do not agree."""
         todo, recordings = deque(jobs), list[_Recording]()
+        self.gauge.spread(self.run)
         with ExitStack() as stack:
+            stack.callback(self.gauge.ended)
             stack.callback(self._dismiss)
             while todo or recordings:
                 self._hire()
                 self._hear()
-                while self.identity is not None and todo and len(recordings) < FILES_OPEN and not self.run.stopped:
+                while self.identity is not None and todo and self._wants_more(recordings):
                     recordings.append(self._open(todo.popleft(), stack))
                 self._hand_out()
                 self._collect()
@@ -202,13 +189,28 @@ class Driver:
                     recordings.remove(recording)
                     yield self._end(recording)
 
+    def as_json(self) -> dict[str, object]:
+        """What the cluster has done so far, as the report holds it."""
+        frames, seconds = sum(share.frames for share in self.shares.values()), perf_counter() - self.began
+        return {
+            "frames": frames,
+            "wall_seconds": round(seconds, 3),
+            "fps": round(frames / seconds, 2),
+            "retries": self.retries,
+            "nodes": {
+                node: asdict(share) | {"busy_seconds": round(share.busy_seconds, 3)}
+                for node, share in self.shares.items()
+            },
+        }
+
+    def _wants_more(self, recordings: Sequence[_Recording]) -> bool:
+        """Whether another input is to be opened."""
+        return not self.run.stopped and (len(recordings) < FILES_OPEN or len(self.waiting) < len(self.seats))
+
     def _hire(self) -> None:
         """Ask for as many workers as the cluster has room for."""
-        have = self.ray.cluster_resources()
-        graphics = int(have.get("GPU", 0))
-        room = graphics or max(1, int(have.get("CPU", 0)) // CORES_PER_WORKER)
-        asked = {"num_gpus": 1} if graphics else {"num_cpus": min(CORES_PER_WORKER, int(have.get("CPU", 1)))}
-        while len(self.seats) < room:
+        most, asked = room(self.ray.cluster_resources())
+        while len(self.seats) < most:
             actor = self.ray.remote(**asked)(Worker).remote(self.config, self.loader)
             self.seats.append(_Seat(actor, actor.facts.remote()))
 
@@ -223,7 +225,7 @@ class Driver:
             except self.ray.exceptions.RayActorError as error:
                 self.seats.remove(seat)
                 if isinstance(error, self.ray.exceptions.ActorDiedError) and "creation task" in str(error):
-                    raise EngineError(f"a worker can't load its networks: {_cause(error)}") from error
+                    raise EngineError(f"a worker can't load its networks: {last_line(error)}") from error
                 continue
             self._check(facts)
             seat.facts = facts
@@ -232,21 +234,16 @@ class Driver:
         """Compare a worker with the first one. Raises `ConfigError`."""
         if self.identity is None:
             self.identity = Identity(facts["common"], facts["hashes"], facts["engine"])
-        if facts["common"] != self.identity.programs:
-            differ = [key for key, value in facts["common"].items() if value != self.identity.programs.get(key)]
-            raise ConfigError(
-                f"node {facts['node']} has another {', '.join(differ)} than the other nodes: install the same version "
-                "of barefaced and the same networks on all"
-            )
+        check_alike(facts["common"], self.identity.programs, facts["node"])
 
     def _open(self, job: Job, stack: ExitStack) -> _Recording:
         """Cut an input, and queue its chunks; what goes wrong is kept in the recording."""
-        recording = _Recording(job, self.config, self.watcher, run=self.run)
+        recording = _Recording(job, self.config, run=self.run)
         assert self.identity is not None  # noqa: S101 - files are opened once a worker is there
         try:
-            self.waiting += [
-                (recording, chunk) for chunk in recording.open(stack, self.identity.of_job(job, self.config))
-            ]
+            todo = recording.open(stack, self.identity.of_job(job, self.config))
+            self.waiting += [(recording, chunk) for chunk in todo]
+            self.gauge.expect(job, sum(chunk.frames for chunk in todo))
         except Exception as error:  # it ends in the report
             recording.error = error
         return recording
@@ -260,7 +257,7 @@ class Driver:
             job, part = recording.job, None
             if not self.config.chunks.shared:
                 part = chunks.cut(job.source, chunk, self.config)
-            seat.task = recording, chunk
+            seat.task, seat.since = (recording, chunk), perf_counter()
             seat.ready = seat.actor.compute.remote(str(job.source), str(job.target), chunk, part)
 
     def _collect(self) -> None:
@@ -273,8 +270,13 @@ class Driver:
             assert seat.task is not None  # noqa: S101 - it is busy
             assert seat.facts is not None  # noqa: S101 - as above
             (recording, chunk), seat.task = seat.task, None
+            node = str(seat.facts["node"])
             try:
-                recording.take(chunk, self.ray.get(reference), str(seat.facts["node"]))
+                recording.take(chunk, self.ray.get(reference), node)
+                share = self.shares.setdefault(node, _Share())
+                share.chunks, share.frames = share.chunks + 1, share.frames + chunk.frames
+                share.busy_seconds += perf_counter() - seat.since
+                self.gauge.came(chunk.frames)
             except (self.ray.exceptions.RayActorError, self.ray.exceptions.ObjectLostError) as error:
                 self.seats.remove(seat)
                 self._again(recording, chunk, its_own=self._node_lives(seat, error))
@@ -292,6 +294,7 @@ class Driver:
     def _again(self, recording: _Recording, chunk: Chunk, *, its_own: bool) -> None:
         """Queue a chunk whose worker died once more, or give it up where it killed too many itself."""
         recording.retries += 1
+        self.retries += 1
         self.deaths[recording.job.source, chunk.index] += its_own
         if self.deaths[recording.job.source, chunk.index] >= DEADLY:
             recording.give_up(chunk)
@@ -317,32 +320,3 @@ class Driver:
         """End all workers."""
         for seat in self.seats:
             self.ray.kill(seat.actor)
-
-
-def _cause(error: BaseException) -> str:
-    """The last line of what a worker raised."""
-    return str(error).strip().splitlines()[-1]
-
-
-@contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Connect to the cluster at `address`, or start one on this machine for `auto`. Raises `ConfigError`."""
-    reason = missing()
-    if reason is not None:
-        raise ConfigError(reason)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    try:
-        ray.init(
-            address=None if address == "auto" else address,
-            include_dashboard=False if address == "auto" else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster answers at {address} ({error}): `ray start --head` starts one") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()

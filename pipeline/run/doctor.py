@@ -66,6 +66,24 @@ def examine() -> Iterator[Finding]:
     yield from _extras()
 
 
+def examine_cluster(address: str) -> Iterator[Finding]:
+    """Look at the Ray cluster at `address`, and at what is installed on each of its nodes."""
+    from pipeline.run import nodes
+
+    try:
+        with nodes.connected(address) as ray:
+            workers, _ = nodes.room(ray.cluster_resources())
+            found = nodes.ask_nodes(ray)
+    except BarefacedError as error:
+        yield Finding("cluster", State.BROKEN, str(error))
+        return
+    yield Finding("cluster", State.WORKS, f"{address} answers: {len(found)} nodes, room for {workers} workers")
+    for node, trouble in nodes.alike(found):
+        have = ", ".join(f"{int(node.resources.get(kind, 0))} {kind}" for kind in ("CPU", "GPU"))
+        says = trouble or f"{have}; the same barefaced and networks as the others"
+        yield Finding(f"node {node.name}", State.BROKEN if trouble else State.WORKS, says)
+
+
 def _examined(subject: str, examination: Callable[[], Iterator[Finding]], cure: str) -> Iterator[Finding]:
     """The findings of `examination`, and one more with the cure where a package can't be imported."""
     try:

@@ -1,25 +1,30 @@
-"""Joins the ids of faces and people over the joints between chunks, each of which counts its own from 1.
+"""Joins chunks, each of which is computed by itself, so that neither the pictures nor the report show the joints.
 
-The frames before a joint are seen by both chunks: by the one as its last, by the other as its lead. Boxes that lie on
-each other there are one face. Where people are told apart, somebody who comes back in a later chunk is known by the
-embeddings that each chunk has of its people.
+In the pictures the last frames of a chunk pass over into what the next one draws. In the report ids last, though each
+chunk counts its faces from 1: the frames before a joint are seen by both chunks, by the one as its last, by the other
+as its lead, and boxes that lie on each other there are one face. Where people are told apart, somebody who comes back
+in a later chunk is known by the embeddings that each chunk has of its people.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pipeline.blend.paste import Copier, between
 from pipeline.geometry import Box
 from pipeline.people.people import MEMORY, Person, mean_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from fractions import Fraction
 
+    import av
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.frames import Frame
     from pipeline.people.people import Crowd
 
 ONE_FACE = 0.5
@@ -27,6 +32,29 @@ ONE_FACE = 0.5
 
 Sighting = tuple[float, int, Box]
 """The time of a frame in seconds, and the id and the box of a face in it."""
+
+
+@dataclass(frozen=True)
+class PassOver:
+    """Stage: the last frames of a chunk pass over, more from frame to frame, into what the next chunk would draw.
+
+    Each chunk draws a face by itself, and two drawings of one face differ by more than a still face changes.
+    """
+
+    drawn: Mapping[Fraction, av.VideoFrame]
+    """The time of a frame to what the next chunk would make of it."""
+
+    def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Raises `SourceError` for a format that can't be painted on."""
+        copier, passed = Copier(), 0
+        for frame in frames:
+            other = self.drawn.get(frame.time)
+            if other is None:
+                yield frame
+                continue
+            passed += 1
+            share = passed / (len(self.drawn) + 1)
+            yield replace(frame, planes=between(frame.planes, other, share, copier))
 
 
 @dataclass

@@ -49,6 +49,7 @@ class Progress:
         self._shown = now()
         self._bar: _Bar | None = None
         self._file = _File("", None, 0.0)
+        self._opened = _Opened(self._batch)
 
     @property
     def place(self) -> str:
@@ -70,6 +71,32 @@ class Progress:
                 leave=False,
             )
         self._say("began")
+
+    def spread(self, run: Stoppable) -> None:
+        """All files of the batch are computed at the same time: one bar, in frames a second of them all."""
+        self._interrupts.watch(run)
+        self._file = _File(f"{self._batch.count} files" if self._batch.count > 1 else "1 file", None, self._now())
+        if self._kind is ProgressKind.BAR:
+            self._bar = _Bar(
+                desc=self._file.name, bar_format=BAR_WITHOUT_END, file=sys.stderr, dynamic_ncols=True, leave=False
+            )
+        self._say("began")
+
+    def expect(self, job: Job, frames: int) -> None:
+        """A file was opened, so many frames of which are to be computed."""
+        self._opened.add(_size(job), frames)
+        self._file.expected = self._opened.expected
+        if self._bar is not None:
+            self._bar.total, self._bar.bar_format = self._opened.expected, BAR
+            self._bar.refresh()
+
+    def came(self, frames: int) -> None:
+        """So many frames came back from a cluster."""
+        self._file.frames += frames
+        if self._bar is not None:
+            self._bar.update(frames)
+        elif self._now() - self._shown >= SECONDS.get(self._kind, float("inf")):
+            self._say("frames")
 
     def wrote(self, _frame: Frame) -> None:
         """A frame went to the encoder."""
@@ -148,7 +175,7 @@ class _Batch:
 
     def __init__(self, sizes: list[int], now: Callable[[], float]) -> None:
         self._sizes, self._now, self._began = sizes, now, now()
-        self.count, self.begun = len(sizes), 0
+        self.count, self.begun, self.bytes = len(sizes), 0, sum(sizes)
 
     def begin(self) -> None:
         self.begun += 1
@@ -159,6 +186,24 @@ class _Batch:
             return None
         done = sum(self._sizes[: self.begun - 1]) + part * self._sizes[self.begun - 1]
         return (self._now() - self._began) * (sum(self._sizes) - done) / done if done > 0 else None
+
+
+@dataclass
+class _Opened:
+    """What is known of a batch by the files of it that were opened."""
+
+    batch: _Batch
+    bytes: int = 0
+    frames: int = 0
+
+    def add(self, size: int, frames: int) -> None:
+        self.bytes += size
+        self.frames += frames
+
+    @property
+    def expected(self) -> int:
+        """Frames of the whole batch, if the other files have as many for their bytes."""
+        return round(self.frames * self.batch.bytes / self.bytes) if self.bytes else self.frames
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # it comes without types

@@ -267,12 +267,16 @@ def _stage_as_json(stage: StageStats) -> dict[str, float]:
     }
 
 
-def joined(reports: Sequence[Report]) -> dict[str, object]:
-    """The report of a run over these inputs, as JSON holds it: one shape, however many there are."""
+def joined(reports: Sequence[Report], cluster: Mapping[str, object] | None = None) -> dict[str, object]:
+    """The report of a run over these inputs, as JSON holds it: one shape, however many there are.
+
+    `cluster` is what a cluster has done; None where there was none.
+    """
     return {
         "complete": all(report.complete for report in reports),
         "interrupted": any(report.interrupted or report.left_out is State.NOT_BEGUN for report in reports),
         "files": [report.as_json() for report in reports],
+        "cluster": cluster,
         "note": INVENTED,
     }
 

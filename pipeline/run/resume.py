@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from pipeline.errors import CheckpointError, ConfigError, SinkError, SourceError
+from pipeline.errors import BarefacedError, CheckpointError, ConfigError, SinkError, SourceError
 from pipeline.run import assemble, chunks
 from pipeline.run.chunks import FinishedChunk, Total
 from pipeline.run.process import Ended, reported, watched
@@ -43,8 +43,14 @@ if TYPE_CHECKING:
 SUFFIX = ".chunk"
 LOCK = "lock"
 
+CHUNK_SECONDS = 60
+"""How long chunks are unless the settings say otherwise: what they cost is then lost in the noise."""
+
 CLUSTER_CHUNK_SECONDS = 10
-"""How long chunks are on a cluster unless the settings say otherwise: some seconds of work each."""
+"""How long they are on a cluster: some seconds of work each, so that all workers end together."""
+
+LONG_SECONDS = 120
+"""A video is cut from this length on unless the settings say otherwise."""
 
 RELEVANT = ("input", "output", "faces", "identity", "engine")
 """The groups of settings that a chunk depends on."""
@@ -218,7 +224,6 @@ class ChunkedJob:
 
     job: Job
     config: Config
-    watcher: Watcher
     run: Run = field(default_factory=Run)
     warnings: list[str] = field(default_factory=list)
     """What a user should know of the chunks, in sentences."""
@@ -231,7 +236,7 @@ class ChunkedJob:
         self.damaged: dict[int, str] = {}
         """The numbers of chunks that are left out, each with the reason in a sentence."""
 
-    def carry_out(self, networks: Networks) -> None:
+    def carry_out(self, networks: Networks, watcher: Watcher) -> None:
         """Compute the chunks that are not finished yet, and join them. Raises what a run raises."""
         self.check()
         plan = self.plan
@@ -240,7 +245,7 @@ class ChunkedJob:
         fresh = self.config.chunks.fresh
         with chunk_folder(self.job, identity, plan, fresh=fresh, warnings=self.warnings) as folder:
             try:
-                last = self.compute(plan, folder, networks)
+                last = self.compute(plan, folder, networks, watcher)
                 self.sink.join(self.pieces(plan.chunks[:last], folder))
             except BaseException:
                 self.note_kept(plan, folder)
@@ -250,25 +255,32 @@ class ChunkedJob:
     def check(self) -> None:
         """Raise what the run would raise, and `ConfigError` for what a run in chunks can't do."""
         self.sink.check()
+        if reason := self.refusal():
+            raise ConfigError(reason)
+
+    def refusal(self) -> str | None:
+        """Why it can't be made of chunks, with the cure, or None. Raises `SourceError` and `ConfigError`."""
         if self.config.report.faces is not None:
-            raise ConfigError("faces can't be written of a run in chunks: leave faces or chunk-seconds out")
+            return "faces can't be written of a run in chunks: leave faces or chunk-seconds out"
         encoding = self.sink.encoding()
         if encoding.encoder.startswith("libvpx") and encoding.pixel_format.startswith("yuva"):
-            raise ConfigError("vp9's transparency can't be kept in chunks: leave chunk-seconds out, or use codec ffv1")
+            return "vp9's transparency can't be kept in chunks: leave chunk-seconds out, or use codec ffv1"
+        return None
 
     @cached_property
     def plan(self) -> Plan:
         """How the video is cut. Raises `SourceError`."""
-        seconds = Fraction(self.config.chunks.chunk_seconds or CLUSTER_CHUNK_SECONDS)
+        usual = CHUNK_SECONDS if self.config.chunks.cluster is None else CLUSTER_CHUNK_SECONDS
+        seconds = Fraction(self.config.chunks.chunk_seconds or usual)
         found = chunks.plan(self.source, self.config, seconds=seconds)
         if found.whole is not None:
             self.warnings.append(f"{found.whole}: the video is one chunk, and a run that is killed begins anew")
         return found
 
-    def compute(self, plan: Plan, folder: ChunkFolder, networks: Networks) -> int:
+    def compute(self, plan: Plan, folder: ChunkFolder, networks: Networks, watcher: Watcher) -> int:
         """Compute what is not finished yet; the number of chunks that are finished then, counted from the first."""
         missing = [chunk for chunk in plan.chunks if not folder.has(chunk)]
-        self.watcher.began(self.job, self.run, plan.frames if len(missing) == len(plan.chunks) else None)
+        watcher.began(self.job, self.run, sum(chunk.frames for chunk in missing))
         for chunk in missing:
             finished = chunks.compute(
                 self.job.source,
@@ -276,7 +288,7 @@ class ChunkedJob:
                 chunk,
                 self.config,
                 networks,
-                wrote=self.watcher.wrote,
+                wrote=watcher.wrote,
                 watch=self.run.watch,
             )
             if self.run.stopped:
@@ -309,10 +321,26 @@ class ChunkedJob:
         return Account.of(self.source, self.sink, warnings=self.warnings)
 
 
+def in_chunks(job: Job, config: Config) -> bool:
+    """Whether a job is done in chunks: as the settings say, and where they say nothing if it is long and can be."""
+    if job.still or config.chunks.chunk_seconds is not None:
+        return not job.still and config.chunks.chunk_seconds != 0
+    if job.piped or config.identity.wanted or config.identity.face:
+        return False
+    try:
+        work = ChunkedJob(job, config)
+        source = work.source
+        ends = [time for time in (source.end, source.info.duration) if time is not None]
+        long = bool(ends) and min(ends) - (source.start or 0) >= LONG_SECONDS
+        return long and work.refusal() is None and chunks.uncuttable(source, config) is None
+    except BarefacedError:  # one pass will say it
+        return False
+
+
 def process_in_chunks(job: Job, config: Config, networks: Networks, *, watcher: Watcher) -> Ended:
     """Take the masks off in one video, chunk by chunk. Raises nothing: what went wrong is in what it returns."""
-    work = ChunkedJob(job, config, watcher)
-    seconds, error = watched(lambda: work.carry_out(networks), watcher)
+    work = ChunkedJob(job, config)
+    seconds, error = watched(lambda: work.carry_out(networks, watcher), watcher)
     return reported(
         job,
         work.account(),

@@ -289,11 +289,11 @@ class ServeConfig:
 class ChunksConfig:
     """How a long recording is cut into chunks, and who computes them."""
 
-    chunk_seconds: float = setting(
-        0.0,
+    chunk_seconds: float | None = setting(
+        None,
         Number(0, 3600),
         "cut a video at key frames into chunks of this length, so that a run that was killed goes on where it was; "
-        "0: one pass",
+        "0 never cuts; left out: 60 for a video of more than two minutes",
     )
     fresh: bool = setting(
         default=False, rule=Switch(), meaning="begin anew, though finished chunks of the same run are there"

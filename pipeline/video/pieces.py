@@ -151,8 +151,9 @@ class Slice:
     """What the decoder reads before the first packet (FFmpeg's extradata)."""
     shape: tuple[int, int, str | None]
     """Width, height and pixel format as stored, which some decoders take from the container."""
-    packets: tuple[tuple[int | None, int | None, int, bool, bytes], ...]
-    """pts, dts and duration in ticks of the stream's time base, whether it is marked as damaged, and its bytes."""
+    packets: tuple[tuple[int | None, int | None, int, bool, bool, bytes], ...]
+    """pts, dts and duration in ticks of the stream's time base, whether it is marked as damaged, whether it is a key
+    packet, and its bytes."""
     latest: Fraction
     """When the last packet of any stream ends that was read, in seconds as the input counts."""
     to_end: bool
@@ -180,7 +181,8 @@ def cut(source: FileSource) -> Slice:
             if behind is not None and packet.dts is not None and packet.dts * info.time_base >= behind:
                 to_end = False
                 break
-            packets.append((packet.pts, packet.dts, packet.duration or 0, packet.is_corrupt, bytes(packet)))
+            times = packet.pts, packet.dts, packet.duration or 0
+            packets.append((*times, packet.is_corrupt, packet.is_keyframe, bytes(packet)))
         return Slice(
             info,
             context.name,
@@ -206,21 +208,31 @@ class SliceSource(FileSource):
     @contextmanager
     def reading(self, start: Fraction | None, end: Fraction | None) -> Iterator[Reading]:
         """Begin to decode the packets of the slice."""
-        yield SliceReading(self.slice, self.outcome, start, end=end)
+        yield SliceReading(self.slice, self.outcome, start, end=end, lead=self.lead)
 
 
 class SliceReading(Reading):
     """One pass over the packets of a slice."""
 
-    def __init__(self, part: Slice, outcome: Outcome, start: Fraction | None, *, end: Fraction | None) -> None:
+    def __init__(
+        self, part: Slice, outcome: Outcome, start: Fraction | None, *, end: Fraction | None, lead: Fraction
+    ) -> None:
+        """Go to the last key packet that is at least `lead` seconds before `start`."""
         super().__init__(part.info, outcome, cast("InputContainer", _Decoding(part)), None, end=end)
         self.start = start
+        keys = [
+            place
+            for place, (pts, _, _, _, is_key, _) in enumerate(part.packets)
+            if is_key and pts is not None and start is not None and pts * part.info.time_base <= start - lead
+        ]
+        self.first = max(keys, default=0)
+        """The packet from which it is decoded."""
         self.slice = part
         self.latest = part.latest
 
     def video(self) -> Iterator[Packet]:
         """The packets of the slice."""
-        for pts, dts, duration, _damaged, data in self.slice.packets:
+        for pts, dts, duration, _damaged, _is_key, data in self.slice.packets[self.first :]:
             packet: Packet = av.Packet(data)
             packet.time_base, packet.pts, packet.dts, packet.duration = self.info.time_base, pts, dts, duration
             self.video_packets += 1

@@ -50,7 +50,7 @@ def masked_clip(frames: int = 60) -> Clip:
 
 @dataclass
 class Watching:
-    """A watcher that counts frames, and does at one of them what the test wants."""
+    """A watcher, and a gauge of a cluster, that counts frames, and does at one of them what the test wants."""
 
     at: int | None = None
     does: object = None
@@ -66,6 +66,15 @@ class Watching:
         self.frames += 1
         if self.frames == self.at and callable(self.does):
             self.does()
+
+    def spread(self, run: Stoppable) -> None:
+        self.run = run
+
+    def expect(self, _job: Job, frames: int) -> None:
+        self.expected.append(frames)
+
+    def came(self, frames: int) -> None:
+        self.frames += frames
 
     def ended(self) -> None:
         pass

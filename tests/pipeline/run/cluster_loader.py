@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.spec import Network
+from pipeline.run.nodes import node_id
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
 if TYPE_CHECKING:
@@ -15,7 +18,14 @@ if TYPE_CHECKING:
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
 
-__all__ = ["as_if_loaded", "deadly"]
+__all__ = ["as_if_loaded", "deadly", "differing"]
+
+
+@contextmanager
+def differing(_config: Config) -> Iterator[Networks]:
+    """A detector that is another file on every node."""
+    networks = stand_in_networks()
+    yield replace(networks, files={**networks.files, "detector": Network("detector", b"", node_id())})
 
 
 @contextmanager

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from commands.parsing import INCOMPLETE
+from commands.run import exit_code
+from pipeline.errors import ConfigError
+from pipeline.run import nodes
 from pipeline.run.batch import Job
 from pipeline.run.cluster import Driver
 from pipeline.settings.values import build
@@ -70,11 +79,13 @@ def on_cluster(
     *,
     loader: str = "as_if_loaded",
     driver_type: type[Driver] = Driver,
+    watching: Watching | None = None,
     **more: Any,
-) -> list[Ended]:
+) -> tuple[list[Ended], dict[str, Any]]:
+    """How the files ended, and what the driver tells of the cluster."""
     config = build(SETTINGS | more)
-    driver = driver_type(ray, config, Watching(), loader=f"{LOADERS}:{loader}")
-    return list(driver.process([Job(clip, folder / clip.name) for clip in clips]))
+    driver = driver_type(ray, config, watching or Watching(), loader=f"{LOADERS}:{loader}")
+    return list(driver.process([Job(clip, folder / clip.name) for clip in clips])), driver.as_json()
 
 
 class Disturbed(Driver):
@@ -97,15 +108,23 @@ class Disturbed(Driver):
 def test_several_files_become_what_one_machine_makes_of_them(
     clips: list[Path], locally: dict[str, list[tuple[object, ...]]], tmp_path: Path, shared: bool
 ) -> None:
-    ended = on_cluster(clips, tmp_path, shared=shared)
+    watching = Watching()
+    ended, told = on_cluster(clips, tmp_path, watching=watching, shared=shared)
     assert [one.error for one in ended] == [None, None]
     for clip in clips:
         assert packets_of(tmp_path / clip.name) == locally[clip.name]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(clip.name for clip in clips)
     assert all(one.report.complete for one in ended)
-    told = ended[0].report.as_json()["cluster"]
-    assert isinstance(told, dict)
-    assert sum(told["chunks_by_node"].values()) >= 3
+
+    of_first = ended[0].report.as_json()["cluster"]
+    assert isinstance(of_first, dict)
+    assert sum(of_first["chunks_by_node"].values()) >= 3
+    assert (sum(watching.expected), watching.frames) == (105, 105)  # type: ignore[arg-type]
+    assert (told["frames"], told["retries"]) == (105, 0)
+    assert told["fps"] > 0
+    assert set(of_first["chunks_by_node"]) <= set(told["nodes"])
+    assert sum(node["chunks"] for node in told["nodes"].values()) == 7
+    assert all(node["busy_seconds"] > 0 for node in told["nodes"].values())
 
 
 @pytest.mark.usefixtures("cluster")
@@ -118,20 +137,80 @@ def test_a_worker_that_is_killed_loses_nothing(
         os.kill(busy.facts["process"], signal.SIGKILL)
 
     Disturbed.does, Disturbed.back = staticmethod(kill), 0
-    ended = on_cluster(clips[:1], tmp_path, driver_type=Disturbed)
+    ended, told = on_cluster(clips[:1], tmp_path, driver_type=Disturbed)
     assert packets_of(tmp_path / clips[0].name) == locally[clips[0].name]
     assert ended[0].report.as_json()["cluster"]["retries"] == 1  # type: ignore[index]
+    assert told["retries"] == 1
 
 
 @pytest.mark.usefixtures("cluster")
 def test_a_chunk_that_kills_three_workers_is_reported_and_the_rest_is_finished(
     clips: list[Path], tmp_path: Path
 ) -> None:
-    (ended,) = on_cluster(clips[:1], tmp_path, loader="deadly")
+    both, _ = on_cluster(clips, tmp_path, loader="deadly")
+    ended, other = sorted(both, key=lambda one: one.report.complete)
     assert ended.error is None
     assert not ended.report.complete
-    assert any("ended 3 workers that computed it" in sentence for sentence in ended.report.missing)
+    assert ended.report.missing == ("1.50 s to 2.00 s ended 3 workers that computed it; it is not in the output",)
     assert ended.report.frames_out == 45
+    assert other.report.complete
+    assert exit_code([ended, other], argparse.Namespace(traceback=False)) == INCOMPLETE
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_node_with_other_networks_is_refused_in_a_sentence(clips: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has another networks than the other nodes: install the same version"):
+        on_cluster(clips[:1], tmp_path, loader="differing")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("cluster")
+def test_every_node_says_what_is_installed_on_it() -> None:
+    found = nodes.ask_nodes(ray)
+    assert [trouble for _, trouble in nodes.alike(found)] == [None, None, None]
+    assert len({node.name for node in found}) == 3
+    (here, facts), old = (found[0].name, found[0].facts), found[1]
+    assert facts is not None
+    other = replace(old, facts={**facts, "version": "0.0.1"})
+    silent = replace(found[2], facts=None, trouble="can't run barefaced: No module named 'pipeline'")
+    told = {node.name: trouble for node, trouble in nodes.alike([found[0], other, silent])}
+    assert told[here] is None
+    assert "has another version than the other nodes" in str(told[other.name])
+    assert told[silent.name] == silent.trouble
+
+
+DRIVER = """
+import logging, sys, time
+from pathlib import Path
+import ray
+from pipeline.run.batch import Job
+from pipeline.run.cluster import Driver
+from pipeline.settings.values import build
+from tests.pipeline.chunked_clips import SETTINGS, Watching
+address, source, target = sys.argv[1:]
+ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+driver = Driver(ray, build(SETTINGS), Watching(at=0), loader="tests.pipeline.run.cluster_loader:as_if_loaded")
+list(driver.process([Job(Path(source), Path(target))]))
+"""
+
+
+def test_a_driver_that_is_killed_goes_on_from_the_chunks_that_are_back(
+    cluster: Any, clips: list[Path], locally: dict[str, list[tuple[object, ...]]], tmp_path: Path
+) -> None:
+    target = tmp_path / clips[0].name
+    command = [sys.executable, "-c", DRIVER, cluster.address, str(clips[0]), str(target)]
+    with subprocess.Popen(command, cwd=ROOT) as driver:
+        while not list(tmp_path.glob("*.chunks/[0-9]*.chunk")) and driver.poll() is None:
+            time.sleep(0.01)
+        driver.kill()
+    back = len(list(tmp_path.glob("*.chunks/[0-9]*.chunk")))
+    assert driver.returncode == -signal.SIGKILL
+    assert back
+    assert not target.exists()
+    _, told = on_cluster(clips[:1], tmp_path)
+    assert sum(node["chunks"] for node in told["nodes"].values()) == 4 - back
+    assert packets_of(target) == locally[clips[0].name]
+    assert [file.name for file in tmp_path.iterdir()] == [target.name]
 
 
 def test_a_node_that_goes_away_loses_nothing(
@@ -141,7 +220,7 @@ def test_a_node_that_goes_away_loses_nothing(
         staticmethod(lambda _driver: cluster.remove_node(next(iter(cluster.worker_nodes)))),
         0,
     )
-    ended = on_cluster(clips, tmp_path, driver_type=Disturbed)
+    ended, _ = on_cluster(clips, tmp_path, driver_type=Disturbed)
     assert [one.error for one in ended] == [None, None]
     for clip in clips:
         assert packets_of(tmp_path / clip.name) == locally[clip.name]

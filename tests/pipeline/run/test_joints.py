@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.people.people import Crowd, Look, Person
+from pipeline.picture.planes import arrays
 from pipeline.recognisers import Thresholds
-from pipeline.run.joints import Ids
+from pipeline.run import assemble, chunks
+from pipeline.run.joints import Ids, PassOver
 from pipeline.run.process import process
+from pipeline.run.report import Tally
+from pipeline.video.decode import FileSource
 from tests.pipeline.chunked_clips import SETTINGS, Job, Watching, build, masked_clip, run_in_chunks
-from tests.stand_ins import stand_in_networks
+from tests.pipeline.faces import frame_of
+from tests.stand_ins import StandInEngine, stand_in_networks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
+
+    from engine.spec import Array
+    from pipeline.frames import Frame
 
 LEAST = Thresholds(bare=0.5, mixed=0.5, masked=0.5)
 NOTHING = np.zeros((0, 6))
@@ -90,3 +99,53 @@ def test_people_are_read_as_they_were_written() -> None:
     assert [(one.id, one.views) for one in back.people] == [(1, 1), (2, 1)]
     assert all((one.look.bare == other.look.bare).all() for one, other in zip(told.people, back.people, strict=True))  # type: ignore[union-attr]
     assert back.people[0].look.masked is None
+
+
+def grey(level: int, time: int) -> Frame:
+    frame = frame_of(np.full((48, 64, 3), 90, np.uint8))
+    frame.planes.pts, frame.planes.time_base = time, Fraction(1)
+    arrays(frame.planes)[0][10:20, 10:20] = level
+    return replace(frame, time=Fraction(time))
+
+
+def test_the_last_frames_pass_over_into_what_the_next_chunk_draws() -> None:
+    frames = [grey(100, time) for time in range(5)]
+    drawn = {Fraction(time): grey(200, time).planes for time in (2, 3, 4)}
+    passed = list(PassOver(drawn)(iter(frames)))
+    assert [int(arrays(frame.planes)[0][15, 15, 0]) for frame in passed] == [100, 100, 125, 150, 175]
+    for before, after in zip(frames, passed, strict=True):
+        outside = np.ones((48, 64), bool)
+        outside[10:20, 10:20] = False
+        assert (arrays(before.planes)[0][outside] == arrays(after.planes)[0][outside]).all()
+        assert all(
+            (one == two).all() for one, two in zip(arrays(before.planes)[1:], arrays(after.planes)[1:], strict=True)
+        )
+
+
+def test_where_both_draw_the_same_the_decoders_own_picture_goes_on() -> None:
+    frame = grey(100, 0)
+    (passed,) = PassOver({Fraction(0): grey(100, 0).planes})(iter([frame]))
+    assert passed.planes is frame.planes
+
+
+def test_what_a_chunk_passes_over_into_is_what_the_next_one_draws(tmp_path: Path) -> None:
+    """The generator draws another grey for every crop, so that another state of any stage would show."""
+    path, config = masked_clip(60).write(tmp_path / "in.mp4"), build({"redraw-every": 120})
+
+    def another_grey(crops: Array) -> Array:
+        grey = (3e3 * np.mean(crops, axis=(1, 2, 3))) % 1.8 - 0.9
+        return np.broadcast_to(grey[:, None, None, None], (len(crops), 3, 256, 256)).astype(np.float32)
+
+    networks = replace(stand_in_networks(), generator=StandInEngine("face", another_grey))
+    first, second = chunks.plan(FileSource(path), config, seconds=Fraction(1)).chunks
+    drawn, _ = chunks._next_draws(path, first, config, networks, None, lambda _run: None)
+    with assemble.stretch(chunks.source_of(path, second, config), config, networks, Tally()).run() as run:
+        lead = {frame.time: frame.planes for frame in run if frame.time < 1}
+    assert list(drawn) == list(lead) == [Fraction(number, 30) for number in range(15, 30)]
+    for time, picture in drawn.items():
+        assert all((one == two).all() for one, two in zip(arrays(picture), arrays(lead[time]), strict=True))
+
+    part = chunks.cut(path, first, config)
+    elsewhere, _ = chunks._next_draws(Path("elsewhere"), first, config, networks, part, lambda _run: None)
+    for time, picture in drawn.items():
+        assert all((one == two).all() for one, two in zip(arrays(picture), arrays(elsewhere[time]), strict=True))

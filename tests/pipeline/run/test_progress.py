@@ -135,3 +135,35 @@ def test_programs_see_lines_of_json(frame: Frame, monkeypatch: pytest.MonkeyPatc
 def test_ending_before_the_beginning_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", Terminal())
     Progress(Interrupts(), quiet=False).ended()
+
+
+def test_a_cluster_has_one_bar_for_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    jobs = [Job(tmp_path / f"{number}.mp4", tmp_path / "bare") for number in range(3)]
+    for job in jobs:
+        job.source.write_bytes(bytes(1000))
+    progress = Progress(Interrupts(), quiet=False, jobs=jobs)
+    progress.spread(Run())
+    progress.expect(jobs[0], 100)
+    progress.came(30)
+    progress.expect(jobs[1], 50)
+    progress.came(30)
+    progress.ended()
+    # Of two of three equal files 150 frames are known, so the batch has about 225.
+    assert "3 files" in terminal.getvalue()
+    assert "30/225 frames" in terminal.getvalue()
+
+
+def test_programs_hear_of_a_cluster_in_lines_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.StringIO()
+    monkeypatch.setattr("sys.stderr", told)
+    clock = iter(range(100))
+    progress = Progress(Interrupts(), quiet=False, kind=ProgressKind.JSON, jobs=[JOB], now=lambda: float(next(clock)))
+    progress.spread(Run())
+    progress.expect(JOB, 60)
+    progress.came(30)
+    began, frames = map(json.loads, told.getvalue().splitlines())
+    assert (began["event"], frames["event"]) == ("began", "frames")
+    assert (frames["frames"], frames["expected"]) == (30, 60)
+    assert frames["fps"] > 0

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.run.resume import ChunkFolder, remove_joined
-from tests.pipeline.chunked_clips import Watching, masked_clip, packets_of, run_in_chunks
-from tests.pipeline.clips import times_of
+from pipeline.run import chunks
+from pipeline.run.batch import Job
+from pipeline.run.resume import (
+    ChunkedJob,
+    ChunkFolder,
+    Identity,
+    chunk_folder,
+    in_chunks,
+    program_facts,
+    remove_joined,
+)
+from pipeline.settings.values import build
+from tests.pipeline.chunked_clips import SETTINGS, Watching, masked_clip, packets_of, run_in_chunks
+from tests.pipeline.clips import X264_FAST, Clip, size_change, times_of
+from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.run.chunks import Chunk
+    from pipeline.settings.config import Config
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
@@ -94,10 +109,10 @@ def await_computing(child: subprocess.Popen[str]) -> None:
     assert any('"began"' in line for line in child.stderr)
 
 
-def await_joining(child: subprocess.Popen[str], target: Path, chunks: int) -> None:
+def await_joining(child: subprocess.Popen[str], target: Path, count: int) -> None:
     """Wait until a run has all its chunks and puts them into a file."""
     while child.poll() is None:
-        if len(finished_in(target)) == chunks and list(target.parent.glob(f".{target.stem}.partial-*")):
+        if len(finished_in(target)) == count and list(target.parent.glob(f".{target.stem}.partial-*")):
             return
         time.sleep(0.002)
 
@@ -106,9 +121,9 @@ KILLS = int(os.environ.get("BAREFACED_KILLS", "8"))
 """How often one run is killed: half a second of its clip for each, so that it is not at its end before."""
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.timeout(120 + 60 * KILLS)
 def test_killed_at_random_moments_and_resumed_the_output_is_the_same(tmp_path: Path) -> None:
-    clip, chunks = masked_clip(15 * KILLS).write(tmp_path / "talk.mp4"), KILLS
+    clip = masked_clip(15 * KILLS).write(tmp_path / "talk.mp4")
     assert run_in_chunks(clip, tmp_path / "undisturbed.mp4").error is None
     target = tmp_path / "out" / "out.mp4"
     target.parent.mkdir()
@@ -117,7 +132,7 @@ def test_killed_at_random_moments_and_resumed_the_output_is_the_same(tmp_path: P
     while killed < KILLS:
         with started(clip, target) as child:
             if killed >= KILLS * 7 // 8:
-                await_joining(child, target, chunks)
+                await_joining(child, target, KILLS)
                 time.sleep(moments.uniform(0, 0.03))
             elif moments.random() < 0.75:
                 await_computing(child)
@@ -134,6 +149,90 @@ def test_killed_at_random_moments_and_resumed_the_output_is_the_same(tmp_path: P
     assert child.returncode == 0, said
     assert packets_of(target) == packets_of(tmp_path / "undisturbed.mp4")
     assert [file.name for file in target.parent.iterdir()] == ["out.mp4"]  # unfinished files and chunks are gone too
+
+
+def computed_elsewhere(source: Path, target: Path, config: Config) -> None:
+    """Leave the finished chunks beside `target`, each computed from packets as a worker of a cluster gets them."""
+    work, networks = ChunkedJob(Job(source, target), config), stand_in_networks()
+    identity = Identity(program_facts(networks), networks.hashes, networks.description).of_job(work.job, config)
+    with chunk_folder(work.job, identity, work.plan, fresh=False, warnings=[]) as folder:
+        for chunk in work.plan.chunks:
+            part = pickle.loads(pickle.dumps(chunks.cut(source, chunk, config)))  # noqa: S301 - our own
+            folder.keep(chunk, chunks.compute(Path("elsewhere"), target, chunk, config, networks, part=part))
+
+
+MASKED = masked_clip(45)
+UNEVEN = [Fraction(number, 30) for number in range(30)] + [1 + Fraction(number, 10) for number in range(15)]
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix", "settings"),
+    [
+        pytest.param(MASKED.write, ".mp4", {"codec": "h264"}, id="B-frames to H.264"),
+        pytest.param(
+            MASKED.but(times=UNEVEN, time_base=Fraction(1, 90_000)).write,
+            ".mkv",
+            {"codec": "hevc"},
+            id="variable frame rate to HEVC",
+        ),
+        pytest.param(
+            MASKED.but(codec="libx265", options={"preset": "ultrafast", "x265-params": "keyint=15:open-gop=1"}).write,
+            ".mp4",
+            {"codec": "av1"},
+            id="open groups of pictures to AV1",
+        ),
+        pytest.param(MASKED.write, ".mkv", {"codec": "vp9", "start": 0.2, "end": 1.4}, id="start and end to VP9"),
+        pytest.param(size_change, ".mkv", {"codec": "ffv1", "preset": None}, id="another size in mid-stream to FFV1"),
+    ],
+)
+def test_the_same_packets_from_one_run_from_a_resumed_one_and_from_workers(
+    write: Callable[[Path], Path],
+    suffix: str,
+    settings: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, (once, resumed, elsewhere) = write(tmp_path / "in.mkv"), (tmp_path / f"{i}{suffix}" for i in range(3))
+    ended = run_in_chunks(source, once, **settings)
+    assert ended.report.complete, (ended.error, ended.report.missing)
+    assert len(ChunkedJob(Job(source, once), build(SETTINGS | settings)).plan.chunks) > 1
+
+    shown = [time for time in times_of(source) if settings.get("start", 0) <= time < settings.get("end", 10)]  # type: ignore[operator]
+    assert len(times_of(once)) == len(shown)
+    tick = Fraction(1, 1000)
+    assert all(abs(there - (time - shown[0])) < tick for there, time in zip(times_of(once), shown, strict=True))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkFolder, "keep_bytes", failing_at(2, KeyboardInterrupt()))
+        assert run_in_chunks(source, resumed, **settings).report.interrupted
+    assert run_in_chunks(source, resumed, **settings).report.complete
+    assert packets_of(resumed) == packets_of(once)
+
+    computed_elsewhere(source, elsewhere, build(SETTINGS | settings))
+    watching = Watching()
+    assert run_in_chunks(source, elsewhere, watching=watching, **settings).report.complete
+    assert watching.frames == 0
+    assert packets_of(elsewhere) == packets_of(once)
+
+
+def test_a_long_video_is_cut_unless_something_needs_one_pass(tmp_path: Path) -> None:
+    slow = Clip(frames=121, rate=Fraction(1), width=64, height=48, options={**X264_FAST, "g": "10"})
+    long, short = slow.write(tmp_path / "long.mkv"), slow.but(frames=119).write(tmp_path / "short.mkv")
+    stream = slow.write(tmp_path / "long.ts")
+
+    def cut(source: Path, **given: object) -> bool:
+        return in_chunks(Job(source, tmp_path / "out.mkv"), build({key.replace("_", "-"): given[key] for key in given}))
+
+    assert cut(long)
+    assert not cut(long, chunk_seconds=0)
+    assert not cut(long, faces="faces.jsonl")
+    assert not cut(long, identity=True)
+    assert not cut(long, start=10)
+    assert not cut(stream)
+    assert not cut(short)
+    assert cut(short, chunk_seconds=30)
+    assert not cut(tmp_path / "missing.mkv")
+    assert not in_chunks(Job(long, tmp_path / "barefaced-pipe-1" / "output.mkv"), build({}))
 
 
 def test_what_is_finished_is_not_computed_again(
