@@ -79,6 +79,7 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     parser = Parser(prog="barefaced", description=manual.ABOUT, epilog=manual.EXAMPLES)
     parser.add_argument("--version", action=Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
     add_run(commands)
     add_live(commands)
     add_cameras(commands)
@@ -95,6 +96,7 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     add_check(commands)
     add_completion(commands, parser)
     evaluations = add_evaluate(commands)
+
     for command in (*commands.choices.values(), *evaluations.choices.values()):
         add_loudness(command)
     return parser, commands.choices

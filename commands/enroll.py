@@ -39,11 +39,15 @@ def add_enroll(commands: Commands) -> None:
         epilog=manual.ENROLL_EXAMPLES,
     )
     parser.usage = "barefaced enroll SOURCE [SOURCE ...] -o ME.face --agreed [SETTING ...]"
+
+    # From what.
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="videos, photos, directories of photos")
     parser.add_argument("--camera", metavar="NAME", help="record from this camera: a number, a path, a name")
     parser.add_argument(
         "--seconds", type=_seconds, default=40.0, metavar="N", help="record so long from it (default: 40)"
     )
+
+    # What becomes of it.
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="ME.face", help="the file to write")
     parser.add_argument("--agreed", action="store_true", help="the person whose face it is agreed to it")
     parser.add_argument(
@@ -57,6 +61,7 @@ def add_enroll(commands: Commands) -> None:
         action="store_true",
         help="keep no embedding: the face is then drawn on whoever is alone in the picture",
     )
+
     parser.add_argument(
         "--only", dest="person", metavar="PERSON.jpg", help="who is meant, where a recording shows several people"
     )

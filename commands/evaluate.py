@@ -30,6 +30,7 @@ def add_evaluate(commands: Commands) -> Commands:
     """Add `evaluate`; what it evaluates are commands of their own."""
     parser = commands.add_parser("evaluate", help="how good the drawn faces are", description=manual.EVALUATE)
     what = parser.add_subparsers(title="what is evaluated", metavar="WHAT", required=True)
+
     generator = add(
         what,
         "generator",
@@ -37,11 +38,15 @@ def add_evaluate(commands: Commands) -> Commands:
         summary="drawn faces against the true ones, photo by photo",
         description=manual.EVALUATE_GENERATOR,
     )
+
+    # On what: photos that are masked here, or pairs whose masks are known.
     photos = generator.add_mutually_exclusive_group(required=True)
     photos.add_argument("--data", type=Path, metavar="DIR", help="photos of bare faces, on which masks are drawn")
     photos.add_argument("--pairs", type=Path, metavar="DIR", help="truth/NAME.jpg, mask/NAME.png, paint/NAME.jpg")
     generator.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
     generator.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos")
+
+    # With what, and beside what.
     generator.add_argument(
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
@@ -64,6 +69,8 @@ def add_evaluate(commands: Commands) -> Commands:
         metavar="DIR",
         help="what baselines learned is kept here, and training goes on from here (default: runs/baselines)",
     )
+
+    # Where the scores go.
     generator.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     generator.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="the worst and the middling results, to look at"
@@ -74,6 +81,7 @@ def add_evaluate(commands: Commands) -> Commands:
     generator.add_argument(
         "--groups", type=Path, metavar="FILE.csv", help="score these apart too: column name, then age, glasses, ..."
     )
+
     _add_engine(generator)
     _add_evaluate_video(what)
     add_evaluate_identity(what)

@@ -33,6 +33,8 @@ def add_evaluate_identity(what: Commands) -> None:
         summary="recognising people with and without masks",
         description=manual.EVALUATE_IDENTITY,
     )
+
+    # Who is compared with whom, in which masks.
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos of people, several of each")
     parser.add_argument(
         "--protocol",
@@ -57,6 +59,8 @@ def add_evaluate_identity(what: Commands) -> None:
     parser.add_argument(
         "--draw", type=int, default=0, metavar="N", help="draw over the masks of the first N photos, and score that too"
     )
+
+    # By which networks, and where the scores go.
     parser.add_argument(
         "--models", type=Path, action="append", metavar="DIR", help="more networks, as training.identity.export writes"
     )

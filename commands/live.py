@@ -36,6 +36,7 @@ def add_live(commands: Commands) -> None:
         epilog=manual.LIVE_EXAMPLES,
     )
     parser.usage = "barefaced live [--virtual-camera [NAME]] [--preview] [SETTING ...]"
+
     parser.add_argument(
         "--virtual-camera",
         nargs="?",
@@ -44,6 +45,7 @@ def add_live(commands: Commands) -> None:
         help="show it to other programs as a camera: the first there is, or this path or name",
     )
     parser.add_argument("--preview", action="store_true", help="show it in a window")
+
     add_config(parser)
     flags.add_flags(parser, flags.taken_by_live)
     flags.add_stage_flag(parser)

@@ -61,6 +61,7 @@ def add_build(commands: Commands) -> None:
         description=manual.BUILD,
         epilog=manual.BUILD_EXAMPLES,
     )
+
     parser.add_argument("--engine", required=True, metavar="NAME", help="what compiles: tensorrt or tensorrt_rtx")
     parser.add_argument(
         "--compute-capability",
@@ -75,6 +76,7 @@ def add_build(commands: Commands) -> None:
         default="auto",
         help="in what numbers (default: auto, which is fp16)",
     )
+
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="where the files go (default: where `barefaced run` looks)"
     )

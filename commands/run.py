@@ -37,6 +37,7 @@ def add_run(commands: Commands) -> None:
         description=manual.RUN,
         epilog=manual.RUN_EXAMPLES,
     )
+
     parser.more = manual.RUN_MORE
     parser.usage = "barefaced run INPUT [INPUT ...] [-o OUTPUT] [FLAG ...]"
     parser.add_argument(
@@ -52,12 +53,15 @@ def add_run(commands: Commands) -> None:
         "Matroska to standard output",
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="search directories with their subfolders")
+
     parser.add_argument(
         "--learn",
         action="store_true",
         help="learn the faces of those who are bare for a while in the clip, who agreed to it, and draw with them",
     )
     parser.add_argument("--keep-faces", type=Path, metavar="DIR", help="keep what --learn learned, as .face files")
+
+    # All settings of a run are flags, too; the help shows the common ones.
     add_config(parser)
     flags.add_flags(parser, flags.taken_by_run)
     flags.add_stage_flag(parser)

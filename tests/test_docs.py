@@ -81,6 +81,18 @@ def test_no_wording_suggests_that_a_hidden_face_was_seen(page: Path) -> None:
             assert any(word in sentence.lower() for word in DENIED), sentence
 
 
+def test_most_modules_have_a_test_in_the_same_place() -> None:
+    """As CONTRIBUTING.md says. Some are tested through a contract, a command or the module that uses them."""
+    modules = [
+        path.relative_to(ROOT)
+        for wing in ("pipeline", "engine", "training", "benchmarks")
+        for path in (ROOT / wing).rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    tested = [path for path in modules if (ROOT / "tests" / path.parent / f"test_{path.name}").exists()]
+    assert len(tested) > len(modules) / 2
+
+
 WINGS = ("pipeline", "engine", "training", "benchmarks", "commands", "tests")
 NAMED_PATH = re.compile(rf"\b((?:{'|'.join(WINGS)})/[\w/]+\.(?:py|js|toml|json|onnx))\b")
 NAMED_MODULE = re.compile(rf"(?<![\w./])((?:{'|'.join(WINGS)})(?:\.(?!md\b)[a-z_][a-z0-9_]*)+)")

@@ -220,6 +220,7 @@ class Segment:
             before = self._verdicts(looking, before)
             skipped = list(looking.skipped)
             crops: list[FaceCrop] = []
+
             for face in looking.aligned:
                 verdict = before[face.track.id]
                 if isinstance(verdict, Skipped):

@@ -175,6 +175,7 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
         raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
         raise CheckpointError(f"{path} is damaged or not a face that barefaced enroll wrote: {error}") from error
+
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a face of this version of barefaced: enroll the face again")
     return content, packed

@@ -99,6 +99,8 @@ def add_flag(group: argparse._ActionsContainer, setting: Setting) -> None:
     if isinstance(setting.rule, Switch):
         group.add_argument(*names, action=argparse.BooleanOptionalAction, default=default, help=_help(setting))
         return
+
+    # A list of numbers takes them in one go, files are given again and again.
     several = isinstance(setting.rule, Wholes)
     group.add_argument(
         *names,

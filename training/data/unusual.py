@@ -67,6 +67,7 @@ def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -
         picture, alpha = _balaclava(truth, mesh, rng)
     else:
         picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
+
     if rng.random() < 0.35:
         picture = _like_around(picture, truth, alpha, rng)
     return picture, alpha
@@ -168,9 +169,11 @@ def held_before(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
     width = float(np.linalg.norm(mesh.across))
     away = rng.normal(0, 0.5, 2) + np.array([0.0, 0.7])
     away = away / (np.linalg.norm(away) + 1e-6)
+
     colour = rng.integers(0, 256, 3).tolist()
     ends = [tuple(np.rint(mouth + away * width * reach).astype(int).tolist()) for reach in (0.0, rng.uniform(0.3, 1.2))]
     thick = max(2, round(width * rng.uniform(0.08, 0.28)))
+
     if rng.random() < 0.5:
         cv2.line(out, ends[0], ends[1], colour, thick, cv2.LINE_AA)
         cv2.line(out, ends[0], ends[1], [min(255, value + 40) for value in colour], max(1, thick // 4), cv2.LINE_AA)

@@ -63,10 +63,12 @@ def choose(views: Sequence[View]) -> Choice:
         first = theirs[round((1 - HELD_BACK) * len(theirs))].time
         held_back += [view for view in theirs if view.time >= first]
         learned += [view for view in theirs if view.time < first - APART_SECONDS]
+
     photos = [view for view in views if view.still]
     if len(photos) >= LEAST_PHOTOS:
         held_back += photos[LEAST_PHOTOS - 1 :: LEAST_PHOTOS]
         photos = [view for place, view in enumerate(photos) if place % LEAST_PHOTOS != LEAST_PHOTOS - 1]
+
     return Choice(spanning(learned + photos, MOST_LEARNED), spanning(held_back, MOST_HELD_BACK))
 
 

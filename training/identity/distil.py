@@ -192,6 +192,7 @@ def train(config: DistilConfig) -> dict[str, dict[str, float]]:
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
     run, scores = Run(config), {}
+
     with (config.run / "log.jsonl").open("a") as log:
         while run.seen < config.pictures:
             faces = StoredFaces.open(config.faces)
@@ -199,9 +200,11 @@ def train(config: DistilConfig) -> dict[str, dict[str, float]]:
             fronts = Fronts(faces, config.faces, run.student, config.frozen) if config.frozen else None
             sampler = Sampler(faces, seen, fronts)
             rng, began = np.random.default_rng([config.seed, run.seen]), time.process_time()
+
             first, losses = run.seen, []
             while run.seen < min(config.pictures, first + config.save_every):
                 losses.append(run.step(sampler, rng))
+
             scores = validate(run.average, faces, unseen, fronts)
             line = {"pictures": run.seen, "photos": len(seen), "seconds": round(time.process_time() - began, 1)}
             log.write(json.dumps(line | {"loss": float(np.mean(losses)), "validation": scores}) + "\n")

@@ -102,6 +102,7 @@ def look_at(
     """
     design = np.where(wearing, np.random.default_rng(seed).integers(0, DESIGNS, len(photos.files)), -1)
     seen: dict[str, dict[int, Face]] = {"bare": {}, "worn": {}}
+
     for number in counted(range(len(photos.files))):
         photo = read(photos.files[number])
         pictures: dict[str, NDArray[np.uint8]] = {"bare": photo}
@@ -114,6 +115,7 @@ def look_at(
             face = look(picture, draw=name == "worn" and number < draw)
             if face is not None:
                 seen[name][number] = face
+
     sides = {name: side_of(found, len(photos.files)) for name, found in seen.items()}
     return Looked(**sides, design=design)
 
@@ -145,14 +147,18 @@ def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callabl
     recognisers = {name: engine for name, engine in models.items() if engine.inputs[0].name == PICTURE}
     repairing = {name: engine for name, engine in models.items() if name not in recognisers}
     found: dict[str, Callable[[Side], Vectors]] = {"baseline": lambda side: side.embedding}
+
     for name, engine in repairing.items():
         if not name.endswith("_drawn"):
             found[name] = partial(_repaired_as, engine, lambda side: side.embedding)
+
     for name, engine in recognisers.items():
         found[name] = cache(partial(recognised, engine))
         found[f"{name} where masked"] = partial(_where_masked, found[name])
         if "eum_srt" in repairing:
             found[f"eum_srt and {name}"] = partial(_summed, found["eum_srt"], found[f"{name} where masked"])
+
+    # What is drawn is invented: these methods embed it all the same, to see what it tells.
     if not drawing:
         return found
     found["inpainted"] = over
@@ -239,10 +245,13 @@ def comparing(photos: PhotoSet, looked: Looked, setting: str, among: NDArray[np.
     there = one.there & among, two.there & among
     pairs = photos.genuine if reference == probe else np.concatenate([photos.genuine, photos.genuine[:, ::-1]])
     pairs = pairs[there[0][pairs[:, 0]] & there[1][pairs[:, 1]]]
+
     rows, columns = (np.flatnonzero(side) for side in there)
     cross = photos.people[rows][:, None] != photos.people[columns]
     if reference == probe:
         cross &= rows[:, None] < columns
+
+    # At its hardest: one person's two photos look less alike, and two people's more.
     if setting == "MLFW":
         pairs = pairs[looked.design[pairs[:, 0]] != looked.design[pairs[:, 1]]]
         cross &= looked.design[rows][:, None] == looked.design[columns]
@@ -269,16 +278,19 @@ def score(
     told: dict[str, dict[str, dict[str, object]]] = {}
     curves: dict[str, dict[str, Rates]] = {}
     thresholds: dict[str, float] = {}
+
     for setting in settings:
         what = comparing(photos, looked, setting, among)
         if not len(what.pairs) or not what.cross.any():
             continue
         told[setting], curves[setting] = {}, {}
         base: NDArray[np.float64] | None = None
+
         for name, method in (plain if setting == "U-U" else with_drawn).items():
             scores = what.scores(method)
             if setting == "U-U" and name == "baseline":
                 thresholds = {key: threshold_at(scores.impostor, fmr) for key, fmr in BARE_FMRS.items()}
+
             ready = Resampled.of(scores, people)
             found = np.array([ready.measures(drawn) for drawn in weights])
             base = found if base is None else base
@@ -328,6 +340,7 @@ def scores(
         "not_found": {name: _missing(photos, looked, name) for name in ("bare", "worn")},
         "found_masked": {name: float(side.masked[side.there].mean()) for name, side in _sides(looked).items()},
     }
+
     if drawn:
         first = np.arange(len(photos.files)) < drawn
         hidden = tuple(setting for setting in settings if setting != "U-U")

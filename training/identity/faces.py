@@ -175,11 +175,13 @@ def store_all(photos: Path, folder: Path, look: Looker, *, masks: int, seed: int
             raise SourceError(f"{photos} holds no photos")
         width = look.recogniser.engine.outputs[0].shape[-1] or 0
         faces = StoredFaces.create(folder, by_person(names, seed), side=cutter.side, masks=masks, width=width)
+
     for number in np.flatnonzero(faces.state == UNTRIED):
         found = cutter.store(read(photos / faces.files[number]), int(number), seed, faces)
         faces.state[number] = STORED if found else WITHOUT_FACE
         if number % FLUSH_EVERY == 0:
             faces.flush()
+
     faces.flush()
     return faces
 

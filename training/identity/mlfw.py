@@ -62,11 +62,13 @@ def masked_pairs(folder: Path, *, seed: int, limit: int | None = None) -> list[P
         raise SourceError(f"{folder} has no pairs.csv: the MLFW protocol compares the pairs that it lists")
     seen: Counter[tuple[str, str]] = Counter()
     pairs = []
+
     for number, row in enumerate(rows):
         place = seen[row["fold"], row["same"]]
         seen[row["fold"], row["same"]] += 1
         if limit is not None and place >= limit:
             continue
+
         same, draw = row["same"] == "1", np.random.default_rng([seed, number])
         first, second = (int(design) for design in draw.choice(DESIGNS, 2, replace=False))
         kind = Kind.DIFFERENT_MASKS if same else Kind.SAME_MASK
@@ -84,12 +86,14 @@ def look_at_pairs(
     bare: dict[int, Face] = {}
     worn: dict[int, Face] = {}
     known: dict[Path, Face | None] = {}
+
     for number in counted(range(2 * len(pairs))):
         pair, which = pairs[number // 2], number % 2
         path, design = pair.files[which], pair.designs[which]
         photo = read(path)
         if path not in known:
             known[path] = look(photo)
+
         as_it_is = masked = known[path]
         if design is not None:
             drawn = wear(photo, np.random.default_rng([seed, design]))

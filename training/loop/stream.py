@@ -155,6 +155,7 @@ class MaskedFaces(Dataset[Batch]):
             plain=self.plain,
             odd=0.0 if self.plain else ODD,
         )
+
         return Batch(
             torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
             torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
