@@ -1,4 +1,4 @@
-"""A measurement for readers: its tables in Markdown, one page with figures, and what changed between two measurements.
+"""A measurement for readers: a page with figures, Markdown for documents, and what changed between two measurements.
 
 The page loads nothing from anywhere; its figures can be written as PNG, too. Of a change only what noise can't explain
 is told.
@@ -14,60 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import drawing, parts
-from benchmarks.record import ALL, NONE, BenchmarkError, Better, Document, Interval, factor_between, parts_of, series_of
+from benchmarks.record import ALL, BenchmarkError, Better, Document, Interval, factor_between, parts_of, series_of
 from pipeline.errors import SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from benchmarks.record import Series
 
 
-LONGEST = 30
-"""Longer words than so many letters are broken into lines on the page."""
 BEGIN, END = "<!-- measured figures -->", "<!-- end of measured figures -->"
 """The marks in a document between which the tables go."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as they are shown. Every column but the first whose cells are numbers stands to the right."""
-
-    caption: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The table in Markdown, its caption above."""
-        rule = ["---:" if self._numeric(column) else "---" for column in range(len(self.headers))]
-        lines = [self.headers, rule, *self.rows]
-        return f"{self.caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-    def html(self) -> str:
-        """The table as the page shows it."""
-        numeric = [' class="number"' if self._numeric(column) else "" for column in range(len(self.headers))]
-        head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(self.headers, numeric, strict=True))
-
-        rows = ""
-        for row in self.rows:
-            long = [' class="long"' if len(cell) > LONGEST else "" for cell in row]
-            cells = zip(row, numeric, long, strict=True)
-            rows += (
-                "<tr>" + "".join(f"<td{number or wide}>{escape(text)}</td>" for text, number, wide in cells) + "</tr>"
-            )
-        return (
-            f'<div class="wide"><table><caption>{escape(self.caption)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        )
-
-    def _numeric(self, column: int) -> bool:
-        cells = [row[column] for row in self.rows if row[column] != NONE]
-        return column > 0 and bool(cells) and all(cell.lstrip("+-")[:1].isdigit() for cell in cells)
-
-
-def left_out(reasons: Mapping[str, str]) -> list[Table]:
-    """What could not be measured, each with the reason; no table where nothing was left out."""
-    return [Table("Left out", ("what", "why"), tuple(reasons.items()))] if reasons else []
 
 
 def machine_facts(whole: Document) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How a measurement is written down, in one schema that docs/benchmarks.md describes, and how sure its median is."""
+"""How a measurement is written down: one schema, described in docs/benchmarks.md, the spread of samples, and tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +118,8 @@ ALL = "all"
 Document = dict[str, Any]
 """A measurement as JSON holds it."""
 
+LONGEST = 30
+"""Longer words than so many letters are broken into lines on the page."""
 NONE = "-"
 """The words of a cell for which there is no figure."""
 NEEDED = {"schema": int, "bench": str, "machine": dict}
@@ -254,6 +257,47 @@ def shown(value: float) -> str:
 def share(value: float | None) -> str:
     """A share in whole percent, or that there is none."""
     return NONE if value is None else f"{value:.0%}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown. Every column but the first whose cells are numbers stands to the right."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in Markdown, its caption above."""
+        rule = ["---:" if self._numeric(column) else "---" for column in range(len(self.headers))]
+        lines = [self.headers, rule, *self.rows]
+        return f"{self.caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def html(self) -> str:
+        """The table as the page shows it."""
+        numeric = [' class="number"' if self._numeric(column) else "" for column in range(len(self.headers))]
+        head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(self.headers, numeric, strict=True))
+
+        rows = ""
+        for row in self.rows:
+            long = [' class="long"' if len(cell) > LONGEST else "" for cell in row]
+            cells = zip(row, numeric, long, strict=True)
+            rows += (
+                "<tr>" + "".join(f"<td{number or wide}>{escape(text)}</td>" for text, number, wide in cells) + "</tr>"
+            )
+        return (
+            f'<div class="wide"><table><caption>{escape(self.caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+
+    def _numeric(self, column: int) -> bool:
+        cells = [row[column] for row in self.rows if row[column] != NONE]
+        return column > 0 and bool(cells) and all(cell.lstrip("+-")[:1].isdigit() for cell in cells)
+
+
+def left_out(reasons: Mapping[str, str]) -> list[Table]:
+    """What could not be measured, each with the reason; no table where nothing was left out."""
+    return [Table("Left out", ("what", "why"), tuple(reasons.items()))] if reasons else []
 
 
 def read(path: Path) -> Document:

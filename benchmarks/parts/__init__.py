@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from benchmarks.drawing import Figure
-    from benchmarks.page import Table
-    from benchmarks.record import Document
+    from benchmarks.record import Document, Table
 
     Say: TypeAlias = Callable[[str], None]
 

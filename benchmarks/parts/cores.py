@@ -20,9 +20,8 @@ from benchmarks import child, turns
 from benchmarks.clips import make_clip, moments
 from benchmarks.drawing import Bar, Bars, Figure
 from benchmarks.machine import Noise
-from benchmarks.page import Table
 from benchmarks.parts import Part, Plan, counts, option
-from benchmarks.record import Better, Series, document, shown
+from benchmarks.record import Better, Series, Table, document, shown
 from engine import models
 from engine.spec import Precision
 from pipeline.detectors import detector_file

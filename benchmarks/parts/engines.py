@@ -16,9 +16,8 @@ from benchmarks import turns
 from benchmarks.clips import Faces, moments
 from benchmarks.drawing import Figure, Percentile, Percentiles
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, counts, option
-from benchmarks.record import BenchmarkError, Better, LeftOut, Series, document, share, shown
+from benchmarks.record import BenchmarkError, Better, LeftOut, Series, Table, document, left_out, share, shown
 from engine import models, select
 from engine.onnx_file import multiply_adds
 from engine.spec import Device, Network, Precision

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.child import child_environment
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan
-from benchmarks.record import NONE, LeftOut, UnmeasurableError, document, series_of, shown
+from benchmarks.record import NONE, LeftOut, Table, UnmeasurableError, document, left_out, series_of, shown
 from engine import cuda, select
 from pipeline.settings.config import as_json
 from pipeline.settings.values import build

@@ -16,9 +16,8 @@ from benchmarks.child import answer_of_child
 from benchmarks.clips import CYCLE_FRAMES, make_clip
 from benchmarks.drawing import Curve, Curves, Figure
 from benchmarks.machine import Noise
-from benchmarks.page import Table
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import BenchmarkError, Better, Series, document, shown, spread_of
+from benchmarks.record import BenchmarkError, Better, Series, Table, document, shown, spread_of
 from pipeline.settings.config import as_json
 from pipeline.settings.values import build
 

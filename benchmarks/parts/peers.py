@@ -29,10 +29,9 @@ from benchmarks.child import child_environment
 from benchmarks.clips import make_clip, verify
 from benchmarks.drawing import Bar, Bars, Figure
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
-from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, share, shown
+from benchmarks.record import NONE, Better, LeftOut, Series, Table, UnmeasurableError, document, left_out, share, shown
 from pipeline.settings.config import as_json
 from pipeline.settings.values import build
 

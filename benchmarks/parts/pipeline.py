@@ -20,10 +20,20 @@ from benchmarks.child import run_child
 from benchmarks.clips import CYCLE_FRAMES, SIZES, make_clip, parsed, verify
 from benchmarks.drawing import Bar, Bars, Figure, Waterfall
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.profile import Profile
-from benchmarks.record import BenchmarkError, Better, LeftOut, Series, UnmeasurableError, document, share, shown
+from benchmarks.record import (
+    BenchmarkError,
+    Better,
+    LeftOut,
+    Series,
+    Table,
+    UnmeasurableError,
+    document,
+    left_out,
+    share,
+    shown,
+)
 from pipeline.blend.blend import Blend
 from pipeline.demo.clip import LANDMARKS, draw_frames, encodable, frame_from_portrait, mask_alpha, portrait, warped
 from pipeline.find.align import align

@@ -18,9 +18,8 @@ from benchmarks import literature, turns
 from benchmarks.clips import demo_masks, moments
 from benchmarks.drawing import Against, Figure, Point
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import NONE, Better, LeftOut, Series, UnmeasurableError, document, shown
+from benchmarks.record import NONE, Better, LeftOut, Series, Table, UnmeasurableError, document, left_out, shown
 from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, frame_from_portrait, masked_portrait, portrait, warped
 from pipeline.settings.config import as_json
 from pipeline.settings.values import build

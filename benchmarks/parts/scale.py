@@ -22,9 +22,8 @@ from benchmarks.child import run_child
 from benchmarks.clips import CROWD_SIZE, demo_masks, make_clip, make_crowd, moments, parsed, verify
 from benchmarks.drawing import HALF, Curve, Curves, Figure
 from benchmarks.machine import Noise
-from benchmarks.page import Table, left_out
 from benchmarks.parts import Part, Plan, count, option
-from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, document, shown
+from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, Table, document, left_out, shown
 from engine import models
 from engine.onnx_file import multiply_adds
 from engine.spec import Precision

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from benchmarks import child, turns
 from benchmarks.clips import make_clip, moments, verify
 from benchmarks.machine import Noise
-from benchmarks.page import Table
 from benchmarks.parts import Part, Plan, option, pipeline
 from benchmarks.profile import Profile
-from benchmarks.record import NONE, Better, Series, document, shown
+from benchmarks.record import NONE, Better, Series, Table, document, shown
 from engine import models
 from engine.onnx_file import multiply_adds
 from engine.spec import Precision
