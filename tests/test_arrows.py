@@ -102,7 +102,7 @@ def test_the_walk_sees_an_import_inside_a_function() -> None:
 def test_running_needs_no_training_and_no_command_line(package: str) -> None:
     for name, imports in imports_of(package).items():
         assert not [
-            each for each in imports if within(each, ("training", "cli", "commands", "benchmarks", "barefaced"))
+            other for other in imports if within(other, ("training", "cli", "commands", "benchmarks", "barefaced"))
         ], name
 
 
@@ -112,17 +112,17 @@ def test_only_the_torch_backends_need_torch_outside_training() -> None:
     for package in ("pipeline", "engine", "benchmarks", "commands", "cli"):
         for name, imports in imports_of(package).items():
             if not name.startswith(with_torch):
-                needed = [each for each in imports if within(each, ("torch", "torchvision"))]
-                assert not needed + [each for each in imports if each.startswith(with_torch)], name
+                needed = [other for other in imports if within(other, ("torch", "torchvision"))]
+                assert not needed + [other for other in imports if other.startswith(with_torch)], name
 
 
 def test_an_engine_knows_nothing_of_faces_or_video() -> None:
     for name, imports in imports_of("engine").items():
-        assert {each for each in imports if within(each, ("pipeline",))} <= {
+        assert {other for other in imports if within(other, ("pipeline",))} <= {
             "pipeline.errors",
             "pipeline.whole_file",
         }, name
-        assert not [each for each in imports if within(each, ("av", "cv2", "PIL"))], name
+        assert not [other for other in imports if within(other, ("av", "cv2", "PIL"))], name
 
 
 def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
@@ -134,21 +134,23 @@ def test_only_the_virtual_camera_knows_pyvirtualcam() -> None:
 
 def test_only_the_command_serve_knows_the_page() -> None:
     """Its server and WebRTC are optional, and are imported only when it runs."""
-    users = {name for name in MODULES for each in imported(MODULES[name]) if within(each, ("pipeline.web",))}
+    users = {name for name in MODULES for other in imported(MODULES[name]) if within(other, ("pipeline.web",))}
     assert {name for name in users if not within(name, ("pipeline.web",))} == {"commands.live"}
-    assert not [each for each in imported(MODULES["commands.live"], at_import=True) if within(each, ("pipeline.web",))]
+    assert not [
+        other for other in imported(MODULES["commands.live"], at_import=True) if within(other, ("pipeline.web",))
+    ]
     for name, path in MODULES.items():
         if not within(name, ("pipeline.web",)):
-            assert not [each for each in imported(path) if within(each, ("aiohttp", "aiortc"))], name
+            assert not [other for other in imported(path) if within(other, ("aiohttp", "aiortc"))], name
 
 
 @pytest.mark.parametrize("name", ["pipeline.threads.channel", "pipeline.threads.runner", "pipeline.threads.worker"])
 def test_the_runner_knows_nothing_of_video(name: str) -> None:
-    for each in imported(MODULES[name]):
-        assert each.split(".")[0] in sys.stdlib_module_names or each in (
+    for other in imported(MODULES[name]):
+        assert other.split(".")[0] in sys.stdlib_module_names or other in (
             "pipeline.threads.channel",
             "pipeline.threads.worker",
-        ), each
+        ), other
 
 
 @pytest.mark.parametrize(
@@ -168,13 +170,13 @@ def test_stages_know_neither_config_nor_the_commands() -> None:
         while waiting:
             module = waiting.pop()
             seen.add(module)
-            waiting |= {each for each in imported(MODULES[module]) if each in MODULES} - seen
-        assert not [each for each in seen if within(each, tuple(above))], name
+            waiting |= {other for other in imported(MODULES[module]) if other in MODULES} - seen
+        assert not [other for other in seen if within(other, tuple(above))], name
 
 
 def test_training_begins_no_run_and_neither_decodes_nor_encodes_by_the_pipeline() -> None:
     """It runs single stages on photos: `training.evaluation.product` five of them, as a run would."""
-    taken = {each for imports in imports_of("training").values() for each in imports if within(each, ("pipeline",))}
+    taken = {other for imports in imports_of("training").values() for other in imports if within(other, ("pipeline",))}
     assert not taken & {
         "pipeline.run.assemble",
         "pipeline.threads.runner",
@@ -191,9 +193,9 @@ def test_a_room_imports_from_the_rooms_below_it_alone() -> None:
     for room, below in ROOMS.items():
         wing = room.split(".")[0]
         for name, imports in imports_of(room).items():
-            others = {".".join(each.split(".")[:2]) for each in imports if within(each, tuple(ROOMS))} - {room}
-            beside = {each for each in others if each.startswith(wing)}
-            assert beside <= {f"{wing}.{each}" for each in below}, f"{name} imports from {sorted(beside)}"
+            others = {".".join(other.split(".")[:2]) for other in imports if within(other, tuple(ROOMS))} - {room}
+            beside = {other for other in others if other.startswith(wing)}
+            assert beside <= {f"{wing}.{other}" for other in below}, f"{name} imports from {sorted(beside)}"
 
 
 def test_no_two_modules_import_each_other() -> None:
