@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from commands.bench import add_bench
 from commands.enroll import add_enroll, add_faces
-from commands.evaluate import add_evaluate
+from commands.evaluate import add_evaluate, add_mask
+from commands.identity import add_check, add_verify
 from commands.live import add_cameras, add_live, add_serve
 from commands.machine import add_build, add_completion, add_demo, add_doctor, add_engines
-from commands.mask import add_mask
 from commands.parsing import (
     FAILED,
     INTERRUPTED,
@@ -25,7 +25,6 @@ from commands.parsing import (
     looks_like_input,
 )
 from commands.run import add_run
-from commands.verify import add_check, add_verify
 from pipeline.errors import BarefacedError
 from pipeline.settings import manual
 

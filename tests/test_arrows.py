@@ -17,13 +17,13 @@ MODULES = {
     for path in [ROOT / "cli.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
 }
 ASSEMBLERS = {
-    "barefaced.removal", "commands.mask", "commands.evaluate",
+    "barefaced.removal", "commands.evaluate",
     "pipeline.run.process", "pipeline.run.chunks", "pipeline.run.resume", "pipeline.live.live", "benchmarks.child",
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
-    "commands.run", "commands.live", "commands.mask", "commands.evaluate", "commands.enroll",
-    "commands.verify", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
+    "commands.run", "commands.live", "commands.evaluate", "commands.enroll",
+    "commands.identity", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
