@@ -194,8 +194,7 @@ def add_check(commands: Commands) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pipeline.video.credentials import NEEDS, credentials
-    from pipeline.video.labels import claims
+    from pipeline.video.labels import NEEDS, claims, credentials
 
     found = claims(options.file)
     signed, drawn = credentials(options.file)

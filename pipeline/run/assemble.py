@@ -26,9 +26,9 @@ from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
 from pipeline.video.codecs import Codec, OtherStreams
-from pipeline.video.credentials import Seal
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
+from pipeline.video.labels import Seal
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
 from pipeline.video.stills import StillSink, StillSource
 

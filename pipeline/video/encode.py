@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.frames import Frame
-    from pipeline.video.credentials import Seal
     from pipeline.video.decode import FileSource
     from pipeline.video.encoders import Encoding
+    from pipeline.video.labels import Seal
     from pipeline.video.pieces import Piece
 
 

@@ -12,7 +12,7 @@ import cli
 from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.errors import ConfigError, SinkError
 from pipeline.run import load
-from pipeline.video.credentials import OWN, Seal, credentials, own_certificate
+from pipeline.video.labels import OWN, Seal, credentials, own_certificate
 from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:
