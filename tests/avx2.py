@@ -4,6 +4,9 @@ For x86-64 Linux with gcc and objdump. Settings such as `ONEDNN_MAX_CPU_ISA` rea
 library finds out by itself then contradicts them. Here every library finds out the same: in a copy of the installed
 native libraries the instruction CPUID is replaced by UD2, which is as long, and a preloaded handler answers in its
 place, without AVX-512, AMX and VNNI. The copy is kept in the user's cache for as long as the environment is the same.
+
+`python -m tests.avx2 --vnni -m cli bench pipeline` leaves the VNNI that processors with AVX2 alone may have (AVX-VNNI,
+as laptops since 2021), where this processor has it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -24,13 +28,18 @@ COPIED = re.compile(r"(openvino|onnxruntime|numpy|av|cv2|opencv_\w+)(\.libs)?")
 """The packages in site-packages whose libraries choose their code by the processor."""
 PACKAGES = Path(sysconfig.get_path("purelib"))
 CPUID, UD2 = b"\x0f\xa2", b"\x0f\x0b"
+LEAVE_VNNI = "BAREFACED_LEAVE_VNNI"
+"""The environment variable, set to anything, with which the handler leaves AVX-VNNI."""
 
 HANDLER = r"""
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+
+static unsigned vnni;
 
 static void answer(int number, siginfo_t *info, void *context) {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -44,8 +53,8 @@ static void answer(int number, siginfo_t *info, void *context) {
         c &= ~(1u << 1 | 1u << 6 | 1u << 8 | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14);
         d &= ~(1u << 2 | 1u << 3 | 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25);
     }
-    if (leaf == 7 && part == 1) {  /* VNNI, bfloat16, IFMA, AMX-FP16; VNNI of other widths, AVX10 */
-        a &= ~(1u << 4 | 1u << 5 | 1u << 21 | 1u << 23);
+    if (leaf == 7 && part == 1) {  /* VNNI unless it is left, bfloat16, IFMA, AMX-FP16; VNNI of other types, AVX10 */
+        a &= ~(1u << 5 | 1u << 21 | 1u << 23 | (vnni ? 0 : 1u << 4));
         d &= ~(1u << 4 | 1u << 5 | 1u << 10 | 1u << 19);
     }
     if (leaf == 13 && part == 0) a &= ~(7u << 5 | 3u << 17);  /* their registers */
@@ -56,6 +65,7 @@ static void answer(int number, siginfo_t *info, void *context) {
 
 __attribute__((constructor(101))) static void install(void) {
     struct sigaction action;
+    vnni = getenv("BAREFACED_LEAVE_VNNI") != NULL;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = answer;
     action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
@@ -114,7 +124,6 @@ def environment() -> Path:
     for library in sorted((unfinished / "site").rglob("*.so*")):
         if not library.is_symlink() and (count := replace_cpuid(library)):
             sys.stderr.write(f"{library.name}: {count} times\n")
-    compile_handler(unfinished)
     unfinished.rename(folder)
     return folder
 
@@ -123,9 +132,14 @@ def main(arguments: list[str]) -> int:
     """Run Python with these arguments in the copied environment."""
     folder = environment()
     path = [str(ROOT), str(folder / "site"), str(PACKAGES)]
-    variables = os.environ | {"LD_PRELOAD": str(folder / "handler.so"), "PYTHONPATH": os.pathsep.join(path)}
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    if arguments[:1] == ["--vnni"]:
+        arguments, variables = arguments[1:], variables | {LEAVE_VNNI: "1"}
+
     python = Path(sys.executable).resolve()  # not the virtual environment, whose packages would come first
-    return subprocess.run([python, *arguments], env=variables, check=False).returncode
+    with tempfile.TemporaryDirectory() as handlers:
+        variables["LD_PRELOAD"] = str(compile_handler(Path(handlers)))
+        return subprocess.run([python, *arguments], env=variables, check=False).returncode
 
 
 if __name__ == "__main__":
