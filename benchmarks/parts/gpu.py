@@ -78,15 +78,15 @@ def backend_steps() -> list[Step]:
 
 
 def run_steps() -> list[Step]:
-    """Whole runs, on the backend that is fastest."""
+    """Whole runs, on the backend that is fastest. Each leaves time to start it: some compile the networks again."""
     file = ("pipeline", "--repeats", "1", "--frames", "90")
-    live = ("live", "--minutes", "1")
+    live = ("live", "--minutes", "0.5")
     return [
-        Step("file to file, 1280x720", (*file, "--size", "1280x720"), 30),
-        Step("file to file, 1920x1080", (*file, "--size", "1920x1080"), 35),
-        Step("1, 2, 4 and 8 faces", ("scale", "--repeats", "1", "--curve", "faces"), 80),
-        Step("live, 1280x720", (*live, "--size", "1280x720"), 75),
-        Step("live, 1920x1080", (*live, "--size", "1920x1080"), 75),
+        Step("file to file, 1280x720", (*file, "--size", "1280x720"), 45),
+        Step("file to file, 1920x1080", (*file, "--size", "1920x1080"), 50),
+        Step("1, 2, 4 and 8 faces", ("scale", "--repeats", "1", "--curve", "faces"), 85),
+        Step("live, 1280x720", (*live, "--size", "1280x720"), 60),
+        Step("live, 1920x1080", (*live, "--size", "1920x1080"), 60),
     ]
 
 

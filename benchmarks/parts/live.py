@@ -16,9 +16,11 @@ from benchmarks.child import answer_of_child
 from benchmarks.clips import CYCLE_FRAMES, make_clip
 from benchmarks.drawing import Curve, Curves, Figure
 from benchmarks.machine import Noise
-from benchmarks.parts import Part, Plan, count, option
+from benchmarks.parts import Part, Plan, option
 from benchmarks.record import BenchmarkError, Better, Series, Table, document, shown, spread_of
+from pipeline.rules import Number
 from pipeline.settings.config import as_json
+from pipeline.settings.flags import parser_of
 from pipeline.settings.values import build
 
 if TYPE_CHECKING:
@@ -50,7 +52,13 @@ class LivePlan(Plan):
     """At which size the camera gives pictures, and for how long."""
 
     size: str = option("--size", "640x480", metavar="WxH", help="of the camera's pictures (default: 640x480)")
-    minutes: float = count("--minutes", 5, "of the live run (default: 5)")
+    minutes: float = option(
+        "--minutes",
+        5,
+        type=parser_of("minutes", Number(0.1, 1440)),
+        metavar="N",
+        help="of the live run, such as 0.5 (default: 5)",
+    )
 
 
 @dataclass(frozen=True)
