@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.models import Manifest
 from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision
+from pipeline.draw.inpaint import hole_of
 from tests.engine import networks
 from tests.training import made_faces
 from training.data.samples import Faces
@@ -35,7 +37,7 @@ def pictures(count: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize("half", [False, True], ids=["whole", "half"])
 def test_every_engine_computes_nearly_the_same_of_it(half: bool) -> None:
     network = networks.tower(half=half)
-    version = Network.of("tower", quantise.quantised(network, pictures(6), kept=0))
+    version = Network.of("tower", quantise.quantised(network, pictures(6), kept=(0, 0)))
     assert version.lacks_int8() is None
     assert read_interface(version) == read_interface(network)
     with closing(load(network, backend="onnxruntime")) as plain:
@@ -49,7 +51,7 @@ def test_every_engine_computes_nearly_the_same_of_it(half: bool) -> None:
 
 def test_convolutions_at_the_ends_stay_where_it_is_asked_for() -> None:
     def count(kept: int) -> int:
-        graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=kept)).graph
+        graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=(kept, kept))).graph
         stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
         return sum(kind == onnx.TensorProto.INT8 and name[0] in "ab" for name, kind in stored.items())
 
@@ -57,7 +59,7 @@ def test_convolutions_at_the_ends_stay_where_it_is_asked_for() -> None:
 
 
 def test_zero_means_zero_in_every_step() -> None:
-    graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=0)).graph
+    graph = onnx.load_from_string(quantise.quantised(networks.tower(), pictures(2), kept=(0, 0))).graph
     zeros = [tensor for tensor in graph.initializer if tensor.name.endswith("zero_point")]
     assert zeros
     assert not any(onnx.numpy_helper.to_array(tensor).any() for tensor in zeros)
@@ -80,13 +82,31 @@ def test_a_version_is_written_beside_what_it_was_made_of(tmp_path: Path) -> None
     manifest = Manifest("tower", network.sha256, interface.inputs, interface.outputs, "drawn", 1, {"iou": 0.9}, "MIT")
     (tmp_path / "tower.onnx").write_bytes(network.onnx)
     (tmp_path / "tower.json").write_text(manifest.dumps())
-    made = quantise.quantised(network, pictures(2), kept=0)
-    quantise.write(network, manifest, Trial(made, 0, score=0.8991, lost=0.0009), tmp_path)
+    made = quantise.quantised(network, pictures(2), kept=(0, 0))
+    quantise.write(network, manifest, Trial(made, (0, 0), score=0.8991, lost=0.0009), tmp_path)
     version = models.shipped("tower", tmp_path, precision=Precision.INT8)
     assert (version.name, version.onnx) == ("tower", made)
     told = models.manifest("tower.int8", tmp_path)
     assert told.scores == {"iou": 0.8991, "iou_lost": 0.0009}
     assert told.quantised_from == network.sha256
+
+
+def test_a_generator_that_draws_otherwise_does_not_serve() -> None:
+    made = Trial(b"", (0, 0), score=20.0, lost=0.0, near_db=38.9)
+    assert not made.serves("generator")
+    assert replace(made, near_db=39.0).serves("generator")
+    assert not replace(made, near_db=50.0, lost=0.04).serves("generator")
+
+
+def test_nearness_counts_inside_the_holes_alone(tmp_path: Path) -> None:
+    made_faces.store(tmp_path, "val")
+    samples = quantise.drawn(Faces.read(tmp_path, "val"), 2, seed=1)
+    drawn = [sample.truth.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1 for sample in samples]
+    inside = [hole_of(sample.alpha) > 0.5 for sample in samples]
+    outside = [face + ~hole for face, hole in zip(drawn, inside, strict=True)]
+    off = [face + 0.02 * hole for face, hole in zip(drawn, inside, strict=True)]
+    assert quantise.near_db(outside, drawn, samples) > 100
+    assert quantise.near_db(off, drawn, samples) == pytest.approx(40, abs=0.01)
 
 
 def test_a_version_that_loses_too_much_is_not_written(
@@ -100,7 +120,7 @@ def test_a_version_that_loses_too_much_is_not_written(
         (folder / f"segmenter.{suffix}").write_bytes(models.PACKAGE.joinpath(f"segmenter.{suffix}").read_bytes())
     asked = ["quantise", "segmenter", "--crops", str(tmp_path), "--folder", str(folder), "--calibrate", "2"]
     monkeypatch.setattr("sys.argv", [*asked, "--check", "2"])
-    monkeypatch.setattr(quantise, "KEPT_AT_ENDS", (0,))
+    monkeypatch.setattr(quantise, "KEPT_AT_ENDS", ((0, 0),))
     monkeypatch.setattr(quantise, "MOST_LOST", {"generator": -1.0, "segmenter": -1.0})
     with pytest.raises(SystemExit, match="1"):
         quantise.main()
