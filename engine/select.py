@@ -103,6 +103,13 @@ def _without(kind: str, backend: str) -> str | None:
     return "; ".join(reasons)
 
 
+def auto_is_int8(backend: str, device: Device) -> bool:
+    """Whether precision `auto` stands for int8 on `backend` here, for a network that has a version in int8."""
+    names = PREFERRED.get(device.kind, ()) if backend == AUTO else (backend,)
+    taken = next((found for found in map(find_backend, names) if found.missing() is None), None)
+    return taken is not None and taken.offer().precisions[0] is Precision.INT8
+
+
 def missing() -> dict[str, str | None]:
     """The reason why each backend can't run here, None where it can. Imports nothing heavy."""
     return {name: find_backend(name).missing() for name in names()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -228,3 +232,34 @@ def test_ctrl_c_is_heard_after_closing(name: str, closed: str) -> None:
         pytest.skip(reason)
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED, name, closed], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "heard\n"), ran.stderr
+
+
+LOADS = """
+import sys
+from engine import models, select
+engine = select.load(models.shipped("segmenter"), backend="openvino", threads=1)
+print("openvino_telemetry" in sys.modules, "ssl" in sys.modules)
+import openvino.tools.ovc
+"""
+
+
+def test_openvinos_converter_and_telemetry_are_not_loaded() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "False False\n"), ran.stderr
+
+
+def test_networks_that_are_compiled_side_by_side_share_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = importlib.import_module("engine.backends.openvino")
+    made: list[object] = []
+
+    @lru_cache(maxsize=1)
+    def slow() -> object:
+        made.append(object())
+        time.sleep(0.1)
+        return made[-1]
+
+    monkeypatch.setattr(backend, "_first_core", slow)
+    with ThreadPoolExecutor(3) as threads:
+        cores = list(threads.map(lambda _: backend._core(), range(3)))
+    assert len(made) == 1
+    assert cores == made * 3

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine import cuda, select
-from engine.spec import Device, Precision
+from engine import cuda, models, select
+from engine.spec import Device, Offer, Precision
 from pipeline.errors import BackendMissing, ConfigError
 from tests.engine import networks
 
@@ -52,6 +52,35 @@ def test_auto_that_finds_nothing_gives_every_reason() -> None:
     with pytest.raises(BackendMissing, match="no backend can run retinaface on cuda:0 in precision auto") as raised:
         select.load(networks.detector(), device=Device("cuda"))
     assert set(raised.value.reasons) == set(select.PREFERRED["cuda"])
+
+
+@pytest.mark.parametrize(
+    ("precisions", "is_int8"),
+    [
+        ((Precision.INT8, Precision.F32), True),
+        ((Precision.BF16, Precision.INT8, Precision.F32), False),
+        ((Precision.F32,), False),
+    ],
+)
+def test_auto_is_int8_where_nothing_is_faster(
+    monkeypatch: pytest.MonkeyPatch, precisions: tuple[Precision, ...], is_int8: bool
+) -> None:
+    openvino = select.find_backend("openvino")
+    monkeypatch.setattr(openvino, "offer", lambda: Offer("1", ("cpu",), precisions))
+    assert select.auto_is_int8("auto", Device()) is is_int8
+    assert not select.auto_is_int8("onnxruntime", Device())
+
+    monkeypatch.setattr(openvino, "missing", lambda: "not installed")
+    assert not select.auto_is_int8("auto", Device())
+
+
+def test_int8_is_refused_where_its_sums_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = select.find_backend("openvino")
+    network = models.shipped("segmenter", precision=Precision.INT8)
+    monkeypatch.setattr(openvino, "int8_is_exact", lambda: False)
+    assert Precision.INT8 not in openvino.offer().precisions
+    with pytest.raises(BackendMissing, match="has no VNNI, so that sums in int8 overflow"):
+        select.load(network, backend="openvino", precision=Precision.INT8)
 
 
 def test_an_explicit_choice_never_becomes_another(monkeypatch: pytest.MonkeyPatch) -> None:

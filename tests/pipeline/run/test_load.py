@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pytest
 
 from engine import models, select
 from engine.onnx_file import read_weight, stored_weights
+from engine.spec import Precision
 from pipeline.errors import CheckpointError, ConfigError, EngineError
 from pipeline.live.live import prepared
 from pipeline.people.enrolled import FaceManifest, Recognition, write_face
@@ -48,6 +50,18 @@ def face(folder: Path, name: str, *, recogniser: str | None = None, brighter: fl
 
 def settings(*faces: str, **other: object) -> config.Config:
     return values.build({"face": faces, "engine": "identity", **other})
+
+
+def test_auto_takes_the_int8_versions_where_they_are_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "auto_is_int8", lambda _backend, _device: True)
+    with load.networks(config.build({"engine": "onnxruntime"})) as networks:
+        hashes = {name: models.shipped(name, precision=Precision.INT8).sha256 for name in load.OURS}
+        assert networks.hashes | hashes == networks.hashes
+        assert networks.description.endswith(" cpu int8")
+
+    # A precision that was asked for stays.
+    with load.networks(config.build({"engine": "onnxruntime", "precision": "f32"})) as networks:
+        assert networks.hashes["segmenter"] == models.shipped("segmenter").sha256
 
 
 def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_path: Path) -> None:
@@ -136,6 +150,34 @@ def test_memory_that_was_freed_is_given_back() -> None:
     give_back_memory()
     assert resident_mb() < before - 60
     assert len(pin) == 60_000
+
+
+POOLS = """
+import ctypes, threading
+from pipeline.run.load import share_freed_memory
+share_freed_memory()
+every = threading.Barrier(6)
+def takes() -> None:
+    every.wait()
+    block = ctypes.CDLL(None).malloc(1000)
+    every.wait()
+threads = [threading.Thread(target=takes) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="only glibc gives each thread a pool"
+)
+def test_threads_share_two_pools_of_memory() -> None:
+    told = subprocess.run([sys.executable, "-c", POOLS], capture_output=True, text=True, check=True).stderr
+    assert told.count("Arena ") <= 2
+    without = subprocess.run(
+        [sys.executable, "-c", POOLS.replace("\nshare_freed_memory()", "")], capture_output=True, text=True, check=True
+    ).stderr
+    assert without.count("Arena ") > 2
 
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("no_thread_left")]
