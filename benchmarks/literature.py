@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import turns
 from benchmarks.clips import moments
 from benchmarks.record import BenchmarkError, Better, LeftOut, Series
-from engine import models, select
+from engine import select
 from engine.onnx_file import multiply_adds
 from engine.spec import Network, Precision
 from training.needs import require
@@ -126,7 +126,7 @@ def measure(
     rows, series, left_out = [], [], LeftOut(say)
     for name, entry in {"ours": None, **ENTRIES}.items():
         with left_out.attempt(name):
-            network = _ours(config) if entry is None else entry.network()
+            network = turns.ours("generator", config) if entry is None else entry.network()
             row, samples = _timed(name, network, config, seconds)
             if entry is not None:
                 check_cost(name, entry, network)
@@ -145,10 +145,6 @@ def check_cost(name: str, entry: Entry, network: Network) -> None:
         raise BenchmarkError(
             f"{name} costs {counted:.2f} GMACs, published are {entry.published_gmacs}: it is another one"
         )
-
-
-def _ours(config: EngineConfig) -> Network:
-    return models.shipped("generator", precision=Precision(config.precision))
 
 
 def _timed(name: str, network: Network, config: EngineConfig, seconds: float) -> tuple[dict[str, Any], Series]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine import select
+from engine import models, select
 from engine.spec import Precision
 from pipeline.errors import BackendMissing
+from pipeline.run.load import precision_of_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +63,12 @@ def matrix_product(precision: Precision) -> tuple[Network, dict[str, Array], int
     square = (SIDE, SIDE)
     product = written(f"product-{precision}", nodes, constants, {"x": square}, {"y": square})
     return product, {"x": draw.uniform(-1, 1, square).astype(np.float32)}, SIDE**3
+
+
+def ours(name: str, config: EngineConfig) -> Network:
+    """The network of ours that a run takes with these settings."""
+    device = select.find_device(config.device, config.engine)
+    return models.shipped(name, precision=precision_of_ours(config, device))
 
 
 def loaded(network: Network, config: EngineConfig) -> Engine:

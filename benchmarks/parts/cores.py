@@ -22,8 +22,6 @@ from benchmarks.drawing import Bar, Bars, Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, counts, option
 from benchmarks.record import Better, Series, Table, document, shown
-from engine import models
-from engine.spec import Precision
 from pipeline.detectors import detector_file
 from pipeline.run import load
 from pipeline.run.batch import Job
@@ -111,9 +109,9 @@ def measured_stages(config: Config, size: str, frames: int) -> dict[str, float]:
 
 def _alone_ms(config: Config) -> dict[str, float]:
     """Milliseconds of one run of each network on one face, alone."""
-    precision, faces = Precision(config.engine.precision), moments(1)
+    faces = moments(1)
     files = {"detector": detector_file(config.faces.detector).network()}
-    files |= {name: models.shipped(name, precision=precision) for name in ("segmenter", "generator")}
+    files |= {name: turns.ours(name, config.engine) for name in ("segmenter", "generator")}
 
     found = {}
     for name, network in files.items():

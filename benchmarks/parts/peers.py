@@ -86,10 +86,10 @@ METHOD = (
     f"The demo's clip, {SIZE}. Each command is timed whole, loading included; the commands take turns, figures are "
     "medians, ratios medians over turns. deface keeps the sound (-k), runs on ONNX Runtime on the CPU, finds faces in "
     "every frame and blurs them. barefaced runs with its defaults: faces found in every n-th frame, tracked between, "
-    "the mask segmented and the face drawn in every frame. PyAV and ffmpeg decode and encode with barefaced's preset "
-    "and quality and copy the sound. Generators of the literature are graphs with random weights at 256x256, checked "
-    "against their published multiply-adds; they run on the engine and in the precision of ours, a matrix product "
-    "beside them. What others published is in a list of its own: nothing in it was measured here."
+    "the mask segmented, the face drawn anew where it has changed. PyAV and ffmpeg decode and encode with barefaced's "
+    "preset and quality and copy the sound. Generators of the literature are graphs with random weights at 256x256, "
+    "checked against their published multiply-adds; they run on the engine and in the precision of ours, a matrix "
+    "product beside them. What others published is in a list of its own: nothing in it was measured here."
 )
 
 

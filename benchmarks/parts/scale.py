@@ -24,9 +24,7 @@ from benchmarks.drawing import HALF, Curve, Curves, Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, Table, document, left_out, shown
-from engine import models
 from engine.onnx_file import multiply_adds
-from engine.spec import Precision
 from pipeline.settings.config import as_json
 from pipeline.settings.values import build
 
@@ -274,7 +272,7 @@ class Bench:
     def batch(self) -> list[Document]:
         """The curve of the generator alone over the number of faces in a run; empty where it can't run alone here."""
         config = build(self.plan.settings).engine
-        network = models.shipped("generator", precision=Precision(config.precision))
+        network = turns.ours("generator", config)
         faces = moments(max(self.plan.batches))
         found = []
         with closing(turns.loaded(network, config)) as engine, closing(turns.Ceiling.beside(engine, config)) as ceiling:

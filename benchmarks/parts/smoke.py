@@ -19,9 +19,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, option, pipeline
 from benchmarks.profile import Profile
 from benchmarks.record import NONE, Better, Series, Table, document, shown
-from engine import models
 from engine.onnx_file import multiply_adds
-from engine.spec import Precision
 from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.run.report import write_json
@@ -150,7 +148,7 @@ def _runs(config: Config) -> dict[str, list[float]]:
 def _networks(config: EngineConfig) -> dict[str, list[float]]:
     found, faces = {}, moments(4)
     for name in ("generator", "segmenter"):
-        network = models.shipped(name, precision=Precision(config.precision))
+        network = turns.ours(name, config)
         with closing(turns.loaded(network, config)) as engine, closing(turns.Ceiling.beside(engine, config)) as ceiling:
             port = engine.inputs[0].name
             feeds = {port: faces.feed(name, 1)}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.detectors import Detector, DetectorFile
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
-    from pipeline.settings.config import Config
+    from pipeline.settings.config import Config, EngineConfig
 
 
 OURS = ("segmenter", "generator")
@@ -94,7 +94,8 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
         raise ConfigError("only-enrolled can't be true without a face: give --face FILE.face, or leave it out")
     share_freed_memory()
     with _Compiler(config) as compiler:
-        ours = _shipped(compiler.precision_of_ours, folder)  # before anything is compiled, which takes seconds
+        # They are looked for before anything is compiled, which takes seconds.
+        ours = _shipped(precision_of_ours(config.engine, compiler.device), folder)
         file = detector_file(config.faces.detector)
         found, segmenter, generator = compiler.compile_together(
             (file.network(), compiler.precision_of_others), *ours
@@ -158,6 +159,13 @@ def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> 
     return Wearers(looks, None if who is None else who.embedder.least, only=config.identity.only_enrolled)
 
 
+def precision_of_ours(settings: EngineConfig, device: Device) -> Precision:
+    """The precision of the networks that have an int8 version: `auto` is int8 where that is the fastest."""
+    asked = Precision(settings.precision)
+    fastest = asked is Precision.AUTO and select.auto_is_int8(settings.engine, device)
+    return Precision.INT8 if fastest else asked
+
+
 def _shipped(asked: Precision, folder: Path | None) -> list[tuple[Network, Precision]]:
     """The segmenter and the generator, each with the precision to compile it in."""
     stored = set() if folder is None else set(models.names(folder))
@@ -201,13 +209,6 @@ class _Compiler:
     def device(self) -> Device:
         """Where all networks run."""
         return select.find_device(self.config.engine.device, self.config.engine.engine)
-
-    @property
-    def precision_of_ours(self) -> Precision:
-        """The precision of the networks that have an int8 version: `auto` is int8 where that is the fastest."""
-        asked, engine = Precision(self.config.engine.precision), self.config.engine.engine
-        fastest = asked is Precision.AUTO and select.auto_is_int8(engine, self.device)
-        return Precision.INT8 if fastest else asked
 
     @property
     def precision_of_others(self) -> Precision:
