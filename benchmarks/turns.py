@@ -11,7 +11,6 @@ import numpy as np
 from engine import models, select
 from engine.spec import Precision
 from pipeline.errors import BackendMissing
-from pipeline.run.load import precision_of_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,8 +66,8 @@ def matrix_product(precision: Precision) -> tuple[Network, dict[str, Array], int
 
 def ours(name: str, config: EngineConfig) -> Network:
     """The network of ours that a run takes with these settings."""
-    device = select.find_device(config.device, config.engine)
-    return models.shipped(name, precision=precision_of_ours(config, device))
+    device, asked = select.find_device(config.device, config.engine), Precision(config.precision)
+    return models.shipped(name, precision=select.version_taken(asked, backend=config.engine, device=device))
 
 
 def loaded(network: Network, config: EngineConfig) -> Engine:

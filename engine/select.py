@@ -110,6 +110,11 @@ def auto_is_int8(backend: str, device: Device) -> bool:
     return taken is not None and taken.offer().precisions[0] is Precision.INT8
 
 
+def version_taken(asked: Precision, *, backend: str, device: Device) -> Precision:
+    """The precision of networks that have a version in int8: `auto` is int8 where that is the fastest."""
+    return Precision.INT8 if asked is Precision.AUTO and auto_is_int8(backend, device) else asked
+
+
 def missing() -> dict[str, str | None]:
     """The reason why each backend can't run here, None where it can. Imports nothing heavy."""
     return {name: find_backend(name).missing() for name in names()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.detectors import Detector, DetectorFile
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
-    from pipeline.settings.config import Config, EngineConfig
+    from pipeline.settings.config import Config
 
 
 OURS = ("segmenter", "generator")
@@ -95,7 +95,9 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
     share_freed_memory()
     with _Compiler(config) as compiler:
         # They are looked for before anything is compiled, which takes seconds.
-        ours = _shipped(precision_of_ours(config.engine, compiler.device), folder)
+        asked = Precision(config.engine.precision)
+        versions = select.version_taken(asked, backend=config.engine.engine, device=compiler.device)
+        ours = _shipped(versions, folder)
         file = detector_file(config.faces.detector)
         found, segmenter, generator = compiler.compile_together(
             (file.network(), compiler.precision_of_others), *ours
@@ -157,13 +159,6 @@ def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> 
             "install the extra identity and enroll with it, or give one face"
         )
     return Wearers(looks, None if who is None else who.embedder.least, only=config.identity.only_enrolled)
-
-
-def precision_of_ours(settings: EngineConfig, device: Device) -> Precision:
-    """The precision of the networks that have an int8 version: `auto` is int8 where that is the fastest."""
-    asked = Precision(settings.precision)
-    fastest = asked is Precision.AUTO and select.auto_is_int8(settings.engine, device)
-    return Precision.INT8 if fastest else asked
 
 
 def _shipped(asked: Precision, folder: Path | None) -> list[tuple[Network, Precision]]:

@@ -54,13 +54,13 @@ def settings(*faces: str, **other: object) -> config.Config:
 
 def test_auto_takes_the_int8_versions_where_they_are_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "auto_is_int8", lambda _backend, _device: True)
-    with load.networks(config.build({"engine": "onnxruntime"})) as networks:
+    with load.networks(values.build({"engine": "onnxruntime"})) as networks:
         hashes = {name: models.shipped(name, precision=Precision.INT8).sha256 for name in load.OURS}
         assert networks.hashes | hashes == networks.hashes
         assert networks.description.endswith(" cpu int8")
 
     # A precision that was asked for stays.
-    with load.networks(config.build({"engine": "onnxruntime", "precision": "f32"})) as networks:
+    with load.networks(values.build({"engine": "onnxruntime", "precision": "f32"})) as networks:
         assert networks.hashes["segmenter"] == models.shipped("segmenter").sha256
 
 
