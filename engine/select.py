@@ -104,7 +104,9 @@ def _without(kind: str, backend: str) -> str | None:
 
 
 def auto_is_int8(backend: str, device: Device) -> bool:
-    """Whether precision `auto` stands for int8 on `backend` here, for a network that has a version in int8."""
+    """Whether precision `auto` stands for int8 on `backend` and this CPU, for a network that has a version in int8."""
+    if device.kind != "cpu":
+        return False
     names = PREFERRED.get(device.kind, ()) if backend == AUTO else (backend,)
     taken = next((found for found in map(find_backend, names) if found.missing() is None), None)
     return taken is not None and taken.offer().precisions[0] is Precision.INT8
