@@ -52,7 +52,7 @@ def connected(address: str) -> Iterator[Any]:
 
     try:
         ray.init(
-            address=None if address == "auto" else address,
+            address="local" if address == "auto" else address,  # what else runs here is somebody else's
             include_dashboard=False if address == "auto" else None,
             logging_level=logging.ERROR,
             log_to_driver=False,

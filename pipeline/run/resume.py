@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 SUFFIX = ".chunk"
 LOCK = "lock"
 
-CHUNK_SECONDS = 60
+CHUNK_SECONDS = 90
 """How long chunks are unless the settings say otherwise: what they cost is then lost in the noise."""
 
 CLUSTER_CHUNK_SECONDS = 10
 """How long they are on a cluster: some seconds of work each, so that all workers end together."""
 
-LONG_SECONDS = 120
+LONG_SECONDS = 180
 """A video is cut from this length on unless the settings say otherwise."""
 
 RELEVANT = ("input", "output", "faces", "identity", "engine")

@@ -293,7 +293,7 @@ class ChunksConfig:
         None,
         Number(0, 3600),
         "cut a video at key frames into chunks of this length, so that a run that was killed goes on where it was; "
-        "0 never cuts; left out: 60 for a video of more than two minutes",
+        "0 never cuts; left out: 90 for a video of more than three minutes",
     )
     fresh: bool = setting(
         default=False, rule=Switch(), meaning="begin anew, though finished chunks of the same run are there"

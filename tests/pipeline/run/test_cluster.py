@@ -18,7 +18,7 @@ import pytest
 from commands.parsing import INCOMPLETE
 from commands.run import exit_code
 from pipeline.errors import ConfigError
-from pipeline.run import nodes
+from pipeline.run import doctor, nodes
 from pipeline.run.batch import Job
 from pipeline.run.cluster import Driver
 from pipeline.settings.values import build
@@ -43,7 +43,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes, each with room for one worker."""
+    """Three nodes, each with room for one worker, that is as urgent as whatever else runs here."""
+    os.environ.update(RAY_worker_niceness="0")
     found = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     for _ in range(2):
         found.add_node(num_cpus=2)
@@ -224,3 +225,23 @@ def test_a_node_that_goes_away_loses_nothing(
     assert [one.error for one in ended] == [None, None]
     for clip in clips:
         assert packets_of(tmp_path / clip.name) == locally[clip.name]
+
+
+def test_auto_starts_a_cluster_of_its_own_whatever_else_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(ray, "init", lambda **arguments: asked.append(arguments))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    for address in ("auto", "10.0.0.5:6379"):
+        with nodes.connected(address):
+            pass
+    assert [arguments["address"] for arguments in asked] == ["local", "10.0.0.5:6379"]
+
+
+def test_the_doctor_says_that_no_cluster_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_arguments: object) -> None:
+        raise ConnectionError("nothing listens")
+
+    monkeypatch.setattr(ray, "init", refused)
+    (finding,) = doctor.examine_cluster("10.0.0.5:6379")
+    assert finding.state is doctor.State.BROKEN
+    assert "no Ray cluster answers at 10.0.0.5:6379 (nothing listens)" in finding.says

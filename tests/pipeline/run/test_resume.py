@@ -216,8 +216,8 @@ def test_the_same_packets_from_one_run_from_a_resumed_one_and_from_workers(
 
 
 def test_a_long_video_is_cut_unless_something_needs_one_pass(tmp_path: Path) -> None:
-    slow = Clip(frames=121, rate=Fraction(1), width=64, height=48, options={**X264_FAST, "g": "10"})
-    long, short = slow.write(tmp_path / "long.mkv"), slow.but(frames=119).write(tmp_path / "short.mkv")
+    slow = Clip(frames=181, rate=Fraction(1), width=64, height=48, options={**X264_FAST, "g": "10"})
+    long, short = slow.write(tmp_path / "long.mkv"), slow.but(frames=179).write(tmp_path / "short.mkv")
     stream = slow.write(tmp_path / "long.ts")
 
     def cut(source: Path, **given: object) -> bool:

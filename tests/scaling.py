@@ -1,6 +1,6 @@
 """How far one driver of a cluster carries: the program's own driver, with workers that only sleep, in simulated time.
 
-`python -m benchmarks.cluster` prints a table. The driver is the real one, on real files: it hashes and cuts them, takes
+`python -m tests.scaling` prints a table. The driver is the real one, on real files: it hashes and cuts them, takes
 the packets of each chunk out, pickles them, keeps what comes back on the disk, and joins it. In the place of Ray stands
 a clock that adds up the processor's time of the driver's thread, and jumps to the next worker's end when the driver has
 nothing to do. So the machine may be busy otherwise, and 512 workers need no processor at all. Not simulated are the
@@ -134,10 +134,10 @@ class SimulatedRay:
         """Two cores for each worker."""
         return {"CPU": 2.0 * self.workers}
 
-    def remote(self, **_asked: float) -> Any:  # noqa: ANN401 - Ray's is as untyped
+    def remote(self, **_asked: float) -> Any:
         """Give what makes actors of a class."""
 
-        def hire(_config: Config, _loader: str) -> Any:  # noqa: ANN401 - likewise
+        def hire(_config: Config, _loader: str) -> Any:
             self.hired += 1
             worker = Worker(self, self.hired - 1)
             return SimpleNamespace(
@@ -214,7 +214,7 @@ def sample_of(clip: Path, config: Config) -> tuple[FinishedChunk, Fraction]:
     sink = PieceSink(FileSink(source, clip.with_name("sample.mp4")))
     for _ in sink(iter(source)):
         pass
-    assert sink.piece is not None  # noqa: S101 - the stage ended well
+    assert sink.piece is not None
     nothing = np.zeros((0, 6))
     return FinishedChunk(sink.piece, source.outcome, Tally(), (), nothing, nothing, None), source.info.time_base
 
@@ -244,7 +244,7 @@ def simulated(clip: Path, workers: int, *, each: int, seconds: float, shared: bo
 
 def main(arguments: Sequence[str] | None = None) -> Iterator[str]:
     """The lines of the table, each as soon as it is known."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.scaling", description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64, 512], metavar="N")
     parser.add_argument("--each", type=int, default=3, help="chunks for each worker (default: 3)", metavar="N")
     parser.add_argument("--size", default="640x480", metavar="WxH")
