@@ -115,7 +115,7 @@ def test_device_auto_takes_a_gpu_that_a_backend_can_use(
     monkeypatch.setattr(cuda, "missing", lambda: None)
     monkeypatch.setattr(cuda, "cards", lambda: (card,))
     assert select.find_device("auto", "openvino") == Device()
-    assert "openvino has no support for GPUs here" in caplog.text
+    assert "openvino has no support for cuda here" in caplog.text
 
     offers = SimpleNamespace(missing=lambda: None, offer=lambda: SimpleNamespace(devices=("cpu", str(card))))
     monkeypatch.setattr(select, "find_backend", lambda _name: offers)
