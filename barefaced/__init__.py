@@ -8,6 +8,9 @@
     with barefaced.Remover() as remover:
         rgb = remover.frame(rgb)              # (height, width, 3) uint8, one frame of a video after the other
 
+    barefaced.enroll("me.mp4", "me.face", agreed=True)      # your own face, from a recording of you
+    barefaced.remove("talk.mp4", face=["me.face"])
+
 Settings are those of `barefaced run`, under the same names with underscores: `detect_every=2`, `codec="hevc"`. What is
 drawn where a mask was is invented by a neural network and shows nobody's real face.
 """
@@ -28,6 +31,7 @@ from pipeline.errors import (
 )
 
 if TYPE_CHECKING:
+    from barefaced.enrolment import Enrolment, Face, enroll
     from barefaced.removal import Progress, Remover, remove
     from pipeline.run.report import Report
 
@@ -38,11 +42,14 @@ __all__ = [
     "ConfigError",
     "DecodeError",
     "EngineError",
+    "Enrolment",
+    "Face",
     "Progress",
     "Remover",
     "Report",
     "SinkError",
     "SourceError",
+    "enroll",
     "remove",
 ]
 
@@ -51,6 +58,6 @@ def __getattr__(name: str) -> object:
     """Import the rest of `__all__` when it is first asked for, since it loads FFmpeg and OpenCV."""
     if name not in __all__:
         raise AttributeError(f"module 'barefaced' has no attribute {name!r}")
-    import barefaced.removal
+    from barefaced import enrolment, removal
 
-    return getattr(barefaced.removal, name)
+    return getattr(enrolment if name in enrolment.__all__ else removal, name)

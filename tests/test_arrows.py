@@ -22,8 +22,8 @@ ASSEMBLERS = {
 }  # fmt: skip
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
-    "commands.run", "commands.live", "commands.evaluate", "commands.enroll",
-    "commands.identity", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
+    "commands.run", "commands.live", "commands.evaluate", "commands.enroll", "commands.identity",
+    "barefaced.enrolment", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""

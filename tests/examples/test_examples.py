@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine import models
+from engine.onnx_file import read_weight, stored_weights
 from pipeline.demo.clip import draw_frames, write_clip
+from pipeline.people.enrolled import FaceManifest, write_face
 from pipeline.run import load
 from tests.stand_ins import as_if_loaded
 
@@ -52,8 +55,20 @@ def picture() -> NDArray[np.uint8]:
 
 
 def test_every_example_is_tested_here() -> None:
-    tested = {"one_file", "folder", "webcam", "web_endpoint", "comfyui_node"}
+    tested = {"own_face", "one_file", "folder", "webcam", "web_endpoint", "comfyui_node"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+
+
+def test_own_face(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a face that was learned before; `tests/barefaced/test_enrolment.py` learns one."""
+    base = models.shipped("generator")
+    manifest = FaceManifest(base.sha256, "2026-11-26", 1, 90, 20, 200, 20.5, 24.5)
+    key, place = next(iter(stored_weights(base).items()))
+    write_face(tmp_path / "me.face", manifest, {key: read_weight(base, place)}, None, overwrite=False)
+    example("own_face").main(str(tmp_path / "me.mp4"), str(clip))
+    told = capsys.readouterr().out
+    assert "90 pictures, +4.00 dB" in told
+    assert "talk-barefaced.mp4" in told
 
 
 def test_one_file(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
