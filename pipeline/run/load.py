@@ -6,7 +6,7 @@ import ctypes
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 OURS = ("segmenter", "generator")
 """The networks in `engine.models` that every run needs."""
+OF_A_FACE = "face "
+"""How the name of an enrolled face's network begins."""
 
 
 _ARENA_MAX = -8
@@ -105,16 +107,27 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
         detector = compiler.detector_on(file, found)
         description = compiler.description
 
-        faces = read_faces(config.identity.face)
-        who: Who | None = None
+        with wearing(Networks(detector, segmenter, generator, compiler.files, description), config) as found_all:
+            yield found_all
+
+
+@contextmanager
+def wearing(bare: Networks, config: Config) -> Iterator[Networks]:
+    """`bare` with the enrolled faces of `config` in the place of its own, and with what tells people apart.
+
+    Only these are compiled, and closed at the end. Raises as `networks` does.
+    """
+    with _Compiler(config) as compiler:
+        faces, who = read_faces(config.identity.face), None
         if config.identity.wanted or _recognises(config, faces):
-            examiner = Examiner(detector, segmenter, compiler.embedder())
+            examiner = Examiner(bare.detector, bare.segmenter, compiler.embedder())
             who = chosen_people(examiner, only=config.identity.only, spared=config.identity.except_)
 
         own = {face.name: compiler.compile_face(face) for face in faces}
         wearers = _wearers(config, faces, who) if faces else None
+        files = {name: file for name, file in bare.files.items() if not name.startswith(OF_A_FACE)}
         give_back_memory()
-        yield Networks(detector, segmenter, generator, compiler.files, description, who, own, wearers)
+        yield replace(bare, files=files | compiler.files, who=who, own=own, wearers=wearers)
 
 
 @contextmanager
@@ -241,7 +254,7 @@ class _Compiler:
     def compile_face(self, face: EnrolledFace) -> Engine:
         """An enrolled face's generator; reports name its file after the face. Raises `EngineError`."""
         engine = self.compile(face.generator, self.precision_of_others)
-        self.files[f"face {face.name}"] = self.files.pop(face.generator.name)
+        self.files[f"{OF_A_FACE}{face.name}"] = self.files.pop(face.generator.name)
         return engine
 
     def detector(self) -> Detector:
