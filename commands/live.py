@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add, add_config, settings_of
 from pipeline.errors import ConfigError
-from pipeline.settings import flags, manual
+from pipeline.settings import flags, manual, values
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from commands.parsing import Commands
     from pipeline.live.live import LiveRun
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.run.load import Networks
     from pipeline.run.process import Interrupts
     from pipeline.settings.config import Config
+    from pipeline.web.faces import Far
 
 
 def add_live(commands: Commands) -> None:
@@ -155,6 +157,38 @@ def _serve(options: argparse.Namespace) -> int:
     return INTERRUPTED
 
 
+ENROLLING_MINUTES = 10.0
+"""How long a face is tuned at most that is enrolled on the page."""
+
+
+class Enrolling:
+    """Learns the faces that are enrolled on the page, as `barefaced enroll` does."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why no face can be learned here, or None."""
+        from barefaced.enrolment import NEEDS
+        from training.needs import require
+
+        try:
+            require("enrolling a face", *NEEDS, extra="enroll")
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    def __call__(
+        self, recordings: Sequence[Path], target: Path, sheet: Path, tell: Callable[[Far], None], config: Config
+    ) -> None:
+        """Learn the face in `recordings`. Raises `SourceError` where there is none, `SinkError` and `EngineError`."""
+        from barefaced.enrolment import Learning, keep
+
+        engine = values.build({"engine": config.engine.engine, "detect-size": config.faces.detect_size})
+        enrolled = Learning(ENROLLING_MINUTES, None, recognition=True, tell=tell, note=lambda _: None)(
+            recordings, engine
+        )
+        keep(enrolled, target, sheet=sheet, overwrite=False)
+
+
 async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> None:
     """Serve the page until SIGTERM, or Ctrl-C, which raises; either ends whatever goes on."""
     import asyncio
@@ -164,7 +198,7 @@ async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> 
     ended = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with serving(settings, networks) as guard:
+    async with serving(settings, networks, Enrolling()) as guard:
         link = _opened_by_browsers(guard.link)
         print(link, flush=True)
         again = guard.token is not None and _on_enter(lambda: print(_opened_by_browsers(guard.renew()), flush=True))

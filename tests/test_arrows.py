@@ -23,7 +23,7 @@ ASSEMBLERS = {
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
     "commands.run", "commands.live", "commands.evaluate", "commands.enroll", "commands.identity",
-    "barefaced.enrolment", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
+    "barefaced.enrolment", "pipeline.web.faces", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
     "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
@@ -46,7 +46,7 @@ ROOMS = {
     "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
     "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),
     "pipeline.demo": ("settings", "video", "run"),
-    "pipeline.web": ("settings", "video", "run", "live", "demo"),
+    "pipeline.web": ("settings", "video", "people", "run", "live", "demo"),
     "training.networks": ("data",),
     "training.data": (),
     "training.loop": ("networks", "data"),

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pipeline.errors import Busy, ConfigError, Refused, SourceError, TooLarge, TooSlow
+from pipeline.errors import BarefacedError, Busy, ConfigError, Refused, SourceError, TooLarge, TooSlow
 from pipeline.run.report import INVENTED
 from pipeline.run.work import WIDEST_FEATHER_PX, Wishes
 from pipeline.video.stills import labelled_png
+from pipeline.web.faces import WornFaces
 from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers, new_token
 from pipeline.web.uploads import SUFFIXES, Upload, Uploads, small_jpeg
 from pipeline.web.visit import Turn, choice_of, number, parsed, receive
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
+    from pipeline.web.faces import Enrolls
 
 TYPES = {
     ".html": "text/html",
@@ -61,13 +63,15 @@ class Site:
 
     config: Config
     networks: Networks
+    enrolls: Enrolls
     folder: Path
     """The directory of files that are being received and processed."""
     files: Mapping[str, tuple[str, str]] = field(default_factory=page_files, repr=False)
 
     def __post_init__(self) -> None:
         self.turn = Turn()
-        self.uploads = Uploads(self.folder, self.config, self.networks, self.turn)
+        self.faces = WornFaces(self.config, self.networks, self.turn, self.folder, self.enrolls)
+        self.uploads = Uploads(self.folder, self.config, lambda: self.faces.networks, self.turn)
         self._visits: set[asyncio.Task[object]] = set()
 
     def application(self, doors: Doors, guard: Guard) -> web.Application:
@@ -93,6 +97,13 @@ class Site:
                 web.post("/files/{id}/again", self.again),
                 web.post("/files/{id}/stop", self.stop),
                 web.post("/label", self.label),
+                web.get("/faces", self.known_faces),
+                web.put("/faces", self.wear),
+                web.post("/faces", self.learn),
+                web.post("/faces/recordings", self.record),
+                web.delete("/faces/recordings", self.drop_recordings),
+                web.get("/faces/sheet", self.sheet),
+                web.delete("/faces/{name}", self.forget),
             ]
         )
         return application
@@ -126,7 +137,7 @@ class Site:
         assert task is not None  # noqa: S101 - a handler runs in one
         self._visits.add(task)
         try:
-            return await receive(request, config=self.config, networks=self.networks, turn=self.turn)
+            return await receive(request, config=self.config, networks=self.faces.networks, turn=self.turn)
         finally:
             self._visits.discard(task)
 
@@ -222,6 +233,47 @@ class Site:
             raise web.HTTPNotFound(text="There is no result.\n")
         return web.FileResponse(path)
 
+    async def known_faces(self, _request: web.Request) -> web.Response:
+        """Answer with the enrolled faces, and how far the one is that is being learned."""
+        return web.json_response(self.faces.as_json())
+
+    async def wear(self, request: web.Request) -> web.Response:
+        """Draw with the face that is named in the query from now on; with none, by the shipped network alone."""
+        return await self._faces_after(self.faces.wear(request.query.get("name") or None))
+
+    async def forget(self, request: web.Request) -> web.Response:
+        """Delete a face."""
+        return await self._faces_after(self.faces.forget(request.match_info["name"]))
+
+    async def record(self, request: web.Request) -> web.Response:
+        """Take a recording to learn from: its bytes are the body, its name is in the query."""
+        chunks = request.content.iter_chunked(CHUNK_BYTES)
+        received = self.faces.receive(request.query.get("name", ""), request.content_length, chunks)
+        return await self._faces_after(received)
+
+    async def learn(self, request: web.Request) -> web.Response:
+        """Begin to learn a face of the recordings; its name and the consent are in the query."""
+        agreed = request.query.get("agreed") == "true"
+        return await self._faces_after(self.faces.learn(request.query.get("name", ""), agreed=agreed))
+
+    async def drop_recordings(self, _request: web.Request) -> web.Response:
+        """Cancel what is being learned, and forget the recordings."""
+        return await self._faces_after(self.faces.drop())
+
+    async def sheet(self, _request: web.Request) -> web.FileResponse:
+        """Answer with the picture of the face that was learned last."""
+        if not self.faces.enrolment.sheet.exists():
+            raise web.HTTPNotFound(text="There is no sheet.\n")
+        return web.FileResponse(self.faces.enrolment.sheet)
+
+    async def _faces_after(self, change: Awaitable[None]) -> web.Response:
+        """Do what was asked for, and answer with the faces as they are then."""
+        try:
+            await change
+        except BarefacedError as error:
+            return _refused(error)
+        return web.json_response(self.faces.as_json())
+
     def _file(self, name: str) -> web.Response:
         """Answer with a file of the page. Raises 404 for an unknown name."""
         if name not in self.files:
@@ -241,6 +293,7 @@ class Site:
         for task in self._visits:
             task.cancel()
         await self.uploads.end()
+        await self.faces.end()
 
 
 def _refused(error: Exception) -> web.Response:
@@ -268,10 +321,11 @@ def _number_in(request: web.Request, key: str, *, highest: float) -> float:
 
 
 @asynccontextmanager
-async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
-    """Serve the page inside a `with` block, whose guard knows the link. Raises `ConfigError` when nothing can listen.
+async def serving(config: Config, networks: Networks, enrolls: Enrolls) -> AsyncIterator[Guard]:
+    """Serve the page inside a `with` block, whose guard knows the link; `enrolls` learns faces.
 
     However the block is left, cameras and files are ended and the files that were received are removed.
+    Raises `ConfigError` when nothing can listen.
     """
     serve = config.serve
     files = page_files()
@@ -279,7 +333,7 @@ async def serving(config: Config, networks: Networks) -> AsyncIterator[Guard]:
 
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         runner = web.AppRunner(
-            Site(config, networks, Path(folder), files).application(doors, guard),
+            Site(config, networks, enrolls, Path(folder), files).application(doors, guard),
             access_log=None,
             logger=LOG,
             auto_decompress=False,

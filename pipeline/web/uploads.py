@@ -168,7 +168,8 @@ class Uploads:
     folder: Path
     """The directory that holds them; its maker removes it."""
     config: Config
-    networks: Networks
+    networks: Callable[[], Networks]
+    """Gives those that are worn when a file comes."""
     turn: Turn
     _known: dict[str, Upload] = field(default_factory=dict)
     _at_work: set[asyncio.Task[None]] = field(default_factory=set)
@@ -185,13 +186,11 @@ class Uploads:
         """
         suffix = known_suffix(name)
         limits = self.config.serve
-        if length is not None and length > limits.upload_megabytes * 10**6:
-            raise _too_large(limits.upload_megabytes)
 
         async def fill(path: Path) -> None:
             try:
                 async with asyncio.timeout(limits.upload_minutes * 60):
-                    await _write(path, chunks, limits.upload_megabytes)
+                    await write_chunks(path, chunks, limits.upload_megabytes, length)
             except TimeoutError as error:
                 raise TooSlow(f"receiving the file took longer than {limits.upload_minutes} min") from error
 
@@ -295,7 +294,7 @@ class Uploads:
         except BarefacedError as error:
             return failed(Job(upload.source, upload.source), error)
         return process(
-            Job(upload.source, upload.folder / name), self.config, self.networks, watcher=upload, controls=controls
+            Job(upload.source, upload.folder / name), self.config, self.networks(), watcher=upload, controls=controls
         )
 
 
@@ -330,8 +329,13 @@ def result_suffix(source: Path) -> str:
         return ".mp4" if all(holds(".mp4", stream) for stream in container.streams if stream is not picture) else ".mkv"
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes], megabytes: int) -> None:
-    """Write the bytes that come. Raises `TooLarge`, and `ConfigError` when nothing comes."""
+async def write_chunks(path: Path, chunks: AsyncIterator[bytes], megabytes: int, length: int | None) -> None:
+    """Write the bytes that come, `length` of them where that is known.
+
+    Raises `TooLarge`, and `ConfigError` when nothing comes.
+    """
+    if length is not None and length > megabytes * 10**6:
+        raise _too_large(megabytes)
     left = megabytes * 10**6
     with path.open("xb") as file:
         async for chunk in chunks:

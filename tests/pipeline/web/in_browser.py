@@ -27,6 +27,7 @@ import numpy as np
 from pipeline.demo.clip import FRAME_RATE, write_clip
 from tests.pipeline.web.browser import Browser, browser
 from tests.pipeline.web.film import BITS, BLOCK_PX, FRAMES, write_film
+from tests.pipeline.web.site import made_face
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,9 @@ for (const id of ["original", "result"]) {
 }
 """
 """Reads the number of every frame that either video shows, with the moment at which it was shown."""
+
+FACES = "return fetch('/faces').then((answer) => answer.text())"
+"""What the server says of own faces, as JSON."""
 
 GRAB = """
 const video = document.getElementById(arguments[0]);
@@ -210,6 +214,43 @@ def look_at_file(window: Browser, out: Path, clip: Path) -> dict[str, Any]:
     return found
 
 
+def look_at_faces(window: Browser, out: Path) -> dict[str, Any]:
+    """A face is chosen and forgotten; another is recorded by the camera, whose film shows nobody without a mask."""
+    window.wait_for(lambda: window.shown("#own-face-ann"))
+    worn = "return document.querySelector('[name=own-face]:checked').id"
+    found: dict[str, Any] = {"worn": [window.run(worn)]}
+    window.click("#own-face-ann")
+    window.wait_for(lambda: json.loads(window.run(FACES))["worn"] == "ann", 60)
+    found["worn"].append(window.run(worn))
+
+    window.click("#enroll-open")
+    found["consent"] = " ".join(window.text("#enroll-agreed-text").split())
+    window.press("#enroll-name", "me")
+    window.click("#enroll-record")
+    window.wait_for(lambda: "Look into the camera" in window.text("#enroll-told"))
+    time.sleep(2)
+    pictures(window, out, "enroll")
+    found["unnamed"] = unnamed(window)
+    window.click("#enroll-record")
+    window.wait_for(lambda: window.text("#enroll-told") == "Recordings to learn from: 1")
+    ready = "return !document.getElementById('enroll-learn').disabled"
+    found["ready"] = [window.run(ready)]
+    window.click("#enroll-agreed")
+    found["ready"].append(window.run(ready))
+    if json.loads(window.run(FACES))["missing"] is None:
+        window.click("#enroll-learn")
+        window.wait_for(lambda: window.shown("#enroll-alert"), 180)
+        found["refusal"] = window.text("#enroll-alert")
+    window.click("#enroll-close")
+    window.wait_for(lambda: json.loads(window.run(FACES))["enrolment"]["recordings"] == 0)
+
+    window.click("[aria-label='Forget the face ann']")
+    window.click("#ask-answers button")
+    window.wait_for(lambda: json.loads(window.run(FACES))["faces"] == [], 60)
+    window.wait_for(lambda: window.run(worn) == "own-face-")
+    return found
+
+
 def pictures(window: Browser, out: Path, name: str) -> None:
     """The page in light and dark, and on a narrow screen."""
     for scheme in ("light", "dark"):
@@ -244,7 +285,7 @@ def main(out: Path, seconds: float) -> None:
         write_film(film)
         write_clip(clip, width=320, height=240, frames=45)
         with (
-            server() as link,
+            server("--face-folder", str(made_face(Path(folder) / "ann.face").parent)) as link,
             browser(driver, program, Path(folder) / "profile", camera=film, size=(1280, 900)) as window,
         ):
             window.open(link)
@@ -254,6 +295,7 @@ def main(out: Path, seconds: float) -> None:
             found["unnamed"] = unnamed(window)
             found["camera"] = look_at_camera(window, out, seconds)
             found["file"] = look_at_file(window, out, clip)
+            found["faces"] = look_at_faces(window, out)
             found["complaints"] = window.complaints()
     (out / "in_browser.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
     ages = np.percentile(found["camera"]["latencies_ms"], [5, 50, 95])

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
+from pipeline.people.enrolled import AGREED
 from tests.pipeline.web import apart
 
 ROOT = Path(__file__).parents[3]
@@ -102,6 +103,15 @@ def test_a_file_is_processed_played_and_fetched(seen: dict[str, Any]) -> None:
     assert file["apart_seconds"] < 0.5
 
 
+def test_a_face_is_chosen_recorded_with_consent_and_forgotten(seen: dict[str, Any]) -> None:
+    faces = seen["faces"]
+    assert faces["worn"] == ["own-face-", "own-face-ann"]
+    assert faces["consent"] == AGREED
+    assert faces["ready"] == [False, True]
+    assert faces["unnamed"] == []
+    assert "masked or covered" in faces.get("refusal", "masked or covered")
+
+
 def test_the_keyboard_moves_the_divider(seen: dict[str, Any]) -> None:
     assert seen["camera"]["divider"] == ["50%", "45%"]
 
@@ -119,7 +129,7 @@ def test_the_browser_has_nothing_to_complain_of(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("seen")
-@pytest.mark.parametrize("page", ["empty", "camera", "file"])
+@pytest.mark.parametrize("page", ["empty", "camera", "file", "enroll"])
 @pytest.mark.parametrize("look", ["light", "dark", "narrow"])
 def test_there_are_pictures_to_look_at(out: Path, page: str, look: str) -> None:
     assert (out / f"{page}-{look}.png").stat().st_size > 10_000

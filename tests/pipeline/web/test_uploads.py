@@ -124,7 +124,7 @@ def test_no_name_becomes_a_path(name: str, clip: bytes, tmp_path: Path) -> None:
         yield clip
 
     async def test() -> None:
-        uploads = Uploads(tmp_path / "in", values.build({}), stand_in_networks(), Turn())
+        uploads = Uploads(tmp_path / "in", values.build({}), stand_in_networks, Turn())
         uploads.folder.mkdir()
         upload = await uploads.receive(name, len(clip), chunks(), Wishes())
         assert upload.source == tmp_path / "in" / upload.id / "input.mp4"
@@ -177,7 +177,7 @@ def test_a_file_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
     async def test() -> None:
         settings = values.build({"upload-minutes": 1})
         hasty = replace(settings, serve=replace(settings.serve, upload_minutes=0.001))  # type: ignore[arg-type]
-        uploads = Uploads(tmp_path, hasty, stand_in_networks(), Turn())
+        uploads = Uploads(tmp_path, hasty, stand_in_networks, Turn())
         with pytest.raises(Exception, match="receiving the file took longer than"):
             await uploads.receive("talk.mp4", None, drip(), Wishes())
         assert not list(tmp_path.iterdir())
@@ -191,7 +191,7 @@ def test_processing_that_takes_too_long_ends_with_the_reason(clip: bytes, tmp_pa
         yield clip
 
     async def test() -> None:
-        uploads = Uploads(tmp_path, values.build({}), stand_in_networks(), Turn())
+        uploads = Uploads(tmp_path, values.build({}), stand_in_networks, Turn())
         upload = await uploads.receive("talk.mp4", None, chunks(), Wishes())
         upload.longest_seconds = 0.0
         await asyncio.gather(*uploads._at_work)
