@@ -23,8 +23,8 @@ ASSEMBLERS = {
 """Who may import `pipeline.run.assemble` when the program runs: those that begin a run."""
 LOADERS = {
     "commands.run", "commands.live", "commands.evaluate", "commands.enroll", "commands.identity",
-    "barefaced.enrolment", "pipeline.web.faces", "barefaced.removal", "pipeline.demo.show", "training.evaluation.product",
-    "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
+    "barefaced.enrolment", "pipeline.web.faces", "barefaced.removal", "pipeline.demo.show",
+    "training.evaluation.product", "benchmarks.child", "benchmarks.parts.cores", "benchmarks.parts.smoke",
 }  # fmt: skip
 """Who may load networks: commands, and what measures as a command does."""
 STAGES = (

@@ -356,3 +356,21 @@ def _sized(
     )
     alpha = np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
     return TrainingSample(picture, truth, alpha)
+
+
+LEAST_ERROR = 1e-10
+"""Mean squared difference, of a range of 1, below which pictures count as the same: 100 dB."""
+
+
+def hole_psnr(
+    drawn: NDArray[np.generic], truth: NDArray[np.generic], hole: NDArray[np.generic], *, span: float
+) -> float:
+    """PSNR in decibels of two pictures (height, width, channels) whose values span `span`, inside a hole.
+
+    A pixel counts as much as it is hidden: `hole` (height, width) is in [0, 1], or true where the mask was.
+    """
+    hidden = hole.astype(np.float64)
+    inside = hidden > 0
+    wrong = (drawn[inside].astype(np.float64) - truth[inside].astype(np.float64)) / span  # (pixels, channels)
+    error = float(hidden[inside] @ (wrong**2).mean(axis=1)) / float(hidden.sum())
+    return float(-10 * np.log10(max(error, LEAST_ERROR)))

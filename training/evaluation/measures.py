@@ -14,9 +14,9 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pipeline.geometry import face_crop
+from training.data.samples import hole_psnr
 from training.evaluation.product import worn_by
 from training.evaluation.realism import jaw_edge, sharpness
-from training.hole_psnr import hole_psnr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,10 +16,10 @@ from skimage.metrics import structural_similarity
 
 from pipeline.errors import SourceError
 from pipeline.picture.pixels import read_crop, read_luma
+from training.data.samples import hole_psnr
 from training.data.wear import SIDE
 from training.evaluation import mouth_scores, photos
 from training.evaluation.measures import WINDOW
-from training.hole_psnr import hole_psnr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

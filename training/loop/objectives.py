@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.draw.inpaint import GROW_PX
-from training.data.samples import ODD, Faces, draw_sample
-from training.hole_psnr import hole_psnr
+from training.data.samples import ODD, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared
 from training.loop.stream import Batch, grown, hole_of, picture, scaled, segmenter_sized

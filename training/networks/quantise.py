@@ -37,8 +37,7 @@ from engine.spec import Network, Precision
 from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import CheckpointError
-from training.data.samples import Faces, draw_sample
-from training.hole_psnr import hole_psnr
+from training.data.samples import Faces, draw_sample, hole_psnr
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve
 

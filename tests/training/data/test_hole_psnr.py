@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.hole_psnr import hole_psnr
+from training.data.samples import hole_psnr
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
