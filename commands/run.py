@@ -155,13 +155,15 @@ class _Run:
             _say(INVENTED, self.options, prefix="")
 
     def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:
-        from pipeline.run.process import left_out
+        from pipeline.run.process import failed, left_out
         from pipeline.run.report import State
 
         if self.settings.output.skip_existing and job.target.exists():
             progress.skip()
             return left_out(job, State.SKIPPED)
         settings = self.settings
+        if settings.output.matte and len(self.jobs) > 1:
+            return failed(job, ConfigError("--matte is one file: run the inputs one by one"))
         if settings.report.faces and len(self.jobs) > 1:
             faces = Path(settings.report.faces) / f"{job.source.stem}.jsonl"
             settings = replace(settings, report=replace(settings.report, faces=str(faces)))

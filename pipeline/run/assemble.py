@@ -21,7 +21,7 @@ from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.report import Tally
-from pipeline.run.shown import Compared, Overlaid, Paired, Recorder
+from pipeline.run.shown import Compared, Matte, Overlaid, Paired, Recorder
 from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, OnError
 from pipeline.threads.runner import Pipeline
@@ -119,9 +119,16 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     """The pipeline from one video file to another. Nothing is opened yet."""
     source, sink = ends(job, config)
     tally = Tally()
+    _check_matte(config, ".mkv")
     frames = Pipeline.from_source("decode", source)
     bare = faces(frames, config, networks, tally, follow=file_tracker(config), controls=controls)
     return Film(source, sink, tally, bare.then("encode", sink))
+
+
+def _check_matte(config: Config, suffix: str) -> None:
+    """Raise `ConfigError` for a matte of another kind than the input's."""
+    if config.output.matte is not None and Path(config.output.matte).suffix != suffix:
+        raise ConfigError(f"the matte of this input must end in {suffix}, not as {config.output.matte}")
 
 
 def stretch(source: FileSource, config: Config, networks: Networks, tally: Tally) -> Pipeline[Frame]:
@@ -155,6 +162,7 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     source = StillSource(job.source, largest_megapixels=config.input.largest_picture)
     sink = _still_sink(source, job.target, config)
     tally = Tally()
+    _check_matte(config, ".png")
     frames = Pipeline.from_source("decode", source)
     bare = faces(frames, config, networks, tally, follow=track_each_detection, controls=controls)
 
@@ -311,7 +319,9 @@ def _watched(
 
 
 def _shown(blend: Stage[Inpainted, Frame], config: Config) -> Stage[Inpainted, Frame]:
-    """Blending, with what was found or with the picture before it, where that was asked for."""
+    """Blending, with a matte, with what was found or with the picture before it, where that was asked for."""
+    if config.output.matte is not None:
+        blend = Matte(blend, Path(config.output.matte), overwrite=config.output.overwrite)
     compared = blend if config.output.compare is None else Compared(blend, Compare(config.output.compare))
     return Overlaid(compared) if config.output.overlay else compared
 

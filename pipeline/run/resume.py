@@ -262,6 +262,8 @@ class ChunkedJob:
         """Why it can't be made of chunks, with the cure, or None. Raises `SourceError` and `ConfigError`."""
         if self.config.report.faces is not None:
             return "faces can't be written of a run in chunks: leave faces or chunk-seconds out"
+        if self.config.output.matte is not None:
+            return "a matte can't be written of a run in chunks: leave matte or chunk-seconds out"
         encoding = self.sink.encoding()
         if encoding.encoder.startswith("libvpx") and encoding.pixel_format.startswith("yuva"):
             return "vp9's transparency can't be kept in chunks: leave chunk-seconds out, or use codec ffv1"

@@ -1,4 +1,4 @@
-"""For whoever checks a result: lines of JSON for each frame, and pictures with what was found or with before and after.
+"""For whoever checks or edits a result: lines of JSON for each frame, what was found, before and after, a matte.
 
 `--faces FILE.jsonl` writes what was found and done in each frame; its keys are in docs/report.md.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
+import av
 import cv2
 import numpy as np
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Track
@@ -130,6 +133,53 @@ class Overlaid:
 
             colour, alpha = canvas[..., :3].astype(np.float32), canvas[..., 3].astype(np.float32) / np.float32(255)
             yield replace(frame, planes=paste(frame.planes, left=0, top=0, colour=colour, alpha=alpha))
+
+
+MATTE_CLOCK = 90_000
+"""Ticks in a second by which a matte's times are counted before Matroska rounds them to milliseconds."""
+
+
+@dataclass(frozen=True)
+class Matte:
+    """Stage around blending that writes where it changed anything: 255 there, 0 elsewhere, a picture for each frame.
+
+    A video of grey in FFV1, whose times count from the first frame, or for one picture a PNG. It is whole or absent.
+    """
+
+    blend: Stage[Inpainted, Frame]
+    path: Path
+    overwrite: bool
+
+    def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
+        """Raises `SinkError` when the file exists or can't be written."""
+        with whole_file(self.path, overwrite=self.overwrite) as unfinished:
+            kind, codec = ("image2", "png") if self.path.suffix == ".png" else ("matroska", "ffv1")
+            options = {"update": "1"} if kind == "image2" else {}
+            try:
+                with av.open(str(unfinished), "w", format=kind, options=options) as container:
+                    stream: VideoStream | None = None
+                    first = Fraction(0)
+                    for item, frame in _both(self.blend, items):
+                        if stream is None:
+                            first, stream = frame.time, cast("VideoStream", container.add_stream(codec))
+                            stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "gray"
+                            stream.codec_context.time_base = Fraction(1, MATTE_CLOCK)
+                        matte = _matte(item.frame, frame)
+                        matte.pts, matte.time_base = round((frame.time - first) * MATTE_CLOCK), Fraction(1, MATTE_CLOCK)
+                        container.mux(stream.encode(matte))
+                        yield frame
+                    if stream is not None:
+                        container.mux(stream.encode(None))
+            except av.error.FFmpegError as error:
+                raise SinkError(f"{self.path} can't be written: {error.strerror or error}") from error
+
+
+def _matte(before: Frame, after: Frame) -> av.VideoFrame:
+    """Where two pictures differ, in grey."""
+    changed = np.zeros((before.height, before.width), np.uint8)
+    if after.planes is not before.planes:
+        changed[(before.image != after.image).any(axis=2)] = 255
+    return av.VideoFrame.from_ndarray(changed, format="gray")
 
 
 def side_by_side(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -126,6 +126,11 @@ class OutputConfig:
         rule=Switch(),
         meaning="draw what was found on the output; boxes, landmarks, and what was done with each face",
     )
+    matte: str | None = setting(
+        None,
+        Text(r".+\.(mkv|png)", "a name that ends in .mkv, or for a picture in .png", metavar="FILE.mkv"),
+        "write where something was drawn, white on black, for an editor; several inputs need a run each",
+    )
     mark: bool = setting(default=False, rule=Switch(), meaning="draw a small visible mark in a corner: SYNTHETIC")
     c2pa: bool = setting(
         default=False,

@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
+import cli
+from pipeline.demo.clip import masked_portrait, write_clip
 from pipeline.frames import Cropped, FaceCrop, Frame, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.run import load
 from pipeline.run.shown import BARE, DRAWN, LEFT, Compared, Overlaid
 from pipeline.settings.config import Compare
 from pipeline.video.stills import still_frame
 from tests.pipeline.faces import track_of, tracked, upright
+from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 240, 320
 BEFORE = still_frame(np.full((HEIGHT, WIDTH, 3), 50, np.uint8))
@@ -74,3 +83,44 @@ def test_frames_stay_with_their_items() -> None:
         replace(item(), cropped=replace(item().cropped, tracked=tracked(replace(BEFORE, index=n)))) for n in range(3)
     ]
     assert [frame.index for frame in Compared(bright, Compare.SPLIT)(iter(made))] == [0, 1, 2]
+
+
+def gray(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+def times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [round(frame.time, 3) for frame in container.decode(video=0)]
+
+
+def test_a_matte_is_white_where_something_was_drawn_and_black_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(load, "networks", as_if_loaded)
+    clip, out, matte = (tmp_path / name for name in ("talk.mp4", "bare.mkv", "matte.mkv"))
+    write_clip(clip, width=320, height=240, frames=12)
+    lossless = ["--codec", "ffv1", "-o", str(out)]
+    assert cli.main(["run", str(clip), *lossless, "--matte", str(tmp_path / "matte.png")]) == 1
+    assert "the matte of this input must end in .mkv" in capsys.readouterr().err
+    assert cli.main(["run", str(clip), *lossless, "--matte", str(matte)]) == 0
+    with av.open(str(clip)) as before, av.open(str(out)) as after:
+        pairs = zip(before.decode(video=0), after.decode(video=0), strict=True)
+        changed = [one.to_ndarray(format="rgb24") != other.to_ndarray(format="rgb24") for one, other in pairs]
+    mattes = gray(matte)
+    assert times(matte) == times(out)
+    for white, differs in zip(mattes, changed, strict=True):
+        assert set(np.unique(white)) == {0, 255}
+        assert ((white == 255) != differs.any(axis=2)).mean() < 0.01  # another conversion to RGB
+        assert 0.02 < (white == 255).mean() < 0.5
+
+
+def test_the_matte_of_a_picture_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "networks", as_if_loaded)
+    photo, matte = tmp_path / "me.png", tmp_path / "matte.png"
+    Image.fromarray(masked_portrait()).save(photo)
+    assert cli.main(["run", str(photo), "-o", str(tmp_path / "bare.png"), "--matte", str(matte)]) == 0
+    with Image.open(matte) as picture, Image.open(photo) as before, Image.open(tmp_path / "bare.png") as after:
+        changed = (np.asarray(before.convert("RGB")) != np.asarray(after.convert("RGB"))).any(axis=2)
+        assert ((np.asarray(picture.convert("L")) == 255) == changed).all()
