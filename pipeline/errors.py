@@ -19,11 +19,22 @@ A message names the cause and the cure. Foreign errors are translated at the bou
 
 from __future__ import annotations
 
+from importlib.metadata import requires
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from fractions import Fraction
+
+
+def how_to_install(extra: str, *, root: Path = Path(__file__).parents[1]) -> str:
+    """Tell how to get what an extra brings: by make in a clone at `root`, elsewhere into the program's environment."""
+    if (root / "Makefile").exists():
+        return f"make setup EXTRAS={extra}"
+    wanted = [line.split(";")[0].strip() for line in requires("barefaced") or () if f'extra == "{extra}"' in line]
+    packages = " ".join(f"'{each}'" if set(each) & set("<>=") else each for each in wanted)
+    return f"pipx inject barefaced {packages} (or pip install them where barefaced is)"
 
 
 class BarefacedError(Exception):

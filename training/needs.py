@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BarefacedError, ConfigError
+from pipeline.errors import BarefacedError, ConfigError, how_to_install
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -28,7 +28,7 @@ def require(command: str, *modules: str, extra: str = "training") -> None:
     """Raise `ConfigError`, naming what is missing and how to get it, unless every one of `modules` is installed."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise ConfigError(f"{command} needs {', '.join(missing)}: make setup EXTRAS={extra}")
+        raise ConfigError(f"{command} needs {', '.join(missing)}: {how_to_install(extra)}")
 
 
 @contextmanager

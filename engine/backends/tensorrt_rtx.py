@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.tensorrt_family import Family
+from pipeline.errors import how_to_install
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,7 +29,7 @@ def context_with_graphs(trt: ModuleType, engine: Any) -> Any:  # noqa: ANN401 - 
 
 FAMILY = Family(
     name=NAME,
-    cure="make setup EXTRAS=rtx, or pip install --editable '.[rtx]' in the clone",
+    cure=how_to_install("rtx"),
     portable=True,
     context_of=context_with_graphs,
     captured=False,

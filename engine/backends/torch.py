@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.onnx_file import Interface, read_interface
 from engine.recast import recast
 from engine.spec import Array, Device, Done, Network, Offer, Precision, checked_feeds
-from pipeline.errors import BackendMissing, EngineError
+from pipeline.errors import BackendMissing, EngineError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ PRECISIONS = (Precision.F32, Precision.BF16, Precision.FP16, Precision.INT8)
 def missing() -> str | None:
     """The reason why the reference can't run here, or None."""
     absent = [package for package in ("torch", "onnx") if importlib.util.find_spec(package) is None]
-    return f"not installed: {' and '.join(absent)}; make setup EXTRAS=training" if absent else None
+    return f"not installed: {' and '.join(absent)}; {how_to_install('training')}" if absent else None
 
 
 def offer() -> Offer:

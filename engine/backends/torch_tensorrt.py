@@ -17,7 +17,7 @@ from engine.onnx_file import read_interface
 from engine.recast import recast
 from engine.spec import Offer, Precision
 from engine.tensorrt_plan import MAX_BATCH
-from pipeline.errors import EngineError
+from pipeline.errors import EngineError, how_to_install
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ MIN_BLOCK = 1
 def missing() -> str | None:
     """The reason why Torch-TensorRT can't run here, or None."""
     if importlib.util.find_spec(NAME) is None:
-        return "not installed: make setup EXTRAS=training, then pip install torch-tensorrt"
+        return f"not installed: {how_to_install('training')}, then pip install torch-tensorrt"
     return reference.missing() or cuda.missing()
 
 

