@@ -54,6 +54,8 @@ def test_a_network_counts_by_its_calls_and_the_codec_by_all_its_threads(monkeypa
     calls = {"detector": 25, "segmenter": 100, "generator": 50}
     told = {"stages": {name: {"cpu": cpu} for name, cpu in stages.items()}, "network_calls": calls}
     clock = iter([5.0, 5.9])
+    first = {"stages": {name: {"cpu": 9.0} for name in stages}, "network_calls": calls}
+    answers = iter([first, told])
 
     @contextmanager
     def no_networks(_config: object) -> Iterator[None]:
@@ -61,7 +63,7 @@ def test_a_network_counts_by_its_calls_and_the_codec_by_all_its_threads(monkeypa
 
     monkeypatch.setattr(cores.load, "networks", no_networks)
     monkeypatch.setattr(cores, "make_clip", lambda folder, *_: folder / "clip.mp4")
-    monkeypatch.setattr(cores.child, "whole", lambda *_: told)
+    monkeypatch.setattr(cores.child, "whole", lambda *_: next(answers))
     monkeypatch.setattr(cores.child, "ceiling", lambda *_: {})
     monkeypatch.setattr(cores.time, "process_time", lambda: next(clock))
     monkeypatch.setattr(cores, "_alone_ms", lambda _config: {"detector": 8.0, "segmenter": 2.0, "generator": 20.0})
