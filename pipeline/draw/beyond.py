@@ -57,7 +57,7 @@ def joined(
     """
     seen = np.zeros_like(wide)
     seen[INSIDE, INSIDE] = cv2.resize(mask, (CROP_SIZE // VIEW_TIMES,) * 2, interpolation=cv2.INTER_AREA)
-    both = np.where(_in_frame(view_from_frame, width, height), np.maximum(wide, seen), 0).astype(np.float32)
+    both = np.where(in_frame(view_from_frame, width, height), np.maximum(wide, seen), 0).astype(np.float32)
 
     # All that hangs together with what the crop shows.
     _, parts = cv2.connectedComponents((both > _LIKELY).astype(np.uint8))
@@ -80,7 +80,7 @@ def view_of(crop_from_frame: Affine) -> Affine:
     return VIEW_FROM_CROP.after(crop_from_frame)
 
 
-def _in_frame(view_from_frame: Affine, width: int, height: int) -> NDArray[np.bool_]:
+def in_frame(view_from_frame: Affine, width: int, height: int) -> NDArray[np.bool_]:
     """(S, S) which pixels of a view lie in the frame; beyond its border the border goes on, and means nothing."""
     columns, rows = np.meshgrid(np.arange(CROP_SIZE), np.arange(CROP_SIZE))
     (a, b, x), (c, d, y) = view_from_frame.inverse().matrix

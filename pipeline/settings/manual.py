@@ -211,6 +211,15 @@ face (1 is as much), and how late what is drawn comes. Nothing is written but th
   barefaced evaluate video talk.mp4 --start 4 --face me.face     an enrolled face, on what it did not learn from
 """
 
+EVALUATE_LEFTOVERS = """\
+Takes the masks off photos and clips of people in real masks, as `barefaced run` does, and looks around each face,
+twice as wide as its crop, for what is still mask. The judge is another network than the one that finds masks:
+train it first, docs/evaluation.md says how and how far to trust it. Nothing is written but the scores.
+
+  barefaced evaluate leftovers photos/ --judge judge.npz --json leftovers.json --sheet worst.png
+  barefaced evaluate leftovers talk.mp4 --judge judge.npz --every 10
+"""
+
 EVALUATE_IDENTITY = """\
 Measures how well a recogniser tells people apart when they wear masks, and how far the Embedding Unmasking
 Model (docs/identity.md) helps: EER, FMR100, FMR1000, means, FDR, with intervals of a bootstrap over people.
