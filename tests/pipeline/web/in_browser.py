@@ -187,7 +187,9 @@ def look_at_file(window: Browser, out: Path, clip: Path) -> dict[str, Any]:
     window.press("#file", str(clip))
     window.wait_for(lambda: window.shown("#working"))
     window.wait_for(lambda: window.shown("#download"), 180)
-    for which in ("original", "result"):  # black until its first picture is decoded
+    for which in ("original", "result"):  # without a size, and then black, until its first picture is decoded
+        ready = f"return document.getElementById('{which}').readyState >= 2"
+        window.wait_for(lambda ready=ready: window.run(ready), 60)
         window.wait_for(lambda which=which: grab(window, which, out / f"file-{which}.png").max() > 50)
     found: dict[str, Any] = {
         "blue_original": blue_share(grab(window, "original", out / "file-original.png")),
