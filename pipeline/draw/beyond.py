@@ -33,6 +33,15 @@ _LEAST_BEYOND = 4
 _NEAR = CROP_SIZE // 64
 """Within so many pixels of the mask that the crop shows, the crop knows better than the coarser view."""
 
+_SURE = 0.5
+"""Beyond the crop, where nothing else speaks for it, what is likelier than this is mask."""
+
+_AGREED = 0.6
+"""Intersection over union of both looks within the crop from which the wider one is believed."""
+
+_MOST_BEYOND = 1.0
+"""Of the mask within the crop: what may at most lie beyond. A gown in the mask's colour is larger."""
+
 _EYES = np.s_[: round(0.44 * CROP_SIZE), round(0.2 * CROP_SIZE) : round(0.8 * CROP_SIZE)]
 """Where the eyes are in a crop: the view is too coarse to say anything about them."""
 
@@ -57,22 +66,34 @@ def joined(
     """
     seen = np.zeros_like(wide)
     seen[INSIDE, INSIDE] = cv2.resize(mask, (CROP_SIZE // VIEW_TIMES,) * 2, interpolation=cv2.INTER_AREA)
-    both = np.where(in_frame(view_from_frame, width, height), np.maximum(wide, seen), 0).astype(np.float32)
+    inside = in_frame(view_from_frame, width, height)
+    if not _agree(wide, seen, inside):
+        return mask, None
+    both = np.where(inside, np.maximum(wide, seen), 0).astype(np.float32)
 
     # All that hangs together with what the crop shows.
-    _, parts = cv2.connectedComponents((both > _LIKELY).astype(np.uint8))
+    _, parts = cv2.connectedComponents((both > _SURE).astype(np.uint8))
     reached = np.unique(parts[seen > 0.5])
     both *= np.isin(parts, reached[reached > 0])
+
+    outside = both.copy()
+    outside[INSIDE, INSIDE] = 0
+    beyond = int(np.count_nonzero(outside))
+    if beyond > _MOST_BEYOND * np.count_nonzero(seen > _SURE):
+        return mask, None
 
     # In the crop the view adds only what the crop's own look overlooked, such as the flap before an ear.
     added = cv2.resize(both[INSIDE, INSIDE], (CROP_SIZE,) * 2, interpolation=cv2.INTER_LINEAR)
     added[_EYES] = 0
     near = cv2.dilate((mask > _LIKELY).astype(np.uint8), np.ones((2 * _NEAR + 1,) * 2, np.uint8))
     whole = np.where(near > 0, mask, np.maximum(mask, added)).astype(np.float32)
+    return whole, both if beyond >= _LEAST_BEYOND else None
 
-    outside = both.copy()
-    outside[INSIDE, INSIDE] = 0
-    return whole, both if int(np.count_nonzero(outside > _LIKELY)) >= _LEAST_BEYOND else None
+
+def _agree(wide: NDArray[np.float32], seen: NDArray[np.float32], inside: NDArray[np.bool_]) -> bool:
+    """Whether both looks see the same mask in the crop, `seen` being the crop's own in the view (S, S)."""
+    first, second = (((look > _SURE) & inside)[INSIDE, INSIDE] for look in (seen, wide))
+    return bool((first & second).sum() >= _AGREED * max(1, (first | second).sum()))
 
 
 def view_of(crop_from_frame: Affine) -> Affine:

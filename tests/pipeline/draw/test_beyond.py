@@ -71,6 +71,12 @@ def test_what_does_not_hang_together_with_the_mask_is_left() -> None:
     assert crop.beyond is None
 
 
+def test_a_gown_in_the_colour_of_the_mask_is_no_mask() -> None:
+    crop, engine = worn(with_red((60, 120, 200, 256), (-150, 250, 400, 420)))
+    assert len(engine.fed) == 2
+    assert crop.beyond is None
+
+
 def test_beyond_the_frame_there_is_nothing_though_its_border_goes_on() -> None:
     image = with_red((60, 120, 200, 330))[: TOP + 240]  # ends before the crop does
     crop, engine = worn(image)
@@ -80,12 +86,12 @@ def test_beyond_the_frame_there_is_nothing_though_its_border_goes_on() -> None:
 
 def test_the_eyes_are_never_added_to_the_mask() -> None:
     """A view in which all is mask, as a coarse look at glasses may say."""
-    lower_half, everything = np.zeros((1, 1, 128, 128), np.float32), np.ones((1, 1, 128, 128), np.float32)
-    lower_half[..., 64:, :] = 1
-    answers = iter([lower_half, everything])
+    lower, whole_crop = np.zeros((2, 1, 1, 128, 128), np.float32)
+    lower[..., 40:, :] = whole_crop[..., 32:96, 32:96] = 1
+    answers = iter([lower, whole_crop])
     engine = MadeEngine(lambda _: {"mask": next(answers)})
     segment = Segment(engine)
     face = tracked(frame_of(ground()), track_of(upright(x=LEFT, y=TOP)))
     (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
-    assert crop.mask[90, 96] == crop.mask[90, 160] == 0
-    assert crop.mask[90, 10] > 0.5
+    assert crop.mask[60, 96] == crop.mask[60, 160] == 0
+    assert crop.mask[60, 10] > 0.5
