@@ -81,21 +81,45 @@ class TrainingSample:
     """(S, S) the drawn mask's coverage; all 0 when nothing is worn."""
 
 
-def jitter(rng: np.random.Generator, side: int) -> Affine:
-    """drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down.
+@dataclass(frozen=True)
+class Variation:
+    """How unlike the stored crops samples are. Lengths are parts of the canonical crop's side.
 
-    A mask draws the landmarks beneath it down: over 100 masked faces the chin came out 6 pixels higher than in the same
-    faces' bare crops, spread by 10, and the crop 3 % wider, spread by 7. A face that looks down is a shorter one.
+    As it stands it is for networks that draw anybody. A mask draws the landmarks beneath it down: over 100 masked faces
+    the chin came out 6 pixels higher than in the same faces' bare crops, spread by 10, and the crop 3 % wider, spread
+    by 7. A face that looks down is a shorter one.
     """
-    turn, grow = rng.normal(0, 0.05), np.exp(rng.normal(-0.02, 0.065))
-    shift = rng.normal([0, -0.012], 0.022) * CROP_SIZE
+
+    turn: float = 0.05
+    """Spread of the angle by which a crop is off, in radians."""
+    grow: tuple[float, float] = (-0.02, 0.065)
+    """Mean and spread of the logarithm of its scale."""
+    shift: tuple[float, float] = (-0.012, 0.022)
+    """Mean downwards, and spread, of how far it lies beside the face."""
+    shortened: float = 0.25
+    """How often a face is made shorter."""
+    mirrored: float = 0.5
+    close_up: float = 0.2
+    """How often a photo ends within the crop."""
+    colourless: float = 0.04
+    """How often it is black and white."""
+
+
+ANYBODY = Variation()
+
+
+def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) -> Affine:
+    """drawing-from-canonical, a similarity as wrong as a tracker's on a masked face; some heads look down."""
+    turn, grow = rng.normal(0, variation.turn), np.exp(rng.normal(*variation.grow))
+    down, spread = variation.shift
+    shift = rng.normal([0, down], spread) * CROP_SIZE
     linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    if rng.random() < 0.25:
+    if rng.random() < variation.shortened:
         linear[:, 1] *= rng.uniform(0.74, 1)
 
     middle = CANONICAL_LANDMARKS[:2].mean(axis=0)
     moved = Affine(np.column_stack([linear, middle - linear @ middle + shift]))
-    if rng.random() < 0.5:
+    if rng.random() < variation.mirrored:
         moved = Affine(np.array([[-1.0, 0.0, CROP_SIZE - 1], [0.0, 1.0, 0.0]])).after(moved)
     return square(CROP_SIZE, CENTRE, side).after(moved)
 
@@ -242,9 +266,6 @@ def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> N
     return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-CLOSE_UP, COLOURLESS = 0.2, 0.04
-"""How often a photo ends within the crop, and how often it is black and white."""
-
 _ENDS = (0.25, 0.28, 0.25, 0.28)
 """How far from the crop's left, top, right and bottom side it may end, as parts of the side."""
 
@@ -277,6 +298,7 @@ def draw_sample(
     textures: Sequence[NDArray[np.uint8]] = (),
     plain: bool = False,
     odd: float = 0.0,
+    variation: Variation = ANYBODY,
 ) -> TrainingSample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
     mask.
@@ -286,7 +308,7 @@ def draw_sample(
     """
     stored = faces.crops[index]
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
-    view_from_canonical = jitter(rng, side)
+    view_from_canonical = jitter(rng, side, variation)
     is_odd = rng.random(4) < odd * np.array([1, 1, 1, 0.5]) if odd > 0 else np.zeros(4, bool)
     if is_odd[0]:
         view_from_canonical = unusual.wider(rng, side).after(view_from_canonical)
@@ -318,9 +340,9 @@ def draw_sample(
         picture = unusual.hard_light(picture, rng)
 
     sample = _sized(degrade(picture, rng), truth, alpha, size)
-    if rng.random() < COLOURLESS:
+    if rng.random() < variation.colourless:
         sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
-    return close_up(sample, rng) if rng.random() < CLOSE_UP else sample
+    return close_up(sample, rng) if rng.random() < variation.close_up else sample
 
 
 def _unmasked(

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import ConfigError
 from pipeline.geometry import CROP_SIZE
-from training.data.samples import ODD, Faces, draw_sample
+from training.data.samples import ANYBODY, ODD, Faces, Variation, draw_sample
 from training.networks.generator import EXPRESSION
 
 if TYPE_CHECKING:
@@ -134,10 +134,11 @@ class MaskedFaces(Dataset[Batch]):
         textures: Sequence[NDArray[np.uint8]],
         plain: bool = False,
         expression: float = 0.0,
+        variation: Variation = ANYBODY,
     ) -> None:
         self.expression = expression
         self.sets, self.size, self.seed = sets, size, seed
-        self.bare, self.textures, self.plain = bare, textures, plain
+        self.bare, self.textures, self.plain, self.variation = bare, textures, plain, variation
 
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
@@ -154,6 +155,7 @@ class MaskedFaces(Dataset[Batch]):
             textures=self.textures,
             plain=self.plain,
             odd=0.0 if self.plain else ODD,
+            variation=self.variation,
         )
 
         return Batch(
