@@ -96,7 +96,7 @@ class Enrolling:
 
     def _enrolled(self, choice: Choice, plan: Plan, drawing: _Drawing, *, sources: int, reasons: str) -> Enrolled:
         exam = Exam.of(choice.held_back or choice.learned)
-        tuned = self._tuned(choice.learned, choice.held_back, plan, drawing.base)
+        tuned = self._tuned(choice.learned, choice, plan, drawing.base)
         # What is judged and shown had not seen the views held back; what is written has learned from all.
         shipped, own = drawing.shipped(exam), drawing.own(exam, weights_of(tuned.judged, drawing.base))
         before, after = (exam.psnr(shipped), exam.psnr(own)) if choice.held_back else (None, None)
@@ -107,7 +107,7 @@ class Enrolling:
             base_sha256=drawing.base.sha256,
             made=datetime.now(UTC).date().isoformat(),
             sources=sources,
-            frames=len(choice.learned) + len(choice.held_back),
+            frames=len(choice.everything),
             held_back=len(choice.held_back),
             steps=tuned.steps,
             shipped_psnr=before,
@@ -116,9 +116,14 @@ class Enrolling:
         weights = weights_of(tuned.network, drawing.base)
         return Enrolled(manifest, weights, self._recognition(choice.learned), tuned, exam, shipped, own)
 
-    def _tuned(self, views: Sequence[View], held_back: Sequence[View], plan: Plan, base: Network) -> Tuned:
-        exam = Exam.of(held_back) if held_back else None
-        judged = None if exam is None else HeldBack(held_back, lambda draw: exam.psnr(exam.drawn(draw)), LEAST_GAIN_DB)
+    def _tuned(self, views: Sequence[View], choice: Choice | None, plan: Plan, base: Network) -> Tuned:
+        """A network tuned to `views`, judged as `choice` says, or not at all."""
+        judged = None
+        if choice is not None and choice.held_back:
+            exam = Exam.of(choice.held_back)
+            judged = HeldBack(
+                choice.held_back, choice.everything, lambda draw: exam.psnr(exam.drawn(draw)), LEAST_GAIN_DB
+            )
         return tune(
             views,
             shipped_generator(),
@@ -136,7 +141,7 @@ class Enrolling:
         for place in range(min(MOST_TRIED, len(choice.learned))):
             others = [view for number, view in enumerate(choice.learned) if number != place]
             exam = Exam.of([choice.learned[place]] * 5)  # in a mask of each kind
-            tuned = self._tuned(others, (), plan, drawing.base)
+            tuned = self._tuned(others, None, plan, drawing.base)
             own = drawing.own(exam, weights_of(tuned.network, drawing.base))
             gains.append(exam.psnr(own) - exam.psnr(drawing.shipped(exam)))
         if np.mean(gains) <= LEAST_GAIN_OF_FEW_DB:

@@ -37,7 +37,7 @@ MOST_LEARNED, MOST_HELD_BACK = 160, 30
 HELD_BACK = 0.2
 """The last part of a video that is held back."""
 APART_SECONDS = 0.5
-"""What lies between the two parts and is used for neither: neighbouring frames are alike."""
+"""What lies between the two parts and is used for neither until it was judged: neighbouring frames are alike."""
 LEAST_VIDEO = 16
 """Views of a video from which a part of it is held back."""
 LEAST_PHOTOS = 5
@@ -50,6 +50,8 @@ class Choice:
 
     learned: tuple[View, ...]
     held_back: tuple[View, ...]
+    everything: tuple[View, ...]
+    """Both, and what lies between them in time."""
 
 
 def choose(views: Sequence[View]) -> Choice:
@@ -69,7 +71,11 @@ def choose(views: Sequence[View]) -> Choice:
         held_back += photos[LEAST_PHOTOS - 1 :: LEAST_PHOTOS]
         photos = [view for place, view in enumerate(photos) if place % LEAST_PHOTOS != LEAST_PHOTOS - 1]
 
-    return Choice(spanning(learned + photos, MOST_LEARNED), spanning(held_back, MOST_HELD_BACK))
+    return Choice(
+        spanning(learned + photos, MOST_LEARNED),
+        spanning(held_back, MOST_HELD_BACK),
+        spanning(views, MOST_LEARNED + MOST_HELD_BACK),
+    )
 
 
 def spanning(views: Sequence[View], count: int) -> tuple[View, ...]:

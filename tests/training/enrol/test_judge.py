@@ -92,6 +92,7 @@ def test_the_end_of_a_video_is_held_back_apart_in_time() -> None:
     assert choice.held_back == tuple(RECORDED[24:])
     assert max(one.time for one in choice.learned) < RECORDED[24].time - APART_SECONDS
     assert len(choice.learned) == 19
+    assert choice.everything == tuple(RECORDED)
 
 
 def test_the_end_of_each_video_is_held_back() -> None:

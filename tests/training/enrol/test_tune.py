@@ -18,9 +18,13 @@ from training.enrol.enrol import shipped_generator
 from training.enrol.judge import Exam
 from training.enrol.tune import HeldBack, Plan, Progress, Tuned, drawn_batches, names_in_file, tune, weights_of
 
-PLAN = Plan(steps=2, batch=1, rate=1e-3, size=128, every=2, perceptual=0.0)
+PLAN = Plan(steps=2, batch=1, rate=1e-3, size=128, every=2, judged=0.6, layers=("leave.",), perceptual=0.0)
+"""Of the last layers alone: the orthogonal steps of all the others take most of the time."""
+ALL_LAYERS = Plan.layers
+BASE = shipped_generator()
 VIEWS = [view(number) for number in range(4)]
 HELD_BACK = [view(9)]
+EVERYWHERE = replace(PLAN, steps=1, layers=ALL_LAYERS)
 FOLDED = "trunk.enter.1.weight"
 """A parameter that the exporter computes away."""
 
@@ -30,11 +34,13 @@ def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tu
     exam, told = Exam.of(HELD_BACK), list[Progress]()
     result = tune(
         VIEWS,
-        shipped_generator(),
+        BASE,
         plan,
         learns=names_in_file(models.shipped("generator")).__contains__,
         seconds=seconds,
-        held_back=HeldBack(HELD_BACK, lambda draw: exam.psnr(exam.drawn(draw)), 0.0) if judged else None,
+        held_back=HeldBack(HELD_BACK, [*VIEWS, *HELD_BACK], lambda draw: exam.psnr(exam.drawn(draw)), 0.0)
+        if judged
+        else None,
         watch=told.append,
         bf16=False,
     )
@@ -42,7 +48,7 @@ def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tu
 
 
 def test_it_comes_nearer_to_the_person_and_says_so() -> None:
-    result, told = tuned(replace(PLAN, steps=8, batch=2, every=4, judged=1.0))
+    result, told = tuned(replace(PLAN, steps=8, batch=2, every=4, judged=1.0, layers=ALL_LAYERS))
     assert [step for step, _, _ in result.looks] == [0, 4, 8]
     assert result.looks[-1][2] > result.looks[0][2] + 0.2
     assert [progress.step for progress in told] == list(range(1, 9))
@@ -57,14 +63,21 @@ def test_the_same_views_give_the_same_network() -> None:
 
 
 def test_what_the_file_holds_in_another_form_is_not_tuned() -> None:
-    base, own = shipped_generator().state_dict(), tuned()[0].network.state_dict()
+    base, own = BASE.state_dict(), tuned(EVERYWHERE)[0].network.state_dict()
     assert torch.equal(own[FOLDED], base[FOLDED])
     assert FOLDED not in names_in_file(models.shipped("generator"))
     assert not torch.equal(own["leave.2.weight"], base["leave.2.weight"])
 
 
+def test_only_the_layers_that_are_named_are_tuned() -> None:
+    base, own = BASE.state_dict(), tuned()[0].network.state_dict()
+    changed = {name for name in base if not torch.equal(base[name], own[name])}
+    assert changed
+    assert all(name.startswith("leave.") for name in changed)
+
+
 def test_the_weights_make_the_same_network_of_the_bases_file() -> None:
-    base, network = models.shipped("generator"), tuned()[0].network
+    base, network = models.shipped("generator"), tuned(EVERYWHERE)[0].network
     weights = weights_of(network, base)
     own = with_weights(base, weights, name="own")
     stored = stored_weights(own)
@@ -77,7 +90,7 @@ def test_the_weights_make_the_same_network_of_the_bases_file() -> None:
 
 
 def test_an_untuned_network_differs_in_nothing() -> None:
-    assert weights_of(shipped_generator(), models.shipped("generator")) == {}
+    assert weights_of(BASE, models.shipped("generator")) == {}
 
 
 def test_it_ends_when_the_time_is_over() -> None:
@@ -103,7 +116,7 @@ def test_what_is_judged_had_not_learned_from_the_views_held_back() -> None:
 
 
 def test_a_part_of_the_way_lies_between() -> None:
-    base = shipped_generator().state_dict()["leave.2.weight"]
+    base = BASE.state_dict()["leave.2.weight"]
     whole = tuned(PLAN, judged=False)[0].network.state_dict()["leave.2.weight"]
     half = tuned(replace(PLAN, part=0.5), judged=False)[0].network.state_dict()["leave.2.weight"]
     assert torch.allclose(half, (base + whole) / 2, atol=1e-6)
