@@ -287,9 +287,7 @@ class ServeConfig:
         default=True, rule=Switch(), meaning="open the page in the browser, where this machine has a screen"
     )
     face_folder: str | None = setting(
-        None,
-        Text(metavar="DIR"),
-        "directory of the faces that are enrolled on the page; barefaced/faces in your own data directory unless told",
+        None, Text(metavar="DIR"), "where faces enrolled on the page are kept; your own data directory unless told"
     )
     upload_megabytes: int = setting(512, Whole(1, 1_000_000), "largest file that may be dropped on the page, in MB")
     upload_minutes: int = setting(30, Whole(1, 1440), "minutes that receiving a file may take, and then processing it")
