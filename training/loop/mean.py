@@ -3,7 +3,8 @@
 A discriminator makes a network sharper and less exact, and learning on other data surer there and less sure elsewhere;
 between two networks of which one was trained on from the other, their mean has some of both (Wortsman et al. 2022,
 "Model soups"). A part is a run's folder or an exported network; OUT becomes a run that `training.networks.export`
-takes.
+takes. Weights that only some of the parts have, such as those for an expression, are the mean of these alone, so a part
+with a share of 0 gives what the others lack and nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from pipeline.errors import CheckpointError, ConfigError
 from training.loop.objectives import fixed_samples, validate
@@ -34,8 +37,8 @@ def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
     Raises `ConfigError` when the shares are not of 1 in all, and `CheckpointError` for a part that holds no network or
     another one than the last run's, or when no part is a run.
     """
-    if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        raise ConfigError(f"the shares {', '.join(map(str, shares.values()))}: all above 0, 1 together")
+    if min(shares.values()) < 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise ConfigError(f"the shares {', '.join(map(str, shares.values()))}: none below 0, 1 together")
     runs = [path for path in shares if (path / CHECKPOINT).exists()]
     if not runs:
         raise CheckpointError(
@@ -46,12 +49,12 @@ def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
     config = replace(TrainConfig(**last["config"]), run=out)
     network = built(config)
 
-    total: dict[str, Tensor] = {}
+    total: dict[str, list[tuple[float, Tensor]]] = {}
     for path, share in shares.items():
-        begin_warm(network, path if path.suffix == ".onnx" else path / CHECKPOINT)
-        for name, weight in network.state_dict().items():
-            total[name] = weight * share + total[name] if name in total else weight * share
-    network.load_state_dict(total)
+        own = begin_warm(network, path if path.suffix == ".onnx" else path / CHECKPOINT)
+        for name in own:
+            total.setdefault(name, []).append((share, network.state_dict()[name].clone()))
+    network.load_state_dict({name: _weighted(parts) for name, parts in total.items()}, strict=False)
 
     out.mkdir(parents=True, exist_ok=True)
     scores = validate(config, network.eval(), fixed_samples(config), last["step"])
@@ -59,6 +62,13 @@ def mean(out: Path, shares: Mapping[Path, float]) -> dict[str, float]:
     run = {"network": weights, "ema": weights, "step": last["step"], "scores": scores, "config": asdict(config)}
     save(out / CHECKPOINT, run)
     return scores
+
+
+def _weighted(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """The mean of the parts by their shares; of parts without any share, all alike."""
+    whole = sum(share for share, _ in parts)
+    shares = [share / whole if whole else 1 / len(parts) for share, _ in parts]
+    return torch.stack([share * weight for share, (_, weight) in zip(shares, parts, strict=True)]).sum(0)
 
 
 def _part(text: str) -> tuple[Path, float]:

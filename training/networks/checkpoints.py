@@ -60,8 +60,8 @@ def built(config: TrainConfig) -> nn.Module:
     return Segmenter() if config.network == "segmenter" else McsamPaper(config.paper_width)
 
 
-def begin_warm(network: nn.Module, path: Path) -> None:
-    """Give `network` the weights of a checkpoint, of a trunk's checkpoint, or of an exported network.
+def begin_warm(network: nn.Module, path: Path) -> set[str]:
+    """Give `network` the weights of a checkpoint, of a trunk's checkpoint, or of an exported network; their names.
 
     Raises `CheckpointError` when `path` is none of these or is of another network or another size of it.
     """
@@ -75,6 +75,8 @@ def begin_warm(network: nn.Module, path: Path) -> None:
         target.load_state_dict({name: weights.get(name, value) for name, value in target.state_dict().items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} is of another size than this {type(network).__name__}: {error}") from error
+    given = target.state_dict().keys() & weights.keys()
+    return {f"trunk.{name}" for name in given} if target is not network else given
 
 
 def _learned(weights: Mapping[str, Tensor]) -> set[str]:

@@ -12,15 +12,12 @@ different from a drawn one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DILATIONS = (1, 2, 4, 8)
 
@@ -158,26 +155,41 @@ EXPRESSION = 5
 """Numbers of an expression: the four of `training.data.mesh`, and how much of them is known, in [0, 1]."""
 
 
-class ExpressionBias(nn.Module):
-    """An expression as a bias for each channel of several layers, which costs as good as nothing.
+class ExpressionMaps(nn.Module):
+    """An expression as small maps that are added to the features of three scales, which costs as good as nothing.
 
-    There are no constants in it, so an expression of which nothing is known adds zero. It also begins at zero: a
-    network that has learned without it draws the same face until it learns to use it.
+    Faces lie alike in every crop, so a map says where lips part. There are no constants in it: an expression of which
+    nothing is known adds zero. The layers that leave it begin at zero: a network that has learned without it draws the
+    same face until it learns to use it.
     """
 
-    def __init__(self, widths: tuple[int, ...], hidden: int = 64) -> None:
-        super().__init__()
-        self.widths = widths
-        self.enter = nn.Linear(EXPRESSION, hidden, bias=False)
-        self.leave = nn.Linear(hidden, sum(widths), bias=False)
-        nn.init.zeros_(self.leave.weight)
+    SIDE = 16
+    """Of a map of a picture whose middle scale has as many cells: 128 for the trunk, 256 for the generator."""
 
-    def forward(self, expression: Tensor) -> tuple[Tensor, ...]:
-        """(B, 5) to a bias (B, C, 1, 1) for each layer."""
+    def __init__(self, widths: tuple[int, ...], hidden: int = 32, maps: int = 12) -> None:
+        super().__init__()
+        coarse, middle, fine = widths
+        self.maps = maps
+        self.enter = nn.Linear(EXPRESSION, hidden, bias=False)
+        self.spread = nn.Linear(hidden, maps * self.SIDE**2, bias=False)
+        self.to_coarse = nn.Conv2d(maps, coarse, 2, stride=2, bias=False)
+        self.to_middle = nn.Conv2d(maps, middle, 1, bias=False)
+        self.to_fine = nn.ConvTranspose2d(maps, fine, 2, stride=2, bias=False)
+        for layer in (self.to_coarse, self.to_middle, self.to_fine):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, expression: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 5) to what is added to the coarse, middle and fine scale, the middle one `side` cells wide."""
         numbers, known = expression[:, : EXPRESSION - 1], expression[:, EXPRESSION - 1 :]
         given = torch.cat([numbers * known, known], dim=1)
-        biases = self.leave(functional.leaky_relu(self.enter(given), 0.2))
-        return torch.split(biases[..., None, None], list(self.widths), dim=1)
+        # As convolutions, which every engine knows and computes in int8 too.
+        given = given[..., None, None]  # (B, 5, 1, 1)
+        hidden = functional.leaky_relu(functional.conv2d(given, self.enter.weight[..., None, None]), 0.2)
+        found = functional.conv2d(hidden, self.spread.weight[..., None, None])  # (B, maps * 256, 1, 1)
+        maps = found.reshape(-1, self.maps, self.SIDE, self.SIDE)  # (B, maps, 16, 16)
+        if side != self.SIDE:
+            maps = functional.interpolate(maps, size=(side, side), mode="bilinear")
+        return self.to_coarse(maps), self.to_middle(maps), self.to_fine(maps)
 
 
 class Trunk(nn.Module):
@@ -195,7 +207,7 @@ class Trunk(nn.Module):
         self.from_middle = up(middle, fine)
         self.mend_fine = nn.Sequential(nn.LeakyReLU(0.2), Residual(fine), nn.LeakyReLU(0.2))
         self.leave = nn.Sequential(nn.Conv2d(fine, 48, 3, padding=1), nn.PixelShuffle(4))
-        self.expression = ExpressionBias((coarse, middle, fine)) if config.expression else None
+        self.expression = ExpressionMaps((coarse, middle, fine)) if config.expression else None
 
     def forward(self, crop_and_mask: Tensor, expression: Tensor | None = None) -> Tensor:
         """Draw as `Generator.forward`, at any S that is a multiple of 16: how the trunk is trained alone."""
@@ -218,14 +230,16 @@ class Trunk(nn.Module):
 
     def draw(self, fine: Tensor, expression: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `enter` gave, (B, fine, S/4, S/4), to the face (B, 3, S, S) before its tanh and features like `fine`."""
-        biases: Sequence[Tensor | float] = (0.0, 0.0, 0.0)
-        if expression is not None and self.expression is not None:
-            biases = self.expression(expression)
-
         middle = self.to_middle(fine)  # S/8
-        deep = self.bottom(self.to_coarse(middle) + biases[0])  # S/16
-        middle = self.mend_middle(self.from_coarse(deep) + middle + biases[1])
-        fine = self.mend_fine(self.from_middle(middle) + fine + biases[2])
+        to_coarse: Tensor | float = 0.0
+        to_middle: Tensor | float = 0.0
+        to_fine: Tensor | float = 0.0
+        if expression is not None and self.expression is not None:
+            to_coarse, to_middle, to_fine = self.expression(expression, middle.shape[-1])
+
+        deep = self.bottom(self.to_coarse(middle) + to_coarse)  # S/16
+        middle = self.mend_middle(self.from_coarse(deep) + middle + to_middle)
+        fine = self.mend_fine(self.from_middle(middle) + fine + to_fine)
         return self.leave(fine), fine
 
 

@@ -12,9 +12,18 @@ from training.networks.checkpoints import built, restore, save
 from training.settings import TrainConfig
 
 
-def run(folder: Path, name: str, seed: int, *, blocks: int = 1) -> Path:
+def run(folder: Path, name: str, seed: int, *, blocks: int = 1, expression: float = 0.0) -> Path:
     """A run of a small trunk with random weights."""
-    config = TrainConfig("trunk", folder / "crops", folder / name, 128, samples=2, widths=(8, 8, 8), blocks=blocks)
+    config = TrainConfig(
+        "trunk",
+        folder / "crops",
+        folder / name,
+        128,
+        samples=2,
+        widths=(8, 8, 8),
+        blocks=blocks,
+        expression=expression,
+    )
     torch.manual_seed(seed)
     weights = built(config).state_dict()
     (folder / name).mkdir()
@@ -43,11 +52,20 @@ def test_mean_lies_where_the_shares_say_and_has_scores_of_its_own(folder: Path, 
     assert f"hole_psnr {made['scores']['hole_psnr']:.4f}" in capsys.readouterr().out
 
 
+def test_weights_that_one_part_alone_has_are_its_own_and_a_share_of_0_gives_nothing_else(folder: Path) -> None:
+    plain, told = run(folder, "plain", 1), run(folder, "told", 2, expression=0.75)
+    main([str(folder / "out"), f"{plain}=1", f"{told}=0"])
+    made, first, second = (restore(part / "checkpoint.pt")["ema"] for part in (folder / "out", plain, told))
+    assert made.keys() == second.keys() > first.keys()
+    for name, weight in made.items():
+        assert torch.equal(weight, first.get(name, second[name]))
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
         (["{first}=0.5", "{second}=0.6"], "1 together"),
-        (["{first}=1.5", "{second}=-0.5"], "above 0"),
+        (["{first}=1.5", "{second}=-0.5"], "none below 0"),
         (["{first}=0.5", "{deep}=0.5"], "another network than Trunk"),
         (["{first}=0.5", "{crops}=0.5"], "can't be read as a checkpoint"),
         (["{crops}=1"], "is the folder of a run"),
