@@ -27,7 +27,9 @@ Value: TypeAlias = int | bytes
 MODEL_GRAPH = 7
 GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 5, 11, 12
 INITIALIZER_NAME = 8
-VALUE_NAME, VALUE_TYPE = 1, 2
+VALUE_NAME, VALUE_TYPE, VALUE_DOC_STRING = 1, 2, 3
+OPTIONAL = "optional"
+"""The description of an input that may be left out, and is zeros then."""
 TYPE_TENSOR = 1
 TENSOR_ELEMENT, TENSOR_SHAPE = 1, 2
 SHAPE_DIMENSION = 1
@@ -91,7 +93,8 @@ def _tensor(value_info: Value) -> TensorSpec:
     element = fields[TENSOR_ELEMENT]
     if element not in DTYPES:
         raise ValueError(f"{name} has element type {element!r}")
-    return TensorSpec(name, shape, np.dtype(DTYPES[int(element)]))
+    told = dict(_fields(value_info)).get(VALUE_DOC_STRING)
+    return TensorSpec(name, shape, np.dtype(DTYPES[int(element)]), optional=told == OPTIONAL.encode())
 
 
 def _dimension(dimension: Value) -> int | None:
@@ -163,13 +166,15 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
 def multiply_adds(network: Network, shapes: Mapping[str, Sequence[int]] | None = None) -> int:
     """Count the multiply-adds of one run, in convolutions and matrix products, as papers count.
 
-    `shapes` are the shapes of the inputs; without them one picture is counted, and no other size may be open.
+    `shapes` are the shapes of the inputs; of one that is not named a picture is counted, and no other size may be open.
     Raises `EngineError` for a file that is not whole, `ValueError` for an open size.
     """
     import openvino
 
-    if shapes is None:
-        shapes = {spec.name: (1, *_known(spec.shape[1:])) for spec in read_interface(network).inputs}
+    shapes = dict(shapes or {})
+    batch = next(iter(shapes.values()))[0] if shapes else 1
+    for spec in read_interface(network).inputs:
+        shapes[spec.name] = shapes.get(spec.name) or (batch, *_known(spec.shape[1:]))
     model = openvino.Core().read_model(network.onnx)
     model.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
 

@@ -57,6 +57,8 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     """The sizes; None stands for any size."""
     dtype: np.dtype[np.generic]
+    optional: bool = False
+    """Whether it may be left out of the feeds, and is zeros then; all its sizes but the first are known."""
 
     def check(self, array: Array) -> None:
         """Raise `ShapeError` unless `array` has the shape, `EngineError` unless it has the type."""
@@ -72,13 +74,19 @@ class TensorSpec:
 def checked_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Check the feeds, and give them in the order of `inputs`, C-contiguous; every engine does this first.
 
-    Raises `ShapeError` for a wrong shape and `EngineError` for a wrong type or name.
+    An optional input that is left out is zeros, as many as the first input has. Raises `ShapeError` for a wrong shape
+    and `EngineError` for a wrong type or name.
     """
-    if feeds.keys() != {spec.name for spec in inputs}:
+    import numpy as np  # here, so that reading the words above loads nothing heavy
+
+    missing = [spec for spec in inputs if spec.optional and spec.name not in feeds]
+    if feeds.keys() != {spec.name for spec in inputs if spec not in missing}:
         raise EngineError(f"fed {sorted(feeds)}, expected {sorted(spec.name for spec in inputs)}")
+    count = len(feeds[inputs[0].name])
+    zeros = {spec.name: np.zeros((count, *(size or 1 for size in spec.shape[1:])), spec.dtype) for spec in missing}
+    feeds = {**feeds, **zeros}
     for spec in inputs:
         spec.check(feeds[spec.name])
-    import numpy as np  # here, so that reading the words above loads nothing heavy
 
     return {spec.name: np.ascontiguousarray(feeds[spec.name]) for spec in inputs}
 

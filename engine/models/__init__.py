@@ -132,8 +132,9 @@ def _read(folder: Traversable, file_name: str) -> bytes:
 
 
 def _told(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "shape": spec.shape, "dtype": spec.dtype.name}
+    told: dict[str, object] = {"name": spec.name, "shape": spec.shape, "dtype": spec.dtype.name}
+    return told | {"optional": True} if spec.optional else told
 
 
-def _spec(*, name: str, shape: list[int | None], dtype: str) -> TensorSpec:
-    return TensorSpec(name, tuple(shape), np.dtype(dtype))
+def _spec(*, name: str, shape: list[int | None], dtype: str, optional: bool = False) -> TensorSpec:
+    return TensorSpec(name, tuple(shape), np.dtype(dtype), optional)

@@ -37,6 +37,12 @@ def write(folder: Path, network: Network, **changes: object) -> None:
 
 def test_a_manifest_comes_back_as_it_was_written() -> None:
     spec = TensorSpec("crop", (None, 3, 128, 128), np.dtype(np.float32))
+    assert json.loads(Manifest("a", "b", (spec,), (spec,), "", 0, {}, "").dumps())["inputs"][0].keys() == {
+        "name",
+        "shape",
+        "dtype",
+    }
+    spec = TensorSpec("crop", (None, 3, 128, 128), np.dtype(np.float32), optional=True)
     manifest = Manifest("segmenter", "ab", (spec,), (spec,), "CelebA", 3000, {"iou": 0.97}, "research")
     assert Manifest.loads(manifest.dumps()) == manifest
 

@@ -84,3 +84,22 @@ def test_the_generator_draws_what_the_reference_draws(name: str, precision: Prec
         seen = np.asarray(engine.run({"crop_and_mask": feed})["face"])
     inside = np.broadcast_to(feed[:, 3:] > 0.5, seen.shape)
     assert psnr_db(seen[inside], expected[inside]) >= LEAST_PSNR_DB[precision]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_generator_that_is_told_nothing_of_mouths_draws_as_if_nothing_were_known(name: str) -> None:
+    backend = select.find_backend(name)
+    if backend.missing() is not None:
+        pytest.skip(str(backend.missing()))
+    try:
+        engine = select.load(models.shipped("generator"), backend=name, precision=Precision.F32, threads=1)
+    except (BackendMissing, CheckpointError) as error:
+        pytest.skip(str(error))
+    feed = faces("portrait")[:2]
+    smile = np.tile(np.array([0, 1, 2, 0, 1], np.float32), (len(feed), 1))
+    with closing(engine):
+        left_out = np.asarray(engine.run({"crop_and_mask": feed})["face"])
+        unknown = np.asarray(engine.run({"crop_and_mask": feed, "expression": np.zeros_like(smile)})["face"])
+        smiling = np.asarray(engine.run({"crop_and_mask": feed, "expression": smile})["face"])
+    assert np.array_equal(left_out, unknown)
+    assert np.abs(smiling - unknown).max() > 0.05

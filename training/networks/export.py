@@ -18,7 +18,7 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 
 from engine.models import Manifest
-from engine.onnx_file import read_interface
+from engine.onnx_file import OPTIONAL, read_interface
 from engine.select import load
 from engine.spec import Network, Precision
 from pipeline.errors import CheckpointError
@@ -152,6 +152,8 @@ def export(run: Path, folder: Path, *, data: str, expression: bool = False) -> M
     network.load_state_dict(state["ema"])
     network.eval()
     model = with_all_weights(halve(to_onnx(network, port)), network)
+    for value in list(model.graph.input)[1:]:  # what the network draws without is what it was given zeros for
+        value.doc_string = OPTIONAL
     exported = checked(name, model, network, port, smooth_noise(port))
     return write(exported, folder, state, data=data, terms=TERMS)
 

@@ -32,8 +32,9 @@ from onnxruntime.quantization import (
 
 from engine import models
 from engine.models import INT8, Manifest
+from engine.onnx_file import read_interface
 from engine.select import load
-from engine.spec import Network, Precision
+from engine.spec import Network, Precision, checked_feeds
 from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import CheckpointError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.spec import Array, TensorSpec
     from training.data.samples import TrainingSample
 
 MOST_LOST = {"generator": 0.03, "segmenter": 0.002}
@@ -83,10 +85,11 @@ class Trial:
 class Feeds(CalibrationDataReader):  # type: ignore[misc]  # it comes without types
     """Calibration inputs, one by one."""
 
-    def __init__(self, name: str, inputs: Sequence[NDArray[np.float32]]) -> None:
-        self._waiting = iter([{name: feed[None]} for feed in inputs])
+    def __init__(self, ports: Sequence[TensorSpec], inputs: Sequence[NDArray[np.float32]]) -> None:
+        first = ports[0].name
+        self._waiting = iter([checked_feeds(tuple(ports), {first: feed[None]}) for feed in inputs])
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> dict[str, Array] | None:
         """The next one; None at the end."""
         return next(self._waiting, None)
 
@@ -155,6 +158,15 @@ def whole(network: Network) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
+def _reached(model: onnx.ModelProto) -> set[str]:
+    """The values of a graph that depend on its first input."""
+    found = {model.graph.input[0].name}
+    for node in model.graph.node:
+        if not found.isdisjoint(node.input):
+            found |= set(node.output)
+    return found
+
+
 def quantised(network: Network, feeds: NDArray[np.float32], *, kept: tuple[int, int]) -> bytes:
     """The ONNX bytes of an int8 version, calibrated on `feeds`; the `kept` first and last convolutions stay.
 
@@ -163,7 +175,10 @@ def quantised(network: Network, feeds: NDArray[np.float32], *, kept: tuple[int, 
     model = whole(network)
     for place, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{place}"
-    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    seen = _reached(model)
+    every = [node for node in model.graph.node if node.op_type == "Conv"]
+    convolutions = [node.name for node in every if node.input[0] in seen]
+    beside = [node.name for node in every if node.input[0] not in seen]  # of inputs that calibration leaves at zero
     first, last = kept
 
     # What the quantiser prints is not the command's answer.
@@ -172,10 +187,10 @@ def quantised(network: Network, feeds: NDArray[np.float32], *, kept: tuple[int, 
         quantize_static(
             model,
             target,
-            Feeds(model.graph.input[0].name, list(feeds)),
+            Feeds(read_interface(network).inputs, list(feeds)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=convolutions[:first] + convolutions[len(convolutions) - last :],
+            nodes_to_exclude=convolutions[:first] + convolutions[len(convolutions) - last :] + beside,
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
