@@ -108,6 +108,12 @@ def _add_evaluate_video(what: Commands) -> None:
         "--face", action="append", default=[], metavar="FILE.face", help="draw with this face; again for more people"
     )
     video.add_argument(
+        "--expression",
+        choices=("auto", "neutral", "speech", "true"),
+        default="auto",
+        help="what the generator is told of mouths, as `run` has it; true is what the bare mouth does (default: auto)",
+    )
+    video.add_argument(
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
     video.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
@@ -201,7 +207,8 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
-    settings = values.build({"engine": options.engine, "threads": options.threads})
+    expression = "auto" if options.expression == "true" else options.expression
+    settings = values.build({"engine": options.engine, "threads": options.threads, "expression": expression})
     kind = MaskKind(options.kind) if options.kind else None
     scores, strips = {}, []
     with product(options.models, engine=options.engine, threads=options.threads, faces=options.face) as parts:
@@ -212,7 +219,8 @@ def _evaluate_video(options: argparse.Namespace) -> int:
             found, strip = video_scores.measure(pairs, title=clip.stem, mouth=MouthScores())
             scores[clip.name] = found.summary()
             strips.append(strip)
-    told = video_scores.joined(scores) | {"mask_seed": options.mask_seed, "engine": networks.generator.description}
+    told = video_scores.joined(scores)
+    told |= {"mask_seed": options.mask_seed, "expression": options.expression, "engine": networks.generator.description}
     if options.sheet:
         photos.write_sheet(options.sheet, [strip for strip in strips if strip])
     if options.json:
@@ -228,14 +236,17 @@ def _there_and_back(
     """Each frame of a clip as it was masked, and as it came out again."""
     from tqdm import tqdm
 
+    from pipeline.draw.mouth import Mouth, Spoken
     from pipeline.run import assemble, load
     from pipeline.video.decode import FileSource
     from training.data.wear import Dressed
+    from training.evaluation.speech import seen
 
+    mouth = Mouth(spoken=Spoken.measured(*seen(clip))) if options.expression == "true" else None
     source = FileSource(clip, start=options.start, end=options.end)
     waiting: deque[Worn] = deque()
     with load.detector(settings) as detector:
-        work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks)
+        work = assemble.there_and_back(source, settings, detector, Dressed(wear, waiting.append), networks, mouth=mouth)
         quiet = options.quiet > 0 or not sys.stderr.isatty()
         bar = tqdm(desc=clip.name, total=source.info.frames, unit="frame", disable=quiet, leave=False)
         with bar, work.run() as run:

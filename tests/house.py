@@ -132,7 +132,7 @@ def counted(root: Path) -> list[Row]:
         Row("__init__.py files that only say what lives there", signs),
         Row("source lines", sum(module.lines for module in modules)),
         Row("lines of the median module", median(lengths), low=140, high=220),
-        Row("lines of the longest module", max(lengths), high=400),
+        Row("lines of the longest module", max(lengths), high=420),
         Row(f"modules under {SHORT_MODULE} lines", sum(length < SHORT_MODULE for length in lengths)),
         Row("modules in the largest folder", max(folders.values()), high=20),
         Row(

@@ -29,7 +29,7 @@ from pipeline.demo.clip import draw_frames, write_clip
 from pipeline.errors import CheckpointError
 from pipeline.run import load, process, report
 from pipeline.run.process import Interrupts
-from pipeline.settings import config, flags
+from pipeline.settings import flags, values
 from tests.stand_ins import as_if_loaded, found_in_clip, stand_in_networks
 
 if TYPE_CHECKING:
@@ -438,7 +438,7 @@ def test_the_help_of_run_fits_on_a_screen_and_help_all_has_every_setting(capsys:
     with pytest.raises(SystemExit):
         cli.main(["run", "--help-all"])
     shown = capsys.readouterr().out
-    assert all(f"--{setting.key}" in shown for setting in config.settings() if flags.taken_by_run(setting))
+    assert all(f"--{setting.key}" in shown for setting in values.settings() if flags.taken_by_run(setting))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])

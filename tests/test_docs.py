@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.rules import Modules, Switch
 from pipeline.run.report import Report, Tally
-from pipeline.settings import config, flags
+from pipeline.settings import flags, values
 from pipeline.settings.config import stage_settings
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ def settings_table() -> str:
     """The table of docs/settings.md, made from the settings."""
     lines = ["| flag and TOML key | of | what it may be | default | what it means |", "|---|---|---|---|---|"]
     takers = {"run": flags.taken_by_run, "live": flags.taken_by_live, "serve": flags.taken_by_serve}
-    for setting in config.settings():
+    for setting in values.settings():
         rule, key = setting.rule, setting.key
         flag = f"`--{key}`, `--no-{key}`" if isinstance(rule, Switch) else f"`--{key}`"
         allowed = f"{rule.first or ''} or a file of `{rule.folder}/`" if isinstance(rule, Modules) else rule.allowed

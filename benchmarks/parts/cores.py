@@ -25,8 +25,7 @@ from benchmarks.record import Better, Series, Table, document, shown
 from pipeline.detectors import detector_file
 from pipeline.run import load
 from pipeline.run.batch import Job
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 from pipeline.threads.runner import Pipeline
 
 if TYPE_CHECKING:

@@ -23,8 +23,7 @@ from engine.onnx_file import multiply_adds
 from engine.spec import Device, Network, Precision
 from pipeline.detectors import DEFAULT, detector_file
 from pipeline.errors import BackendMissing, CheckpointError
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,8 +19,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan
 from benchmarks.record import NONE, LeftOut, Table, UnmeasurableError, document, left_out, series_of, shown
 from engine import cuda, select
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

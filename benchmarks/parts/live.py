@@ -19,9 +19,8 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, option
 from benchmarks.record import BenchmarkError, Better, Series, Table, document, shown, spread_of
 from pipeline.rules import Number
-from pipeline.settings.config import as_json
 from pipeline.settings.flags import parser_of
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -32,8 +32,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count
 from benchmarks.passthrough import OPTIONS
 from benchmarks.record import NONE, Better, LeftOut, Series, Table, UnmeasurableError, document, left_out, share, shown
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

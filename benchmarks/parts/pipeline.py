@@ -39,8 +39,7 @@ from pipeline.demo.clip import LANDMARKS, draw_frames, encodable, frame_from_por
 from pipeline.find.align import align
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Box, Landmarks
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,8 +21,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import NONE, Better, LeftOut, Series, Table, UnmeasurableError, document, left_out, shown
 from pipeline.demo.clip import CYCLE_SECONDS, FRAME_RATE, frame_from_portrait, masked_portrait, portrait, warped
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 from training.needs import require
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import BenchmarkError, Better, Document, LeftOut, Series, Table, document, left_out, shown
 from engine.onnx_file import multiply_adds
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

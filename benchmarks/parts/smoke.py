@@ -23,8 +23,7 @@ from engine.onnx_file import multiply_adds
 from pipeline.run import load
 from pipeline.run.batch import Job
 from pipeline.run.report import write_json
-from pipeline.settings.config import as_json
-from pipeline.settings.values import build
+from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:
     from benchmarks.parts import Say

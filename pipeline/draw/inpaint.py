@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, Mouth
 from pipeline.draw.segment import Holder, kept
 from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
@@ -71,11 +72,17 @@ class _Drawn:
     """The enrolled face whose network drew it; None for the shipped one."""
     hole: NDArray[np.float32]
     """(S/2, S/2) in [0, 1]: what was filled."""
+    expression: NDArray[np.float32]
+    """(5,) what the network was told of the mouth."""
 
-    def serves(self, crop: FaceCrop) -> bool:
-        """Whether the drawing is by the network that is to draw `crop`, and fills all that is mask there."""
+    def serves(self, crop: FaceCrop, expression: NDArray[np.float32]) -> bool:
+        """Whether the drawing is by the network that is to draw `crop`, fills all that is mask there, and does with
+        its mouth what `expression` (5,) says.
+        """
+        if _drawer(crop) != self.drawer or np.abs(expression - self.expression).max() > REDRAWN_FROM:
+            return False
         beyond = (self.hole < 0.5) & (_halved(crop.mask) > 0.5)
-        return _drawer(crop) == self.drawer and int(np.count_nonzero(beyond)) <= MOST_BEYOND
+        return int(np.count_nonzero(beyond)) <= MOST_BEYOND
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,8 @@ class Inpaint:
     """The shipped generator."""
     own: Mapping[str, Engine] = field(default_factory=dict)
     """The generators of enrolled faces, by the face's name; each takes and gives what the shipped one does."""
+    mouth: Mouth = UNTOLD
+    """What the generators are told of the mouths, where they take an expression."""
     grow_px: int = setting(
         GROW_PX,
         Whole(0, 64),
@@ -116,16 +125,20 @@ class Inpaint:
         drawn: dict[int, _Drawn] = {}
         for cropped in stream:
             holder.keep((crop.track.id for crop in cropped.crops), cut=cropped.tracked.detected.cut)
+            expression = self.mouth.numbers(float(cropped.frame.time), len(cropped.crops))
             crops = []
             for crop in cropped.crops:
                 last = drawn.get(crop.track.id)
-                allowed = last is not None and last.serves(crop)
+                allowed = last is not None and last.serves(crop, expression)
                 carried = holder.holds(crop.track.id, crop.image, where=_looked_at(crop.mask), allowed=allowed)
                 crops.append(replace(crop, held=crop.held and carried, carried=carried))
 
             new = [crop for crop in crops if not crop.carried]
-            drawn |= {crop.track.id: _Drawn(_drawer(crop), _halved(hole_of(crop.mask, self.grow_px))) for crop in new}
-            faces = self._submit(new) if new else None
+            drawn |= {
+                crop.track.id: _Drawn(_drawer(crop), _halved(hole_of(crop.mask, self.grow_px)), expression)
+                for crop in new
+            }
+            faces = self._submit(new, expression) if new else None
             yield Drawing(replace(cropped, crops=tuple(crops)), faces)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
@@ -139,25 +152,24 @@ class Inpaint:
             }
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
-    def _submit(self, crops: Sequence[FaceCrop]) -> Pending:
+    def _submit(self, crops: Sequence[FaceCrop], expression: NDArray[np.float32]) -> Pending:
         """Begin to draw, each face by the network that is to draw it."""
         drawers = [_drawer(crop) for crop in crops]
         if not any(drawers):
-            return self._submit_to(self.engine, crops)
+            return self._submit_to(self.engine, crops, expression)
 
         pending = {}
         for drawer in dict.fromkeys(drawers):
             places = tuple(place for place, name in enumerate(drawers) if name == drawer)
             engine = self.engine if drawer is None else self.own[drawer]
-            pending[places] = self._submit_to(engine, [crops[place] for place in places])
+            pending[places] = self._submit_to(engine, [crops[place] for place in places], expression)
         return _DrawnBySeveral(pending)
 
-    def _submit_to(self, engine: Engine, crops: Sequence[FaceCrop]) -> Pending:
-        """Begin to draw with one network. One that asks what the mouth does is told that nothing is known of it."""
+    def _submit_to(self, engine: Engine, crops: Sequence[FaceCrop], expression: NDArray[np.float32]) -> Pending:
+        """Begin to draw with one network. One that asks what the mouths do is told."""
         feeds = {"crop_and_mask": generator_input(crops, self.grow_px)}
-        for spec in engine.inputs:
-            if spec.name == "expression":
-                feeds[spec.name] = np.zeros((len(crops), spec.shape[1] or 0), np.float32)
+        if takes_expression(engine):
+            feeds["expression"] = np.repeat(expression[None], len(crops), axis=0)
         return engine.submit(feeds)
 
     def unasked(self, cropped: Cropped) -> Drawing:
@@ -168,6 +180,11 @@ class Inpaint:
     def unanswered(self, drawing: Drawing) -> Inpainted:
         """The frame as it goes on when `answer` failed on it: its faces are left as they are."""
         return Inpainted(self.unasked(drawing.cropped).cropped, ())
+
+
+def takes_expression(engine: Engine) -> bool:
+    """Whether a generator asks what the mouth beneath the mask does."""
+    return any(spec.name == "expression" for spec in engine.inputs)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -13,7 +13,8 @@ import cv2
 from pipeline.blend.blend import Blend
 from pipeline.blend.paste import Mark
 from pipeline.blend.smooth import Smooth
-from pipeline.draw.inpaint import Inpaint
+from pipeline.draw.inpaint import Inpaint, takes_expression
+from pipeline.draw.mouth import AT_REST, RATE, UNTOLD, Mouth, Spoken, heard
 from pipeline.draw.segment import Segment
 from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect
@@ -23,13 +24,14 @@ from pipeline.run.ledger import Ledger, Surviving, survive
 from pipeline.run.report import Tally
 from pipeline.run.shown import Compared, Matte, Overlaid, Paired, Recorder
 from pipeline.run.work import Film, Photo, Stream, Stretch
-from pipeline.settings.config import Compare, OnError
+from pipeline.settings.config import Compare, Expression, OnError
 from pipeline.threads.runner import Pipeline
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.labels import Seal
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
+from pipeline.video.sound import read_sound
 from pipeline.video.stills import StillSink, StillSource
 
 if TYPE_CHECKING:
@@ -121,7 +123,15 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".mkv")
     frames = Pipeline.from_source("decode", source)
-    bare = faces(frames, config, networks, tally, follow=file_tracker(config), controls=controls)
+    bare = faces(
+        frames,
+        config,
+        networks,
+        tally,
+        follow=file_tracker(config),
+        controls=controls,
+        mouth=told_mouth(config, job.source),
+    )
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
@@ -134,7 +144,8 @@ def _check_matte(config: Config, suffix: str) -> None:
 def stretch(source: FileSource, config: Config, networks: Networks, tally: Tally) -> Pipeline[Frame]:
     """The frames of a stretch of a video file with their masks taken off. Nothing is opened yet."""
     follow = joined(file_tracker(config), _until(source))
-    return faces(Pipeline.from_source("decode", source), config, networks, tally, follow=follow)
+    frames, mouth = Pipeline.from_source("decode", source), told_mouth(config, source.path)
+    return faces(frames, config, networks, tally, follow=follow, mouth=mouth)
 
 
 def piece(source: FileSource, target: Path, config: Config, networks: Networks, ending: Stage[Frame, Frame]) -> Stretch:
@@ -164,10 +175,12 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".png")
     frames = Pipeline.from_source("decode", source)
-    bare = faces(frames, config, networks, tally, follow=track_each_detection, controls=controls)
+    mouth = told_mouth(config, None)
+    bare = faces(frames, config, networks, tally, follow=track_each_detection, controls=controls, mouth=mouth)
 
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
+    idle += ("expression",) if config.faces.expression == Expression.SPEECH else ()
     return Photo(sink, tally, bare.then("encode", sink), idle)
 
 
@@ -185,11 +198,17 @@ def beside(job: Job, result: Path, config: Config) -> Film | Photo:
 
 
 def live(source: Iterable[Frame], config: Config, networks: Networks, controls: Controls | None = None) -> Stream:
-    """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet."""
+    """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet.
+
+    Raises `ConfigError` for mouths that are to follow a sound, which a live run does not hear.
+    """
+    if config.faces.expression == Expression.SPEECH:
+        raise ConfigError("expression can't be speech in a live run, which hears nothing: give --smile or --mouth-open")
     ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
     entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
     follow = TrackFaces(**config.of_stage("track"))
-    bare = faces(entered, config, networks, tally, follow=follow, ledger=ledger, controls=controls)
+    mouth = told_mouth(config, None)
+    bare = faces(entered, config, networks, tally, follow=follow, ledger=ledger, controls=controls, mouth=mouth)
     return Stream(ledger, tally, bare.then("settle", ledger.settle))
 
 
@@ -211,11 +230,18 @@ def worn(job: Job, config: Config, detector: Detector, wear: Stage[Tracked, Fram
 
 
 def there_and_back(
-    source: FileSource, config: Config, detector: Detector, wear: Stage[Tracked, Frame], networks: Networks
+    source: FileSource,
+    config: Config,
+    detector: Detector,
+    wear: Stage[Tracked, Frame],
+    networks: Networks,
+    *,
+    mouth: Mouth | None = None,
 ) -> Pipeline[Frame]:
     """The frames of a clip of bare faces with masks drawn on by `wear` and taken off again.
 
-    `detector` finds the bare faces; it must not be the one of `networks`, which works at the same time.
+    `detector` finds the bare faces; it must not be the one of `networks`, which works at the same time. `mouth` is what
+    the generator is told instead of what the settings say.
     """
     look = Detect(detector, every=config.faces.detect_every, **config.of_stage("detect"))
     masked = (
@@ -224,7 +250,30 @@ def there_and_back(
         .then("follow", file_tracker(config))
         .then("wear", wear)
     )
-    return faces(masked, config, networks, Tally(), follow=file_tracker(config))
+    mouth = told_mouth(config, source.path) if mouth is None else mouth
+    return faces(masked, config, networks, Tally(), follow=file_tracker(config), mouth=mouth)
+
+
+def told_mouth(config: Config, path: Path | None) -> Mouth:
+    """What the settings have the generator told of mouths; `path` is the file with the sound, None where there is none.
+
+    Raises `SourceError` when the sound of a file is asked for that has none.
+    """
+    plain = Mouth(smile=config.faces.smile, opening=config.faces.mouth_open)
+    expression = Expression(config.faces.expression)
+    if expression is Expression.NEUTRAL:
+        return replace(plain, rest=AT_REST)
+    if expression is Expression.AUTO or path is None:
+        return plain
+
+    return replace(plain, spoken=_spoken(path))
+
+
+@lru_cache(maxsize=1)  # the chunks of a file share it
+def _spoken(path: Path) -> Spoken:
+    """What the sound of a file says of the mouth that speaks. Raises `SourceError`."""
+    start, blocks = read_sound(path, RATE)
+    return Spoken.by_rule(heard(blocks, start))
 
 
 def file_tracker(config: Config) -> TrackFaces:
@@ -243,6 +292,7 @@ def faces(
     follow: Stage[Detected, Tracked],
     ledger: Ledger | None = None,
     controls: Controls | None = None,
+    mouth: Mouth = UNTOLD,
 ) -> Pipeline[Frame]:
     """`frames` with their masks taken off: the same frames, at the same times, in the same order.
 
@@ -251,7 +301,7 @@ def faces(
     """
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
-    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger)
+    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, mouth)
     choose, smooth, blend = _watched(config, controls)
 
     # A network works on one frame while the threads on both sides of it work on others.
@@ -270,13 +320,24 @@ def faces(
     return drawn.then("mark", Mark(**config.of_stage("mark"))) if config.output.mark else drawn
 
 
-def _network_stages(config: Config, networks: Networks, tally: Tally, ledger: Ledger | None) -> _NetworkStages:
-    """The stages around each network. With a `ledger` they outlive the failures of their networks."""
+def _network_stages(
+    config: Config, networks: Networks, tally: Tally, ledger: Ledger | None, mouth: Mouth
+) -> _NetworkStages:
+    """The stages around each network. With a `ledger` they outlive the failures of their networks.
+
+    Raises `ConfigError` when the generator is to be told of a mouth and takes no expression.
+    """
+    if mouth.told and not takes_expression(networks.generator):
+        raise ConfigError(
+            "expression, smile and mouth-open need a generator that takes an expression; this one doesn't"
+        )
     every = config.faces.detect_every
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
     segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
-    inpaint = Inpaint(networks.generator, networks.own, every=config.faces.redraw_every, **config.of_stage("inpaint"))
+    inpaint = Inpaint(
+        networks.generator, networks.own, mouth, every=config.faces.redraw_every, **config.of_stage("inpaint")
+    )
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = {}

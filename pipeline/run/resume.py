@@ -26,7 +26,7 @@ from pipeline.run import assemble, chunks
 from pipeline.run.chunks import FinishedChunk, Total
 from pipeline.run.process import Ended, reported, watched
 from pipeline.run.work import Account
-from pipeline.settings.config import as_json, settings
+from pipeline.settings.values import as_json, settings
 from pipeline.video.pieces import ENCODER_THREADS
 from pipeline.whole_file import locked, whole_file
 

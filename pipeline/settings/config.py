@@ -7,7 +7,7 @@ module loads nothing heavy, so that `barefaced --help` answers at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
@@ -48,6 +48,14 @@ class OnError(StrEnum):
     """The last frame that went well."""
     BLANK = "blank"
     """Black."""
+
+
+class Expression(StrEnum):
+    """Who says what a drawn mouth does."""
+
+    AUTO = "auto"
+    NEUTRAL = "neutral"
+    SPEECH = "speech"
 
 
 class Compare(StrEnum):
@@ -160,6 +168,18 @@ class FacesConfig:
         8,
         Whole(1, 120),
         "draw a face anew in every n-th frame at least, and sooner when it changes; 1 draws it in every frame",
+    )
+    expression: str = setting(
+        "auto",
+        OneOf(tuple(Expression)),
+        "what drawn mouths do; auto leaves it to the network, neutral closes the lips, speech moves the mouth of "
+        "somebody who is alone in the picture with the file's sound; whatever they do is invented",
+    )
+    smile: float = setting(
+        0.0, Number(-3, 3), "how much drawn mouths smile; 2 is a broad smile, -2 turns the corners down"
+    )
+    mouth_open: float = setting(
+        0.0, Number(-3, 3), "how much wider than otherwise drawn mouths are open; 2 shows the teeth"
     )
     detect_size: int = setting(
         640,
@@ -356,28 +376,13 @@ class Config:
             raise ConfigError(f"end {float(end):g} s is not after start {float(start):g} s: nothing would be left")
         if self.output.overwrite and self.output.skip_existing:
             raise ConfigError("overwrite and skip-existing contradict each other: leave one out")
+        if self.faces.expression == Expression.SPEECH and self.chunks.cluster and not self.chunks.shared:
+            raise ConfigError("expression can't be speech on a cluster that does not see the inputs: add --shared")
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """The fields of a stage that were set, as keyword arguments for it."""
         known = stage_settings() if self.stages else {}
         return {known[name].field: value for name, value in self.stages.items() if known[name].group == stage}
-
-
-def as_json(config: Config) -> dict[str, object]:
-    """Every setting's value by key, as JSON holds it, and what was set of the stages; times are seconds."""
-    values = {item.key: getattr(getattr(config, item.group), item.field) for item in settings()}
-    values |= config.stages
-    return {key: float(value) if isinstance(value, Fraction) else value for key, value in values.items()}
-
-
-def settings() -> tuple[Setting, ...]:
-    """Every setting of `Config` but those of the stages, group by group, in the order in which they stand."""
-    return tuple(item for group, section in sections().items() for item in settings_in(section, group))
-
-
-def sections() -> dict[str, type]:
-    """The dataclass of each group of settings, by the group's name."""
-    return {item.name: type(item.default) for item in fields(Config) if item.name != "stages"}
 
 
 @cache

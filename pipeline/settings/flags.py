@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.rules import Files, Switch, Wholes
-from pipeline.settings.config import STAGES, settings
-from pipeline.settings.values import parse_assignment
+from pipeline.settings.config import STAGES
+from pipeline.settings.values import parse_assignment, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

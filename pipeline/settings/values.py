@@ -7,18 +7,38 @@ Values come in layers, the later over the earlier. Settings of a stage stand in 
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from decimal import Decimal
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.settings.config import STAGES, Config, sections, settings, stage_settings
+from pipeline.rules import settings_in
+from pipeline.settings.config import STAGES, Config, stage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.rules import Setting
+
+
+def as_json(config: Config) -> dict[str, object]:
+    """Every setting's value by key, as JSON holds it, and what was set of the stages; times are seconds."""
+    values = {item.key: getattr(getattr(config, item.group), item.field) for item in settings()}
+    values |= config.stages
+    return {key: float(value) if isinstance(value, Fraction) else value for key, value in values.items()}
+
+
+def settings() -> tuple[Setting, ...]:
+    """Every setting of `Config` but those of the stages, group by group, in the order in which they stand."""
+    return tuple(item for group, section in sections().items() for item in settings_in(section, group))
+
+
+def sections() -> dict[str, type]:
+    """The dataclass of each group of settings, by the group's name."""
+    return {item.name: type(item.default) for item in fields(Config) if item.name != "stages"}
 
 
 def read(path: Path) -> dict[str, object]:

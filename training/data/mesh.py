@@ -141,13 +141,6 @@ def mesh_of(image: NDArray[np.uint8], canonical_from_image: Affine) -> tuple[Flo
     return mesh, 1 / (1 + math.exp(-flag.item()))
 
 
-EXPRESSION_NAMES = ("opening", "width", "corners", "pout")
-"""The gap between the lips; from corner to corner; how far the corners stand above the upper lip's lower edge; how much
-of the lips is seen, from their upper to their lower rim without the gap."""
-
-OPENING = 0
-"""The place of the opening among the numbers."""
-
 TYPICAL_EXPRESSION = np.array([[0.057, 0.619, 0.014, 0.156], [0.054, 0.079, 0.018, 0.015]])
 """Mean and standard deviation of each over 629 photos (CelebA's val partition and FFHQ, heads turned by up to 35
 degrees)."""
@@ -172,7 +165,7 @@ def head_axes(mesh: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def expression_of(mesh: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(..., 4) the `EXPRESSION_NAMES` of a mesh (..., 468, 3), in standard deviations from a typical photo."""
+    """(..., 4) what the mouth of a mesh (..., 468, 3) does, as `pipeline.draw.mouth.NAMES` has it."""
     points = np.asarray(mesh, np.float64)
     _, down, apart = head_axes(points)
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.draw.mouth import OPENING
 from pipeline.picture.pixels import read_crop
 from training.data.crops import stored_from_canonical
-from training.data.mesh import OPENING, FaceMesh, Point, expression_of, mesh_of
+from training.data.mesh import FaceMesh, Point, expression_of, mesh_of
 from training.data.wear import SIDE
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import pytest
 
 from engine.spec import Array, TensorSpec
 from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
+from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError
 from pipeline.find.align import align
 from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
@@ -52,15 +53,45 @@ def test_faces_of_a_frame_are_one_batch_in_order() -> None:
 
 
 def test_network_that_asks_what_the_mouth_does_is_told_that_nothing_is_known() -> None:
-    floats = np.dtype(np.float32)
-    inputs = (TensorSpec("crop_and_mask", (None, 4, 256, 256), floats), TensorSpec("expression", (None, 5), floats))
-    engine = MadeEngine(echo, inputs=inputs)
+    engine = asking()
     drawn(engine, [cropped(masked(number=1), masked(number=2))])
     (fed,) = engine.fed
-    for spec in inputs:
+    for spec in engine.inputs:
         spec.check(fed[spec.name])
     assert fed["expression"].shape == (2, 5)
     assert not fed["expression"].any()
+
+
+def asking() -> MadeEngine:
+    """A generator that takes an expression."""
+    floats = np.dtype(np.float32)
+    inputs = (TensorSpec("crop_and_mask", (None, 4, 256, 256), floats), TensorSpec("expression", (None, 5), floats))
+    return MadeEngine(echo, inputs=inputs)
+
+
+def test_network_is_told_what_the_mouths_do() -> None:
+    engine = asking()
+    inpaint = Inpaint(engine, mouth=Mouth(AT_REST, smile=1.0))
+    list(inpaint.answer(inpaint.ask(iter([cropped(masked(number=1), masked(number=2))]))))
+    (fed,) = engine.fed
+    assert fed["expression"] == pytest.approx(np.array([[-0.7, 0.7, 1, 0, 1]] * 2))
+
+
+def test_a_still_face_is_drawn_anew_when_its_mouth_moves() -> None:
+    numbers = np.zeros((20, 4))
+    numbers[10:, 0] = 2
+    spoken = Spoken.measured(np.arange(20) / 30, numbers)
+    crop, frames = masked(), 20
+    stream = [
+        replace(cropped(crop), tracked=tracked(frame_of(np.zeros((480, 640, 3), np.uint8), place), crop.track))
+        for place in range(frames)
+    ]
+    still, moving = asking(), asking()
+    for engine, mouth in ((still, Mouth(AT_REST)), (moving, Mouth(spoken=spoken))):
+        inpaint = Inpaint(engine, mouth=mouth, every=frames)
+        list(inpaint.answer(inpaint.ask(iter(stream))))
+    assert len(still.fed) == 1
+    assert [fed["expression"][0, 0] for fed in moving.fed] == pytest.approx([0, 2], abs=0.5)
 
 
 def test_network_is_not_run_without_a_masked_face() -> None:
