@@ -32,8 +32,8 @@ from pipeline.demo.clip import (
 )
 from pipeline.draw.inpaint import hole_of
 from pipeline.draw.segment import INPUT_SIZE
-from pipeline.find.align import write_colours
 from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
+from pipeline.picture.pixels import write_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

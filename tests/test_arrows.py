@@ -41,7 +41,7 @@ ROOMS = {
     "pipeline.find": ("picture", "detectors"),
     "pipeline.blend": ("picture",),
     "pipeline.draw": ("picture", "find"),
-    "pipeline.people": ("video", "recognisers", "detectors", "find", "draw"),
+    "pipeline.people": ("picture", "video", "recognisers", "detectors", "find", "draw"),
     "pipeline.settings": ("video", "find", "draw", "blend", "people"),
     "pipeline.run": ("threads", "settings", "video", "detectors", "find", "draw", "blend", "people"),
     "pipeline.live": ("threads", "settings", "picture", "video", "detectors", "draw", "run"),

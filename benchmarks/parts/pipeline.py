@@ -36,9 +36,9 @@ from benchmarks.record import (
 )
 from pipeline.blend.blend import Blend
 from pipeline.demo.clip import LANDMARKS, draw_frames, encodable, frame_from_portrait, mask_alpha, portrait, warped
-from pipeline.find.align import align
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Frame, Inpainted, Patch, Track, Tracked
 from pipeline.geometry import CROP_SIZE, Box, Landmarks
+from pipeline.picture.pixels import align
 from pipeline.settings.values import as_json, build
 
 if TYPE_CHECKING:

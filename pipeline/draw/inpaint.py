@@ -10,10 +10,9 @@ import numpy as np
 
 from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, Mouth
 from pipeline.draw.segment import Holder, kept
-from pipeline.find.align import write_colours
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FACE
+from pipeline.picture.pixels import FACE, write_colours
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ import numpy as np
 
 from pipeline.draw.beyond import joined, may_go_on, view_of
 from pipeline.errors import EngineError
-from pipeline.find.align import align, turned_away, write_colours
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FACE, largest, read_crop, shrunk
+from pipeline.picture.pixels import FACE, align, largest, read_crop, shrunk, turned_away, write_colours
 from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:

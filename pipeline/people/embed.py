@@ -11,9 +11,9 @@ import numpy as np
 from engine import models
 from pipeline.draw.segment import Segment
 from pipeline.errors import SourceError
-from pipeline.find.align import align
 from pipeline.frames import Detected, Skipped, Track, Tracked
 from pipeline.people.people import Look, PeopleFilter
+from pipeline.picture.pixels import align
 from pipeline.recognisers import recogniser_file
 from pipeline.video.stills import StillSource
 

@@ -19,9 +19,8 @@ from PIL import Image
 
 from pipeline.blend.paste import paste
 from pipeline.errors import ConfigError, SinkError
-from pipeline.find.align import align
 from pipeline.geometry import CROP_SIZE, Affine, similarity
-from pipeline.picture.pixels import read_crop, read_rgb
+from pipeline.picture.pixels import align, read_crop, read_rgb
 from pipeline.whole_file import whole_file
 from training.data import masks
 from training.data.crops import MARGIN, stored_from_canonical

@@ -11,13 +11,12 @@ import numpy as np
 
 from pipeline.draw.segment import Segment
 from pipeline.errors import SourceError
-from pipeline.find.align import align
 from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.frames import Skipped
 from pipeline.geometry import CROP_SIZE
 from pipeline.people.people import mean_of
-from pipeline.picture.pixels import read_crop
+from pipeline.picture.pixels import align, read_crop
 from training.data.crops import MARGIN, stored_from_canonical
 
 if TYPE_CHECKING:

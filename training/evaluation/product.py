@@ -17,12 +17,11 @@ from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.segment import Segment
-from pipeline.find.align import align
 from pipeline.find.detect import Detect
 from pipeline.find.track import track_each_detection
 from pipeline.frames import Cropped, FaceCrop, Tracked
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import read_crop
+from pipeline.picture.pixels import align, read_crop
 from pipeline.recognisers import Recogniser, recogniser_file
 from pipeline.run import load
 from pipeline.settings.values import build

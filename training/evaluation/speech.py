@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.draw.mouth import NAMES, RATE, VoiceModel, by_rule, heard
 from pipeline.errors import SourceError
-from pipeline.video.sound import read_sound
+from pipeline.video.opening import read_sound
 from training.data.crops import central_face
 from training.data.mesh import expression_of
 from training.needs import errors_in_one_line

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import SourceError
-from pipeline.find.align import align
 from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import align
 from training.data.crops import central_face
 from training.data.mask_shape import cut_of, outline, surface
 from training.data.mesh import FaceMesh

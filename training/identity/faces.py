@@ -23,8 +23,8 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import CheckpointError, SourceError
-from pipeline.find.align import align
 from pipeline.geometry import Affine
+from pipeline.picture.pixels import align
 from training.evaluation.photos import read, wear
 from training.evaluation.product import looker
 from training.identity.embeddings import TRAINING, person_of

@@ -8,9 +8,9 @@ from engine.spec import Array, TensorSpec
 from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
 from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError
-from pipeline.find.align import align
 from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
 from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import align
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.draw.segment import INPUT_SIZE, Holder, Segment
 from pipeline.errors import EngineError
-from pipeline.find.align import align, turned_away
 from pipeline.frames import Cropped, Skipped, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
+from pipeline.picture.pixels import align, turned_away
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
 
 if TYPE_CHECKING:

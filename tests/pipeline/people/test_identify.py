@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from engine.spec import TensorSpec
-from pipeline.find.align import align
 from pipeline.find.track import TrackFaces
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.people.embed import Embedder
 from pipeline.people.identify import Identify
 from pipeline.people.people import PeopleFilter
+from pipeline.picture.pixels import align
 from pipeline.recognisers import Recogniser, Thresholds
 from tests.pipeline.faces import MadeEngine
 from tests.pipeline.moving_faces import RATE, KnowingDetector, Path, Pose, Shot, detected, shot, still
