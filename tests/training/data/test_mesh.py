@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.draw.mouth import NAMES
 from pipeline.errors import CheckpointError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import central_face
 from training.data.mesh import (
-    EXPRESSION_NAMES,
     MOST_DEVIATIONS,
     TYPICAL_EXPRESSION,
     Point,
@@ -68,7 +68,7 @@ MOUTHS = {
 
 @pytest.mark.parametrize("mouth", MOUTHS.values(), ids=MOUTHS)
 def test_numbers_are_those_of_the_mouth_in_spreads_from_a_typical_one(mouth: dict[str, float]) -> None:
-    wanted = (np.array([mouth[name] for name in EXPRESSION_NAMES]) - TYPICAL_EXPRESSION[0]) / TYPICAL_EXPRESSION[1]
+    wanted = (np.array([mouth[name] for name in NAMES]) - TYPICAL_EXPRESSION[0]) / TYPICAL_EXPRESSION[1]
     assert expression_of(head(**mouth)) == pytest.approx(np.clip(wanted, -MOST_DEVIATIONS, MOST_DEVIATIONS), abs=1e-4)
 
 
