@@ -320,7 +320,7 @@ class ChunkedJob:
 
     def account(self) -> Account:
         """What was read and written."""
-        return Account.of(self.source, self.sink, warnings=self.warnings)
+        return Account.of(self.source, self.sink, warnings=(*self.warnings, *self.total.warnings))
 
 
 def in_chunks(job: Job, config: Config) -> bool:

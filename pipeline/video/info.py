@@ -51,6 +51,21 @@ class ContentLight:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """How many rows and columns of the stored pictures the container says not to show, before they are turned."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what is shown of a picture; those of the picture where nothing would be left."""
+        shown = width - self.left - self.right, height - self.top - self.bottom
+        return shown if min(shown) > 0 else (width, height)
+
+
+@dataclass(frozen=True)
 class StreamInfo:
     """One stream of the file."""
 
@@ -100,6 +115,8 @@ class SourceInfo:
     pixel_format: str
     """What flows downstream: `working_format`, or what holds it turned upright."""
     colour: Colour
+    crop: Crop
+    """What was cut off the stored pictures, in whole chroma samples."""
     turn: Turn
     """What was applied so that the picture is upright."""
     tilt: tuple[int, ...] | None
@@ -109,6 +126,8 @@ class SourceInfo:
     content_light: ContentLight | None
     captions: bool
     """Whether the first picture carries closed captions."""
+    stereoscopic: bool
+    """Whether the first picture is marked to hold the view of an eye, or of both."""
     beside_pictures: tuple[str, ...]
     """What the pictures carry that no output can store, in words."""
     streams: tuple[StreamInfo, ...]

@@ -63,6 +63,18 @@ def hear_errors() -> None:
         av.logging.set_level(av.logging.ERROR)
 
 
+@contextlib.contextmanager
+def told_everything() -> Iterator[None]:
+    """Let FFmpeg say what it otherwise keeps to itself, inside a `with` block."""
+    hear_errors()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        yield
+    finally:
+        av.logging.set_level(level)
+
+
 def check_is_file(path: Path) -> None:
     """Raise `SourceError` unless `path` is a file with something in it."""
     try:

@@ -23,7 +23,7 @@ from pipeline.video.containers import container_for
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import opened
 from pipeline.video.reading import Outcome, Reading
-from pipeline.video.writer import encodable, encoder_stream, open_encoder, translated
+from pipeline.video.writer import Losses, encodable, encoder_stream, open_encoder, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +105,8 @@ class PieceSink:
         info = source.info
         order = DecodingOrder(max(1, round(info.frame_seconds / info.time_base)))
         packets: list[Packet] = []
+        warnings = list(encoding.warnings)
+        losses = Losses(info, encoding, warnings)
         # The container decides where the decoder's configuration goes; nothing is written to it.
         with av.open(io.BytesIO(), "w", format=kind.muxer) as container:
             stream = encoder_stream(container, info, encoding, kind, ENCODER_THREADS)
@@ -114,6 +116,7 @@ class PieceSink:
                 if not source.counts(frame.time):
                     continue
                 picture = encodable(frame, info, encoding, info.origin)
+                losses.see(frame.planes, picture)
                 order.feed(picture.pts or 0)
                 with translated(self.sink.path):
                     packets += stream.encode(picture)
@@ -124,7 +127,7 @@ class PieceSink:
                     packets += stream.encode(None)
         for packet in packets:
             order.mend(packet)
-        self.piece = Piece(configuration, _times(packets), b"".join(map(bytes, packets)), encoding.warnings)
+        self.piece = Piece(configuration, _times(packets), b"".join(map(bytes, packets)), tuple(warnings))
 
 
 def reproducible(encoding: Encoding) -> Encoding:

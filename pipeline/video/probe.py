@@ -8,18 +8,19 @@ so where a number can mean two things the smaller one is believed.
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
 
 from pipeline.errors import SourceError
-from pipeline.picture.formats import working_format
+from pipeline.picture.formats import traits, working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
-from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import clock_is_arbitrary, decoder_of, opened, packets_of, video_stream
+from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo
+from pipeline.video.opening import clock_is_arbitrary, decoder_of, opened, packets_of, told_everything, video_stream
 from pipeline.video.structure import flaw, walker
 
 if TYPE_CHECKING:
@@ -152,11 +153,13 @@ def missing_end(
 
 NOT_STORED = {
     "SPHERICAL": "the marks of a 360-degree film",
-    "STEREO3D": "the marks of a stereoscopic film",
     "DOVI_METADATA": "the data of Dolby Vision",
     "DYNAMIC_HDR_PLUS": "the data of HDR10+",
 }
 """FFmpeg's names of side data, and what they are."""
+
+FRAME_CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
+"""How FFmpeg writes it: columns left and right, rows above and below."""
 
 FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
@@ -189,7 +192,8 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
     """All that is known of the file once its first picture is there."""
     matrix = side_data(first, "DISPLAYMATRIX")
     turn = turn_from_matrix(matrix) if matrix else Turn()
-    width, height = (turn or Turn()).size(first.width, first.height)
+    crop = crop_of(container, stream, first)
+    width, height = (turn or Turn()).size(*crop.size(first.width, first.height))
     time_base = stream.time_base
     if time_base is None:
         raise SourceError(f"{path}: its video stream has no time base")
@@ -214,14 +218,36 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         working_format=working_format(first.format.name),
         pixel_format=(turn or Turn()).pixel_format(working_format(first.format.name)),
         colour=colour_of(first),
+        crop=crop,
         turn=turn or Turn(),
         tilt=struct.unpack("=9i", matrix[:36]) if matrix and turn is None else None,
         interlaced=first.interlaced_frame,
         mastering_display=mastering_display(side_data(first, "MASTERING_DISPLAY_METADATA")),
         content_light=content_light(side_data(first, "CONTENT_LIGHT_LEVEL")),
         captions=has_captions(first),
+        stereoscopic=is_stereoscopic(first),
         beside_pictures=beside_pictures(first),
         streams=tuple(stream_info(stream) for stream in container.streams),
+    )
+
+
+def crop_of(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> Crop:
+    """What the container says not to show of the pictures, rounded down to whole chroma samples.
+
+    FFmpeg leaves that to players, and PyAV has it only in FFmpeg's description of the file.
+    """
+    with told_everything():
+        described = str(cast("Any", container).dumps_format())
+    ours = described.partition(f"Stream #0:{stream.index}")[2].partition("  Stream #")[0]
+    if (found := FRAME_CROPPING.search(ours)) is None:
+        return Crop()
+    left, right, top, bottom = map(int, found.groups())
+    coarse = traits(first.format.name)
+    return Crop(
+        top - top % coarse.coarse_y,
+        bottom - bottom % coarse.coarse_y,
+        left - left % coarse.coarse_x,
+        right - right % coarse.coarse_x,
     )
 
 
@@ -253,6 +279,14 @@ def has_captions(picture: av.VideoFrame) -> bool:
     Asked once for a film: PyAV ties a picture to its side data in a circle, so that its memory is freed late.
     """
     return side_data(picture, "A53_CC") is not None
+
+
+def is_stereoscopic(picture: av.VideoFrame) -> bool:
+    """True when the picture is marked to hold the views of both eyes, or that of one of them.
+
+    FFmpeg's AVStereo3D begins with the way in which it holds them, 0 for a flat picture.
+    """
+    return any((side_data(picture, "STEREO3D") or bytes(4))[:4])
 
 
 def mastering_display(data: bytes | None) -> MasteringDisplay | None:

@@ -243,8 +243,10 @@ class Reading:
 @contextlib.contextmanager
 def complaints() -> Iterator[list[tuple[int, str, str]]]:
     """What FFmpeg says of errors in this thread meanwhile: level, name of the part that says it, and message."""
+    heard: list[tuple[int, str, str]] = []
     with av.logging.Capture() as said:
-        yield said
+        yield heard
+    heard += [line for line in said if line[0] <= av.logging.ERROR]
 
 
 def seek(container: InputContainer, stream: av.VideoStream, start: Fraction, *, tick: Fraction) -> None:

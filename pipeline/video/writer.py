@@ -20,7 +20,7 @@ from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
 from pipeline.video.containers import Container, container_for, file_tags, name_of, stream_tags, unusual_in_mp4
 from pipeline.video.encoders import Encoding, threads
-from pipeline.video.probe import has_captions
+from pipeline.video.probe import has_captions, is_stereoscopic
 from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 WRITES_CAPTIONS = ("libx264", "h264_nvenc", "hevc_nvenc")
 """Encoders that write the captions that a picture carries."""
+
+WRITES_STEREOSCOPY = ("libx264",)
+"""Encoders that write how a picture holds the views of both eyes."""
 
 LARGEST_TIMESCALE = 2**31 - 1
 
@@ -59,6 +62,35 @@ class Written:
         self.frames, self.encoder, self.repaired = 0, "", 0
         self.warnings.clear()
         self.problems.clear()
+
+
+class Losses:
+    """Says, once each, what pictures carry that does not reach the encoder or is not written by it."""
+
+    def __init__(self, info: SourceInfo, encoding: Encoding, warnings: list[str]) -> None:
+        """Sentences are added to `warnings`."""
+        self._info, self._encoding, self._warnings = info, encoding, warnings
+        self._begun = self._opaque = False
+
+    def see(self, before: av.VideoFrame, after: av.VideoFrame) -> None:
+        """Compare a picture with what the encoder gets of it."""
+        if not self._opaque and traits(before.format.name).alpha and not traits(after.format.name).alpha:
+            self._opaque = transparent(before)
+            if self._opaque:
+                self._warnings.append("the transparency is left out; VP9 in .webm and FFV1 in .mkv keep it")
+        if self._begun:
+            return
+
+        self._begun = True
+        encoder = self._encoding.encoder
+        if self._info.captions and not (encoder in WRITES_CAPTIONS and has_captions(after)):
+            self._warnings.append(
+                "the closed captions in the pictures are left out; H.264 keeps them where the pixel format stays"
+            )
+        if self._info.stereoscopic and not (encoder in WRITES_STEREOSCOPY and is_stereoscopic(after)):
+            self._warnings.append(
+                "the marks of a stereoscopic film are left out; H.264 keeps them where the pixel format stays"
+            )
 
 
 class Writer:
@@ -86,8 +118,6 @@ class Writer:
             self.remux = Remux(container, output, selection, path)
         self.encodes = True
         """False once pictures came that were encoded elsewhere."""
-        self.opaque = False
-        """Whether it was said that transparency is left out."""
         self.newest: int | None = None
         self.durations: dict[int, int] = {}
         """How long each picture is shown, by its time; both in ticks."""
@@ -103,6 +133,7 @@ class Writer:
             outcome.warnings.append(
                 f"{path.suffix} can't hold the tags {', '.join(lost)} beside a cover; they are left out"
             )
+        self.losses = Losses(self.info, encoding, outcome.warnings)
         for words in self.info.beside_pictures:
             outcome.warnings.append(f"{words} can't be stored; they are left out")
         self.tell_of_streams(selection)
@@ -151,7 +182,7 @@ class Writer:
         """Encode one frame at its time, and copy the other streams up to there."""
         span = self.span or self.begin(frame.time)
         picture = encodable(frame, self.info, self.encoding, span.zero)
-        self.tell_of_losses(frame.planes, picture)
+        self.losses.see(frame.planes, picture)
         with translated(self.path):
             self.show(picture.pts or 0)
             self.order.feed(picture.pts or 0)
@@ -183,19 +214,6 @@ class Writer:
                 self.remux.copy_until(span.zero + (packet.dts or 0) * tick, span)
         self.outcome.frames += piece.frames
         self.encodes = False
-
-    def tell_of_losses(self, before: av.VideoFrame, after: av.VideoFrame) -> None:
-        """Say, once each, that transparency or captions do not reach the encoder or are not written by it."""
-        outcome = self.outcome
-        if not self.opaque and traits(before.format.name).alpha and not traits(after.format.name).alpha:
-            self.opaque = transparent(before)
-            if self.opaque:
-                outcome.warnings.append("the transparency is left out; VP9 in .webm and FFV1 in .mkv keep it")
-        first = outcome.frames == 0
-        if first and self.info.captions and not (self.encoding.encoder in WRITES_CAPTIONS and has_captions(after)):
-            outcome.warnings.append(
-                "the closed captions in the pictures are left out; H.264 keeps them where the pixel format stays"
-            )
 
     def show(self, pts: int) -> None:
         """Note that a picture begins, or the film ends: the one before is shown until then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,17 @@ from pipeline.picture.formats import NATIVE, traits
 from pipeline.picture.planes import arrays
 from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
-from pipeline.video.probe import has_captions
+from pipeline.video.encode import FileSink
+from pipeline.video.pieces import PieceSink
+from pipeline.video.probe import has_captions, is_stereoscopic
+from pipeline.video.structure import ebml_element
 from pipeline.video.writer import transparent
 from tests.pipeline.clips import Clip, number_in, picture, times_of
 from tests.pipeline.heic import box
 from tests.pipeline.video.test_torture import length_of, through
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SIDE = 64
@@ -197,18 +202,158 @@ def test_captions_in_turned_pictures_are_said(tmp_path: Path) -> None:
     assert any("closed captions" in warning for warning in sink.outcome.warnings)
 
 
-def test_marks_of_a_360_degree_film_are_said(tmp_path: Path) -> None:
-    """The second version of Google's boxes, put behind the sample entry of an MP4."""
-    path = Clip(frames=5).write(tmp_path / "in.mp4")
+def with_box(path: Path, added: bytes, entry: bytes) -> Path:
+    """An MP4 or MOV with its index at the end, with a box more in the description of its video."""
     data = path.read_bytes()
-    projection = box(b"proj", box(b"prhd", bytes(12), version=0) + box(b"equi", bytes(16), version=0))
-    marks = box(b"sv3d", box(b"svhd", b"barefaced\x00", version=0) + projection)
     at = 0
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry):
         at = data.index(name, at + 4) - 4
         length = int.from_bytes(data[at : at + 4], "big")
-        data = data[:at] + (length + len(marks)).to_bytes(4, "big") + data[at + 4 :]
+        data = data[:at] + (length + len(added)).to_bytes(4, "big") + data[at + 4 :]
     end = at + length
-    path.write_bytes(data[:end] + marks + data[end:])
-    _, sink = through(path, tmp_path / "out.mp4")
-    assert any("360-degree" in warning for warning in sink.outcome.warnings)
+    path.write_bytes(data[:end] + added + data[end:])
+    return path
+
+
+def with_elements(path: Path, added: bytes) -> Path:
+    """A live Matroska file, whose length is nowhere said, with elements more in the description of its video."""
+    data = path.read_bytes()
+    tracks_at = data.index(TRACKS, data.index(b"Lavf"))
+    track_at = child(data, tracks_at, 0xAE)
+    video_at = child(data, track_at, 0xE0)
+    stored = len(data)
+    for at in (video_at, track_at, tracks_at):
+        name = data[at : at + (4 if at == tracks_at else 1)]
+        _, inside, length = ebml_element(data, at)
+        end = inside + (length or 0) + len(data) - stored
+        data = data[:at] + element(name, data[inside:end] + (added if at == video_at else b"")) + data[end:]
+    path.write_bytes(data)
+    return path
+
+
+def child(data: bytes, parent_at: int, wanted: int) -> int:
+    """Where the first child of that id begins."""
+    _, at, _ = ebml_element(data, parent_at)
+    while (found := ebml_element(data, at))[0] != wanted:
+        at = found[1] + (found[2] or 0)
+    return at
+
+
+def element(name: bytes, payload: bytes) -> bytes:
+    """An EBML element whose length takes eight bytes."""
+    return name + (len(payload) | 1 << 56).to_bytes(8, "big") + payload
+
+
+TRACKS = b"\x16\x54\xae\x6b"
+SPHERICAL = box(
+    b"sv3d",
+    box(b"svhd", b"barefaced\x00", version=0)
+    + box(b"proj", box(b"prhd", bytes(12), version=0) + box(b"equi", bytes(16), version=0)),
+)
+STEREOSCOPIC = box(b"st3d", b"\x01", version=0)
+LIVE = Clip(frames=5, muxer_options={"live": "1"})
+
+
+def spherical_mp4(folder: Path) -> Path:
+    """The second version of Google's boxes, put behind the sample entry."""
+    return with_box(Clip(frames=5).write(folder / "in.mp4"), SPHERICAL, b"avc1")
+
+
+def spherical_stereoscopic_mov(folder: Path) -> Path:
+    return with_box(Clip(frames=5).write(folder / "in.mov"), STEREOSCOPIC + SPHERICAL, b"avc1")
+
+
+def spherical_mkv(folder: Path) -> Path:
+    return with_elements(LIVE.write(folder / "in.mkv"), element(b"\x76\x70", b"\x76\x71\x81\x01"))
+
+
+@pytest.mark.parametrize("make", [spherical_mp4, spherical_stereoscopic_mov, spherical_mkv])
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.webm"])
+def test_marks_of_a_360_degree_film_are_gone_and_said(
+    make: Callable[[Path], Path], target: str, tmp_path: Path
+) -> None:
+    _, sink = through(make(tmp_path), tmp_path / target)
+    assert sum("360-degree" in line for line in sink.outcome.warnings) == 1
+    assert "SPHERICAL" not in marks_in(tmp_path / target)
+
+
+@pytest.mark.parametrize("make", [spherical_mp4, spherical_stereoscopic_mov, spherical_mkv])
+@pytest.mark.parametrize(("target", "codec"), [("out.mp4", "h264"), ("out.mkv", "ffv1"), ("out.mp4", "hevc")])
+def test_marks_of_a_stereoscopic_film_are_kept_or_said(
+    make: Callable[[Path], Path], target: str, codec: str, tmp_path: Path
+) -> None:
+    _, sink = through(make(tmp_path), tmp_path / target, codec=Codec(codec))
+    was = make is spherical_stereoscopic_mov
+    with av.open(str(tmp_path / target)) as written:
+        kept = is_stereoscopic(next(written.decode(video=0)))
+    assert kept == (was and codec == "h264")
+    assert any("stereoscopic" in line for line in sink.outcome.warnings) == (was and not kept)
+
+
+def marks_in(path: Path) -> set[str]:
+    """What the first picture carries beside its samples, by FFmpeg's names."""
+    with av.open(str(path)) as written:
+        return {side.type.name for side in next(written.decode(video=0)).side_data}
+
+
+def clean_aperture(width: int, height: int, right: int, down: int) -> bytes:
+    """MP4's box for the part of a picture that is shown, its middle so many pixels off."""
+    return box(b"clap", struct.pack(">8i", width, 1, height, 1, right, 1, down, 1))
+
+
+CROPS = {
+    "in.mp4": lambda path: with_box(Clip(frames=5).write(path), clean_aperture(288, 208, 0, 8), b"avc1"),
+    "in.mov": lambda path: with_box(
+        Clip(frames=5, codec="mjpeg", pixel_format="yuvj420p", options={}).write(path),
+        clean_aperture(288, 208, 0, 8),
+        b"jpeg",
+    ),
+    "in.mkv": lambda path: with_elements(
+        LIVE.write(path), b"\x54\xaa\x81\x08\x54\xbb\x81\x18\x54\xcc\x81\x10\x54\xdd\x81\x10"
+    ),
+    "in.webm": lambda path: with_elements(
+        LIVE.but(codec="libvpx", options={"deadline": "realtime", "b": "2M"}).write(path),
+        b"\x54\xaa\x81\x09\x54\xbb\x81\x18\x54\xcc\x81\x10\x54\xdd\x81\x11",  # odd: a chroma sample stays whole
+    ),
+}
+"""Films of 320x240 of which 24 rows above, 8 below and 16 columns on either side are not shown."""
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_what_a_container_crops_is_not_shown_and_said(name: str, tmp_path: Path) -> None:
+    path = CROPS[name](tmp_path / name)
+    with av.open(str(path)) as stored:
+        whole = [arrays(frame)[0].copy() for frame in stored.decode(video=0)]
+    reading, _ = through(path, tmp_path / "out.mkv", codec=Codec.FFV1)
+    assert sum("288x208 of the stored 320x240" in line for line in reading.outcome.warnings) == 1
+    with av.open(str(tmp_path / "out.mkv")) as written:
+        shown = [arrays(frame)[0].copy() for frame in written.decode(video=0)]
+    assert len(shown) == len(whole) == 5
+    for before, after in zip(whole, shown, strict=True):
+        assert np.array_equal(before[24:-8, 16:-16], after)
+
+
+def test_a_film_that_is_turned_is_cropped_as_it_is_stored(tmp_path: Path) -> None:
+    path = with_box(Clip(frames=3, rotation=90).write(tmp_path / "in.mp4"), clean_aperture(288, 208, 0, 8), b"avc1")
+    source = FileSource(path)
+    assert (
+        {(frame.width, frame.height) for frame in source} == {(source.info.width, source.info.height)} == {(208, 288)}
+    )
+
+
+@pytest.mark.parametrize("make", [lambda folder: captioned(folder / "in.ts"), spherical_stereoscopic_mov])
+def test_losses_are_said_of_pieces_too(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    reading = FileSource(make(tmp_path))
+    for codec, lost in ((Codec.HEVC, True), (Codec.H264, False)):
+        sink = PieceSink(FileSink(reading, tmp_path / "out.mp4", codec=codec))
+        list(sink(iter(reading)))
+        assert sink.piece is not None
+        assert any("left out" in line for line in sink.piece.warnings) == lost
+
+
+def test_lost_transparency_is_said_of_pieces_too(tmp_path: Path) -> None:
+    reading = FileSource(film_with_alpha(tmp_path / "in.mov", *FILMS["in.mov"]))
+    sink = PieceSink(FileSink(reading, tmp_path / "out.mp4"))
+    list(sink(iter(reading)))
+    assert sink.piece is not None
+    assert sum("transparency" in line for line in sink.piece.warnings) == 1

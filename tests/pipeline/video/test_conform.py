@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.picture.planes import arrays
 from pipeline.video.conform import conform, converted
-from pipeline.video.info import Colour
+from pipeline.video.info import Colour, Crop
 from pipeline.video.probe import probe
 from tests.pipeline.clips import Clip
 from tests.pipeline.picture.test_planes import noise
@@ -57,6 +57,13 @@ def test_another_size_is_fitted_and_centred(info: SourceInfo) -> None:
     assert [each.pts for each in given] == [0, 7]
     assert len(warnings) == 1
     assert "20x48" in warnings[0]
+
+
+def test_a_picture_smaller_than_what_is_cropped_is_shown_whole(info: SourceInfo) -> None:
+    cropping = replace(info, crop=Crop(top=16, bottom=16), height=16)
+    given, warnings = conformed([noise("yuv420p", 64, 48), noise("yuv420p", 64, 16)], cropping)
+    assert [(picture.width, picture.height) for picture in given] == [(64, 16), (64, 16)]
+    assert len(warnings) == 1
 
 
 def test_another_pixel_format_becomes_the_first(info: SourceInfo) -> None:
