@@ -7,6 +7,7 @@ nobody drew on stay bit for bit the same in lossless formats, whatever their col
 from __future__ import annotations
 
 import io
+import struct
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,6 +31,7 @@ from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
 from pipeline.video.animation import DAMAGE
 from pipeline.video.labels import labelled
+from pipeline.video.opening import top_level_boxes
 from pipeline.video.pictures import FORMATS, LARGEST_MEGAPIXELS, no_limit_of_pillow, opened_picture
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
@@ -74,6 +76,12 @@ BESIDE_ANOTHER = ("MPO", "HEIF")
 POINTERS = (b"hdrgm", b"hdr-gain-map", b"HDRGainMap", b"MotionPhoto", b"MicroVideo", b"GDepth", b"Container:Directory")
 """What XMP data hold that point to another part of the file."""
 
+FILM_BOXES = frozenset(["mpvd", "moov"])
+"""Boxes that hold a film in a file of a picture: Google's for motion photos, and MP4's index."""
+
+PHOTOSHOP, IPTC_RESOURCE, IPTC_TAG = b"Photoshop 3.0\x00", 0x0404, 33723
+"""Where JPEG and TIFF hold IPTC's captions and keywords."""
+
 FULL_RANGE, RGB_MATRIX = 2, 0
 """FFmpeg's numbers."""
 
@@ -93,6 +101,10 @@ class Still:
     """Tables with which a JPEG was compressed, so that it is compressed alike; empty for other formats."""
     text: Mapping[str, str]
     """A PNG's text entries."""
+    comment: bytes
+    """The comment of a JPEG or GIF; empty without one."""
+    iptc: bytes
+    """IPTC's captions and keywords as a JPEG or TIFF holds them; empty without any."""
 
 
 def still_frame(image: NDArray[np.uint8]) -> Frame:
@@ -170,14 +182,18 @@ def beside(image: Image.Image, path: Path) -> Iterator[str]:
     maps = len(image.info.get("depth_images", ())) + len(image.info.get("aux", ()))
     if maps:
         yield f"{path.name} holds {maps} maps of depth or brightness; left out"
-    if image.format in ("JPEG", "MPO") and has_film_behind(path):
+    if has_film(image, path):
         yield f"{path.name} is a motion photo; its film is left out"
     if points_elsewhere(image.info.get("xmp")):
         yield f"the XMP data of {path.name} describe what was left out; they are left out too"
 
 
-def has_film_behind(path: Path) -> bool:
-    """True when an MP4 follows the picture in the same file."""
+def has_film(image: Image.Image, path: Path) -> bool:
+    """True when a film lies in the same file: an MP4 behind a JPEG, or a box of its own in HEIC and AVIF."""
+    if image.format in ("HEIF", "AVIF"):
+        return not FILM_BOXES.isdisjoint(top_level_boxes(path))
+    if image.format not in ("JPEG", "MPO"):
+        return False
     with path.open("rb") as file:
         data = file.read()
     place = data.rfind(b"ftyp", data.find(b"\xff\xd9"))
@@ -214,7 +230,24 @@ def take_apart(image: Image.Image) -> Still:
     kept = {key: upright.info[key] for key in ("icc_profile", "dpi", "xmp") if upright.info.get(key)}
     if points_elsewhere(kept.get("xmp")):
         del kept["xmp"]
-    return Still(plain, alpha, exif, kept, jpeg, {key: value for key, value in text.items() if "xmp" not in key})
+    return Still(
+        plain,
+        alpha,
+        exif,
+        kept,
+        jpeg,
+        text={key: value for key, value in text.items() if "xmp" not in key},
+        comment=bytes(upright.info.get("comment", b"")) if image.format in ("JPEG", "MPO", "GIF") else b"",
+        iptc=iptc_of(image),
+    )
+
+
+def iptc_of(image: Image.Image) -> bytes:
+    """IPTC's captions and keywords of a JPEG or TIFF; empty without any."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        data = image.tag_v2.get(IPTC_TAG, b"")
+        return data if isinstance(data, bytes) else b""
+    return bytes(image.info.get("photoshop", {}).get(IPTC_RESOURCE, b""))
 
 
 @dataclass(frozen=True)
@@ -286,8 +319,18 @@ class StillSink:
         options["xmp"] = labelled(still.kept.get("xmp"))
         if kind == "TIFF":
             described[XMP] = options["xmp"]
+            if still.iptc:
+                described[IPTC_TAG] = still.iptc
         if kind == "PNG":
             options["pnginfo"] = png_text(still, options["xmp"])
+        if kind == "JPEG":
+            options |= {"comment": still.comment, "extra": iptc_segment(still.iptc)}
+        for words, there, holders in (
+            ("comment", still.comment, ("JPEG", "PNG")),
+            ("IPTC data", still.iptc, ("JPEG", "TIFF")),
+        ):
+            if there and kind not in (*holders, *NO_METADATA):
+                self.outcome.warnings.append(f"{kind} holds no {words}; what the input has is left out")
         if kind in NO_METADATA:
             options = {"format": kind}
             self.outcome.warnings.append(f"{kind} holds no metadata: it does not say that faces are invented")
@@ -312,6 +355,13 @@ def describe(exif: Image.Exif) -> Image.Exif:
     if SYNTHETIC_PICTURE not in own:
         exif[DESCRIPTION] = f"{own} {SYNTHETIC_PICTURE}".strip()
     return exif
+
+
+def iptc_segment(iptc: bytes) -> bytes:
+    """IPTC's data as a segment of a JPEG; empty for none, and for more than a segment holds."""
+    resource = b"8BIM" + struct.pack(">HHI", IPTC_RESOURCE, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    length = 2 + len(PHOTOSHOP) + len(resource)
+    return b"\xff\xed" + struct.pack(">H", length) + PHOTOSHOP + resource if iptc and length < 1 << 16 else b""
 
 
 def synthetic_png() -> PngImagePlugin.PngInfo:
@@ -339,7 +389,7 @@ def png_text(still: Still, xmp: bytes) -> PngImagePlugin.PngInfo:
     """A PNG's text entries: the input's own, XMP data, and that faces are invented."""
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
-    own = still.text.get("Comment", "")
+    own = still.text.get("Comment", "") or still.comment.decode(errors="replace")
     for key, value in still.text.items():
         if key != "Comment":
             info.add_itxt(key, value)

@@ -13,7 +13,7 @@ from pipeline.errors import SinkError, SourceError
 from pipeline.video.pictures import format_of, is_still, still_name
 from pipeline.video.stills import StillSink, StillSource
 from tests.pipeline.clips import Clip, picture
-from tests.pipeline.heic import write_heic
+from tests.pipeline.heic import box, write_heic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +132,14 @@ def motion_photo(path: Path) -> Path:
     return path
 
 
+def motion_heic(path: Path) -> Path:
+    """A HEIC with a film in a box of its own, as Google's and Samsung's telephones write it."""
+    film = Clip(frames=3, width=64, height=48).write(path.with_suffix(".mp4")).read_bytes()
+    write_heic(path, IMAGE)
+    path.write_bytes(path.read_bytes() + box(b"mpvd", film))
+    return path
+
+
 def film_without_pointer(path: Path) -> Path:
     """A JPEG with an MP4 behind it that nothing names."""
     film = Clip(frames=3, width=64, height=48).write(path.with_suffix(".mp4")).read_bytes()
@@ -141,7 +149,13 @@ def film_without_pointer(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"), [(ultra_hdr, "another picture"), (motion_photo, "film"), (film_without_pointer, "film")]
+    ("make", "words"),
+    [
+        (ultra_hdr, "another picture"),
+        (motion_photo, "film"),
+        (film_without_pointer, "film"),
+        (motion_heic, "film"),
+    ],
 )
 @pytest.mark.parametrize("target", ["out.jpg", "out.png", "out.webp"])
 def test_what_lies_beside_a_picture_goes_with_its_pointer_and_is_said(
@@ -165,6 +179,46 @@ def test_xmp_data_that_point_nowhere_else_stay(tmp_path: Path) -> None:
     sink = through(tmp_path / "in.jpg", tmp_path / "out.jpg")
     assert sink.outcome.warnings == []
     assert b'Rating="5"' in (tmp_path / "out.jpg").read_bytes()
+
+
+CAPTION = b"\x1c\x02\x78\x00\x0bAt the lake"
+"""IPTC's record for a caption."""
+
+
+def with_iptc(path: Path) -> Path:
+    """A picture with a caption and, in a JPEG, with a small picture of what it showed beside it."""
+    if path.suffix == ".tif":
+        Image.fromarray(IMAGE).save(path, tiffinfo={33723: CAPTION})
+        return path
+    thumbnail = b"8BIM\x04\x0c\x00\x00\x00\x00\x00\x04\xff\xd8\xff\xd9"
+    resources = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + len(CAPTION).to_bytes(4, "big") + CAPTION + thumbnail
+    segment = b"\xff\xed" + (len(resources) + 2).to_bytes(2, "big") + resources
+    Image.fromarray(IMAGE).save(path, extra=segment, comment=b"by hand")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kept"),
+    [
+        ("in.jpg", "out.jpg", True),
+        ("in.tif", "out.jpg", True),
+        ("in.jpg", "out.tif", True),
+        ("in.jpg", "out.webp", False),
+    ],
+)
+def test_captions_of_the_press_are_kept_or_said(source: str, target: str, kept: bool, tmp_path: Path) -> None:
+    sink = through(with_iptc(tmp_path / source), tmp_path / target)
+    written = (tmp_path / target).read_bytes()
+    assert (CAPTION in written) == kept
+    assert any("IPTC" in warning for warning in sink.outcome.warnings) != kept
+    assert b"8BIM\x04\x0c" not in written
+
+
+@pytest.mark.parametrize(("target", "kept"), [("out.jpg", True), ("out.png", True), ("out.webp", False)])
+def test_a_comment_is_kept_or_said(target: str, kept: bool, tmp_path: Path) -> None:
+    sink = through(with_iptc(tmp_path / "in.jpg"), tmp_path / target)
+    assert (b"by hand" in (tmp_path / target).read_bytes()) == kept
+    assert any("no comment" in warning for warning in sink.outcome.warnings) != kept
 
 
 def test_ppm_holds_no_transparency(tmp_path: Path) -> None:
