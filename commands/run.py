@@ -199,10 +199,11 @@ class _Run:
         from pipeline.run.nodes import connected
         from pipeline.run.process import left_out, process
         from pipeline.run.report import State
+        from pipeline.video.containers import is_animation
 
         there = self.settings.output.skip_existing
         ended = {job: left_out(job, State.SKIPPED) for job in self.jobs if there and job.target.exists()}
-        pictures = [job for job in self.jobs if job.still and job not in ended]
+        pictures = [job for job in self.jobs if (job.still or is_animation(job.target)) and job not in ended]
         if pictures:
             with load.networks(self.settings) as networks:
                 for job in pictures:

@@ -30,6 +30,9 @@ _VIDEO = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .og
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 """What is taken for a video when a directory is searched."""
 
+MOVING_PICTURES = (".gif", ".avif")
+"""Animations that are read alone; they become another kind of animation."""
+
 _UNREAD = ".jp2 .jxl .svg .psd .raw .dng .cr2 .cr3 .nef .arw"
 
 UNREAD = frozenset(_UNREAD.split()) - READ_SUFFIXES
@@ -190,10 +193,12 @@ def _beside(file: _Found) -> Path:
 
 
 def _named_like(source: Path) -> str:
-    """The input's name, as Matroska where we can't write the input's own container."""
+    """The input's name, as Matroska, or WebP for an animation, where we can't write the input's own container."""
     if is_still(source):
         return still_name(source)
-    return source.name if source.suffix.lower() in CONTAINERS else f"{source.stem}.mkv"
+    if source.suffix.lower() in CONTAINERS:
+        return source.name
+    return f"{source.stem}{'.webp' if source.suffix.lower() in MOVING_PICTURES else '.mkv'}"
 
 
 def _check_directory(target: Path, files: int) -> None:

@@ -27,6 +27,7 @@ from pipeline.run.chunks import FinishedChunk, Total
 from pipeline.run.process import Ended, reported, watched
 from pipeline.run.work import Account
 from pipeline.settings.values import as_json, settings
+from pipeline.video.containers import is_animation
 from pipeline.video.pieces import ENCODER_THREADS
 from pipeline.whole_file import locked, whole_file
 
@@ -325,8 +326,10 @@ class ChunkedJob:
 
 def in_chunks(job: Job, config: Config) -> bool:
     """Whether a job is done in chunks: as the settings say, and where they say nothing if it is long and can be."""
-    if job.still or config.chunks.chunk_seconds is not None:
-        return not job.still and config.chunks.chunk_seconds != 0
+    if job.still or is_animation(job.target):
+        return False
+    if config.chunks.chunk_seconds is not None:
+        return config.chunks.chunk_seconds != 0
     if job.piped or config.identity.wanted or config.identity.face:
         return False
     try:

@@ -100,7 +100,7 @@ class OutputConfig:
     codec: str = setting(
         "auto",
         OneOf(tuple(Codec), OTHER_NAMES),
-        "video codec; auto takes the container's usual one, ffv1 loses nothing",
+        "video codec; auto takes the container's usual one; ffv1, webp and apng lose nothing",
     )
     quality: int | None = setting(
         None,

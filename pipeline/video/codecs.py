@@ -22,7 +22,9 @@ class Codec(StrEnum):
     VP9 = "vp9"
     AV1 = "av1"
     FFV1 = "ffv1"
-    """FFV1, which loses nothing."""
+    """FFV1, which loses nothing, as the two of animations."""
+    WEBP = "webp"
+    APNG = "apng"
 
 
 class OtherStreams(StrEnum):
@@ -54,6 +56,8 @@ KINDS = {
     Codec.VP9: Kind("libvpx-vp9", 24, 63),
     Codec.AV1: Kind("libsvtav1", 24, 63),
     Codec.FFV1: Kind("ffv1", None, 0),
+    Codec.WEBP: Kind("libwebp_anim", None, 0),
+    Codec.APNG: Kind("apng", None, 0),
 }
 
 HARDWARE = ("nvenc", "qsv", "amf")

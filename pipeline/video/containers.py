@@ -29,6 +29,11 @@ class Container:
     before_zero: bool
     """True when sound may begin before time 0, as the priming of AAC does: the file says what to skip."""
 
+    @property
+    def animation(self) -> bool:
+        """True for a picture that moves."""
+        return self.codecs[0] in (Codec.WEBP, Codec.APNG)
+
 
 CONTAINERS = {
     ".mp4": Container("mp4", (Codec.H264, Codec.HEVC, Codec.VP9, Codec.AV1), before_zero=True),
@@ -39,6 +44,9 @@ CONTAINERS = {
     ".ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
     ".m2ts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
     ".mts": Container("mpegts", (Codec.H264, Codec.HEVC), before_zero=True),
+    ".webp": Container("webp", (Codec.WEBP,), before_zero=False),
+    ".png": Container("apng", (Codec.APNG,), before_zero=False),
+    ".apng": Container("apng", (Codec.APNG,), before_zero=False),
 }
 """Each container by its suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
 
@@ -95,6 +103,11 @@ def container_for(path: Path) -> Container:
     return CONTAINERS[suffix]
 
 
+def is_animation(path: Path) -> bool:
+    """True when a video that is written to `path` becomes a picture that moves."""
+    return path.suffix.lower() in CONTAINERS and CONTAINERS[path.suffix.lower()].animation
+
+
 def codec_for(path: Path, codec: Codec, *, bits: int = 8) -> Codec:
     """The codec to encode samples of `bits` bits in, `AUTO` decided.
 
@@ -105,7 +118,7 @@ def codec_for(path: Path, codec: Codec, *, bits: int = 8) -> Codec:
         deep = bits > 8 and Codec.HEVC in container.codecs
         return Codec.HEVC if deep else container.codecs[0]
     if codec not in container.codecs:
-        others = [suffix for suffix in SUGGESTED if codec in CONTAINERS[suffix].codecs]
+        others = [suffix for suffix in (*SUGGESTED, ".webp", ".png") if codec in CONTAINERS[suffix].codecs]
         raise SinkError(f"{path.suffix} can't hold {codec} video; write to {' or '.join(others)} instead")
     return codec
 

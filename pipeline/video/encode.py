@@ -10,6 +10,7 @@ import av
 
 from pipeline.errors import SinkError
 from pipeline.picture.formats import traits
+from pipeline.video.animation import plays_of
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.containers import codec_for, container_for, file_tags, unusual_in_mp4
 from pipeline.video.encoders import choose
@@ -113,7 +114,7 @@ class FileSink:
             free_keys = bool(unusual_in_mp4(file_tags(container.metadata, kind))) and not any(
                 map(is_cover, selection.copied)
             )
-            options = muxer_options(kind, info.time_base, free_keys=free_keys)
+            options = muxer_options(kind, info.time_base, free_keys=free_keys, plays=plays_of(info.path))
             with translated(self.path):
                 output = av.open(str(unfinished.absolute()), "w", format=kind.muxer, container_options=options)
             try:

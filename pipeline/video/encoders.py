@@ -83,14 +83,17 @@ def encoder_formats(name: str) -> list[str]:
         raise SinkError(
             f"this build of FFmpeg has no encoder {name}; install PyAV from PyPI or choose another"
         ) from error
-    # What has no components is memory of a device, which our pictures are not in.
-    return [video_format.name for video_format in codec.video_formats or () if video_format.components]
+    # What has no components is memory of a device, which our pictures are not in; no picture is reduced to a palette.
+    formats = [video_format for video_format in codec.video_formats or () if video_format.components]
+    return [video_format.name for video_format in formats if not video_format.has_palette]
 
 
 def nearest_format(info: SourceInfo, name: str, codec: Codec) -> tuple[str, str | None]:
     """The encoder's format that loses least, and what to tell the user when that is a surprise."""
     formats = encoder_formats(name)
-    if codec is not Codec.FFV1:
+    if codec is Codec.WEBP:
+        formats = ["bgra"]  # what it compresses without loss
+    elif KINDS[codec].quality is not None:
         # Lossy codecs hold RGB too, but in profiles that next to no player shows.
         formats = [pixel_format for pixel_format in formats if not traits(pixel_format).rgb] or formats
     halved = info.width % 2 or info.height % 2
@@ -171,6 +174,10 @@ def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -
         return options | ({"svtav1-params": hdr} if hdr else {})
     if name == "ffv1":
         return {"level": "3", "slicecrc": "1", "g": "1"}
+    if name == "libwebp_anim":
+        return {"lossless": "1", "compression_level": "3"}
+    if name == "apng":
+        return {"pred": "mixed"}
     return hardware_settings(name, quality=quality, rank=rank)
 
 

@@ -8,6 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -16,6 +17,7 @@ from av.video.frame import PictureType
 from pipeline.errors import SinkError
 from pipeline.picture.formats import alpha_channel, traits
 from pipeline.picture.planes import arrays
+from pipeline.video.animation import end_animation
 from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
 from pipeline.video.containers import Container, container_for, file_tags, name_of, stream_tags, unusual_in_mp4
@@ -25,7 +27,6 @@ from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from av.container import InputContainer, OutputContainer
 
@@ -258,9 +259,12 @@ class Writer:
         with translated(self.path):
             if ends is not None:
                 self.end_last_picture(ends, span)
+            last = self.durations.get(max(self.durations, default=0), 1) * self.info.time_base
             self.mux(self.stream.encode(None) if self.encodes else [], last=True)
             self.remux.copy_until(None, span)
             self.output.close()
+            if self.kind.animation:
+                end_animation(Path(self.output.name), last)
         self.outcome.problems += self.remux.problems
         self.outcome.repaired = self.remux.repaired
 
@@ -317,8 +321,13 @@ def transparent(picture: av.VideoFrame) -> bool:
     return int(alpha.min()) < (1 << kind.depth) - 1
 
 
-def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool) -> dict[str, str]:
-    """How the container is written: MP4 with its index in front, its clock fine enough for the first picture's time."""
+def muxer_options(container: Container, time_base: Fraction, *, free_keys: bool, plays: int) -> dict[str, str]:
+    """How the container is written: MP4 with its index in front, its clock fine enough for the first picture's time.
+
+    An animation is shown `plays` times, endlessly for 0.
+    """
+    if container.animation:
+        return {{"webp": "loop", "apng": "plays"}[container.muxer]: str(plays)}
     if container.muxer not in ("mp4", "mov"):
         return {}
     flags = "faststart+use_metadata_tags" if free_keys else "faststart"

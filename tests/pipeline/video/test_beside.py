@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.errors import SinkError
 from pipeline.picture.formats import NATIVE, traits
 from pipeline.picture.planes import arrays
-from pipeline.video.codecs import Codec
+from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
+from pipeline.video.labels import SOURCE_TYPE, claims
 from pipeline.video.pieces import PieceSink
 from pipeline.video.probe import has_captions, is_stereoscopic
-from pipeline.video.structure import ebml_element
+from pipeline.video.structure import ebml_element, flaw
 from pipeline.video.writer import transparent
-from tests.pipeline.clips import Clip, number_in, picture, times_of
+from tests.pipeline.clips import Clip, Sound, number_in, picture, times_of
 from tests.pipeline.heic import box
 from tests.pipeline.video.test_torture import length_of, through
 
@@ -123,6 +125,73 @@ def test_animations_are_films(kind: str, target: str, tmp_path: Path) -> None:
     assert [number_in(frame.image) for frame in FileSource(path)] == list(range(6))
     assert [round(float(time), 2) for time in times_of(tmp_path / target)] == [0, 0.1, 0.2, 0.5, 0.6, 0.7]
     assert float(length_of(tmp_path / target)) == pytest.approx(2.7, abs=0.01)
+
+
+SHOWN_MS = [100, 100, 300, 40, 100, 2000]
+
+
+def animation(path: Path, **options: object) -> Path:
+    """Six pictures, half transparent, each shown for so long."""
+    frames = [Image.fromarray(half_clear(number)) for number in range(6)]
+    lossless = {"lossless": True, "exact": True} if path.suffix == ".webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=SHOWN_MS, **lossless, **options)
+    return path
+
+
+@pytest.mark.parametrize("source", ["in.webp", "in.png", "in.gif"])
+@pytest.mark.parametrize("target", ["out.webp", "out.png", "out.apng"])
+def test_an_animation_comes_out_as_one(source: str, target: str, tmp_path: Path) -> None:
+    path = animation(tmp_path / source, loop=3)
+    reading, sink = through(path, tmp_path / target)
+    assert reading.outcome.complete
+    assert not any("transparency" in line for line in sink.outcome.warnings)
+    with Image.open(path) as before, Image.open(tmp_path / target) as after:
+        assert after.n_frames == 6
+        assert after.info["loop"] == 3
+        for number, shown in enumerate(SHOWN_MS):
+            before.seek(number)
+            after.seek(number)
+            one, other = np.asarray(before.convert("RGBA")), np.asarray(after.convert("RGBA"))
+            visible = one[:, :, 3] > 0
+            assert np.array_equal(one[visible], other[visible])
+            assert np.array_equal(one[:, :, 3], other[:, :, 3])
+            assert after.info["duration"] == pytest.approx(shown, abs=0.1)
+    assert any("trained algorithmic" in claim for claim in claims(tmp_path / target))
+    assert [number_in(frame.image) for frame in FileSource(tmp_path / target)] == list(range(6))
+    assert flaw(tmp_path / target, "apng" if "png" in target else "webp") is None
+
+
+@pytest.mark.parametrize("target", ["out.webp", "out.png"])
+def test_a_film_becomes_an_animation_that_runs_on(target: str, tmp_path: Path) -> None:
+    clip = Clip(frames=4, times=[Fraction(0), Fraction(1, 30), Fraction(1, 2), Fraction(3, 5)])
+    reading, _ = through(clip.write(tmp_path / "in.mp4"), tmp_path / target)
+    assert reading.outcome.complete
+    with Image.open(tmp_path / target) as written:
+        assert (written.n_frames, written.info["loop"]) == (4, 0)
+    assert [round(float(time), 2) for time in times_of_source(tmp_path / target)] == [0, 0.03, 0.5, 0.6]
+
+
+def times_of_source(path: Path) -> list[Fraction]:
+    """The times of the frames that a source gives."""
+    return [frame.time for frame in FileSource(path)]
+
+
+@pytest.mark.parametrize("target", ["out.webp", "out.png"])
+def test_an_animation_of_one_picture_is_one(target: str, tmp_path: Path) -> None:
+    through(Clip(frames=1).write(tmp_path / "in.mp4"), tmp_path / target)
+    with Image.open(tmp_path / target) as written:
+        assert getattr(written, "n_frames", 1) == 1
+        assert SOURCE_TYPE.encode() in written.info["xmp"]
+        assert number_in(np.asarray(written.convert("RGB"))) == 0
+
+
+@pytest.mark.parametrize("target", ["out.webp", "out.png"])
+def test_sound_is_not_lost_to_an_animation_without_a_word(target: str, tmp_path: Path) -> None:
+    source = Clip(frames=4, sounds=(Sound(),)).write(tmp_path / "in.mp4")
+    with pytest.raises(SinkError, match=r"can't hold stream 1 \(audio.*write to \.mp4"):
+        through(source, tmp_path / target)
+    _, sink = through(source, tmp_path / target, other_streams=OtherStreams.LEAVE_OUT)
+    assert any("audio" in line for line in sink.outcome.problems)
 
 
 def test_a_part_of_an_animation_can_be_taken(tmp_path: Path) -> None:
