@@ -39,8 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(_with_command(list(sys.argv[1:] if arguments is None else arguments), parser, names))
     _set_up_logging(options.verbose - options.quiet)
     command: Callable[[argparse.Namespace], int] = options.command
+    _keep_standard_streams()
     try:
-        return command(options)
+        if getattr(options, "json", None) is not None:
+            from pipeline.run.report import check_json
+
+            check_json(options.json)  # what can't be written is better known before the work
+        return _flushed(command(options))
     except BarefacedError as error:
         if options.traceback:
             raise
@@ -50,8 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written at the exit
+        from pipeline.run.report import give_up_standard_output
+
+        give_up_standard_output()
         return FAILED
+
+
+def _keep_standard_streams() -> None:
+    """Lead standard streams nowhere that the caller has closed; the next file that is opened would take their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all that was printed has left. Raises `BrokenPipeError` while it can still be handled."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
 def _with_command(arguments: list[str], parser: Parser, commands: Collection[str]) -> list[str]:

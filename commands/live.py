@@ -66,6 +66,7 @@ def _live(options: argparse.Namespace) -> int:
     from pipeline.live.terminal import Keys, Terminal
     from pipeline.run import load
     from pipeline.run.process import Interrupts
+    from pipeline.run.report import check_report
 
     with Interrupts() as interrupts, Keys() as keys:
         terminal = Terminal(
@@ -78,6 +79,7 @@ def _live(options: argparse.Namespace) -> int:
         )
         if settings.live.rest and not terminal.can_rest:
             raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
+        check_report(settings.report.report)
         device = device_of(settings.live)
         if options.preview:
             Preview.check()  # before networks are compiled and the camera is opened

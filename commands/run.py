@@ -86,8 +86,8 @@ def _run(options: argparse.Namespace) -> int:
         for note in batch.notes:
             _say(f"note: {note}", options)
         run = _Run(settings, options, ends, batch.jobs)
+        check_report(settings.report.report, [path for job in batch.jobs for path in (job.source, job.target)])
         if settings.report.report not in (None, "-"):
-            check_report(settings.report.report, [path for job in batch.jobs for path in (job.source, job.target)])
             run.write_report(settings.report.report)  # what can't be written is better known before the work
         run.process_all()
 

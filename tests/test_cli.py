@@ -376,6 +376,69 @@ def test_a_pipe_leads_in_and_out(clip: Path) -> None:
     assert b"-: 2 frames" in done.stderr
 
 
+def run_apart(*arguments: str | bytes, closed: str) -> subprocess.CompletedProcess[bytes]:
+    """A run in a process of its own whose standard output is closed, at once or by whoever reads it."""
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "import cli; from pipeline.run import load; from tests.stand_ins import as_if_loaded\n"
+        "load.networks = as_if_loaded\n"
+        "sys.exit(cli.main())"
+    )
+    lead = {"at once": 'exec "$@" >&-', "by the reader": 'set -o pipefail; "$@" | exec 0<&-'}[closed]
+    command = ["bash", "-c", lead, "bash", sys.executable, "-c", code, *arguments, "--preset", "ultrafast"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["-o", "b.mp4", "--report", "-"], ["-o", "-"]])
+@pytest.mark.parametrize("closed", ["at once", "by the reader"])
+def test_a_closed_standard_output_is_one_line_and_no_traceback(
+    arguments: list[str], closed: str, clip: Path, tmp_path: Path
+) -> None:
+    given = [str(tmp_path / word) if word == "b.mp4" else word for word in arguments]
+    done = run_apart("run", str(clip), *given, "--frames", "2", closed=closed)
+    assert done.returncode == 1, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    if closed == "at once":
+        assert b"closed: give the name of a file" in done.stderr
+        assert not (tmp_path / "b.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.mp4", b"x" * 240 + b".mp4", b"x" * 251 + b".mp4", "\U0001f637.mp4".encode()]
+)
+def test_every_name_goes_in_and_out_and_into_the_report(name: bytes, clip: Path, tmp_path: Path) -> None:
+    source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    source.write_bytes(clip.read_bytes())
+    (tmp_path / "out").mkdir()
+    asked = ["run", str(source), "-o", f"{tmp_path / 'out'}/", "--report", str(tmp_path / "r.json"), "--frames", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "networks", as_if_loaded)
+        assert cli.main([*asked, *FAST]) == 0
+    assert [os.fsencode(entry.name) for entry in (tmp_path / "out").iterdir()] == [name]
+    assert only_file_in((tmp_path / "r.json").read_text())["frames_out"] == 2
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("flag", ["--report", "--faces"])
+def test_what_can_not_be_written_is_said_before_the_work(
+    flag: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.json").write_text("precious")
+    assert cli.main(["run", str(clip), "-o", str(tmp_path / "b.mp4"), flag, str(tmp_path / "notes.json"), *FAST]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert (tmp_path / "notes.json").read_text() == "precious"
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_json_takes_no_file_away_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    for command in (["engines"], ["bench", "compare", "a", "b"], ["evaluate", "generator", "--pairs", "p"]):
+        assert cli.main([*command, "--json", str(tmp_path / "notes.txt")]) == 1
+        assert "exists and is no JSON" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

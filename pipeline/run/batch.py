@@ -271,6 +271,8 @@ def piped(inputs: Sequence[str], output: str | None, *, report: str | None) -> I
 
 
 def _check(inputs: Sequence[str], output: str | None, report: str | None) -> None:
+    if (sys.stdin is None and PIPE in inputs) or (sys.stdout is None and output == PIPE):
+        raise ConfigError("- is a pipe, and it is closed: give the name of a file")
     if inputs.count(PIPE) > 1:
         raise ConfigError("standard input can be read once: give - once")
     if PIPE in inputs and sys.stdin.isatty():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -282,12 +284,17 @@ def joined(reports: Sequence[Report], cluster: Mapping[str, object] | None = Non
 
 
 def write_json(value: object, path: str) -> None:
-    """Write `value` as JSON to the file `path`, or to standard output for `-`. Raises `SinkError`."""
+    """Write `value` as JSON to the file `path`, or to standard output for `-`.
+
+    Raises `SinkError`, also instead of replacing a file that holds anything but JSON.
+    """
     # A name that is not UTF-8 reaches Python with lone surrogates, which JSON can hold as escapes alone.
     text = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace").decode("utf-8")
+    check_json(path)
     try:
         if path == "-":
             sys.stdout.write(text)
+            sys.stdout.flush()
             return
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -296,23 +303,48 @@ def write_json(value: object, path: str) -> None:
             return
         with whole_file(file, overwrite=True) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
+    except BrokenPipeError as error:
+        give_up_standard_output()
+        raise SinkError("the report was not written: whoever read standard output has closed it") from error
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def check_report(path: str, files: Iterable[Path]) -> None:
-    """Raise `SinkError` when a report to `path` would overwrite one of `files`, or a file that is no report."""
-    file = Path(path)
-    if path == "-" or not file.is_file():
+def give_up_standard_output() -> None:
+    """Lead standard output nowhere, whose reader has ended, so that nothing fails when it is emptied at the exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_json(path: str, *, report: bool = False) -> None:
+    """Raise `SinkError` unless JSON may be written to `path`: it is free, or holds JSON, with `report` a report."""
+    if path == "-":
+        if sys.stdout is None:
+            raise SinkError("standard output is closed: give the name of a file instead of -")
         return
-    if any(other.exists() and other.samefile(file) for other in files):
-        raise SinkError(f"the report would overwrite {path}, which is an input or an output; give it another name")
+    file = Path(path)
+    if not file.is_file():
+        return
+    what = "report" if report else "JSON"
+    refused = SinkError(f"{path} exists and is no {what}; choose another name")
     try:
-        report = json.loads(file.read_bytes() or b"{}")
-    except ValueError:
-        report = None
-    if not isinstance(report, dict) or (report and "files" not in report):
-        raise SinkError(f"{path} exists and is no report; give the report another name")
+        found = json.loads(file.read_bytes() or b"{}")
+    except OSError as error:
+        raise SinkError(f"{path} can't be read: {error.strerror}; choose another name") from error
+    except (ValueError, RecursionError):
+        raise refused from None
+    if report and found != {} and not (isinstance(found, dict) and {"files", "note"} & found.keys()):
+        raise refused
+
+
+def check_report(path: str | None, files: Iterable[Path] = ()) -> None:
+    """Raise `SinkError` when a report to `path` would overwrite one of `files`, or a file that is no report."""
+    if path is None:
+        return
+    file = Path(path)
+    if file.is_file() and any(other.exists() and other.samefile(file) for other in files):
+        raise SinkError(f"the report would overwrite {path}, which is an input or an output; give it another name")
+    check_json(path, report=True)
 
 
 def stage_table(stages: Sequence[StageStats]) -> str:

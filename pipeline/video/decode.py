@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
 from pipeline.picture.planes import moment
 from pipeline.video.conform import conform
-from pipeline.video.opening import opened
+from pipeline.video.opening import opened, stamp_of
 from pipeline.video.probe import probe
 from pipeline.video.reading import Outcome, Reading
 
@@ -128,6 +128,10 @@ class FileSource:
         """True for a time between `start` and `end`, as the input counts; False in the lead and in the tail."""
         since = seconds - self.info.origin
         return (self.start is None or since >= self.start) and (self.end is None or since < self.end)
+
+    def changed(self) -> bool:
+        """Whether another file lies under the input's name than the one that `info` is of, or it was written to."""
+        return stamp_of(self.path) not in ((), self.info.stamp)  # what was only deleted is read to its end
 
     def nothing(self) -> str:
         """Why there was no frame."""

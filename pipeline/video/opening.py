@@ -90,6 +90,15 @@ def check_is_file(path: Path) -> None:
         raise SourceError(f"{path} can't be read: permission denied") from error
 
 
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Device, number, bytes and time of change of a file; nothing where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def hardware_decoder(name: str | None) -> av.codec.hwaccel.HWAccel | None:
     """FFmpeg's accelerator of that name, which never becomes software in silence; None for None."""
     if name is None:

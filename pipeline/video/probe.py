@@ -20,7 +20,15 @@ from pipeline.errors import SourceError
 from pipeline.picture.formats import traits, working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
 from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import clock_is_arbitrary, decoder_of, opened, packets_of, told_everything, video_stream
+from pipeline.video.opening import (
+    clock_is_arbitrary,
+    decoder_of,
+    opened,
+    packets_of,
+    stamp_of,
+    told_everything,
+    video_stream,
+)
 from pipeline.video.structure import flaw, walker
 
 if TYPE_CHECKING:
@@ -167,10 +175,11 @@ FIRST_PICTURE_WITHIN = 1000
 
 def probe(path: Path, *, hardware: str | None = None) -> SourceInfo:
     """Open the file, decode its first picture, and say what it holds. Raises `SourceError`."""
+    stamp = stamp_of(path)
     with opened(path, hardware=hardware) as container:
         stream = video_stream(container, path)
         first = first_picture(container, stream, path)
-        return describe(path, container, stream, first)
+        return describe(path, container, stream, first, stamp=stamp)
 
 
 def first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
@@ -188,7 +197,9 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
     raise SourceError(f"{path}: no picture could be decoded from its video stream; the file is damaged or empty")
 
 
-def describe(path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> SourceInfo:
+def describe(
+    path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame, *, stamp: tuple[int, ...]
+) -> SourceInfo:
     """All that is known of the file once its first picture is there."""
     matrix = side_data(first, "DISPLAYMATRIX")
     turn = turn_from_matrix(matrix) if matrix else Turn()
@@ -228,6 +239,7 @@ def describe(path: Path, container: InputContainer, stream: VideoStream, first: 
         stereoscopic=is_stereoscopic(first),
         beside_pictures=beside_pictures(first),
         streams=tuple(stream_info(stream) for stream in container.streams),
+        stamp=stamp,
     )
 
 

@@ -31,7 +31,7 @@ from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
 from pipeline.video.animation import DAMAGE
 from pipeline.video.labels import labelled
-from pipeline.video.opening import top_level_boxes
+from pipeline.video.opening import stamp_of, top_level_boxes
 from pipeline.video.pictures import FORMATS, LARGEST_MEGAPIXELS, no_limit_of_pillow, opened_picture
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
@@ -129,17 +129,21 @@ class StillSource:
     @cached_property
     def still(self) -> Still:
         """The picture, read. Raises `SourceError` for what can't be read or is of a kind that we refuse."""
+        stamp = stamp_of(self.path)
         try:
             with opened_picture(self.path, largest_megapixels=self.largest_megapixels) as picture:
                 refuse(picture, self.path)
                 for sentence in beside(picture, self.path):
                     self.outcome.warn(sentence)
                 with no_limit_of_pillow():
-                    return take_apart(picture)
+                    still = take_apart(picture)
         except DAMAGE as error:
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"{self.path} is damaged: {error}") from error
+        if stamp_of(self.path) != stamp:
+            raise SourceError(f"{self.path} was replaced or written to while it was read; run it again")
+        return still
 
     def __iter__(self) -> Iterator[Frame]:
         self.outcome.frames = 1

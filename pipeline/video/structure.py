@@ -68,13 +68,15 @@ def flaw(path: Path, container: str) -> str | None:
     if walk is None:
         return None
 
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             walk(data)
-        except CutOff as end:
-            return f"was cut off in the middle of {end}"
-        except (Broken, IndexError) as error:
-            return f"is damaged inside: {error}"
+    except CutOff as end:
+        return f"was cut off in the middle of {end}"
+    except (Broken, IndexError) as error:
+        return f"is damaged inside: {error}"
+    except FileNotFoundError:  # deleted while it was read, which an open file outlives
+        return None
     return None
 
 

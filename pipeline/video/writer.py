@@ -265,6 +265,8 @@ class Writer:
             self.output.close()
             if self.kind.animation:
                 end_animation(Path(self.output.name), last)
+        if self.source.changed():
+            self.outcome.problems.append("the file was replaced or written to while it was read")
         self.outcome.problems += self.remux.problems
         self.outcome.repaired = self.remux.repaired
 

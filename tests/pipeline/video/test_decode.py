@@ -12,12 +12,15 @@ import pytest
 
 from pipeline.errors import ConfigError, DecodeError, SourceError
 from pipeline.picture.planes import arrays
+from pipeline.run.work import Account
 from pipeline.video.decode import FileSource
 from pipeline.video.opening import read_sound
+from pipeline.video.encode import FileSink
 from pipeline.video.reading import BAD_PACKETS_IN_A_ROW
 from tests.pipeline.clips import Clip, Sound, number_in, times_of, variable_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SOUND_RATE = 16_000
@@ -206,3 +209,45 @@ def test_a_hole_in_the_sound_leaves_what_follows_at_its_time(tmp_path: Path) -> 
     assert start == 0
     loud = np.abs(samples.reshape(-1, SOUND_RATE // 10)).max(axis=1) > 0.1
     assert loud.tolist() == [True] * 10 + [False] * 20 + [True] * 10
+
+
+def replaced(path: Path) -> None:
+    """Another file under the same name."""
+    Clip(frames=9).write(path.with_name(f"other{path.suffix}")).replace(path)
+
+
+def appended(path: Path) -> None:
+    """The same file with more in it."""
+    with path.open("ab") as file:
+        file.write(bytes(5000))
+
+
+def overwritten(path: Path) -> None:
+    """The same file and length with something else in it."""
+    with path.open("r+b") as file:
+        file.seek(-100, 2)
+        file.write(b"x" * 100)
+
+
+@pytest.mark.parametrize("change", [replaced, appended, overwritten])
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.ts"])
+def test_an_input_that_changes_while_it_is_read_is_not_complete(
+    change: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
+    source = FileSource(Clip(frames=20).write(tmp_path / name))
+    sink = FileSink(source, tmp_path / "out.mkv")
+    for frame in sink(iter(source)):
+        if frame.index == 3:
+            change(source.path)
+    assert any("while it was read" in problem for problem in sink.outcome.problems)
+    assert not Account.of(source, sink).complete
+
+
+def test_an_input_that_is_deleted_while_it_is_read_is_complete(tmp_path: Path) -> None:
+    source = FileSource(Clip(frames=20).write(tmp_path / "in.ts"))
+    sink = FileSink(source, tmp_path / "out.mkv")
+    for frame in sink(iter(source)):
+        if frame.index == 3:
+            source.path.unlink()
+    assert sink.outcome.frames == 20
+    assert not sink.outcome.problems
