@@ -58,7 +58,8 @@ def test_codec_that_a_container_cannot_hold_names_one_that_can(tmp_path: Path) -
 def test_the_table_says_what_the_muxers_do(suffix: str, codec: Codec) -> None:
     container = CONTAINERS[suffix]
     with av.open("unused", "w", format=container.muxer) as output:
-        able = {"hevc": "libx265", "h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "ffv1": "ffv1"}
+        able = {"hevc": "libx265", "h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
+        able |= {"ffv1": "ffv1", "webp": "libwebp_anim", "apng": "apng"}
         if codec not in container.codecs:
             return
         output.add_stream(able[codec])  # raises for a codec that the muxer refuses

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,11 +101,31 @@ def test_a_large_picture_is_refused_in_our_words_before_its_pixels_are_read(tmp_
         through(tmp_path / "a.png", tmp_path / "out.png")
 
 
+@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "RGB"), ("a.png", "RGBA"), ("a.tif", "L")])
+def test_a_large_picture_is_in_memory_twice_at_most(name: str, mode: str, tmp_path: Path) -> None:
+    """The orientation asks for a turn, which once made a third and a fourth copy."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new(mode, (6000, 5000), 90 if mode == "L" else "teal").save(tmp_path / name, exif=turned)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from pipeline.video.stills import StillSource, StillSink\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "source = StillSource(Path(sys.argv[1])); sink = StillSink(source, Path(sys.argv[2])); sink.check()\n"
+        "assert [(frame.width, frame.height) for frame in sink(iter(source))] == [(5000, 6000)]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / f"out{name}")]
+    kilobytes = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    bytes_a_pixel = {"RGB": 7, "RGBA": 9, "L": 3}[mode] + 2  # besides, an encoder's own
+    assert kilobytes * 1024 < 30_000_000 * bytes_a_pixel
+
+
 def test_pillows_own_limit_neither_warns_nor_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(IMAGE).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     source = StillSource(tmp_path / "a.png")
-    assert source.still.image.size == (256, 192)
+    assert source.still.pixels[0].shape == (192, 256, 3)
     assert Image.MAX_IMAGE_PIXELS == 1000
     with pytest.raises(SourceError, match="--largest-picture 1"):
         _ = StillSource(tmp_path / "a.png", largest_megapixels=0).still

@@ -68,6 +68,17 @@ def test_every_exif_orientation_comes_out_upright_without_the_tag(orientation: i
     assert ORIENTATION not in written.getexif()
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_tiff_that_is_stored_lying_down_comes_out_upright(mode: str, orientation: int, tmp_path: Path) -> None:
+    picture(mode).save(tmp_path / "in.tif", exif=exif(orientation))
+    written = through(tmp_path / "in.tif", tmp_path / "out.tif")
+    stored = picture(mode)
+    stored.getexif()[ORIENTATION] = orientation
+    assert np.array_equal(np.asarray(written), np.asarray(ImageOps.exif_transpose(stored)))
+    assert ORIENTATION not in written.getexif()
+
+
 @pytest.mark.parametrize(
     ("source", "target"), [("in.jpg", "out.jpg"), ("in.png", "out.jpg"), ("in.tif", "out.tif"), ("in.webp", "out.avif")]
 )
