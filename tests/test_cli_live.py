@@ -54,7 +54,10 @@ def test_a_file_becomes_a_virtual_camera_and_a_report(
     assert screen.size == (320, 240)
     said = json.loads(report.read_text(encoding="utf-8"))
     assert said["error"] is None
-    assert said["shown"] + said["dropped"] + said["overtaken"] in (said["pictures"], said["pictures"] - 1)
+    assert said["shown"] + said["dropped"] + said["overtaken"] + said["too_old"] in (
+        said["pictures"],
+        said["pictures"] - 1,
+    )
     assert said["sent"] == said["shown"] + said["repeated"] == len(screen.images)
     assert said["masked_faces"] > 0
     assert said["age_ms"]["p50"] <= said["age_ms"]["p95"] <= said["age_ms"]["p99"]

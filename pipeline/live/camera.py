@@ -82,6 +82,8 @@ class CameraSource:
     """Called with the first frame. A camera's is then dropped: it would be old before anybody has seen it. A file
     waits meanwhile and loses none."""
     stats: CameraStats = field(default_factory=CameraStats)
+    _seen: list[tuple[av.VideoFrame, float]] = field(default_factory=list, repr=False)
+    """The last picture that the camera gave and when, whether or not anybody took it."""
     _newest: Newest[tuple[av.VideoFrame, float] | SourceError] = field(default_factory=Newest, repr=False)
     _ending: SimpleQueue[None] = field(default_factory=SimpleQueue, repr=False)
     _rehearsed: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -90,6 +92,14 @@ class CameraSource:
     def dropped(self) -> int:
         """How many pictures nobody asked for in time, with the one that the networks were rehearsed with."""
         return self._newest.dropped + self.stats.spent
+
+    def newest(self, like: Frame) -> Frame | None:
+        """The newest picture as a frame of the size and number of `like`; None before the first."""
+        if not self._seen:
+            return None
+        picture, arrived = self._seen[0]
+        fits = Fitter(lambda _picture, _shape: None, shape_of(like.planes))
+        return replace(like, arrived=arrived, planes=fits(picture))
 
     def stop(self) -> None:
         """End the frames, from any thread or a signal handler, also while the camera is away."""
@@ -170,7 +180,8 @@ class CameraSource:
                 if not self.stats.present:
                     self._appeared()
                 self.stats.pictures += 1
-                self._newest.put((picture, time.perf_counter()))
+                self._seen[:] = [(picture, time.perf_counter())]
+                self._newest.put(self._seen[0])
                 if self.rehearse is not None and not self.lasts:
                     self._rehearsed.wait()
                 if self._ends_within(0) or not self.wanted():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,10 +19,12 @@ from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Box, Landmarks
 from pipeline.live import devices
 from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
-from pipeline.live.pace import Outbox, ticks
+from pipeline.live.pace import TOO_OLD, Outbox, ticks
 from pipeline.live.report import LiveReport
 from pipeline.live.sinks import View
 from pipeline.run import assemble
+from pipeline.run.ledger import Shown, blank
+from pipeline.settings.config import OnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
     from pipeline.live.sinks import Key
-    from pipeline.run.ledger import Shown
     from pipeline.run.load import Networks
     from pipeline.run.work import Controls
     from pipeline.settings.config import Config, LiveConfig
@@ -107,7 +108,8 @@ class LiveRun:
     """What a viewer may change during the run."""
 
     def __post_init__(self) -> None:
-        self.outbox = Outbox(delay_seconds=self.config.live.delay / 1000)
+        live = self.config.live
+        self.outbox = Outbox(live.delay / 1000, live.oldest_ms / 1000, instead=self._newest)
         self.stream = assemble.live(self.source, self.config, self.networks, self.controls)
         self.run: Run[Shown] = self.stream.pipeline.run(
             capacity=CAPACITY, in_flight=self.config.live.in_flight, on_end=self.source.stop
@@ -117,6 +119,15 @@ class LiveRun:
     def stop(self) -> None:
         """End the camera, from any thread or a signal handler; the frames on their way are still shown."""
         self.run.stop()
+
+    def _newest(self) -> Shown | None:
+        """What is shown where no drawn frame is new enough, as `--on-error` says; None leaves the last one there."""
+        last, rule = self.outbox.last, OnError(self.config.live.on_error)
+        newest = None if last is None or rule is OnError.FREEZE else self.source.newest(last.frame)
+        if newest is None:
+            return None
+        shown = newest if rule is OnError.PASS else replace(newest, planes=blank(newest.width, newest.height))
+        return Shown(shown, newest.planes, TOO_OLD)
 
     def show_until_end(self, around: Surroundings) -> None:
         """Show frames at every tick until the source ends, a key quits or `stop` is called.
@@ -146,8 +157,11 @@ class LiveRun:
         with self.run as run:
             for finished in run:
                 self.outbox.put(finished)
-                show(finished)
-                self.outbox.due(time.perf_counter())
+                now = time.perf_counter()
+                chosen = self.outbox.due(now)
+                late = now - finished.frame.arrived > (self.config.live.delay + self.config.live.oldest_ms) / 1000
+                if not late or (chosen is not None and self.outbox.renewed == now):
+                    show(chosen if late and chosen is not None else finished)
 
     def _deliver(self) -> None:
         """Move finished frames from the pipeline to the outbox, in its own thread: the main one keeps the ticks."""

@@ -1,11 +1,12 @@
 """Steady showing: at every tick a frame goes out, the next that is due, or the last one again.
 
 Behind a frame that took longer, the next ones come in pairs. One of them may wait for a tick, so that none is lost; of
-more than one the oldest are left out, so that ages stay bounded.
+more than one the oldest are left out, and a frame beyond the age limit is never shown, so that ages stay bounded.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.live.report import Counts, resident_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.run.ledger import Shown
 
@@ -26,6 +27,14 @@ LATE_SECONDS = 0.1
 """A frame that is shown so much after its delay counts as late: delayed sound is then visibly ahead of it."""
 
 
+TOO_OLD = "no drawn frame was new enough"
+"""Why a picture was shown that nobody drew on."""
+
+
+def nothing() -> None:
+    """Give nothing in the place of frames that are too old."""
+
+
 @dataclass
 class Outbox:
     """Keeps finished frames until they are due: one thread puts them in, another shows them.
@@ -34,6 +43,10 @@ class Outbox:
     """
 
     delay_seconds: float = 0.0
+    oldest_seconds: float = math.inf
+    """How old a frame may be when it is shown for the first time, beyond its delay."""
+    instead: Callable[[], Shown | None] = nothing
+    """Gives what is shown where no frame is new enough: the newest picture, not drawn on; None shows the last again."""
     counts: Counts = field(default_factory=Counts)
     ended: bool = False
     """Whether no more frames will be put."""
@@ -55,19 +68,34 @@ class Outbox:
     def due(self, now: float) -> Shown | None:
         """Choose what to show at `now`, in `time.perf_counter` seconds, and count it; None before the first frame."""
         found: Shown | None = None
+        limit = self.delay_seconds + self.oldest_seconds
+        while self._ready and (now - self._ready[0].frame.arrived > limit or self._precedes(self._ready[0])):
+            self._ready.popleft()
+            self.counts.too_old += 1
         waiting = list(self._ready)  # a copy, since another thread puts
         due = sum(now >= shown.frame.arrived + self.delay_seconds for shown in waiting)
         for _ in range(max(due - WAITING, min(due, 1))):
             self.counts.overtaken += found is not None
             found = self._ready.popleft()
 
-        if found is None:
+        if found is None and self.last is not None and now - self.last.frame.arrived > limit:
+            newest = self.instead()
+            if newest is not None and newest.frame.arrived > self.last.frame.arrived:
+                self.counts.undrawn += 1
+                self.last, self.renewed = newest, now
+            else:
+                self.counts.repeated += 1
+        elif found is None:
             self.counts.repeated += self.last is not None
         else:
             self._count(found, now)
             self.last, self.renewed = found, now
         self.counts.sent += self.last is not None
         return self.last
+
+    def _precedes(self, shown: Shown) -> bool:
+        """Whether a finished frame is of a time before the picture that was shown in its stead."""
+        return self.last is not None and self.last.failed == TOO_OLD and shown.frame.arrived < self.last.frame.arrived
 
     def _count(self, shown: Shown, now: float) -> None:
         """Count a frame that is shown for the first time."""

@@ -125,6 +125,10 @@ class Counts:
     """Ticks at which the frame of the tick before was shown again."""
     overtaken: int = 0
     """Frames that were ready and never shown, since newer ones were ready at the same tick."""
+    too_old: int = 0
+    """Frames that were ready and never shown, since they were older than is allowed."""
+    undrawn: int = 0
+    """Ticks at which the newest picture was shown undrawn, or black, since no drawn one was new enough."""
     late: int = 0
     """Frames that were ready only after their delay."""
     out_of_order: int = 0
@@ -189,6 +193,8 @@ class LiveReport:
             "sent": counts.sent,
             "repeated": counts.repeated,
             "overtaken": counts.overtaken,
+            "too_old": counts.too_old,
+            "undrawn": counts.undrawn,
             "late": counts.late,
             "out_of_order": counts.out_of_order,
             "fps": round(self.fps, 2),

@@ -273,10 +273,15 @@ class LiveConfig:
         Whole(0, 5000),
         "show each frame so many milliseconds after it arrived, to delay a microphone alike; 0 shows it at once",
     )
+    oldest_ms: int = setting(
+        1000,
+        Whole(50, 60_000),
+        "never show a frame that is older, beyond its delay; the newest picture is shown as --on-error says",
+    )
     on_error: str = setting(
         "pass",
         OneOf(tuple(OnError)),
-        "what to show when a network fails; the frame as it is, the last good one, or black",
+        "what to show when a network fails or falls behind; the frame as it is, the last good one, or black",
     )
     rest: bool = setting(
         default=False,

@@ -36,13 +36,13 @@ pyvirtualcam = pytest.importorskip("pyvirtualcam", reason="a virtual camera need
 from pipeline.live.sinks import VirtualCamera  # noqa: E402 - it is what the skip above is for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from pathlib import Path
 
     import av
 
-    from engine.spec import Engine
+    from engine.spec import Array, Engine
     from pipeline.frames import Frame
     from pipeline.live.live import Openable, Sink
 
@@ -132,11 +132,35 @@ def test_a_slow_network_drops_frames_and_keeps_their_age_bounded(screen: Screen)
     assert run.outbox.counts.repeated > 0
 
 
+@pytest.mark.parametrize("rule", ["pass", "freeze", "blank"])
+def test_a_network_that_stalls_shows_the_newest_picture_as_on_error_says(rule: str, screen: Screen) -> None:
+    """Its first frames take no time and then one takes 1.5 s, in which nothing drawn is younger than 0.3 s."""
+
+    class Stalling(SlowEngine):
+        def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            self.seconds = 1.5 if self.calls > 6 else 0.0
+            return super().run(feeds)
+
+    camera = FakeCamera([Plugged(10_000)])
+    run = live_run(camera, Stalling(), oldest_ms=300, on_error=rule)
+    shown_on(screen, run, until=lambda live: live.outbox.counts.too_old >= 4)
+    counts = run.outbox.counts
+    ages = counts.ages.overall()
+    assert ages is not None
+    assert ages.p99 <= 300
+    assert bool(counts.undrawn) == (rule != "freeze")
+    assert in_order([number for number in screen.fresh if number])
+    if rule == "pass":  # undrawn: the camera's own, which nobody had a hand in
+        assert len(screen.fresh) > counts.ages.count
+    if rule == "blank":
+        assert 0 in screen.numbers
+
+
 def test_every_picture_of_the_camera_is_accounted_for(screen: Screen) -> None:
     camera = FakeCamera([Plugged(10_000)])
     run = live_run(camera, SlowEngine(0.1))
     shown_on(screen, run, frames=10)
-    ready = run.outbox.counts.ages.count + run.outbox.counts.overtaken
+    ready = run.outbox.counts.ages.count + run.outbox.counts.overtaken + run.outbox.counts.too_old
     # One may still have lain where the newest is found when the run was stopped.
     assert camera.given - run.source.dropped - ready in (0, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import av
 import numpy as np
 
 from pipeline.frames import Frame
-from pipeline.live.pace import Outbox, ticks
+from pipeline.live.pace import TOO_OLD, Outbox, ticks
 from pipeline.live.report import OLDEST_MS, Ages, Percentiles
 from pipeline.run.ledger import Shown
 
@@ -87,6 +88,42 @@ def test_a_frame_that_comes_after_its_delay_is_late() -> None:
     outbox.put(shown(0, 1.0))
     outbox.due(1.7)
     assert outbox.counts.late == 1
+
+
+def test_a_frame_that_is_too_old_is_not_shown_and_the_newest_picture_is() -> None:
+    newest = [shown(0, 3.9)]
+    outbox = Outbox(oldest_seconds=1.0, instead=lambda: replace(newest[0], failed=TOO_OLD))
+    outbox.put(shown(0, 1.0))
+    assert outbox.due(1.5) is outbox.last is not None
+    outbox.put(shown(1, 1.1))  # finished at 4.0, when it is 2.9 s old
+    outbox.put(shown(2, 1.2))
+    found = outbox.due(4.0)
+    assert found is not None
+    assert found.frame.arrived == 3.9
+    outbox.put(shown(3, 3.5))  # new enough, but of a time before the picture that is on show
+    assert outbox.due(4.1) is found
+    outbox.put(shown(4, 4.05))
+    assert (drawn := outbox.due(4.2)) is not None
+    assert drawn.frame.index == 4
+    counts = outbox.counts
+    assert (counts.ages.count, counts.too_old, counts.undrawn, counts.repeated, counts.out_of_order) == (2, 3, 1, 1, 0)
+
+
+def test_without_a_newer_picture_the_last_one_stays() -> None:
+    for newest in (None, shown(0, 1.0)):
+        outbox = Outbox(oldest_seconds=1.0, instead=lambda newest=newest: newest)  # type: ignore[misc]
+        outbox.put(shown(0, 1.0))
+        first = outbox.due(1.1)
+        outbox.put(shown(1, 1.2))
+        assert outbox.due(9.0) is first
+        assert (outbox.counts.too_old, outbox.counts.undrawn, outbox.counts.repeated) == (1, 0, 1)
+
+
+def test_a_delay_is_no_age() -> None:
+    outbox = Outbox(delay_seconds=2.0, oldest_seconds=0.5)
+    outbox.put(shown(0, 1.0))
+    assert outbox.due(2.9) is None
+    assert outbox.due(3.1) is not None
 
 
 def test_ticks_grow_and_missed_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
