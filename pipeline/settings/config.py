@@ -86,7 +86,7 @@ class InputConfig:
     end: Fraction | None = setting(None, Time(), "end before this time; sound is cut with it")
     frames: int | None = setting(None, Whole(1, 1_000_000), "process only so many frames, for a quick look")
     largest_picture: int = setting(
-        250, Whole(1, 100_000), "refuse larger pictures, in megapixels; one of 250 takes 3 GB of memory"
+        250, Whole(1, 100_000), "refuse larger pictures, in megapixels; one of 250 takes 2.3 GB of memory"
     )
     hardware_decoder: str | None = setting(
         None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
