@@ -31,6 +31,7 @@ from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.labels import Seal
 from pipeline.video.opening import read_sound
+from pipeline.video.opening import FRAME_SHARE
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
 from pipeline.video.stills import StillSink, StillSource
 
@@ -107,7 +108,11 @@ def _seal(config: Config) -> Seal | None:
 def _source(job: Job, config: Config) -> FileSource:
     """What reads a video. Raises `SourceError` when only some frames are asked for and it can't be opened."""
     source = FileSource(
-        job.source, start=config.input.start, end=config.input.end, hardware=config.input.hardware_decoder
+        job.source,
+        start=config.input.start,
+        end=config.input.end,
+        hardware=config.input.hardware_decoder,
+        largest_megapixels=config.input.largest_picture * FRAME_SHARE,
     )
     if config.input.frames is None:
         return source

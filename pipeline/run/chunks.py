@@ -31,7 +31,7 @@ from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
 from pipeline.video import pieces
 from pipeline.video.decode import FileSource
-from pipeline.video.opening import clock_is_arbitrary, opened
+from pipeline.video.opening import FRAME_SHARE, LARGEST_FRAME_MEGAPIXELS, clock_is_arbitrary, opened
 from pipeline.video.pieces import Piece, SliceSource
 from pipeline.video.reading import SEEKABLE, Outcome, Reading
 
@@ -279,6 +279,7 @@ def source_of(path: Path, chunk: Chunk, config: Config) -> FileSource:
         hardware=config.input.hardware_decoder,
         lead=chunk.lead,
         tail=chunk.tail,
+        largest_megapixels=config.input.largest_picture * FRAME_SHARE,
         may_be_empty=True,
     )
 
@@ -290,8 +291,16 @@ def cut(path: Path, chunk: Chunk, config: Config) -> Slice:
 
 def sliced(path: Path, chunk: Chunk, part: Slice) -> FileSource:
     """The frames of a chunk, from the packets of the recording that it needs."""
+    allowed = max(LARGEST_FRAME_MEGAPIXELS, Fraction(part.info.width * part.info.height, 1_000_000))
     return SliceSource(
-        path, start=chunk.begin, end=chunk.end, lead=chunk.lead, tail=chunk.tail, may_be_empty=True, slice=part
+        path,
+        start=chunk.begin,
+        end=chunk.end,
+        lead=chunk.lead,
+        tail=chunk.tail,
+        largest_megapixels=allowed,
+        may_be_empty=True,
+        slice=part,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
+import threading
 import zlib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -31,6 +32,11 @@ DAMAGE = (
     Image.DecompressionBombError,
 )
 """What Pillow and its libraries raise for damaged pictures."""
+
+LARGEST_MEGAPIXELS = 250
+"""How large a picture may be unless more is allowed: beyond it, a run takes more than two gigabytes."""
+
+_LIMIT = threading.Lock()
 
 MILLISECOND = Fraction(1, 1000)
 WEBP_FLAGS, WEBP_ANIMATED, WEBP_XMP, WEBP_ALPHA = 20, 0x02, 0x04, 0x10
@@ -91,10 +97,27 @@ class AnimationStream:
 @contextlib.contextmanager
 def opened_animation(path: Path) -> Iterator[Image.Image]:
     """The animation, its header read. Raises `SourceError`."""
-    with damage_named(path):
+    with damage_named(path), no_limit_of_pillow():
         animation = Image.open(path)
     with animation:
         yield animation
+
+
+def animation_size(path: Path) -> tuple[int, int]:
+    """Width and height, of the header alone. Raises `SourceError`."""
+    with opened_animation(path) as animation:
+        return animation.size
+
+
+@contextlib.contextmanager
+def no_limit_of_pillow() -> Iterator[None]:
+    """Ours takes the place of the limit that Pillow has for the whole process, which warns in words of its own."""
+    with _LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 @contextlib.contextmanager
@@ -103,7 +126,14 @@ def damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise SourceError(f"{path} is damaged: {error}") from error
+        raise SourceError(f"{path} is damaged: {what_is_wrong(error)}") from error
+
+
+def what_is_wrong(error: BaseException) -> str:
+    """What Pillow says of a damaged picture, in our words where its own are of its code."""
+    if "MAX_TEXT" in str(error):
+        return "its texts or its colour profile inflate to more than a few megabytes"
+    return str(error) or type(error).__name__
 
 
 def plays_of(path: Path) -> int:

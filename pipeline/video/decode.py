@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
 from pipeline.picture.planes import moment
 from pipeline.video.conform import conform
-from pipeline.video.opening import opened, stamp_of
+from pipeline.video.opening import LARGEST_FRAME_MEGAPIXELS, opened, stamp_of
 from pipeline.video.probe import probe
 from pipeline.video.reading import Outcome, Reading
 
@@ -49,6 +49,8 @@ class FileSource:
     """Seconds before `start` whose frames are given too and not counted, so that stages settle on them."""
     tail: Fraction = Fraction(0)
     """Seconds after `end` whose frames are given too and not counted, so that stages can look ahead."""
+    largest_megapixels: Fraction = LARGEST_FRAME_MEGAPIXELS
+    """Larger frames are refused, or end the reading where they come in the middle."""
     may_be_empty: bool = False
     """Whether a span without any readable frame is fine, as it is in one chunk of a longer run."""
     outcome: Outcome = field(default_factory=Outcome, init=False, compare=False)
@@ -62,7 +64,7 @@ class FileSource:
     @cached_property
     def info(self) -> SourceInfo:
         """What the file holds. Raises `SourceError`."""
-        return probe(self.path, hardware=self.hardware)
+        return probe(self.path, hardware=self.hardware, largest_megapixels=self.largest_megapixels)
 
     def __iter__(self) -> Iterator[Frame]:
         info, outcome = self.info, self.outcome
@@ -121,8 +123,16 @@ class FileSource:
     @contextmanager
     def reading(self, start: Fraction | None, end: Fraction | None) -> Iterator[Reading]:
         """Open the file and begin to read it, `lead` seconds before `start`. Raises `SourceError`."""
-        with opened(self.path, hardware=self.hardware) as container:
-            yield Reading(self.info, self.outcome, container, start, end=end, lead=self.lead)
+        with opened(self.path, hardware=self.hardware, largest_megapixels=self.largest_megapixels) as container:
+            yield Reading(
+                self.info,
+                self.outcome,
+                container,
+                start,
+                end=end,
+                lead=self.lead,
+                largest_megapixels=self.largest_megapixels,
+            )
 
     def counts(self, seconds: Fraction) -> bool:
         """True for a time between `start` and `end`, as the input counts; False in the lead and in the tail."""

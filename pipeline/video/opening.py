@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import struct
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
 
 from pipeline.errors import SourceError
-from pipeline.video.animation import AnimationStream, needs_pillow
+from pipeline.video.animation import LARGEST_MEGAPIXELS, AnimationStream, animation_size, needs_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,21 +26,29 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+FRAME_SHARE = Fraction(4, 25)
+"""How large a frame of a video may be in shares of what a single picture may be: dozens are in memory at a time."""
+LARGEST_FRAME_MEGAPIXELS = FRAME_SHARE * LARGEST_MEGAPIXELS
+"""Enough for 8K."""
+
 TS_DISCONT = 0x200
 """FFmpeg's AVFMT_TS_DISCONT."""
 
 
 @contextlib.contextmanager
-def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContainer]:
+def opened(
+    path: Path, *, hardware: str | None = None, largest_megapixels: Fraction | None = None
+) -> Iterator[InputContainer]:
     """The container of `path`, closed at the end.
 
-    Raises `SourceError` that says why it can't be opened and what to do.
+    Raises `SourceError` that says why it can't be opened and what to do, also for frames beyond a limit.
     """
     check_is_file(path)
     hear_errors()
 
     try:
         if needs_pillow(path):
+            check_frame_size(path, *animation_size(path), largest_megapixels=largest_megapixels)
             container = av.open(cast("Any", AnimationStream(path)), format="mov")
         else:
             container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=hardware_decoder(hardware))
@@ -52,6 +62,10 @@ def opened(path: Path, *, hardware: str | None = None) -> Iterator[InputContaine
         raise SourceError(f"{path} can't be opened: {reason}") from error
 
     with container:
+        for film in container.streams.video:
+            if film.codec_context is not None:
+                width, height = film.codec_context.width, film.codec_context.height
+                check_frame_size(path, width, height, largest_megapixels=largest_megapixels)
         yield container
 
 
@@ -88,6 +102,17 @@ def check_is_file(path: Path) -> None:
             raise SourceError(f"{path} is empty")
     except PermissionError as error:
         raise SourceError(f"{path} can't be read: permission denied") from error
+
+
+def check_frame_size(path: Path, width: int, height: int, *, largest_megapixels: Fraction | None) -> None:
+    """Raise `SourceError` for frames of more pixels than are allowed, in words that say how to allow them."""
+    megapixels = width * height / 1_000_000
+    if largest_megapixels is not None and megapixels > largest_megapixels:
+        flag = math.ceil(megapixels / FRAME_SHARE)
+        raise SourceError(
+            f"{path} has frames of {width}x{height}, more than the {float(largest_megapixels):.0f} megapixels that are "
+            f"allowed, since dozens of them are in memory at a time; --largest-picture {flag} allows them"
+        )
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:

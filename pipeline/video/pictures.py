@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 from typing import TYPE_CHECKING
 
 import pi_heif
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import SourceError
-from pipeline.video.animation import DAMAGE
+from pipeline.video.animation import DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
 from pipeline.video.opening import check_is_file, opened
 
 if TYPE_CHECKING:
@@ -46,13 +45,8 @@ READ = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "HEIF", "GIF")
 ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
 """Those in which several pictures are an animation."""
 
-LARGEST_MEGAPIXELS = 250
-"""How large a picture may be unless more is allowed: beyond it, a run takes more than two gigabytes."""
-
 BYTES_A_PIXEL = 8
 """Memory that a picture takes while it is processed: Pillow holds four bytes a pixel, and we hold three beside them."""
-
-_LIMIT = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -69,7 +63,7 @@ def opened_picture(path: Path, *, largest_megapixels: int = LARGEST_MEGAPIXELS) 
         except UnidentifiedImageError as error:
             raise SourceError(f"{path} is not a picture, or of a kind that can't be read") from error
         except DAMAGE as error:
-            raise SourceError(f"{path} is damaged: {error}") from error
+            raise SourceError(f"{path} is damaged: {what_is_wrong(error)}") from error
 
         megapixels = picture.width * picture.height / 1e6
         if megapixels > largest_megapixels:
@@ -79,17 +73,6 @@ def opened_picture(path: Path, *, largest_megapixels: int = LARGEST_MEGAPIXELS) 
                 f"--largest-picture {math.ceil(megapixels)} allows it, and takes {gigabytes:.1f} GB of memory"
             )
         yield picture
-
-
-@contextlib.contextmanager
-def no_limit_of_pillow() -> Iterator[None]:
-    """Ours takes the place of the limit that Pillow has for the whole process, which warns in words of its own."""
-    with _LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def format_of(path: Path) -> str | None:

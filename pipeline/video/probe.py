@@ -21,6 +21,8 @@ from pipeline.picture.formats import traits, working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
 from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo
 from pipeline.video.opening import (
+    LARGEST_FRAME_MEGAPIXELS,
+    check_frame_size,
     clock_is_arbitrary,
     decoder_of,
     opened,
@@ -173,12 +175,15 @@ FIRST_PICTURE_WITHIN = 1000
 """Packets that are read in search of the first picture before a file is given up."""
 
 
-def probe(path: Path, *, hardware: str | None = None) -> SourceInfo:
+def probe(
+    path: Path, *, hardware: str | None = None, largest_megapixels: Fraction = LARGEST_FRAME_MEGAPIXELS
+) -> SourceInfo:
     """Open the file, decode its first picture, and say what it holds. Raises `SourceError`."""
     stamp = stamp_of(path)
-    with opened(path, hardware=hardware) as container:
+    with opened(path, hardware=hardware, largest_megapixels=largest_megapixels) as container:
         stream = video_stream(container, path)
         first = first_picture(container, stream, path)
+        check_frame_size(path, first.width, first.height, largest_megapixels=largest_megapixels)
         return describe(path, container, stream, first, stamp=stamp)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from pipeline.video.clock import SteadyClock
-from pipeline.video.opening import clock_is_arbitrary, decoder_of, packets_of
+from pipeline.video.opening import LARGEST_FRAME_MEGAPIXELS, clock_is_arbitrary, decoder_of, packets_of
 from pipeline.video.probe import missing_end
 
 if TYPE_CHECKING:
@@ -83,8 +83,13 @@ class Reading:
         *,
         end: Fraction | None = None,
         lead: Fraction = Fraction(0),
+        largest_megapixels: Fraction = LARGEST_FRAME_MEGAPIXELS,
     ) -> None:
-        """Go to `lead` seconds before `start`. Only damage from `start` to `end` is counted."""
+        """Go to `lead` seconds before `start`. Only damage from `start` to `end` is counted.
+
+        Reading ends before a picture of more than `largest_megapixels`.
+        """
+        self.largest_pixels = largest_megapixels * 1_000_000
         self.info, self.outcome, self.container, self.start, self.end = info, outcome, container, start, end
         stream = self.stream = next(video for video in container.streams.video if video.index == info.video_index)
         # One thread: frame threads bring an error up with another packet's frames, which are then lost without a trace,
@@ -159,6 +164,10 @@ class Reading:
                     return
                 continue
 
+            if any(picture.width * picture.height > self.largest_pixels for picture in pictures):
+                size = f"{pictures[0].width}x{pictures[0].height}"
+                self.outcome.problem(f"after {self.where()} the frames have {size}, more than is allowed; gave up")
+                return
             in_a_row = 0
             damaged = sum(picture.is_corrupt for picture in pictures) or int(bool(said))
             doubted = self.doubt(packet)

@@ -30,10 +30,10 @@ from PIL import (
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
-from pipeline.video.animation import DAMAGE
+from pipeline.video.animation import DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
 from pipeline.video.labels import labelled
 from pipeline.video.opening import stamp_of, top_level_boxes
-from pipeline.video.pictures import FORMATS, LARGEST_MEGAPIXELS, no_limit_of_pillow, opened_picture
+from pipeline.video.pictures import FORMATS, opened_picture
 from pipeline.video.reading import Outcome
 from pipeline.video.writer import Written
 from pipeline.whole_file import check_target, whole_file
@@ -155,7 +155,7 @@ class StillSource:
         except DAMAGE as error:
             if isinstance(error, SourceError):
                 raise
-            raise SourceError(f"{self.path} is damaged: {error}") from error
+            raise SourceError(f"{self.path} is damaged: {what_is_wrong(error)}") from error
         if stamp_of(self.path) != stamp:
             raise SourceError(f"{self.path} was replaced or written to while it was read; run it again")
         return still

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import struct
+import zlib
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.errors import ConfigError, DecodeError, SourceError
 from pipeline.picture.planes import arrays
@@ -251,3 +255,72 @@ def test_an_input_that_is_deleted_while_it_is_read_is_complete(tmp_path: Path) -
             source.path.unlink()
     assert sink.outcome.frames == 20
     assert not sink.outcome.problems
+
+
+TINY = Clip(frames=3, width=64, height=64)
+
+
+def claiming(path: Path, clip: Clip, mark: bytes, order: str, side: int) -> Path:
+    """A film whose pictures say after `mark` that they are `side` pixels wide and high."""
+    data = bytearray(clip.write(path).read_bytes())
+    at = -1
+    while (at := data.find(mark, at + 1)) >= 0:
+        struct.pack_into(f"{order}HH", data, at + len(mark), side, side)
+    path.write_bytes(data)
+    return path
+
+
+def animated_png(path: Path, side: int) -> Path:
+    """An animation whose header claims a size."""
+    images = [Image.new("L", (8, 8), grey) for grey in (0, 99)]
+    images[0].save(path, save_all=True, append_images=images[1:])
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, 16, side, side)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    return path
+
+
+JPEGS = TINY.but(codec="mjpeg", pixel_format="yuvj420p", options={})
+VP8 = TINY.but(codec="libvpx", options={"deadline": "realtime"})
+CLAIMS: dict[str, Callable[[Path], object]] = {
+    "a.ivf": lambda path: claiming(path, VP8, b"\x9d\x01\x2a", "<", 16_383),
+    "a.webm": lambda path: claiming(path, VP8, b"\x9d\x01\x2a", "<", 9_000),
+    "a.avi": lambda path: claiming(path, JPEGS, b"\xff\xc0\x00\x11\x08", ">", 16_000),
+    "a.mov": lambda path: claiming(path, JPEGS, b"\xff\xc0\x00\x11\x08", ">", 16_000),
+    "a.y4m": lambda path: path.write_bytes(b"YUV4MPEG2 W16384 H16384 F25:1 C420\nFRAME\n" + bytes(1000)),
+    "a.png": lambda path: animated_png(path, 60_000),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_film_that_claims_huge_frames_is_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+    CLAIMS[name](tmp_path / name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SourceError, match=r"a\.[a-z0-9]+"):
+        list(FileSource(tmp_path / name))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700_000  # kilobytes
+
+
+def test_frames_beyond_the_limit_are_refused_with_the_flag_that_allows_them(tmp_path: Path) -> None:
+    path = Clip(frames=2, width=640, height=480).write(tmp_path / "in.mp4")
+    with pytest.raises(SourceError, match=r"640x480, more than the 0 megapixels .* --largest-picture 2 allows them"):
+        _ = FileSource(path, largest_megapixels=Fraction(3, 10)).info
+    assert len(list(FileSource(path, largest_megapixels=2 * Fraction(4, 25)))) == 2
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video", "libx265"])
+def test_frames_that_grow_in_the_middle_are_scaled_back_or_end_the_reading(codec: str, tmp_path: Path) -> None:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    clips = [Clip(frames=6, width=side, height=side, codec=codec, options=options) for side in (128, 512, 128)]
+    parts = [clip.write(tmp_path / f"{number}.ts").read_bytes() for number, clip in enumerate(clips)]
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    source = FileSource(tmp_path / "in.ts")
+    assert {(frame.width, frame.height) for frame in source} == {(128, 128)}
+    assert source.outcome.frames >= 16  # FFmpeg loses up to two at joints, and says so
+    assert any("scaled back" in warning for warning in source.outcome.warnings)
+
+    limited = FileSource(tmp_path / "in.ts", largest_megapixels=Fraction(1, 10))
+    assert len(list(limited)) <= 6
+    assert any("512x512, more than is allowed" in problem for problem in limited.outcome.problems)
+    assert not limited.outcome.complete

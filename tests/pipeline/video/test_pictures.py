@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +102,57 @@ def test_a_large_picture_is_refused_in_our_words_before_its_pixels_are_read(tmp_
     Image.new("1", (20_000, 15_000)).save(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"300 megapixels, more than the 250 .*--largest-picture 300"):
         through(tmp_path / "a.png", tmp_path / "out.png")
+
+
+def png_chunk(name: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+
+
+BOMB = zlib.compress(bytes(200_000_000), 9)
+BOMBS = {
+    "text": png_chunk(b"zTXt", b"a\x00\x00" + BOMB),
+    "texts": png_chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(1_000_000), 9)) * 100,
+    "international text": png_chunk(b"iTXt", b"a\x00\x01\x00\x00\x00" + BOMB),
+    "colour profile": png_chunk(b"iCCP", b"a\x00\x00" + BOMB),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_inflates_beside_the_pixels_is_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[:33] + BOMBS[kind] + data[33:])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SourceError, match="its texts or its colour profile inflate"):
+        through(tmp_path / "a.png", tmp_path / "out.png")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def claiming(path: Path, side: int) -> Path:
+    """A small picture whose header says that it is `side` pixels wide and high."""
+    Image.fromarray(IMAGE).save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    data = bytearray(path.read_bytes())
+    if path.suffix == ".jpg":
+        struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, side, side)
+    elif path.suffix == ".png":
+        struct.pack_into(">II", data, 16, side, side)
+        struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    elif path.suffix == ".webp":
+        struct.pack_into("<I", data, 21, side - 1 | side - 1 << 14)
+    elif path.suffix == ".gif":
+        struct.pack_into("<HH", data, 6, side, side)
+    else:
+        struct.pack_into("<ii", data, 18, side, side)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("a.jpg", 60_000), ("a.png", 60_000), ("a.webp", 16_384), ("a.gif", 60_000), ("a.bmp", 60_000)]
+)
+def test_a_header_that_claims_more_than_is_allowed_is_refused(name: str, side: int, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="megapixels, more than the 250"):
+        through(claiming(tmp_path / name, side), tmp_path / "out.png")
 
 
 @pytest.mark.parametrize(("name", "mode"), [("a.jpg", "RGB"), ("a.png", "RGBA"), ("a.tif", "L")])
