@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from commands.parsing import add
 from pipeline.errors import ConfigError, SourceError
 from pipeline.settings import flags, manual, values
+from pipeline.whole_file import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,7 +213,7 @@ def learned_faces(
     with ExitStack() as stack:
         embedder = _embedder(settings, stack)
         people = _people(source, settings, networks, embedder)
-        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="barefaced-")))
+        folder = keep or stack.enter_context(temporary_folder("barefaced-enroll-"))
         folder.mkdir(parents=True, exist_ok=True)
         if not people:
             say("nobody is bare for long enough to learn from: faces are drawn as without --learn")

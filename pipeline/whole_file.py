@@ -7,20 +7,27 @@ system is a renaming all or nothing.
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
+import re
 import secrets
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LONGEST_NAME = 255
 """Bytes, on the file systems of today."""
+
+UNFINISHED = re.compile(r"\..*\.partial-[0-9a-f]{8}(\.\w*)?", re.DOTALL)
+"""How a file is called that is not finished."""
+LOCK = ".lock"
+"""The file that is locked in a temporary directory as long as its process lives."""
 
 
 @contextlib.contextmanager
@@ -31,7 +38,6 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     can't be written.
     """
     check_target(path, overwrite=overwrite)
-    remove_leftovers(path)
     unfinished = path.with_name(unfinished_name(path))
     try:
         unfinished.touch(exist_ok=False)
@@ -47,8 +53,10 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path, *, surely: bool = False) -> Iterator[bool]:
     """Lock a file inside a `with` block, which is made where it is missing; False when another process has the lock.
+
+    With `surely` it is False as well on a file system that has no locks.
 
     The system gives the lock back when the process ends, however it ends. On Windows it is not taken: a file that is
     open can't be removed there.
@@ -65,16 +73,34 @@ def locked(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             free = False
         except OSError:  # a file system without locks
-            pass
+            free = not surely
         yield free
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove the unfinished files of `path` that runs left behind which were killed."""
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.partial-*{glob.escape(path.suffix)}"):
-        with contextlib.suppress(OSError), locked(leftover) as free:
-            if free:
-                leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files in a directory that runs left behind which were killed."""
+    with contextlib.suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if is_unfinished(entry):
+                with contextlib.suppress(OSError), locked(entry, surely=True) as free:
+                    if free:
+                        entry.unlink(missing_ok=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is called like one that is not finished: it is no input, and goes when its run is gone."""
+    return UNFINISHED.fullmatch(path.name) is not None
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A directory that is removed at the end; those of that name whose process was killed are removed before."""
+    for other in Path(tempfile.gettempdir()).glob(f"{prefix}*/{LOCK}"):
+        with contextlib.suppress(OSError), locked(other, surely=True) as free:
+            if free and not other.parent.is_symlink():
+                shutil.rmtree(other.parent)
+    with tempfile.TemporaryDirectory(prefix=prefix) as name, locked(Path(name) / LOCK):
+        yield Path(name)
 
 
 def unfinished_name(path: Path) -> str:

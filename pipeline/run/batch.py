@@ -14,12 +14,12 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.video.containers import CONTAINERS
 from pipeline.video.pictures import FORMATS, READ_SUFFIXES, is_still, still_name
+from pipeline.whole_file import is_unfinished, remove_leftovers, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,8 +103,9 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool = False) 
         jobs = tuple(Job(file.path, Path(output) / _place(file)) for file in found)
 
     _check_distinct(jobs)
-    for job in jobs:
-        _make_directory(job.target.parent)
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        _make_directory(folder)
+        remove_leftovers(folder)
     return Batch(jobs, tuple(notes))
 
 
@@ -121,13 +122,15 @@ def named_beside(source: Path) -> Path:
 
 def _expanded(given: str, *, recursive: bool, notes: list[str]) -> Iterator[_Found]:
     path = Path(given)
+    if is_unfinished(path):
+        raise SourceError(f"{given} is the unfinished output of a run that was killed or still goes on")
     if "://" in given:
         raise SourceError(f"{given} is a network address: download the file first, or watch it with live --input")
     if path.is_dir():
         yield from _searched(path, recursive=recursive, notes=notes)
     elif glob.has_magic(given) and not path.exists():
-        found = glob.glob(given, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        matches = sorted(Path(match) for match in found if Path(match).is_file() and not _is_output(Path(match)))
+        found = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = [path for path in found if path.is_file() and not _is_output(path) and not is_unfinished(path)]
         if not matches:
             raise SourceError(f"no file matches {given}")
         yield from (_Found(match) for match in matches)
@@ -258,8 +261,8 @@ def piped(inputs: Sequence[str], output: str | None, *, report: str | None) -> I
         return
 
     _check(inputs, output, report)
-    with TemporaryDirectory(prefix=PREFIX) as folder:
-        taken, given = Path(folder) / "input", Path(folder) / "output.mkv"
+    with temporary_folder(PREFIX) as folder:
+        taken, given = folder / "input", folder / "output.mkv"
         if PIPE in inputs:
             with taken.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)

@@ -19,7 +19,6 @@ import av
 import numpy as np
 from PIL import (
     Image,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,

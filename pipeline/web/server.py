@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pipeline.errors import BarefacedError, Busy, ConfigError, Refused, SourceError, TooLarge, TooSlow
+from pipeline.errors import BarefacedError, Busy, ConfigError, Refused, SinkError, SourceError, TooLarge, TooSlow
 from pipeline.run.report import INVENTED
 from pipeline.run.work import WIDEST_FEATHER_PX, Wishes
 from pipeline.video.stills import labelled_png
@@ -21,6 +20,7 @@ from pipeline.web.faces import WornFaces
 from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers, new_token
 from pipeline.web.uploads import SUFFIXES, Upload, Uploads, small_jpeg
 from pipeline.web.visit import Turn, choice_of, number, parsed, receive
+from pipeline.whole_file import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -147,7 +147,7 @@ class Site:
             choice = _wishes_in(request)
             chunks = request.content.iter_chunked(CHUNK_BYTES)
             upload = await self.uploads.receive(request.query.get("name", ""), request.content_length, chunks, choice)
-        except (Refused, ConfigError) as error:
+        except (Refused, ConfigError, SinkError) as error:
             return _refused(error)
         return web.json_response({"id": upload.id}, status=201)
 
@@ -298,7 +298,7 @@ class Site:
 
 def _refused(error: Exception) -> web.Response:
     """Answer with the reason of a refusal."""
-    statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408}
+    statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408, SinkError: 507}
     return web.json_response({"message": str(error)}, status=statuses.get(type(error), 400))
 
 
@@ -331,9 +331,9 @@ async def serving(config: Config, networks: Networks, enrolls: Enrolls) -> Async
     files = page_files()
     doors, guard = Doors(), Guard(serve.host, new_token() if serve.token else None, lost=files["lost.html"][0])
 
-    with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
+    with temporary_folder("barefaced-page-") as folder:
         runner = web.AppRunner(
-            Site(config, networks, enrolls, Path(folder), files).application(doors, guard),
+            Site(config, networks, enrolls, folder, files).application(doors, guard),
             access_log=None,
             logger=LOG,
             auto_decompress=False,

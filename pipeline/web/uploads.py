@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import shutil
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from pipeline.demo.clip import write_clip
-from pipeline.errors import BarefacedError, ConfigError, SourceError, TooLarge, TooSlow
+from pipeline.errors import BarefacedError, ConfigError, SinkError, SourceError, TooLarge, TooSlow
 from pipeline.run.batch import VIDEO_SUFFIXES, Job
 from pipeline.run.process import failed, process, put_beside
 from pipeline.run.work import Controls
@@ -47,6 +48,9 @@ NEWEST_PX = 640
 KEPT = 3
 """How many files are kept at a time; the oldest goes when another one comes."""
 
+PATIENCE_SECONDS, SLOWEST_BYTES_A_SECOND = 30.0, 16_000
+"""A file may take so long to come, and so much longer for what has come."""
+
 SUFFIXES = tuple(sorted(VIDEO_SUFFIXES | READ_SUFFIXES))
 """The suffixes of files that may be dropped on the page."""
 
@@ -74,6 +78,8 @@ class Upload:
     """How the result came about; while there is none, how the first processing failed."""
     refusal: str | None = None
     """Why drawing it again failed, so that the former result is still the one; None where it did not fail."""
+    at_work: bool = False
+    """Whether it is being processed, so that its files are written to."""
     working: bool = True
     unwanted: bool = False
     """Whether somebody cancelled what goes on."""
@@ -193,6 +199,10 @@ class Uploads:
                     await write_chunks(path, chunks, limits.upload_megabytes, length)
             except TimeoutError as error:
                 raise TooSlow(f"receiving the file took longer than {limits.upload_minutes} min") from error
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise SinkError("the disk of the machine that serves this page is full") from error
+                raise
 
         return await self._take(suffix, fill, choice)
 
@@ -240,10 +250,10 @@ class Uploads:
         """Cancel its processing, and remove its files as soon as nobody writes them."""
         upload.unwanted = True
         self._known.pop(upload.id, None)
-        if not upload.working or not self._at_work:
-            shutil.rmtree(upload.folder)
-        else:
+        if upload.at_work:
             self.turn.end()
+        else:
+            shutil.rmtree(upload.folder, ignore_errors=True)
 
     async def end(self) -> None:
         """Cancel all processing, and wait for its end."""
@@ -276,6 +286,7 @@ class Uploads:
 
     def _begin(self, upload: Upload, choice: Wishes, turn: AsyncExitStack) -> None:
         """Process a file in a task of its own, which has the turn from now on and gives it back at its end."""
+        upload.at_work = True
         task = asyncio.create_task(self._process(upload, Controls(choice, remembers=True), turn))
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
@@ -284,8 +295,9 @@ class Uploads:
         """Process a file in a thread, and give the turn back."""
         async with turn:
             upload.end(await asyncio.to_thread(self._processed, upload, controls), controls)
+            upload.at_work = False
         if self._known.get(upload.id) is not upload:
-            shutil.rmtree(upload.folder)
+            shutil.rmtree(upload.folder, ignore_errors=True)
 
     def _processed(self, upload: Upload, controls: Controls) -> Ended:
         """Process a file, in the thread that calls this."""
@@ -332,13 +344,21 @@ def result_suffix(source: Path) -> str:
 async def write_chunks(path: Path, chunks: AsyncIterator[bytes], megabytes: int, length: int | None) -> None:
     """Write the bytes that come, `length` of them where that is known.
 
-    Raises `TooLarge`, and `ConfigError` when nothing comes.
+    Raises `TooLarge`, `TooSlow`, and `ConfigError` when nothing comes.
     """
     if length is not None and length > megabytes * 10**6:
         raise _too_large(megabytes)
-    left = megabytes * 10**6
-    with path.open("xb") as file:
-        async for chunk in chunks:
+    left, began, coming = megabytes * 10**6, time.monotonic(), aiter(chunks)
+    with path.open("xb", buffering=0) as file:
+        while True:
+            # Who sends next to nothing would keep everybody else from their turn.
+            patience = began + PATIENCE_SECONDS + file.tell() / SLOWEST_BYTES_A_SECOND - time.monotonic()
+            try:
+                chunk = await asyncio.wait_for(anext(coming, b""), patience)
+            except TimeoutError as error:
+                raise TooSlow("the file came too slowly; send it again over a better connection") from error
+            if not chunk:
+                break
             left -= len(chunk)
             if left < 0:
                 raise _too_large(megabytes)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.whole_file import check_target, whole_file
+from pipeline.whole_file import check_target, is_unfinished, remove_leftovers, temporary_folder, whole_file
 
 
 def test_file_appears_at_the_end_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -102,3 +105,43 @@ def test_a_link_to_nothing_is_said_before_any_work(overwrite: bool, tmp_path: Pa
     (tmp_path / "out.mp4").symlink_to(tmp_path / "nowhere")
     with pytest.raises(SinkError, match="link to nothing"):
         check_target(tmp_path / "out.mp4", overwrite=overwrite)
+
+
+LEFT = [".talk.partial-0a1b2c3d.mp4", ".😷.partial-ffffffff.png", f".{'x' * 230}.partial-01234567.mkv"]
+THERE = [".talk.partial.mp4", "talk.partial-0a1b2c3d.mp4", ".hidden", "a.mp4"]
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (*LEFT, *THERE):
+        (tmp_path / name).write_bytes(b"left")
+    with whole_file(tmp_path / "other.mp4", overwrite=False) as unfinished:
+        assert is_unfinished(unfinished)
+        remove_leftovers(tmp_path)
+        assert unfinished.exists()  # its run goes on
+        unfinished.write_bytes(b"whole")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([*THERE, "other.mp4"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that are open are not locked there")
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_a_process_that_is_killed_leaves_goes_with_the_next(what: str, tmp_path: Path) -> None:
+    code = {
+        "file": "with whole_file(Path(sys.argv[1]) / 'out.mp4', overwrite=False):",
+        "folder": "with temporary_folder('barefaced-test-') as folder:\n (folder / 'a').touch()",
+    }[what]
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        f"from pipeline.whole_file import temporary_folder, whole_file\n{code}\n os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path))
+        remove_leftovers(tmp_path)
+        with temporary_folder("barefaced-test-") as folder:
+            assert [entry.name for entry in tmp_path.iterdir()] == [folder.name]
+            with temporary_folder("barefaced-test-"):
+                assert folder.exists()  # its process lives
+    assert not list(tmp_path.iterdir())

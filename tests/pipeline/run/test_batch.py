@@ -158,3 +158,26 @@ def test_directories_of_an_output_are_made(folder: Path, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="can't be made"):
         jobs([str(folder / "b.mp4")], str(tmp_path / "file" / "c.mp4"))
+
+
+@pytest.mark.parametrize("given", ["{folder}/.*", "{folder}", "{folder}/.a.partial-0a1b2c3d.mp4"])
+def test_an_unfinished_output_is_no_input(given: str, folder: Path, tmp_path: Path) -> None:
+    (folder / ".a.partial-0a1b2c3d.mp4").write_text("left by a run that was killed")
+    try:
+        batch = plan([given.format(folder=folder)], str(tmp_path / "out"))
+    except SourceError as error:
+        assert "no file matches" in str(error) or "unfinished output" in str(error)
+    else:
+        assert not any("partial" in job.source.name for job in batch.jobs)
+
+
+def test_what_killed_runs_left_where_outputs_go_is_removed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    left = [tmp_path / "out" / ".a.partial-0a1b2c3d.mp4", folder / ".b.partial-0a1b2c3d.mkv"]
+    for path in left:
+        path.write_text("left")
+    media = next(str(path) for path in sorted(folder.iterdir()) if path.suffix == ".mp4")
+    plan([media], str(tmp_path / "out"))
+    assert [path.exists() for path in left] == [False, True]
+    plan([media], None)
+    assert not left[1].exists()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
+import os
 import threading
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -18,20 +22,21 @@ from PIL import Image
 pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
+from yarl import URL
+
 from pipeline.demo.clip import masked_portrait, write_clip
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, TooSlow
 from pipeline.frames import Frame
 from pipeline.run.work import Wishes
 from pipeline.settings import values
 from pipeline.video.labels import claims
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix, small_jpeg
 from pipeline.web.visit import Turn
-from tests.pipeline.web.site import Page, run, site
+from tests.pipeline.web.site import Page, new_browser, run, site
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from engine.spec import Array, Done
 
@@ -182,6 +187,118 @@ def test_a_file_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
             await uploads.receive("talk.mp4", None, drip(), Wishes())
         assert not list(tmp_path.iterdir())
         assert uploads.turn.holder is None
+
+    run(test())
+
+
+@pytest.mark.parametrize("pause_seconds", [0.05, 60.0])
+def test_a_file_that_crawls_or_stops_does_not_keep_the_turn(
+    pause_seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.web.uploads.PATIENCE_SECONDS", 0.3)
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b"some"
+            await asyncio.sleep(pause_seconds)
+
+    async def test() -> None:
+        uploads = Uploads(tmp_path, values.build({}), stand_in_networks(), Turn())
+        with pytest.raises(TooSlow, match="too slowly"):
+            await uploads.receive("talk.mp4", None, drip(), Wishes())
+        assert not list(tmp_path.iterdir())
+        assert uploads.turn.holder is None
+
+    run(test())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_and_leaves_nothing(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.open
+
+    class Full(io.BytesIO):
+        def write(self, _data: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        return Full() if path.name == "input.mp4" and arguments == ("xb",) else real(path, *arguments, **options)
+
+    async def test() -> None:
+        async with site() as page:
+            monkeypatch.setattr(Path, "open", opened)
+            status, answer = await page.send("talk.mp4", b"x" * 1000)
+            assert (status, answer["message"]) == (507, "the disk of the machine that serves this page is full")
+            monkeypatch.undo()
+            status, _ = await page.send("talk.mp4", b"x")  # the turn was given back
+            assert status == 201
+
+    run(test())
+
+
+def test_an_upload_that_breaks_off_or_lies_about_its_length_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def test() -> None:
+        async with site() as page:
+            (folder,) = (entry for entry in tmp_path.iterdir() if entry.name.startswith("barefaced-page-"))
+            cookies = page.session.cookie_jar.filter_cookies(URL(page.origin))
+            cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+            for length, given in ((1000, b"x" * 10), (10, b""), (10**8, b"x" * 100_000)):
+                reader, writer = await asyncio.open_connection("127.0.0.1", page.guard.port)
+                writer.write(
+                    f"POST /files?name=a.mp4&smoothing=0.5&feather=5 HTTP/1.1\r\nHost: 127.0.0.1:{page.guard.port}\r\n"
+                    f"Origin: {page.origin}\r\nCookie: {cookie}\r\nContent-Length: {length}\r\n\r\n".encode()
+                    + given
+                )
+                await writer.drain()
+                while given and not [entry for entry in folder.iterdir() if entry.is_dir()]:
+                    await asyncio.sleep(0.01)
+                writer.close()
+                await writer.wait_closed()
+                del reader
+            while [entry for entry in folder.iterdir() if entry.is_dir()]:
+                await asyncio.sleep(0.01)
+            status, _ = await page.send("talk.mp4", b"x")
+            assert status == 201
+        assert not list(tmp_path.iterdir())
+
+    run(test())
+    assert "Traceback" not in caplog.text
+
+
+def test_of_a_hundred_uploads_at_once_one_is_taken_and_none_leaves_a_trace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: bytes
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    held = Held()
+
+    async def test() -> None:
+        async with site(replace(stand_in_networks(), generator=held)) as page:
+            answers = await asyncio.gather(*(page.send("talk.mp4", clip) for _ in range(100)), return_exceptions=True)
+            held.gate.set()
+            statuses = Counter(answer[0] if isinstance(answer, tuple) else type(answer).__name__ for answer in answers)
+            assert statuses[201] == 1, statuses
+            assert set(statuses) <= {201, 409, 429, 503, "ClientOSError", "ServerDisconnectedError"}, statuses
+            taken = next(answer[1]["id"] for answer in answers if isinstance(answer, tuple) and answer[0] == 201)
+            assert (await page.until_done(taken))[-1]["done"]
+        assert not list(tmp_path.iterdir())
+
+    run(test())
+
+
+def test_what_one_visitor_sent_is_out_of_reach_for_another(clip: bytes) -> None:
+    async def test() -> None:
+        async with site() as page, new_browser() as stranger:
+            found = await sent(page, "talk.mp4", clip)
+            for path in (f"/files/{found['id']}", f"/files/{found['id']}/result"):
+                for method in ("GET", "DELETE"):
+                    async with stranger.request(method, page.origin + path) as answer:
+                        assert answer.status in (401, 403, 405)
+            for guess in ("", "0", found["id"][:-1], "..", "%2e%2e", f"..%2f{found['id']}", "*"):
+                assert await page.status(f"/files/{guess}/result") == 404
+            assert await page.status(f"/files/{found['id']}/result") == 200
 
     run(test())
 
@@ -399,7 +516,7 @@ def test_the_oldest_results_go_and_all_go_at_the_end(
             assert await page.status(f"/files/{numbers[0]}/result") == 404
             assert await page.status(f"/files/{numbers[-1]}/result") == 200
             (folder,) = tmp_path.iterdir()
-            assert {path.name for path in folder.iterdir()} == set(numbers[1:])
+            assert {path.name for path in folder.iterdir() if path.is_dir()} == set(numbers[1:])
 
     run(test())
     assert not list(tmp_path.iterdir())
