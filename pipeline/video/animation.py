@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import SourceError
-from pipeline.video.containers import SYNTHETIC
 from pipeline.video.labels import labelled
 
 if TYPE_CHECKING:
@@ -148,8 +147,10 @@ def plays_of(path: Path) -> int:
         return 0
 
 
-def end_animation(path: Path, last: Fraction) -> None:
-    """Finish an animation that FFmpeg wrote: its last picture is shown for `last` seconds, and it says what was drawn.
+def end_animation(path: Path, last: Fraction, *, comment: str) -> None:
+    """Finish an animation that FFmpeg wrote: its last picture is shown for `last` seconds, and it is labelled.
+
+    A PNG gets the comment as well.
 
     FFmpeg shows the last as long as the one before or the average, and writes no metadata. Sources: the WebP container
     specification of Google, and the third edition of the PNG specification of the W3C.
@@ -162,7 +163,7 @@ def end_animation(path: Path, last: Fraction) -> None:
         added = b"XMP " + struct.pack("<I", len(packet)) + packet + bytes(len(packet) % 2)
         if not webp:
             text = png_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + packet)
-            added = text + png_chunk(b"tEXt", b"Comment\x00" + SYNTHETIC.encode())
+            added = text + png_chunk(b"tEXt", b"Comment\x00" + comment.encode())
         size = file.seek(0, 2)
         file.truncate(size + len(added))
 

@@ -20,7 +20,15 @@ from pipeline.picture.planes import arrays
 from pipeline.video.animation import end_animation
 from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
-from pipeline.video.containers import Container, container_for, file_tags, name_of, stream_tags, unusual_in_mp4
+from pipeline.video.containers import (
+    SYNTHETIC,
+    Container,
+    container_for,
+    file_tags,
+    name_of,
+    stream_tags,
+    unusual_in_mp4,
+)
 from pipeline.video.encoders import Encoding, threads
 from pipeline.video.probe import has_captions, is_stereoscopic
 from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
@@ -264,7 +272,7 @@ class Writer:
             self.remux.copy_until(None, span)
             self.output.close()
             if self.kind.animation:
-                end_animation(Path(self.output.name), last)
+                end_animation(Path(self.output.name), last, comment=SYNTHETIC)
         if self.source.changed():
             self.outcome.problems.append("the file was replaced or written to while it was read")
         self.outcome.problems += self.remux.problems
