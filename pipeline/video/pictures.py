@@ -1,4 +1,4 @@
-"""Which files are pictures, told by what is in them, and how they are opened.
+"""Which files are pictures, told by what is in them, how they are opened, and what lies in them beside the pixels.
 
 Names say little: telephones write HEIC, browsers write .jfif, and a picture may have no suffix at all. A file that
 moves (an animated WebP, PNG or GIF) is a video whatever its name.
@@ -10,16 +10,21 @@ import contextlib
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipeline.errors import SourceError
 from pipeline.video.animation import DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
-from pipeline.video.opening import check_is_file, opened
+from pipeline.video.opening import check_is_file, opened, top_level_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.picture.samples import Values
 
 FORMATS = {
     ".png": "PNG",
@@ -44,6 +49,37 @@ READ = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "HEIF", "GIF")
 
 ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
 """Those in which several pictures are an animation."""
+
+ORIENTATION, TIFF_BITS = 0x0112, 258
+"""EXIF and TIFF tags."""
+
+BECOMES = {"RGB": "RGB", "RGBA": "RGBA", "L": "L", "LA": "LA", "1": "L", "P": "RGB", "PA": "RGBA"}
+"""How a picture of each of Pillow's modes is processed; other modes are refused."""
+
+REFUSED = {
+    "CMYK": "it is CMYK, for print; convert it to RGB first",
+    "YCbCr": "it is stored as YCbCr; convert it to RGB first",
+    "LAB": "it is stored as Lab; convert it to RGB first",
+    "HSV": "it is stored as HSV; convert it to RGB first",
+}
+
+BESIDE_ANOTHER = ("MPO", "HEIF")
+"""Formats in which the first of several pictures is the one that is meant."""
+
+POINTERS = (b"hdrgm", b"hdr-gain-map", b"HDRGainMap", b"MotionPhoto", b"MicroVideo", b"GDepth", b"Container:Directory")
+"""What XMP data hold that point to another part of the file."""
+
+FILM_BOXES = frozenset(["mpvd", "moov"])
+"""Boxes that hold a film in a file of a picture: Google's for motion photos, and MP4's index."""
+
+PHOTOSHOP, IPTC_RESOURCE, IPTC_TAG = b"Photoshop 3.0\x00", 0x0404, 33723
+"""Where JPEG and TIFF hold IPTC's captions and keywords."""
+
+STRIP_ROWS = 256
+"""How many rows are converted at a time."""
+
+READ_BEYOND = 64
+"""Bytes behind the last row that FFmpeg's filters may read."""
 
 BYTES_A_PIXEL = 8
 """Memory that a picture takes while it is processed: Pillow holds four bytes a pixel, and we hold three beside them."""
@@ -114,3 +150,124 @@ def still_name(path: Path) -> str:
         return path.name
     suffix = ".jpg" if format_of(path) in ("JPEG", "MPO", "HEIF") else ".png"
     return f"{path.stem}{suffix}"
+
+
+def refuse(image: Image.Image, path: Path) -> None:
+    """Raise `SourceError` for a picture that can't be processed without loss."""
+    pictures = getattr(image, "n_frames", 1)
+    if pictures > 1 and image.format not in BESIDE_ANOTHER:
+        raise SourceError(f"{path} holds {pictures} pictures; save the one you mean as a file of its own")
+    if (bits := bits_a_sample(image, path)) > 8:
+        raise SourceError(f"{path} has {bits} bits a sample; save it with 8 bits first")
+    if image.mode not in BECOMES:
+        raise SourceError(f"{path}: {REFUSED.get(image.mode, f'pictures of mode {image.mode} are not processed')}")
+
+
+def bits_a_sample(image: Image.Image, path: Path) -> int:
+    """How many bits a sample has; more than 8 would be cut to 8 by Pillow without a word in colour pictures."""
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        with path.open("rb") as file:
+            return file.read(25)[24]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TIFF_BITS, (8,))
+        return int(max(bits if isinstance(bits, tuple) else (bits,)))
+    return int(image.info.get("bit_depth", 16 if image.mode.startswith(("I", "F")) else 8))
+
+
+def beside(image: Image.Image, path: Path) -> Iterator[str]:
+    """What lies beside the picture in its file and can't be in the output, in sentences.
+
+    It shows the mask, as a film or a map of brightness and depth does, so it can't be kept beside the new picture.
+    """
+    # Pillow counts one picture in a JPEG whose second is a gain map, and keeps the list of both as "mp".
+    others = max(getattr(image, "n_frames", 1) - 1, int("mp" in image.info))
+    if others > 0:
+        pictures = "another picture" if others == 1 else f"{others} other pictures"
+        yield f"{path.name} holds {pictures} behind the first, such as a map of brightness; left out"
+    maps = len(image.info.get("depth_images", ())) + len(image.info.get("aux", ()))
+    if maps:
+        yield f"{path.name} holds {maps} maps of depth or brightness; left out"
+    if has_film(image, path):
+        yield f"{path.name} is a motion photo; its film is left out"
+    if points_elsewhere(image.info.get("xmp")):
+        yield f"the XMP data of {path.name} describe what was left out; they are left out too"
+
+
+def has_film(image: Image.Image, path: Path) -> bool:
+    """True when a film lies in the same file: an MP4 behind a JPEG, or a box of its own in HEIC and AVIF."""
+    if image.format in ("HEIF", "AVIF"):
+        return not FILM_BOXES.isdisjoint(top_level_boxes(path))
+    if image.format not in ("JPEG", "MPO"):
+        return False
+    with path.open("rb") as file:
+        data = file.read()
+    place = data.rfind(b"ftyp", data.find(b"\xff\xd9"))
+    return place > 4 and int.from_bytes(data[place - 4 : place], "big") < 64
+
+
+def points_elsewhere(xmp: bytes | None) -> bool:
+    """True when XMP data name a film, a gain map or other parts that lie behind the picture."""
+    return xmp is not None and any(word in xmp for word in POINTERS)
+
+
+def samples_of_picture(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Upright pixels (height, width, 3) or (height, width), and alpha (height, width) where there is any.
+
+    A loaded picture is read strip by strip, so that it is in memory twice and not four times.
+    """
+    mode = BECOMES[image.mode]
+    if "transparency" in image.info and mode in ("RGB", "L"):
+        mode = "RGBA"
+    orientation = image.getexif().get(ORIENTATION, 1)
+    width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
+    channels = 3 if mode.startswith("RGB") else 1
+
+    flat = np.empty(width * height * channels + READ_BEYOND, np.uint8)[: width * height * channels]
+    pixels = flat.reshape((height, width, 3) if channels == 3 else (height, width))
+    alpha = np.empty((height, width), np.uint8) if mode.endswith("A") else None
+    stored, stored_alpha = lying_down(pixels, orientation), None if alpha is None else lying_down(alpha, orientation)
+    for top in range(0, image.height, STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+        samples = np.asarray(strip if strip.mode == mode else strip.convert(mode))
+        rows = slice(top, top + STRIP_ROWS)
+        if stored_alpha is None:
+            stored[rows] = samples
+        else:
+            stored[rows] = samples[..., :3] if channels == 3 else samples[..., 0]
+            stored_alpha[rows] = samples[..., -1]
+    return pixels, alpha
+
+
+def lying_down(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """A view of an upright picture as it is stored with that EXIF orientation."""
+    if orientation in (3, 4):
+        upright = upright[::-1]
+    if orientation in (2, 3):
+        return upright[:, ::-1]
+    if orientation in (6, 8):
+        return np.rot90(upright, 1 if orientation == 6 else -1)
+    if orientation in (5, 7):
+        return (upright if orientation == 5 else upright[::-1, ::-1]).swapaxes(0, 1)
+    return upright
+
+
+def iptc_of(image: Image.Image) -> bytes:
+    """IPTC's captions and keywords of a JPEG or TIFF; empty without any."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        data = image.tag_v2.get(IPTC_TAG, b"")
+        return data if isinstance(data, bytes) else b""
+    return bytes(image.info.get("photoshop", {}).get(IPTC_RESOURCE, b""))
+
+
+def image_of(samples: Values, alpha: NDArray[np.uint8] | None) -> Image.Image:
+    """(height, width, 3) or (height, width, 1) and alpha as Pillow's picture, made strip by strip."""
+    height, width, channels = samples.shape
+    mode = ("RGB" if channels == 3 else "L") + ("" if alpha is None else "A")
+    image = Image.new(mode, (width, height))
+    for top in range(0, height, STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        strip = Image.fromarray(np.ascontiguousarray(samples[rows] if channels == 3 else samples[rows, :, 0]))
+        if alpha is not None:
+            strip.putalpha(Image.fromarray(alpha[rows]))
+        image.paste(strip, (0, top))
+    return image
