@@ -150,8 +150,6 @@ def test_a_network_that_stalls_shows_the_newest_picture_as_on_error_says(rule: s
     assert ages.p99 <= 300
     assert bool(counts.undrawn) == (rule != "freeze")
     assert in_order([number for number in screen.fresh if number])
-    if rule == "pass":  # undrawn: the camera's own, which nobody had a hand in
-        assert len(screen.fresh) > counts.ages.count
     if rule == "blank":
         assert 0 in screen.numbers
 
