@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import io
+import mmap
+import struct
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import av
 
 from pipeline.errors import SinkError
 from pipeline.video.codecs import Codec
+from pipeline.video.labels import labelled
 from pipeline.video.pictures import FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from av.stream import Stream
+
+
+PNG_HEADER = 33
+"""Bytes of a PNG's signature and first chunk."""
+
+WEBP_FLAGS, WEBP_XMP, WEBP_ALPHA = 20, 0x04, 0x10
+"""Where a WebP's header has its flags, and some of them."""
 
 
 @dataclass(frozen=True)
@@ -245,3 +258,84 @@ def stream_tags(source: dict[str, str], container: Container) -> dict[str, str]:
 def unusual_in_mp4(tags: dict[str, str]) -> list[str]:
     """The tags that MP4 holds only in its table of free keys, such as a phone's make and model."""
     return [key for key in tags if key.lower() not in USUAL_IN_MP4]
+
+
+def end_animation(path: Path, last: Fraction, *, comment: str) -> None:
+    """Finish an animation that FFmpeg wrote: its last picture is shown for `last` seconds, and it is labelled.
+
+    A PNG gets the comment as well.
+
+    FFmpeg shows the last as long as the one before or the average, and writes no metadata. Sources: the WebP container
+    specification of Google, and the third edition of the PNG specification of the W3C.
+    """
+    with path.open("r+b") as file:
+        webp = file.read(4) == b"RIFF"
+        if webp:
+            extend_webp(file)
+        packet = labelled(None)
+        added = b"XMP " + struct.pack("<I", len(packet)) + packet + bytes(len(packet) % 2)
+        if not webp:
+            text = png_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + packet)
+            added = text + png_chunk(b"tEXt", b"Comment\x00" + comment.encode())
+        size = file.seek(0, 2)
+        file.truncate(size + len(added))
+
+        with mmap.mmap(file.fileno(), 0) as data:
+            if webp:
+                data[size:] = added
+                data[4:8] = struct.pack("<I", len(data) - 8)
+                data[WEBP_FLAGS] |= WEBP_XMP
+                last_in_webp(data, last)
+            else:
+                data.move(PNG_HEADER + len(added), PNG_HEADER, size - PNG_HEADER)
+                data[PNG_HEADER : PNG_HEADER + len(added)] = added
+                last_in_png(data, last)
+
+
+def extend_webp(file: BinaryIO) -> None:
+    """Give a WebP the header with which it holds more than a picture; FFmpeg leaves it out for a single one."""
+    file.seek(0)
+    data = file.read()
+    if data[12:16] != b"VP8L":
+        return
+    bits = int.from_bytes(data[21:25], "little")
+    width, height, alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1  # both less 1
+    flags = bytes([WEBP_ALPHA * alpha, 0, 0, 0])
+    header = b"VP8X" + struct.pack("<I", 10) + flags + width.to_bytes(3, "little") + height.to_bytes(3, "little")
+    file.seek(12)
+    file.write(header + data[12:])
+
+
+def last_in_webp(data: mmap.mmap, last: Fraction) -> None:
+    """Set how long the last picture of a WebP is shown, in whole milliseconds."""
+    position, place = 12, None
+    while position + 8 <= len(data):
+        if data[position : position + 4] == b"ANMF":
+            place = position + 8 + 12
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2
+    if place is not None:
+        data[place : place + 3] = min(round(last * 1000), (1 << 24) - 1).to_bytes(3, "little")
+
+
+def last_in_png(data: mmap.mmap, last: Fraction) -> None:
+    """Set how long the last picture of a PNG is shown, as a fraction of two numbers of 16 bits."""
+    position, place = 8, None
+    while position + 12 <= len(data):
+        if data[position + 4 : position + 8] == b"fcTL":
+            place = position
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    if place is None:
+        return
+    shown = min(last, Fraction((1 << 16) - 1)).limit_denominator((1 << 16) - 1)
+    while shown.numerator >= 1 << 16:
+        shown = shown.limit_denominator(shown.denominator // 2)
+    control = bytearray(data[place + 8 : place + 34])
+    struct.pack_into(">HH", control, 20, shown.numerator, shown.denominator)
+    chunk = png_chunk(b"fcTL", bytes(control))
+    data[place : place + len(chunk)] = chunk
+
+
+def png_chunk(name: bytes, payload: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))

@@ -10,7 +10,6 @@ import contextlib
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pi_heif
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from pipeline.picture.samples import Values
 
 FORMATS = {
     ".png": "PNG",
@@ -75,11 +71,6 @@ FILM_BOXES = frozenset(["mpvd", "moov"])
 PHOTOSHOP, IPTC_RESOURCE, IPTC_TAG = b"Photoshop 3.0\x00", 0x0404, 33723
 """Where JPEG and TIFF hold IPTC's captions and keywords."""
 
-STRIP_ROWS = 256
-"""How many rows are converted at a time."""
-
-READ_BEYOND = 64
-"""Bytes behind the last row that FFmpeg's filters may read."""
 
 BYTES_A_PIXEL = 8
 """Memory that a picture takes while it is processed: Pillow holds four bytes a pixel, and we hold three beside them."""
@@ -210,64 +201,9 @@ def points_elsewhere(xmp: bytes | None) -> bool:
     return xmp is not None and any(word in xmp for word in POINTERS)
 
 
-def samples_of_picture(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Upright pixels (height, width, 3) or (height, width), and alpha (height, width) where there is any.
-
-    A loaded picture is read strip by strip, so that it is in memory twice and not four times.
-    """
-    mode = BECOMES[image.mode]
-    if "transparency" in image.info and mode in ("RGB", "L"):
-        mode = "RGBA"
-    orientation = image.getexif().get(ORIENTATION, 1)
-    width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
-    channels = 3 if mode.startswith("RGB") else 1
-
-    flat = np.empty(width * height * channels + READ_BEYOND, np.uint8)[: width * height * channels]
-    pixels = flat.reshape((height, width, 3) if channels == 3 else (height, width))
-    alpha = np.empty((height, width), np.uint8) if mode.endswith("A") else None
-    stored, stored_alpha = lying_down(pixels, orientation), None if alpha is None else lying_down(alpha, orientation)
-    for top in range(0, image.height, STRIP_ROWS):
-        strip = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
-        samples = np.asarray(strip if strip.mode == mode else strip.convert(mode))
-        rows = slice(top, top + STRIP_ROWS)
-        if stored_alpha is None:
-            stored[rows] = samples
-        else:
-            stored[rows] = samples[..., :3] if channels == 3 else samples[..., 0]
-            stored_alpha[rows] = samples[..., -1]
-    return pixels, alpha
-
-
-def lying_down(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """A view of an upright picture as it is stored with that EXIF orientation."""
-    if orientation in (3, 4):
-        upright = upright[::-1]
-    if orientation in (2, 3):
-        return upright[:, ::-1]
-    if orientation in (6, 8):
-        return np.rot90(upright, 1 if orientation == 6 else -1)
-    if orientation in (5, 7):
-        return (upright if orientation == 5 else upright[::-1, ::-1]).swapaxes(0, 1)
-    return upright
-
-
 def iptc_of(image: Image.Image) -> bytes:
     """IPTC's captions and keywords of a JPEG or TIFF; empty without any."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         data = image.tag_v2.get(IPTC_TAG, b"")
         return data if isinstance(data, bytes) else b""
     return bytes(image.info.get("photoshop", {}).get(IPTC_RESOURCE, b""))
-
-
-def image_of(samples: Values, alpha: NDArray[np.uint8] | None) -> Image.Image:
-    """(height, width, 3) or (height, width, 1) and alpha as Pillow's picture, made strip by strip."""
-    height, width, channels = samples.shape
-    mode = ("RGB" if channels == 3 else "L") + ("" if alpha is None else "A")
-    image = Image.new(mode, (width, height))
-    for top in range(0, height, STRIP_ROWS):
-        rows = slice(top, top + STRIP_ROWS)
-        strip = Image.fromarray(np.ascontiguousarray(samples[rows] if channels == 3 else samples[rows, :, 0]))
-        if alpha is not None:
-            strip.putalpha(Image.fromarray(alpha[rows]))
-        image.paste(strip, (0, top))
-    return image

@@ -17,13 +17,13 @@ from av.video.frame import PictureType
 from pipeline.errors import SinkError
 from pipeline.picture.formats import alpha_channel, traits
 from pipeline.picture.planes import arrays
-from pipeline.video.animation import end_animation
 from pipeline.video.clock import DecodingOrder
 from pipeline.video.conform import converted
 from pipeline.video.containers import (
     SYNTHETIC,
     Container,
     container_for,
+    end_animation,
     file_tags,
     name_of,
     stream_tags,
