@@ -85,9 +85,7 @@ class InputConfig:
     start: Fraction | None = setting(None, Time(), "begin here, in seconds or h:m:s; the output begins at 0")
     end: Fraction | None = setting(None, Time(), "end before this time; sound is cut with it")
     frames: int | None = setting(None, Whole(1, 1_000_000), "process only so many frames, for a quick look")
-    largest_picture: int = setting(
-        250, Whole(1, 100_000), "refuse larger pictures, in megapixels; one of 250 takes 2.3 GB of memory"
-    )
+    largest_picture: int = setting(250, Whole(1, 100_000), "refuse larger pictures, in megapixels; 250 takes 2.3 GB")
     hardware_decoder: str | None = setting(
         None, Text(), "decode on this hardware, such as cuda or qsv; `barefaced doctor` lists them"
     )
@@ -273,15 +271,9 @@ class LiveConfig:
         Whole(0, 5000),
         "show each frame so many milliseconds after it arrived, to delay a microphone alike; 0 shows it at once",
     )
-    oldest_ms: int = setting(
-        1000,
-        Whole(50, 60_000),
-        "never show a frame that is older, beyond its delay; the newest picture is shown as --on-error says",
-    )
+    oldest_ms: int = setting(1000, Whole(50, 60_000), "never show an older frame, but the newest picture, undrawn")
     on_error: str = setting(
-        "pass",
-        OneOf(tuple(OnError)),
-        "what to show when a network fails or falls behind; the frame as it is, the last good one, or black",
+        "pass", OneOf(tuple(OnError)), "shown when a network fails or is late; the frame, the last good one, or black"
     )
     rest: bool = setting(
         default=False,
