@@ -18,8 +18,8 @@ from pipeline.errors import ConfigError, DecodeError, SourceError
 from pipeline.picture.planes import arrays
 from pipeline.run.work import Account
 from pipeline.video.decode import FileSource
-from pipeline.video.opening import read_sound
 from pipeline.video.encode import FileSink
+from pipeline.video.opening import read_sound
 from pipeline.video.reading import BAD_PACKETS_IN_A_ROW
 from tests.pipeline.clips import Clip, Sound, number_in, times_of, variable_rate
 
