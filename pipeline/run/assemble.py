@@ -26,11 +26,12 @@ from pipeline.run.shown import Compared, Matte, Overlaid, Paired, Recorder
 from pipeline.run.work import Film, Photo, Stream, Stretch
 from pipeline.settings.config import Compare, Expression, OnError
 from pipeline.threads.runner import Pipeline
+from pipeline.video.animation import FRAME_SHARE
 from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.labels import Seal
-from pipeline.video.opening import FRAME_SHARE, read_sound
+from pipeline.video.opening import read_sound
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
 from pipeline.video.stills import StillSink, StillSource
 

@@ -30,8 +30,9 @@ from pipeline.run.report import Tally
 from pipeline.run.stayed import StayedOn, Stretch
 from pipeline.threads.worker import StageStats
 from pipeline.video import pieces
+from pipeline.video.animation import FRAME_SHARE, LARGEST_FRAME_MEGAPIXELS
 from pipeline.video.decode import FileSource
-from pipeline.video.opening import FRAME_SHARE, LARGEST_FRAME_MEGAPIXELS, clock_is_arbitrary, opened
+from pipeline.video.opening import clock_is_arbitrary, opened
 from pipeline.video.pieces import Piece, SliceSource
 from pipeline.video.reading import SEEKABLE, Outcome, Reading
 

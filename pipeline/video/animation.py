@@ -8,6 +8,7 @@ animation takes no more memory than a short one.
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 import threading
 from fractions import Fraction
@@ -31,6 +32,12 @@ DAMAGE = (
 
 LARGEST_MEGAPIXELS = 250
 """How large a picture may be unless more is allowed: beyond it, a run takes more than two gigabytes."""
+
+FRAME_SHARE = Fraction(4, 25)
+"""How large a frame of a video may be in shares of what a single picture may be: dozens are in memory at a time."""
+
+LARGEST_FRAME_MEGAPIXELS = FRAME_SHARE * LARGEST_MEGAPIXELS
+"""Enough for 8K."""
 
 _LIMIT = threading.Lock()
 
@@ -149,3 +156,14 @@ def needs_pillow(path: Path) -> bool:
     if head[4:12] == b"ftypavis":
         return True
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & WEBP_ANIMATED)
+
+
+def check_frame_size(path: Path, width: int, height: int, *, largest_megapixels: Fraction | None) -> None:
+    """Raise `SourceError` for frames of more pixels than are allowed, in words that say how to allow them."""
+    megapixels = width * height / 1_000_000
+    if largest_megapixels is not None and megapixels > largest_megapixels:
+        flag = math.ceil(megapixels / FRAME_SHARE)
+        raise SourceError(
+            f"{path} has frames of {width}x{height}, more than the {float(largest_megapixels):.0f} megapixels that are "
+            f"allowed, since dozens of them are in memory at a time; --largest-picture {flag} allows them"
+        )

@@ -23,7 +23,7 @@ from pipeline.picture.planes import copy_tags, moment, move, turn_frame
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.video.info import Colour, Crop, SourceInfo
+    from pipeline.video.info import Colour, SourceInfo
 
 Picture = av.VideoFrame
 Shape = tuple[int, int, str]
@@ -61,38 +61,8 @@ def conform(pictures: Iterator[Picture], info: SourceInfo, warn: Warn) -> Iterat
         warn(f"{at} the video changes from {named(first)} to {named(shape_of(picture))}; it is scaled back to fit")
 
     fit = Fitter(size_changes, (*info.turn.size(info.width, info.height), info.stored_format))
-    shown = Cropper(info.crop, warn)
-    for picture in deinterlace(map(fit, map(shown, pictures)), warn):
+    for picture in deinterlace(map(fit, pictures), warn):
         yield upright(working(picture, info, warn), info)
-
-
-class Cropper:
-    """Cuts off what the container says not to show. Used by one thread."""
-
-    def __init__(self, crop: Crop, warn: Warn) -> None:
-        self._crop, self._warn = crop, warn
-        self._graphs: dict[Shape, Graph] = {}
-
-    def __call__(self, picture: Picture) -> Picture:
-        """The picture itself when it is shown whole."""
-        width, height = self._crop.size(picture.width, picture.height)
-        if (width, height) == (picture.width, picture.height):
-            return picture
-
-        stored = shape_of(picture)
-        if stored not in self._graphs:
-            self._warn(
-                f"the container shows {width}x{height} of the stored {picture.width}x{picture.height}; "
-                "the pictures are cropped to that"
-            )
-            picture.time_base = picture.time_base or TICK
-            place = f"{width}:{height}:{self._crop.left}:{self._crop.top}:exact=1"
-            self._graphs[stored] = graph_for(picture, ("crop", place))
-        graph = self._graphs[stored]
-        graph.vpush(picture)
-        cropped = graph.vpull()
-        copy_tags(picture, cropped)
-        return cropped
 
 
 class Fitter:

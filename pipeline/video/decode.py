@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
-from pipeline.picture.planes import moment
-from pipeline.video.conform import conform
-from pipeline.video.opening import LARGEST_FRAME_MEGAPIXELS, opened, stamp_of
+from pipeline.picture.planes import copy_tags, moment
+from pipeline.video.animation import LARGEST_FRAME_MEGAPIXELS
+from pipeline.video.conform import TICK, conform, graph_for, shape_of
+from pipeline.video.info import stamp_of
+from pipeline.video.opening import opened
 from pipeline.video.probe import probe
 from pipeline.video.reading import Outcome, Reading
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import av
+    from av.filter import Graph
 
-    from pipeline.video.info import SourceInfo
+    from pipeline.video.conform import Picture, Shape, Warn
+    from pipeline.video.info import Crop, SourceInfo
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ class FileSource:
         start = None if self.start is None else info.origin + self.start
         end = None if self.end is None else info.origin + self.end
 
+        shown = Cropper(info.crop, outcome.warn)
         with self.reading(start, end) as reading:
-            pictures = conform(reading.timed(reading.pictures()), info, outcome.warn)
+            pictures = conform(map(shown, reading.timed(reading.pictures())), info, outcome.warn)
             first = None if start is None else start - self.lead
             behind = None if end is None else end + self.tail
             for picture, seconds, gone in self.within(pictures, first, behind):
@@ -155,3 +160,32 @@ class FileSource:
         index = self.outcome.frames
         self.outcome.frames += self.counts(seconds)
         return Frame(index, seconds, time.perf_counter(), picture, self.info.pixel_aspect)
+
+
+class Cropper:
+    """Cuts off what the container says not to show. Used by one thread."""
+
+    def __init__(self, crop: Crop, warn: Warn) -> None:
+        self._crop, self._warn = crop, warn
+        self._graphs: dict[Shape, Graph] = {}
+
+    def __call__(self, picture: Picture) -> Picture:
+        """The picture itself when it is shown whole."""
+        width, height = self._crop.size(picture.width, picture.height)
+        if (width, height) == (picture.width, picture.height):
+            return picture
+
+        stored = shape_of(picture)
+        if stored not in self._graphs:
+            self._warn(
+                f"the container shows {width}x{height} of the stored {picture.width}x{picture.height}; "
+                "the pictures are cropped to that"
+            )
+            picture.time_base = picture.time_base or TICK
+            place = f"{width}:{height}:{self._crop.left}:{self._crop.top}:exact=1"
+            self._graphs[stored] = graph_for(picture, ("crop", place))
+        graph = self._graphs[stored]
+        graph.vpush(picture)
+        cropped = graph.vpull()
+        copy_tags(picture, cropped)
+        return cropped

@@ -155,3 +155,12 @@ class SourceInfo:
 
     def __repr__(self) -> str:
         return f"SourceInfo({self.path.name}, {self.width}x{self.height}, {self.codec}, {self.pixel_format})"
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Device, number, bytes and time of change of a file; nothing where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import struct
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
 
 from pipeline.errors import SourceError
-from pipeline.video.animation import LARGEST_MEGAPIXELS, AnimationStream, animation_size, needs_pillow
+from pipeline.video.animation import AnimationStream, animation_size, check_frame_size, needs_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
     from pathlib import Path
 
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
-    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-FRAME_SHARE = Fraction(4, 25)
-"""How large a frame of a video may be in shares of what a single picture may be: dozens are in memory at a time."""
-LARGEST_FRAME_MEGAPIXELS = FRAME_SHARE * LARGEST_MEGAPIXELS
-"""Enough for 8K."""
 
 TS_DISCONT = 0x200
 """FFmpeg's AVFMT_TS_DISCONT."""
@@ -77,18 +71,6 @@ def hear_errors() -> None:
         av.logging.set_level(av.logging.ERROR)
 
 
-@contextlib.contextmanager
-def told_everything() -> Iterator[None]:
-    """Let FFmpeg say what it otherwise keeps to itself, inside a `with` block."""
-    hear_errors()
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        yield
-    finally:
-        av.logging.set_level(level)
-
-
 def check_is_file(path: Path) -> None:
     """Raise `SourceError` unless `path` is a file with something in it."""
     try:
@@ -102,26 +84,6 @@ def check_is_file(path: Path) -> None:
             raise SourceError(f"{path} is empty")
     except PermissionError as error:
         raise SourceError(f"{path} can't be read: permission denied") from error
-
-
-def check_frame_size(path: Path, width: int, height: int, *, largest_megapixels: Fraction | None) -> None:
-    """Raise `SourceError` for frames of more pixels than are allowed, in words that say how to allow them."""
-    megapixels = width * height / 1_000_000
-    if largest_megapixels is not None and megapixels > largest_megapixels:
-        flag = math.ceil(megapixels / FRAME_SHARE)
-        raise SourceError(
-            f"{path} has frames of {width}x{height}, more than the {float(largest_megapixels):.0f} megapixels that are "
-            f"allowed, since dozens of them are in memory at a time; --largest-picture {flag} allows them"
-        )
-
-
-def stamp_of(path: Path) -> tuple[int, ...]:
-    """Device, number, bytes and time of change of a file; nothing where it is gone."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def hardware_decoder(name: str | None) -> av.codec.hwaccel.HWAccel | None:
@@ -177,18 +139,6 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise SourceError(f"{path} holds video that this FFmpeg has no decoder for; convert it to H.264 first")
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise SourceError(f"{path} has no video stream (it holds: {kinds})")
-
-
-def decoder_of(stream: VideoStream) -> VideoStream | VideoCodecContext:
-    """What decodes the packets of a stream: the stream itself, but for VP8 and VP9 with transparency.
-
-    FFmpeg's own decoders pass over their transparency; libvpx's read it.
-    """
-    alpha = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
-    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if name and alpha == "1":
-        return cast("VideoCodecContext", av.CodecContext.create(name, "r"))
-    return stream
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:

@@ -19,27 +19,19 @@ from av.sidedata.sidedata import Type as SideDataType
 from pipeline.errors import SourceError
 from pipeline.picture.formats import traits, working_format
 from pipeline.picture.planes import Turn, turn_from_matrix
-from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo
-from pipeline.video.opening import (
-    LARGEST_FRAME_MEGAPIXELS,
-    check_frame_size,
-    clock_is_arbitrary,
-    decoder_of,
-    opened,
-    packets_of,
-    stamp_of,
-    told_everything,
-    video_stream,
-)
+from pipeline.video.animation import LARGEST_FRAME_MEGAPIXELS, check_frame_size
+from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo, stamp_of
+from pipeline.video.opening import clock_is_arbitrary, hear_errors, opened, packets_of, video_stream
 from pipeline.video.structure import flaw, walker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from av.audio.stream import AudioStream
     from av.buffer import Buffer
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 
@@ -325,3 +317,27 @@ def content_light(data: bytes | None) -> ContentLight | None:
     if data is None or len(data) < 8:
         return None
     return ContentLight(*struct.unpack("=2I", data[:8]))
+
+
+@contextlib.contextmanager
+def told_everything() -> Iterator[None]:
+    """Let FFmpeg say what it otherwise keeps to itself, inside a `with` block."""
+    hear_errors()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        yield
+    finally:
+        av.logging.set_level(level)
+
+
+def decoder_of(stream: VideoStream) -> VideoStream | VideoCodecContext:
+    """What decodes the packets of a stream: the stream itself, but for VP8 and VP9 with transparency.
+
+    FFmpeg's own decoders pass over their transparency; libvpx's read it.
+    """
+    alpha = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name and alpha == "1":
+        return cast("VideoCodecContext", av.CodecContext.create(name, "r"))
+    return stream

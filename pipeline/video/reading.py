@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from pipeline.video.animation import LARGEST_FRAME_MEGAPIXELS
 from pipeline.video.clock import SteadyClock
-from pipeline.video.opening import LARGEST_FRAME_MEGAPIXELS, clock_is_arbitrary, decoder_of, packets_of
-from pipeline.video.probe import missing_end
+from pipeline.video.opening import clock_is_arbitrary, packets_of
+from pipeline.video.probe import decoder_of, missing_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,8 +29,8 @@ from pipeline.errors import ConfigError, SinkError, SourceError
 from pipeline.frames import Frame
 from pipeline.picture.planes import arrays
 from pipeline.video.animation import DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
+from pipeline.video.info import stamp_of
 from pipeline.video.labels import labelled
-from pipeline.video.opening import stamp_of
 from pipeline.video.pictures import (
     BECOMES,
     FORMATS,

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.picture.planes import arrays
 from pipeline.video.conform import conform, converted
+from pipeline.video.decode import Cropper
 from pipeline.video.info import Colour, Crop
 from pipeline.video.probe import probe
 from tests.pipeline.clips import Clip
@@ -59,10 +60,11 @@ def test_another_size_is_fitted_and_centred(info: SourceInfo) -> None:
     assert "20x48" in warnings[0]
 
 
-def test_a_picture_smaller_than_what_is_cropped_is_shown_whole(info: SourceInfo) -> None:
-    cropping = replace(info, crop=Crop(top=16, bottom=16), height=16)
-    given, warnings = conformed([noise("yuv420p", 64, 48), noise("yuv420p", 64, 16)], cropping)
-    assert [(picture.width, picture.height) for picture in given] == [(64, 16), (64, 16)]
+def test_a_picture_smaller_than_what_is_cropped_is_shown_whole() -> None:
+    warnings: list[str] = []
+    crop = Cropper(Crop(top=16, bottom=16), warnings.append)
+    shown = [crop(noise("yuv420p", 64, height)) for height in (48, 16)]
+    assert [(picture.width, picture.height) for picture in shown] == [(64, 16), (64, 16)]
     assert len(warnings) == 1
 
 
