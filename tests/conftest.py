@@ -34,3 +34,4 @@ def the_program_logs_as_it_begins() -> None:
     logger.handlers[:] = []
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
+    logger.disabled = False

@@ -70,6 +70,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "size": ("640x480", '"640x480"', (640, 480)),
     "fps": ("25", "25", 25),
     "delay": ("200", "200", 200),
+    "oldest-ms": ("500", "500", 500),
     "on-error": ("blank", '"blank"', "blank"),
     "rest": ("", "true", True),
     "in-flight": ("3", "3", 3),
