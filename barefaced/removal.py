@@ -126,7 +126,7 @@ class Remover:
         """
         frames: Pipeline[Frame] = Pipeline("picture", [still_frame(_checked(rgb))])
         with self._alone():
-            (drawn,) = self._faces(frames, follow=track_each_detection).compose()
+            (drawn,) = self._faces(frames, follow=track_each_detection, picture=True).compose()
         return np.array(drawn.image)
 
     def frame(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -181,8 +181,10 @@ class Remover:
         follow = TrackFaces(**self.config.of_stage("track"))
         return self._faces(Pipeline("frames", frames), follow=follow).compose()
 
-    def _faces(self, frames: Pipeline[Frame], *, follow: Stage[Detected, Tracked]) -> Pipeline[Frame]:
-        return assemble.faces(frames, self.config, self._networks, Tally(), follow=follow)
+    def _faces(
+        self, frames: Pipeline[Frame], *, follow: Stage[Detected, Tracked], picture: bool = False
+    ) -> Pipeline[Frame]:
+        return assemble.faces(frames, self.config, self._networks, Tally(), follow=follow, picture=picture)
 
 
 class _OneByOne:

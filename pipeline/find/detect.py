@@ -8,25 +8,26 @@ compared with the last one before. A pan is a shift: it is estimated and undone 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import av
 import cv2
 import numpy as np
 
-from pipeline.frames import Detected
-from pipeline.picture.pixels import read_thumbnail
+from pipeline.frames import Detected, Detection, Frame
+from pipeline.geometry import Affine, Box, Landmarks
+from pipeline.picture.pixels import read_rgb, read_small, read_thumbnail
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import av
     from numpy.typing import NDArray
 
     from pipeline.detectors import Detector
-    from pipeline.frames import Detection, Frame
 
     Thumbnail = NDArray[np.float32]
 
@@ -45,6 +46,16 @@ LARGEST_PAN = 0.4
 """In one frame, as a part of its size; beyond, too little is left to compare."""
 SURE = 0.9
 """Score from which a face counts as surely one."""
+WORTH_TILES, NEXT_TILES = 1.3, 4
+"""How much larger a picture must be than a tile before it is searched in tiles; and by how much more they shrink it."""
+OVERLAP, EDGE_PX = 0.25, 3
+"""Of neighbouring tiles, as a share; and how near its edge a face is taken to be cut by it."""
+SURE_IN_TILE = 0.8
+"""Score from which a face counts that a tile shows: many looks find many things that resemble one."""
+SAME_FACE = 0.5
+"""Share of the smaller of two boxes from which they are one face."""
+FULL_RANGE, RGB_MATRIX = 2, 0
+"""FFmpeg's numbers."""
 HARDLY_MOVED = 0.6
 """Intersection over union of a face's boxes in two looks from which it has hardly moved between them."""
 
@@ -104,6 +115,123 @@ def _same_faces(before: Sequence[Detection], now: Sequence[Detection]) -> bool:
     """Whether two looks found the same faces, at least one, sure of each and hardly moved."""
     stayed = [face.score >= SURE and any(face.box.iou(other.box) >= HARDLY_MOVED for other in before) for face in now]
     return len(before) == len(now) > 0 and all(stayed)
+
+
+@dataclass(frozen=True)
+class DetectInPicture:
+    """Looks for faces in a single picture: as a whole, in tiles at full size, and with heads turned.
+
+    One look at a large picture misses small faces, and a detector knows heads that are upright. A picture has the time
+    for more looks, which a frame of a video has not.
+    """
+
+    detector: Detector
+    size: int
+    """The longer side, in pixels, of what the detector looks at."""
+
+    def __call__(self, frames: Iterator[Frame]) -> Iterator[Detected]:
+        """Each picture with its faces, best first. Raises `EngineError`."""
+        for frame in frames:
+            yield Detected(frame, tuple(merged(list(self.looks(frame)))), cut=True)
+
+    def looks(self, frame: Frame) -> Iterator[Detection]:
+        """The faces of every look; one face may be found in several."""
+        yield from self.detector(frame)
+        longer = max(frame.width, frame.height)
+        shrink = 1
+        while self.size * shrink * WORTH_TILES < longer:
+            yield from self.in_tiles(frame, shrink)
+            shrink *= NEXT_TILES
+
+        whole = min(1.0, self.size / longer)
+        small = read_small(
+            frame.planes, width=max(round(frame.width * whole), 1), height=max(round(frame.height * whole), 1)
+        )
+        for quarters in (1, 2, 3):
+            turned = np.ascontiguousarray(np.rot90(small, quarters))
+            frame_from_turned = upright_from_turned(quarters, small.shape[1], small.shape[0])
+            zoomed = Affine.resize(frame.width / small.shape[1], frame.height / small.shape[0]).after(frame_from_turned)
+            for face in self.detector(_pictured(frame, turned)):
+                if face.score >= SURE and not tilted(face):
+                    yield moved(face, zoomed)
+
+    def in_tiles(self, frame: Frame, shrink: int) -> Iterator[Detection]:
+        """The faces in tiles of the picture, shrunk by a whole number, that no edge of a tile cuts."""
+        width, height = max(frame.width // shrink, 1), max(frame.height // shrink, 1)
+        small = None if shrink == 1 else read_small(frame.planes, width=width, height=height)
+        frame_from_small = Affine.resize(frame.width / width, frame.height / height)
+        for top in tile_starts(height, self.size):
+            for left in tile_starts(width, self.size):
+                right, bottom = min(left + self.size, width), min(top + self.size, height)
+                tile = (
+                    read_rgb(frame.planes, left=left, top=top, right=right, bottom=bottom)
+                    if small is None
+                    else np.ascontiguousarray(small[top:bottom, left:right])
+                )
+                inside = (left > 0, top > 0, right < width, bottom < height)
+                for face in self.detector(_pictured(frame, tile)):
+                    if face.score >= SURE_IN_TILE and not cut_by(face.box, inside, tile.shape[1], tile.shape[0]):
+                        yield moved(face, frame_from_small.after(Affine.shift(left, top)))
+
+
+def _pictured(frame: Frame, image: NDArray[np.uint8]) -> Frame:
+    """A part of a picture as a picture of its own."""
+    planes = av.VideoFrame.from_ndarray(image, format="rgb24")
+    planes.color_range, planes.colorspace = FULL_RANGE, RGB_MATRIX
+    return Frame(frame.index, frame.time, frame.arrived, planes)
+
+
+def tile_starts(length: int, size: int) -> list[int]:
+    """Where tiles of `size` begin that overlap by a quarter at least and cover `length`."""
+    if length <= size:
+        return [0]
+    count = math.ceil((length - size) / (size * (1 - OVERLAP))) + 1
+    return [round(number * (length - size) / (count - 1)) for number in range(count)]
+
+
+def cut_by(box: Box, inside: tuple[bool, bool, bool, bool], width: int, height: int) -> bool:
+    """Whether a box touches an edge of its tile beyond which the picture goes on; `inside` says of each if it does."""
+    edges = (box.left, box.top, width - box.right, height - box.bottom)
+    return any(goes_on and edge < EDGE_PX for goes_on, edge in zip(inside, edges, strict=True))
+
+
+def upright_from_turned(quarters: int, width: int, height: int) -> Affine:
+    """Pixels of a picture of that size turned counter-clockwise by `np.rot90` to those of the picture itself."""
+    return Affine(
+        np.array(
+            {
+                1: [[0.0, -1.0, width - 1], [1.0, 0.0, 0.0]],
+                2: [[-1.0, 0.0, width - 1], [0.0, -1.0, height - 1]],
+                3: [[0.0, 1.0, 0.0], [-1.0, 0.0, height - 1]],
+            }[quarters]
+        )
+    )
+
+
+def moved(face: Detection, target_from_source: Affine) -> Detection:
+    """The face in the pixels of another picture."""
+    box = face.box
+    corners = np.array([[box.left, box.top], [box.right, box.bottom]]) - 0.5  # from edges to centres
+    (left, right), (top, bottom) = (sorted(side) for side in (target_from_source.apply(corners) + 0.5).T.tolist())
+    points = target_from_source.apply(face.landmarks.points).astype(np.float32)
+    return Detection(Box(left, top, right, bottom), Landmarks(points), face.score)
+
+
+def tilted(face: Detection) -> bool:
+    """Whether the head leans by more than a turn of the picture by a quarter can make up for."""
+    across, down = face.landmarks.mouth.mean(axis=0) - face.landmarks.eyes.mean(axis=0)
+    return bool(down < abs(across))
+
+
+def merged(faces: list[Detection]) -> list[Detection]:
+    """Each face once, as the look that was surest of it saw it, best first."""
+    kept: list[Detection] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        smaller = (min(face.box.area, other.box.area) for other in kept)
+        shared = (face.box.intersection(other.box).area for other in kept)
+        if all(common < SAME_FACE * area for common, area in zip(shared, smaller, strict=True)):
+            kept.append(face)
+    return kept
 
 
 class CutFinder:

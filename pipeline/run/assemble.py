@@ -17,7 +17,7 @@ from pipeline.draw.inpaint import Inpaint, takes_expression
 from pipeline.draw.mouth import AT_REST, RATE, UNTOLD, Mouth, Spoken, heard
 from pipeline.draw.segment import Segment
 from pipeline.errors import ConfigError
-from pipeline.find.detect import Detect
+from pipeline.find.detect import Detect, DetectInPicture
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
 from pipeline.run.ledger import Ledger, Surviving, survive
@@ -181,7 +181,16 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     _check_matte(config, ".png")
     frames = Pipeline.from_source("decode", source)
     mouth = told_mouth(config, None)
-    bare = faces(frames, config, networks, tally, follow=track_each_detection, controls=controls, mouth=mouth)
+    bare = faces(
+        frames,
+        config,
+        networks,
+        tally,
+        follow=track_each_detection,
+        controls=controls,
+        mouth=mouth,
+        picture=True,
+    )
 
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))
@@ -298,15 +307,19 @@ def faces(
     ledger: Ledger | None = None,
     controls: Controls | None = None,
     mouth: Mouth = UNTOLD,
+    picture: bool = False,
 ) -> Pipeline[Frame]:
     """`frames` with their masks taken off: the same frames, at the same times, in the same order.
 
     A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
     well. Without one a failure ends the run. With `controls` somebody may change how faces are drawn meanwhile.
+    A `picture` is searched more thoroughly than the frames of a video.
     """
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
     detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, mouth)
+    if picture:
+        detect = DetectInPicture(networks.detector, config.faces.detect_size)
     choose, smooth, blend = _watched(config, controls)
 
     # A network works on one frame while the threads on both sides of it work on others.
