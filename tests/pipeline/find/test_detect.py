@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import av
@@ -10,11 +11,21 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.find.detect import CutFinder, Detect
+from engine.select import load
+from pipeline.demo.clip import masked_portrait
+from pipeline.detectors import DEFAULT, detector_file
+from pipeline.find.detect import CutFinder, Detect, DetectInPicture, merged, tile_starts, upright_from_turned
+from pipeline.frames import Detection
+from pipeline.geometry import Box, Landmarks
+from pipeline.video.stills import still_frame
 from tests.pipeline.moving_faces import HEIGHT, WIDTH, KnowingDetector, background, shot, still
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+    from pipeline.detectors import Detector
 
 
 @pytest.mark.parametrize("every", [1, 3, 4])
@@ -148,3 +159,62 @@ def test_noise_and_black_are_no_cuts() -> None:
     draw = np.random.default_rng(0)
     assert cuts([scene(0) + draw.normal(0, 12, (HEIGHT, WIDTH, 3)) for _ in range(12)]) == []
     assert cuts([np.zeros((HEIGHT, WIDTH, 3))] * 5) == []
+
+
+@pytest.fixture(scope="module")
+def shipped_detector() -> Iterator[Detector]:
+    """The detector that ships, compiled."""
+    file = detector_file(DEFAULT)
+    with closing(load(file.network(), threads=1)) as engine:
+        yield file.detector(engine, size=640, threshold=0.5)
+
+
+def crowd() -> NDArray[np.uint8]:
+    """(2160, 3840, 3) twelve masked heads, some 110 pixels high, over a wall."""
+    heads = cv2.resize(masked_portrait(), (330, 330), interpolation=cv2.INTER_AREA)
+    picture = np.full((2160, 3840, 3), 120, np.uint8)
+    for row in range(3):
+        for column in range(4):
+            top, left = 180 + 640 * row, 250 + 900 * column
+            picture[top : top + 330, left : left + 330] = heads
+    return picture
+
+
+def found_in(picture: NDArray[np.uint8], detector: Detector) -> tuple[Detection, ...]:
+    (seen,) = DetectInPicture(detector, 640)(iter([still_frame(picture)]))
+    return seen.detections or ()
+
+
+def test_a_large_picture_is_searched_in_tiles(shipped_detector: Detector) -> None:
+    picture = crowd()
+    faces = found_in(picture, shipped_detector)
+    assert len(shipped_detector(still_frame(picture))) < len(faces) == 12
+    centres = sorted((round(face.box.centre[1] / 640), round(face.box.centre[0] / 900)) for face in faces)
+    assert len(set(centres)) == 12
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_head_that_is_turned_is_found_where_it_is(shipped_detector: Detector, quarters: int) -> None:
+    upright = masked_portrait()
+    (expected, *_) = found_in(upright, shipped_detector)
+    turned = np.ascontiguousarray(np.rot90(upright, -quarters))  # np.rot90 by `quarters` makes it upright again
+    (face, *others) = found_in(turned, shipped_detector)
+    assert not others
+    frame_from_upright = upright_from_turned(quarters, turned.shape[1], turned.shape[0])
+    eyes = frame_from_upright.apply(expected.landmarks.eyes)
+    assert face.landmarks.eyes == pytest.approx(eyes, abs=8)
+
+
+def test_tiles_overlap_and_cover_everything() -> None:
+    for length in (100, 640, 641, 2160, 3840):
+        starts = tile_starts(length, 640)
+        assert starts[0] == 0
+        assert starts[-1] + 640 >= length
+        assert all(later - earlier <= 480 for earlier, later in pairwise(starts))
+
+
+def test_a_face_that_several_looks_find_counts_once_and_one_inside_another_too() -> None:
+    points = Landmarks(np.zeros((5, 2), np.float32))
+    large, small, apart = Box(0, 0, 100, 100), Box(10, 10, 60, 60), Box(200, 0, 300, 100)
+    faces = [Detection(small, points, 0.7), Detection(large, points, 0.9), Detection(apart, points, 0.8)]
+    assert [face.box for face in merged(faces)] == [large, apart]
