@@ -94,10 +94,8 @@ class TensorRtEngine:
         count = next(iter(arrays.values())).shape[0]
         if count <= MAX_BATCH or self.inputs[0].shape[0] is not None:
             return self._run(arrays)
-        parts = [
-            self._run({name: array[begin : begin + MAX_BATCH] for name, array in arrays.items()})
-            for begin in range(0, count, MAX_BATCH)
-        ]
+        groups = [slice(begin, begin + MAX_BATCH) for begin in range(0, count, MAX_BATCH)]
+        parts = [self._run({name: array[group] for name, array in arrays.items()}) for group in groups]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def submit(self, feeds: Mapping[str, Array]) -> Done:

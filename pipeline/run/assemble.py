@@ -128,15 +128,8 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".mkv")
     frames = Pipeline.from_source("decode", source)
-    bare = faces(
-        frames,
-        config,
-        networks,
-        tally,
-        follow=file_tracker(config),
-        controls=controls,
-        mouth=told_mouth(config, job.source),
-    )
+    look: dict[str, Any] = {"controls": controls, "mouth": told_mouth(config, job.source)}
+    bare = faces(frames, config, networks, tally, follow=file_tracker(config), **look)
     return Film(source, sink, tally, bare.then("encode", sink))
 
 
@@ -180,17 +173,8 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".png")
     frames = Pipeline.from_source("decode", source)
-    mouth = told_mouth(config, None)
-    bare = faces(
-        frames,
-        config,
-        networks,
-        tally,
-        follow=track_each_detection,
-        controls=controls,
-        mouth=mouth,
-        picture=True,
-    )
+    look: dict[str, Any] = {"controls": controls, "mouth": told_mouth(config, None), "picture": True}
+    bare = faces(frames, config, networks, tally, follow=track_each_detection, **look)
 
     values = {**vars(config.input), **vars(config.output)}
     idle = tuple(key for key in VIDEO_ONLY if values[key.replace("-", "_")] not in (None, "auto"))

@@ -206,13 +206,8 @@ class Exam:
         Raises `SinkError` when the picture can't be written.
         """
         places = np.unique(np.linspace(0, len(self.truths) - 1, count).astype(int))
-        columns = [
-            photos.sheet_column(
-                f"masked, shipped, own, true ({place + 1})",
-                [self.masked[place], shipped[place], own[place], self.truths[place]],
-            )
-            for place in places
-        ]
+        rows, title = (self.masked, shipped, own, self.truths), "masked, shipped, own, true"
+        columns = [photos.sheet_column(f"{title} ({place + 1})", [row[place] for row in rows]) for place in places]
         photos.write_sheet(path, [columns])
 
 
