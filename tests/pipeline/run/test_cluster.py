@@ -167,13 +167,13 @@ def test_a_node_with_other_networks_is_refused_in_a_sentence(clips: list[Path], 
 
 @pytest.mark.usefixtures("cluster")
 def test_every_node_says_what_is_installed_on_it() -> None:
-    found = nodes.ask_nodes(ray)
-    assert [trouble for _, trouble in nodes.alike(found)] == [None, None, None]
-    assert len({node.name for node in found}) == 3
+    found = nodes.ask_nodes(ray)  # two or three: another test may have removed one
+    assert {trouble for _, trouble in nodes.alike(found)} == {None}
+    assert len({node.name for node in found}) == len(found) >= 2
     (here, facts), old = (found[0].name, found[0].facts), found[1]
     assert facts is not None
     other = replace(old, facts={**facts, "version": "0.0.1"})
-    silent = replace(found[2], facts=None, trouble="can't run barefaced: No module named 'pipeline'")
+    silent = replace(found[0], name="silent", facts=None, trouble="can't run barefaced: No module named 'pipeline'")
     told = {node.name: trouble for node, trouble in nodes.alike([found[0], other, silent])}
     assert told[here] is None
     assert "has another version than the other nodes" in str(told[other.name])

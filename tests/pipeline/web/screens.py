@@ -190,6 +190,8 @@ def look_at_sample(window: Browser, looker: Looker) -> dict[str, Any]:
     for which in ("original", "result"):
         ready = f"return document.getElementById('{which}').readyState >= 2"
         window.wait_for(lambda ready=ready: window.run(ready), 60)
+    # A busy machine shows black for a while after it says that a picture is there.
+    window.wait_for(lambda: window.run(RED_SHARE) > 0.05, 60)
     found |= {
         "faces": window.text("#faces"),
         "side": window.text("#right-side"),
