@@ -29,9 +29,9 @@ def engines_are_kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(autouse=True)
 def the_program_logs_as_it_begins() -> None:
-    """Undo what the command line did to the program's logger, in any fixture, since it would hide later warnings."""
+    """Undo what commands did to the program's logger and to the root logger, since it would hide later warnings."""
     logger = logging.getLogger("barefaced")
     logger.handlers[:] = []
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
-    logger.disabled = False
+    logging.getLogger().setLevel(logging.WARNING)
