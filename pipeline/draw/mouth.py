@@ -250,15 +250,12 @@ class Mouth:
 
     def numbers(self, seconds: float, faces: int) -> NDArray[np.float32]:
         """(5,) for each of the `faces` in a frame at a time: the numbers, and 1; zeros where nothing is known."""
-        if not self.told:
-            return np.zeros(len(NAMES) + 1, np.float32)
-        speaks = self.spoken is not None and faces == 1
-        if not speaks and self.rest is None and not (self.smile or self.opening):
+        spoken = self.spoken if faces == 1 else None
+        if spoken is None and self.rest is None and not (self.smile or self.opening):
             return np.zeros(len(NAMES) + 1, np.float32)
 
-        found = np.append(np.array(self.rest or AT_REST, np.float32), np.float32(1))
-        if self.spoken is not None and speaks:
-            found[:-1] = self.spoken.at(seconds)
+        base = spoken.at(seconds) if spoken is not None else np.array(self.rest or AT_REST, np.float32)
+        found = np.append(base, np.float32(1))
         found[OPENING] += self.opening
         found[CORNERS] += self.smile
         found[WIDTH] += WIDER * self.smile

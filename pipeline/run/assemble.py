@@ -16,7 +16,7 @@ from pipeline.blend.smooth import Smooth
 from pipeline.draw.inpaint import Inpaint, takes_expression
 from pipeline.draw.mouth import AT_REST, RATE, UNTOLD, Mouth, Spoken, heard
 from pipeline.draw.segment import Segment
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.find.detect import Detect, DetectInPicture
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
@@ -123,7 +123,10 @@ def _source(job: Job, config: Config) -> FileSource:
 
 
 def video(job: Job, config: Config, networks: Networks, controls: Controls | None = None) -> Film:
-    """The pipeline from one video file to another. Nothing is opened yet."""
+    """The pipeline from one video file to another. Nothing is opened yet, but the sound that mouths are to follow.
+
+    Raises `SourceError` where there is none.
+    """
     source, sink = ends(job, config)
     tally = Tally()
     _check_matte(config, ".mkv")
@@ -264,12 +267,15 @@ def told_mouth(config: Config, path: Path | None) -> Mouth:
     if expression is Expression.AUTO or path is None:
         return plain
 
-    return replace(plain, spoken=_spoken(path))
+    try:
+        return replace(plain, spoken=_spoken(path, path.stat().st_mtime_ns))
+    except (OSError, SourceError) as error:
+        raise SourceError(f"no mouth can follow the sound: {error}; leave --expression speech out") from error
 
 
 @lru_cache(maxsize=1)  # the chunks of a file share it
-def _spoken(path: Path) -> Spoken:
-    """What the sound of a file says of the mouth that speaks. Raises `SourceError`."""
+def _spoken(path: Path, _changed: int) -> Spoken:
+    """What the sound of a file, last changed at that time, says of the mouth that speaks. Raises `SourceError`."""
     start, blocks = read_sound(path, RATE)
     return Spoken.by_rule(heard(blocks, start))
 

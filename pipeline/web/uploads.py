@@ -22,6 +22,7 @@ from pipeline.run.work import Controls
 from pipeline.video.containers import holds
 from pipeline.video.opening import opened, video_stream
 from pipeline.video.pictures import READ_SUFFIXES, is_still
+from pipeline.web.guard import LOG
 from pipeline.web.visit import faces_of
 
 if TYPE_CHECKING:
@@ -294,7 +295,12 @@ class Uploads:
     async def _process(self, upload: Upload, controls: Controls, turn: AsyncExitStack) -> None:
         """Process a file in a thread, and give the turn back."""
         async with turn:
-            upload.end(await asyncio.to_thread(self._processed, upload, controls), controls)
+            try:
+                ended = await asyncio.to_thread(self._processed, upload, controls)
+            except Exception as error:  # a fault of ours: without an end the visitor would wait for ever
+                LOG.exception("a file could not be processed")
+                ended = failed(Job(upload.source, upload.source), error)
+            upload.end(ended, controls)
             upload.at_work = False
         if self._known.get(upload.id) is not upload:
             shutil.rmtree(upload.folder, ignore_errors=True)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from engine.spec import Array, Done
+    from pipeline.run.load import Networks
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("no_thread_left")]
 
@@ -108,6 +109,27 @@ def test_a_picture_comes_back_in_a_format_that_browsers_show(tmp_path: Path) -> 
             assert (told["suffix"], told["still"], told["error"]) == (".png", True, None)
             async with page.session.get(f"{page.origin}/files/{told['id']}/result") as answer:
                 assert answer.content_type == "image/png"
+
+    run(test())
+
+
+def test_a_fault_of_the_program_ends_the_file_and_is_told(clip: bytes, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield clip
+
+    def broken() -> Networks:
+        raise ZeroDivisionError("a fault of ours")
+
+    async def test() -> None:
+        uploads = Uploads(tmp_path / "in", values.build({}), broken, Turn())
+        uploads.folder.mkdir()
+        upload = await uploads.receive("talk.mp4", len(clip), chunks(), Wishes())
+        while upload.at_work:
+            await asyncio.sleep(0.01)
+        assert upload.outcome is not None
+        assert upload.outcome.report.error == "a fault of ours"
+        await uploads.receive("talk.mp4", len(clip), chunks(), Wishes())  # the turn was given back
+        await uploads.end()
 
     run(test())
 
