@@ -50,6 +50,8 @@ export class OwnFaces {
   #state = null;
   /** @type {Recording | null} */
   #recording = null;
+  /** The camera is being opened, or a recording is on its way to the server: neither begins twice. */
+  #pending = false;
 
   constructor() {
     this.#open.addEventListener("click", () => this.#dialog.showModal());
@@ -121,9 +123,9 @@ export class OwnFaces {
   /** @param {Enrolment} enrolment */
   #showEnrolment(enrolment) {
     const named = this.#name.value !== "" && this.#name.checkValidity();
-    const busy = enrolment.running || this.#recording !== null;
+    const busy = enrolment.running || this.#pending || this.#recording !== null;
     this.#learn.disabled = busy || enrolment.recordings === 0 || !named || !this.#agreed.checked;
-    this.#record.disabled = enrolment.running;
+    this.#record.disabled = enrolment.running || this.#pending;
     this.#files.disabled = busy;
     this.#progress.hidden = !enrolment.running;
     if (enrolment.running && enrolment.steps > 0) {
@@ -131,7 +133,7 @@ export class OwnFaces {
     } else {
       this.#progress.removeAttribute("value");
     }
-    if (this.#recording === null) {
+    if (this.#recording === null && !this.#pending) {
       this.#told.textContent = said(enrolment);
     }
     if (enrolment.error !== null) {
@@ -195,8 +197,15 @@ export class OwnFaces {
    * @param {string} name
    * @param {Blob} content
    */
-  #take(name, content) {
-    return this.#ask("POST", `/faces/recordings?${new URLSearchParams({ name })}`, this.#complaint, content);
+  async #take(name, content) {
+    this.#pending = true;
+    this.#show();
+    try {
+      return await this.#ask("POST", `/faces/recordings?${new URLSearchParams({ name })}`, this.#complaint, content);
+    } finally {
+      this.#pending = false;
+      this.#show();
+    }
   }
 
   /** Record the person; a second click ends it early. */
@@ -206,8 +215,11 @@ export class OwnFaces {
       return;
     }
     this.#complaint.hidden = true;
+    this.#pending = true;
+    this.#show();
     try {
       this.#recording = await Recording.begin(this.#preview);
+      this.#pending = false;
       this.#show();
       const film = await this.#recording.until(SITTING_SECONDS, (now) => {
         const [, what] = SITTING.findLast(([from]) => from <= now) ?? [0, ""];
@@ -220,6 +232,7 @@ export class OwnFaces {
       this.#complaint.hidden = false;
     }
     this.#recording = null;
+    this.#pending = false;
     this.#show();
   }
 

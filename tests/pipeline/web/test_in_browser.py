@@ -108,6 +108,7 @@ def test_a_face_is_chosen_recorded_with_consent_and_forgotten(seen: dict[str, An
     assert faces["worn"] == ["own-face-", "own-face-ann"]
     assert faces["consent"] == AGREED
     assert faces["ready"] == [False, True]
+    assert faces["cameras"] == 1
     assert faces["unnamed"] == []
     assert "masked or covered" in faces.get("refusal", "masked or covered")
 
