@@ -6,11 +6,14 @@ import argparse
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from commands.parsing import add
 from pipeline.errors import ConfigError, SourceError
+from pipeline.run.progress import SECONDS
 from pipeline.settings import flags, manual, values
+from pipeline.settings.config import ProgressKind
 from pipeline.whole_file import temporary_folder
 
 if TYPE_CHECKING:
@@ -129,11 +132,12 @@ def _learned(options: argparse.Namespace) -> Enrolled:
         device = camera(options.camera, size=None, fps=30)
         sitting = Sitting(device, options.seconds, lambda said: print(f"barefaced: {said}", file=sys.stderr))
     with tqdm(unit="frame", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False) as bar:
+        lines = _Lines(quiet=options.quiet > 0)
         learning = Learning(
             options.minutes,
             Path(options.person) if options.person else None,
             not options.no_recognition,
-            lambda far: _show(far, bar),
+            lambda far: lines.show(far) if bar.disable else _show(far, bar),
             note,
         )
         settings = values.build(flags.given(options))
@@ -150,6 +154,22 @@ def _show(far: Enrolment, bar: tqdm[None]) -> None:
     if far.gain is not None:
         bar.set_postfix_str(f"{far.gain:+.2f} dB", refresh=False)
     bar.update((far.step or far.pictures) - bar.n)
+
+
+class _Lines:
+    """Says on standard error now and then how far an enrolment is, where no bar can be drawn."""
+
+    def __init__(self, *, quiet: bool, now: Callable[[], float] = monotonic) -> None:
+        self._quiet, self._now, self._next = quiet, now, now() + SECONDS[ProgressKind.LINES]
+
+    def show(self, far: Enrolment) -> None:
+        """Say it when it is time."""
+        if self._quiet or self._now() < self._next:
+            return
+        self._next = self._now() + SECONDS[ProgressKind.LINES]
+        done = f"step {far.step} of {far.steps}" if far.steps else f"{far.pictures} pictures looked at"
+        gain = "" if far.gain is None else f", {far.gain:+.2f} dB"
+        print(f"barefaced: {done}{gain}", file=sys.stderr)
 
 
 def _faces(options: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from engine import cache, models
 from engine.onnx_file import read_weight, stored_weights
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
+from pipeline.run import progress
+from pipeline.settings.config import ProgressKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +54,28 @@ def test_an_existing_face_is_kept_and_nothing_is_learned(tmp_path: Path, capsys:
     assert cli.main(["enroll", "me.mp4", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
     assert "exists" in capsys.readouterr().err
     assert (tmp_path / "me.face").read_bytes() == whole
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_without_a_terminal_it_says_now_and_then_how_far_it_is(
+    quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    from barefaced.enrolment import Enrolment, Learning
+
+    def learning(learning: Learning, *_: object, **__: object) -> None:
+        learning.tell(Enrolment(12))
+        learning.tell(Enrolment(90, 30, 240, 1.5))
+        raise SourceError("the face came out no better")
+
+    monkeypatch.setattr(Learning, "__call__", learning)
+    monkeypatch.setitem(progress.SECONDS, ProgressKind.LINES, 0.0)
+    asked = ["enroll", "me.mp4", "-o", str(tmp_path / "me.face"), "--agreed", *(["--quiet"] if quiet else [])]
+    assert cli.main(asked) == 1
+    told = capsys.readouterr().err
+    assert ("12 pictures looked at" in told) is not quiet
+    assert ("step 30 of 240, +1.50 dB" in told) is not quiet
+    assert "no better" in told
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "soon", "nan"])
