@@ -334,7 +334,10 @@ def draw_sample(
     else:
         picture, truth = _unmasked(truth, mesh, stored, rng, textures)
         if is_odd[2]:
-            picture = unusual.held_before(picture, mesh, rng)
+            if rng.random() < 0.4:
+                picture = unusual.dressed_in(picture, mesh, rng.uniform(0, 255, 3).astype(np.float32), rng)
+            else:
+                picture = unusual.held_before(picture, mesh, rng)
         alpha = np.zeros((side, side), np.float32)
     if is_odd[3]:
         picture = unusual.hard_light(picture, rng)

@@ -1,7 +1,8 @@
 """What the segmenter seldom meets in photos and must know all the same.
 
 Views wider than the crop, masks that reach beyond it, flaps with openings for the ears, balaclavas, masks of the colour
-of what is around them, dark skin, night and hard contrast; and things before a bare face that are no masks.
+of what is around them, clothes and caps of the colour of the mask, dark skin, night and hard contrast; and things
+before a bare face that are no masks.
 """
 
 from __future__ import annotations
@@ -68,8 +69,12 @@ def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -
     else:
         picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
 
-    if rng.random() < 0.35:
+    dressed = rng.random()
+    if dressed < 0.3:
         picture = _like_around(picture, truth, alpha, rng)
+    elif dressed < 0.65 and (alpha > 0.9).any():
+        colour = picture[alpha > 0.9].mean(axis=0) * rng.uniform(0.8, 1.2) + rng.normal(0, 8, 3)
+        picture = dressed_in(picture, mesh, colour, rng, worn=alpha)
     return picture, alpha
 
 
@@ -139,6 +144,37 @@ def _like_around(picture: Image, truth: Image, alpha: Floats, rng: Rng) -> Image
     patch = truth[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4].reshape(-1, 3)
     shift = patch.mean(axis=0) + rng.normal(0, 10, 3) - picture[worn_here].mean(axis=0)
     return np.asarray(np.clip(np.rint(picture + alpha[..., None] * shift), 0, 255), np.uint8)
+
+
+def dressed_in(picture: Image, mesh: FaceMesh, colour: Floats, rng: Rng, *, worn: Floats | None = None) -> Image:
+    """A gown, mostly, and a cap, at times, of about one `colour` (3,), as surgeons wear them: no part of a mask.
+
+    `worn` (S, S) is how much of each pixel a mask hides; it lies over the clothes.
+    """
+    height, width = float(np.linalg.norm(mesh.down)) + 1e-6, float(np.linalg.norm(mesh.across)) + 1e-6
+    rows, columns = np.mgrid[: len(picture), : len(picture)].astype(np.float32)
+    away = np.stack([columns, rows], axis=2) - mesh[Point.CHIN]  # (S, S, 2)
+    below, beside = away @ (mesh.down / height**2), np.abs(away @ (mesh.across / width**2))
+
+    # A collar that is low in the middle, or so high that it meets the mask; shoulders fall away from it.
+    clothes = np.zeros(picture.shape[:2], np.float32)
+    if rng.random() < 0.85:
+        collar, opening = rng.uniform(0.02, 0.7), rng.uniform(0.1, 0.6)
+        shoulders = rng.uniform(-0.2, 0.35) + rng.uniform(0, 0.5) * np.maximum(beside - 0.5, 0)
+        line = np.where(beside < opening, collar + (shoulders - collar) * beside / opening, shoulders)
+        clothes = np.maximum(clothes, below > line)
+    if rng.random() < 0.4:
+        brow = (mesh[Point.BETWEEN_EYES] - mesh[Point.CHIN]) @ (mesh.down / height**2) - rng.uniform(0.15, 0.5)
+        clothes = np.maximum(clothes, (below < brow + 0.3 * beside**2) & (beside < rng.uniform(0.5, 0.9)))
+
+    soft = masks.blurred(clothes, rng.uniform(0.4, 1.2) * len(picture) / 160)[..., None]
+    if worn is not None:
+        soft = soft * (1 - worn[..., None])
+    folds = cv2.resize(rng.normal(0, 1, (rng.integers(3, 9), rng.integers(3, 9))).astype(np.float32), picture.shape[:2])
+    light = cv2.GaussianBlur(picture, (0, 0), len(picture) / 10).mean(axis=2) / (float(picture.mean()) + 1)
+    shade = np.clip(light, 0.5, 1.4) ** rng.uniform(0, 0.7) + rng.uniform(0, 0.15) * folds
+    cloth = colour * shade[..., None] + rng.normal(0, rng.uniform(0, 4), (*shade.shape, 1))
+    return np.asarray(np.rint(picture * (1 - soft) + np.clip(cloth, 0, 255) * soft), np.uint8)
 
 
 def darker_skin(truth: Image, mesh: FaceMesh, rng: Rng) -> Image:
