@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
+import PIL.AvifImagePlugin
+import PIL.WebPImagePlugin  # noqa: F401 - named, so that Pillow need not load all its formats to find these two
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import SourceError
@@ -38,6 +40,9 @@ FRAME_SHARE = Fraction(4, 25)
 
 LARGEST_FRAME_MEGAPIXELS = FRAME_SHARE * LARGEST_MEGAPIXELS
 """Enough for 8K."""
+
+ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
+"""Pillow's formats in which several pictures are an animation."""
 
 _LIMIT = threading.Lock()
 
@@ -140,7 +145,7 @@ def what_is_wrong(error: BaseException) -> str:
 def plays_of(path: Path) -> int:
     """How often an animation is to be shown, 0 endlessly, as every other video is."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=ANIMATED) as picture:
             if getattr(picture, "n_frames", 1) < 2:
                 return 0
             once = 1 if picture.format == "GIF" else 0  # a GIF that does not say is shown once

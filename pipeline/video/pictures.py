@@ -14,7 +14,7 @@ import pi_heif
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipeline.errors import SourceError
-from pipeline.video.animation import DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
+from pipeline.video.animation import ANIMATED, DAMAGE, LARGEST_MEGAPIXELS, no_limit_of_pillow, what_is_wrong
 from pipeline.video.opening import check_is_file, opened, top_level_boxes
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ READ_SUFFIXES = frozenset(FORMATS) | {".heic", ".heif", ".hif", ".pgm", ".pnm", 
 
 READ = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "HEIF", "GIF")
 """Pillow's formats that are tried."""
-
-ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
-"""Those in which several pictures are an animation."""
 
 ORIENTATION, TIFF_BITS = 0x0112, 258
 """EXIF and TIFF tags."""

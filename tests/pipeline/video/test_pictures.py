@@ -301,3 +301,20 @@ def test_ppm_holds_no_transparency(tmp_path: Path) -> None:
     Image.fromarray(IMAGE).convert("RGBA").save(tmp_path / "in.png")
     with pytest.raises(SinkError, match="transparency"):
         through(tmp_path / "in.png", tmp_path / "out.ppm")
+
+
+FORMATS_LOADED = """
+import sys
+from pathlib import Path
+from pipeline.video.animation import plays_of
+from pipeline.video.pictures import is_still
+print(is_still(Path(sys.argv[1])), plays_of(Path(sys.argv[1])), "PIL.DdsImagePlugin" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("head", [b"\0\0\0\x18ftypisom", b"\x1aE\xdf\xa3", b"RIFF\0\0\1\0AVI LIST"])
+def test_to_tell_a_video_from_a_picture_not_all_of_pillow_is_loaded(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "talk"
+    path.write_bytes(head + bytes(4000))
+    asked = [sys.executable, "-c", FORMATS_LOADED, str(path)]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["False", "0", "False"]
