@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,6 +20,8 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import CheckpointError
+from pipeline.rules import Location, Number, Whole, required, setting, settings_in
+from pipeline.settings import flags
 from training.identity.faces import Fronts, Sampler, StoredFaces, as_pictures, chips_of
 from training.identity.methods import METHODS
 from training.identity.metrics import summary
@@ -28,6 +29,8 @@ from training.needs import errors_in_one_line
 from training.networks.checkpoints import State, restore, save
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from training.identity.networks import DlibNetwork
@@ -46,31 +49,26 @@ class DistilConfig:
 
     method: str
     """One of `training.identity.methods`."""
-    faces: Path
-    """Folder of stored faces."""
-    run: Path
-    """Folder of checkpoints and log."""
-    pictures: int = 200_000
-    """How many pictures the student sees. A run that goes on may be given another number."""
-    batch: int = 64
-    rate: float = 3e-4
-    """Adam's step size after the warm-up."""
-    identity: float = 0.0
-    """Weight of the margin loss beside the distillation's 100."""
-    margin: float = 0.1
-    """The margin of the margin loss, in radians."""
-    frozen: int = 0
-    """Blocks next to the picture that stay as they are. What they make of a face is computed once, and then the faces
-    are not varied but for mirroring; with 7 of 14 a step takes a third of the time."""
-    masked: float = 0.5
-    """Part of the pictures that wear a mask."""
-    held_out: int = 600
-    """Photos, the first, whose people are kept apart for the scores."""
-    average: float = 0.998
-    """Decay of the averaged weights, which are the run's result."""
-    save_every: int = 12_800
-    """Pictures between two checkpoints."""
-    seed: int = 0
+    faces: Path = required(Location(), "folder of stored faces")
+    run: Path = required(Location(), "folder of the checkpoint and the log; a run in it is continued")
+    pictures: int = setting(
+        200_000, Whole(1), "how many pictures the student sees; a run that goes on may be given another number"
+    )
+    batch: int = setting(64, Whole(1), "pictures a step")
+    rate: float = setting(3e-4, Number(), "Adam's step size after the warm-up")
+    identity: float = setting(0.0, Number(), "weight of the margin loss beside the distillation's 100")
+    margin: float = setting(0.1, Number(), "the margin of the margin loss, in radians")
+    frozen: int = setting(
+        0,
+        Whole(0, 14),
+        "blocks next to the picture that stay as they are; what they make of a face is computed once, and then faces "
+        "are not varied but for mirroring; with 7 of 14 a step takes a third of the time",
+    )
+    masked: float = setting(0.5, Number(0, 1), "part of the pictures that wear a mask")
+    held_out: int = setting(600, Whole(1), "photos, the first, whose people are kept apart for the scores")
+    average: float = setting(0.998, Number(0, 1), "decay of the averaged weights, which are the run's result")
+    save_every: int = setting(12_800, Whole(1), "pictures between two checkpoints")
+    seed: int = setting(0, Whole(0), "random seed of the pictures and their masks")
 
 
 def validate(
@@ -226,12 +224,8 @@ def main() -> None:
     """Read the options and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", choices=list(METHODS))
-    for name in ("faces", "run"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("pictures", "batch", "frozen", "held_out", "save_every", "seed"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(DistilConfig, name))
-    for name in ("rate", "identity", "margin", "masked", "average"):
-        parser.add_argument(f"--{name}", type=float, default=getattr(DistilConfig, name))
+    for item in settings_in(DistilConfig):
+        flags.add_flag(parser, item)
     options = vars(parser.parse_args())
     cv2.setNumThreads(1)
     with errors_in_one_line(parser):

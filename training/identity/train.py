@@ -36,7 +36,7 @@ EVERY = 10
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class EumConfig:
     """One run's settings; where the paper says something, the default is the paper's."""
 
     loss: str
@@ -135,7 +135,7 @@ def validate(network: EmbeddingUnmaskingModel, people: People) -> dict[str, floa
     return summary(scores[same & other_photo], scores[~same])
 
 
-def train(config: TrainConfig) -> dict[str, float]:
+def train(config: EumConfig) -> dict[str, float]:
     """Run to `config.epochs`, resuming where the folder's checkpoint stands; the scores of the last epoch.
 
     The paper takes the best epoch; here the steps have become so small by then that the last ones are alike.
@@ -175,13 +175,13 @@ def train(config: TrainConfig) -> dict[str, float]:
     return scores
 
 
-def steps(seen: People, config: TrainConfig) -> int:
+def steps(seen: People, config: EumConfig) -> int:
     """Optimiser steps in an epoch."""
     return max(1, len(seen.number) // config.batch)
 
 
 def one_epoch(
-    network: EmbeddingUnmaskingModel, optimiser: torch.optim.Optimizer, seen: People, config: TrainConfig, epoch: int
+    network: EmbeddingUnmaskingModel, optimiser: torch.optim.Optimizer, seen: People, config: EumConfig, epoch: int
 ) -> float:
     """Show every photo once; the mean loss. The epoch's number and the seed decide all that is random."""
     rng, loss, count = np.random.default_rng([config.seed, epoch]), 0.0, steps(seen, config)
@@ -200,11 +200,11 @@ def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("loss", choices=list(LOSSES))
-    for item in settings_in(TrainConfig):
+    for item in settings_in(EumConfig):
         flags.add_flag(parser, item)
     options = vars(parser.parse_args())
     with errors_in_one_line(parser):
-        print(json.dumps(train(TrainConfig(**options))))  # noqa: T201 (the command's answer)
+        print(json.dumps(train(EumConfig(**options))))  # noqa: T201 (the command's answer)
 
 
 if __name__ == "__main__":

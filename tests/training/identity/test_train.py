@@ -15,7 +15,7 @@ from engine.spec import Precision
 from pipeline.errors import CheckpointError
 from training.identity.embeddings import Embedded, person_of
 from training.identity.export import export
-from training.identity.train import People, TrainConfig, rate_at, train
+from training.identity.train import EumConfig, People, rate_at, train
 
 WIDTH = 16
 
@@ -41,8 +41,8 @@ def stored(tmp_path: Path) -> Path:
     return folder
 
 
-def config(stored: Path, **more: object) -> TrainConfig:
-    plain = TrainConfig(loss="srt", embeddings=stored, run=stored.parent / "run", epochs=30, batch=64)
+def config(stored: Path, **more: object) -> EumConfig:
+    plain = EumConfig(loss="srt", embeddings=stored, run=stored.parent / "run", epochs=30, batch=64)
     return replace(plain, **more)
 
 
