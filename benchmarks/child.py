@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
+from benchmarks.machine import peak_mb
 from benchmarks.profile import Meters
 from benchmarks.record import UnmeasurableError
 from pipeline.live.live import prepared
-from pipeline.live.report import peak_mb, resident_mb
+from pipeline.live.report import resident_mb
 from pipeline.live.sinks import as_i420
 from pipeline.run import assemble, load
 from pipeline.run.batch import Job

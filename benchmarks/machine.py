@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +56,19 @@ def features() -> list[str]:
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     has = set(flags.partition(":")[2].split())
     return visible(name for name in FEATURES if name in has)
+
+
+def peak_mb() -> float:
+    """The most memory that this process has used so far, in MiB. For systems other than Windows."""
+    import resource
+
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux it keeps the parent's peak over exec.
+        lines = (line.partition(":") for line in status.read_text(encoding="ascii", errors="replace").splitlines())
+        return next(int(value.split()[0]) for key, _, value in lines if key == "VmHWM") / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 2**20 if sys.platform == "darwin" else used / 1024
 
 
 def visible(names: Iterable[str]) -> list[str]:

@@ -7,7 +7,6 @@ more than one the oldest are left out, and a frame beyond the age limit is never
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -102,7 +101,7 @@ class Outbox:
         age_seconds = now - shown.frame.arrived
         self.counts.ages.add(age_seconds, now=now)
         self.counts.out_of_order += self.last is not None and shown.frame.index < self.last.frame.index
-        if self.counts.ages.minutes > len(self.counts.memory_mb) and sys.platform != "win32":
+        if self.counts.ages.minutes > len(self.counts.memory_mb):
             self.counts.memory_mb.append(round(resident_mb(), 1))
         self.counts.late += bool(self.delay_seconds) and age_seconds > self.delay_seconds + LATE_SECONDS
 

@@ -5,13 +5,12 @@ The schema of the report is in docs/live.md.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 
 from pipeline.run.report import INVENTED, stages_as_json
 
@@ -215,27 +214,5 @@ class LiveReport:
 
 
 def resident_mb() -> float:
-    """The memory that this process uses, in MiB; on other systems than Linux its peak instead."""
-    status = _status()
-    return status["VmRSS"] / 1024 if status else peak_mb()
-
-
-def peak_mb() -> float:
-    """The most memory that this process has used so far, in MiB."""
-    status = _status()
-    if status:
-        # Not ru_maxrss: on Linux it keeps the parent's peak over exec.
-        return status["VmHWM"] / 1024
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 2**20 if sys.platform == "darwin" else used / 1024
-
-
-def _status() -> dict[str, int]:
-    """The lines of /proc/self/status about memory, in KiB; empty on other systems than Linux."""
-    path = Path("/proc/self/status")
-    if not path.exists():
-        return {}
-    lines = (line.partition(":") for line in path.read_text(encoding="ascii", errors="replace").splitlines())
-    return {key: int(value.split()[0]) for key, _, value in lines if key in ("VmRSS", "VmHWM")}
+    """The memory that this process uses, in MiB."""
+    return float(psutil.Process().memory_info().rss) / 2**20

@@ -55,7 +55,7 @@ def examine() -> Iterator[Finding]:
     """Look at one thing after the other; each finding comes as soon as it is known."""
     yield Finding("python", State.WORKS, f"{platform.python_version()} on {platform.platform()}")
     yield Finding("processor", State.WORKS, processor())
-    yield _memory()
+    yield from _examined("memory", _memory, REINSTALL)
 
     # Packages that others here import too come first, so that a broken one is named once, by its own name.
     yield from _examined("opencv", _opencv, HEADLESS)
@@ -118,23 +118,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory_bytes() -> tuple[int, int] | None:
-    """Total and available memory; None where the system does not tell without a further package."""
-    with contextlib.suppress(OSError, KeyError, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        fields = {key: int(value.split()[0]) * 1024 for key, _, value in (line.partition(":") for line in lines)}
-        return fields["MemTotal"], fields["MemAvailable"]
-    return None
+def _memory() -> Iterator[Finding]:
+    import psutil
 
-
-def _memory() -> Finding:
-    memory = memory_bytes()
-    if memory is None:
-        return Finding("memory", State.ABSENT, "this system does not tell")
-    total, available = (size / 2**30 for size in memory)
+    memory = psutil.virtual_memory()
+    total, available = memory.total / 2**30, memory.available / 2**30
     state = State.WORKS if available >= 1 else State.BROKEN
     advice = "" if available >= 1 else "; a run takes up to 1 GiB: close something"
-    return Finding("memory", state, f"{available:.1f} of {total:.1f} GiB available{advice}")
+    yield Finding("memory", state, f"{available:.1f} of {total:.1f} GiB available{advice}")
 
 
 def _opencv() -> Iterator[Finding]:
