@@ -32,6 +32,22 @@ STAGES = (
     "pipeline.find.detect", "pipeline.find.track", "pipeline.draw.segment", "pipeline.draw.inpaint",
     "pipeline.people.identify", "pipeline.blend.smooth", "pipeline.blend.blend", "pipeline.blend.paste",
 )  # fmt: skip
+STAGE_NAMES = {
+    "Detect", "TrackFaces", "track_each_detection", "Segment", "Identify", "Inpaint", "Smooth", "Blend", "Mark",
+}  # fmt: skip
+SINGLE_STAGES = {
+    "barefaced.removal": {"TrackFaces", "track_each_detection"},
+    "benchmarks.parts.pipeline": {"Blend"},
+    "training.enrol.gather": {"Detect", "TrackFaces", "track_each_detection", "Segment"},
+    "training.evaluation.product": {"Detect", "track_each_detection", "Segment", "Inpaint", "Smooth", "Blend"},
+}
+"""Who runs or chooses stages outside a run of the pipeline, on photos or on frames in memory, and which."""
+MEASURED = (
+    "pipeline.errors", "pipeline.frames", "pipeline.geometry", "pipeline.rules", "pipeline.whole_file",
+    "pipeline.settings", "pipeline.run.load", "pipeline.picture", "pipeline.video.opening", "pipeline.video.stills",
+    "pipeline.detectors", "pipeline.recognisers", "pipeline.find", "pipeline.draw", "pipeline.blend", "pipeline.people",
+)  # fmt: skip
+"""What of the pipeline training may import; who may load networks is in `LOADERS`."""
 ROOMS = {
     "pipeline.threads": (),
     "pipeline.picture": (),
@@ -174,16 +190,28 @@ def test_stages_know_neither_config_nor_the_commands() -> None:
         assert not [other for other in seen if within(other, tuple(above))], name
 
 
-def test_training_begins_no_run_and_neither_decodes_nor_encodes_by_the_pipeline() -> None:
-    """It runs single stages on photos: `training.evaluation.product` five of them, as a run would."""
-    taken = {other for imports in imports_of("training").values() for other in imports if within(other, ("pipeline",))}
-    assert not taken & {
-        "pipeline.run.assemble",
-        "pipeline.threads.runner",
-        "pipeline.video.decode",
-        "pipeline.video.encode",
-        "pipeline.run.process",
+def test_training_takes_from_the_pipeline_what_it_measures() -> None:
+    """It begins no run, and neither decodes nor encodes videos by the pipeline."""
+    for name, imports in imports_of("training").items():
+        taken = {other for other in imports if within(other, ("pipeline",))} - {"pipeline.run"}
+        assert not [other for other in taken if not within(other, MEASURED)], name
+
+
+def test_who_runs_single_stages_outside_a_run_is_listed() -> None:
+    """Elsewhere what is measured is a run, put together by `pipeline.run.assemble`."""
+    found = {
+        name: stages
+        for name, path in MODULES.items()
+        if not within(name, ("pipeline",)) and (stages := _stages_taken(path))
     }
+    assert found == SINGLE_STAGES
+
+
+def _stages_taken(path: Path) -> set[str]:
+    """The stages that a module imports by name."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names & STAGE_NAMES
 
 
 def test_a_room_imports_from_the_rooms_below_it_alone() -> None:
