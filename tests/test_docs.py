@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
+import shlex
+from dataclasses import fields
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import cli
 from pipeline.rules import Modules, Switch
 from pipeline.run.report import Report, Tally
 from pipeline.settings import flags, values
 from pipeline.settings.config import stage_settings
+from tests import house
+from training.identity.distil import DistilConfig
+from training.identity.train import EumConfig
+from training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from commands.parsing import Parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -136,3 +151,90 @@ def test_docstrings_name_files_and_modules_that_exist() -> None:
                 if not names_something(name)
             ]
             assert not missing, f"{source.relative_to(ROOT)} names {missing}"
+
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
+FOREIGN_FLAGS = {
+    "--constraint", "--editable", "--wheel", "--no-deps", "--force-reinstall", "--index-url", "--overrides",
+    "--network", "--rm", "--head", "--num-cpus", "--list-devices",
+}  # fmt: skip
+"""Flags of pip, uv, docker, ray and v4l2-ctl."""
+DEFAULT_IN_PROSE = re.compile(r"`--([a-z-]+)`(?: frames)? \((\d+)\)")
+
+
+def flags_of(parser: argparse.ArgumentParser) -> set[str]:
+    """All flags of a parser and of its commands."""
+    found = set()
+    for action in parser._actions:
+        found.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(*(flags_of(command) for command in action.choices.values()))
+    return found
+
+
+@cache
+def known_flags() -> set[str]:
+    """The flags of all commands and modules of ours, and those of others that our pages name."""
+    settings = (*fields(TrainConfig), *fields(EumConfig), *fields(DistilConfig))
+    written = {
+        flag for source in SOURCES for flag in re.findall(r'"(--[a-z0-9-]+)"', source.read_text(encoding="utf-8"))
+    }
+    return flags_of(parser()[0]) | {f"--{field.name.replace('_', '-')}" for field in settings} | written | FOREIGN_FLAGS
+
+
+@cache
+def parser() -> tuple[Parser, Mapping[str, Parser]]:
+    """The parser of `barefaced`, and its commands."""
+    return cli._parser()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_flags_that_exist(page: Path) -> None:
+    assert set(FLAG.findall(page.read_text(encoding="utf-8"))) <= known_flags()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_pages_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```[a-z]*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    for line in lines:
+        if match := re.match(r"(?:\w+\$\s+|\.venv/bin/)?barefaced ([^|#]*)", line):
+            whole, commands = parser()
+            try:
+                whole.parse_args(cli._with_command(shlex.split(match[1]), whole, commands))
+            except SystemExit as ended:
+                assert not ended.code, f"{line}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_defaults_that_prose_names_are_the_settings(page: Path) -> None:
+    defaults = {setting.key: setting.default for setting in values.settings()}
+    for key, number in DEFAULT_IN_PROSE.findall(page.read_text(encoding="utf-8")):
+        assert defaults[key] == int(number), key
+
+
+def test_contributing_names_the_bars_of_the_house() -> None:
+    page = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    bars = {row.name: row.high for row in house.counted(ROOT)}
+    assert f"never more than {bars['lines of the longest module']}" in page
+    assert f"{bars['source files that hold code']} files of code" in page
+    assert f"{bars['modules in the largest folder']} modules in a folder" in page
+
+
+def test_the_readme_installs_what_make_test_installs() -> None:
+    (extras,) = re.findall(r'"\.(\[test,.*?\])"', (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert f'".{extras}"' in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_errors_that_a_caller_may_meet_are_in_one_module() -> None:
+    """Others are ways out, caught beside where they are raised, or belong to the bench."""
+    beside = {"Cancelled", "CutOff", "Broken", "Discarded", "BenchmarkError", "UnmeasurableError"}
+    found = {
+        node.name
+        for source in SOURCES
+        if "tests" not in source.parts and source != ROOT / "pipeline" / "errors.py"
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        and any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
+    }
+    assert found == beside
