@@ -153,6 +153,26 @@ def test_docstrings_name_files_and_modules_that_exist() -> None:
             assert not missing, f"{source.relative_to(ROOT)} names {missing}"
 
 
+BARE_FILE = re.compile(r"`(\w+\.(?:py|js|toml))`")
+BARE_NAME = re.compile(r"`(\w+)\.([A-Z][A-Z_]+)`")
+"""A constant, under the last name of its module."""
+WRITTEN_BY_READERS = {"NAME.py", "mine.py", "config.toml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_files_and_constants_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {path.name for path in (*ROOT.glob("*.*"), *ROOT.glob("pipeline/web/page/*"), *SOURCES)}
+    assert set(BARE_FILE.findall(text)) <= named | WRITTEN_BY_READERS
+    for module, name in BARE_NAME.findall(text):
+        definers = [path for path in SOURCES if path.stem == module]
+        assert any(_defines(path, name) for path in definers), f"{module}.{name}"
+
+
+def _defines(path: Path, name: str) -> bool:
+    return bool(re.search(rf"^(class |def |)\s*{name}\b", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 FOREIGN_FLAGS = {
     "--constraint", "--editable", "--wheel", "--no-deps", "--force-reinstall", "--index-url", "--overrides",
