@@ -133,7 +133,7 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     frames = Pipeline.from_source("decode", source)
     look: dict[str, Any] = {"controls": controls, "mouth": told_mouth(config, job.source)}
     bare = faces(frames, config, networks, tally, follow=file_tracker(config), **look)
-    return Film(source, sink, tally, bare.then("encode", sink))
+    return Film(source, sink, tally, bare.then("encode", sink), config.faces.detect_size)
 
 
 def _check_matte(config: Config, suffix: str) -> None:

@@ -321,7 +321,13 @@ class ChunkedJob:
 
     def account(self) -> Account:
         """What was read and written."""
-        return Account.of(self.source, self.sink, warnings=(*self.warnings, *self.total.warnings))
+        return Account.of(
+            self.source,
+            self.sink,
+            warnings=(*self.warnings, *self.total.warnings),
+            tally=self.total.tally,
+            searched_px=self.config.faces.detect_size,
+        )
 
 
 def in_chunks(job: Job, config: Config) -> bool:

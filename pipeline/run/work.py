@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
+from pipeline.find.detect import often_missed
 from pipeline.frames import Skipped
 
 if TYPE_CHECKING:
@@ -51,16 +52,30 @@ class Account:
     """What was changed without loss, in sentences."""
 
     @classmethod
-    def of(cls, source: FileSource, sink: FileSink, *, warnings: Sequence[str] = ()) -> Account:
-        """What a video's source read and its sink wrote so far; `warnings` stand before theirs, each once."""
+    def of(
+        cls,
+        source: FileSource,
+        sink: FileSink,
+        *,
+        warnings: Sequence[str] = (),
+        tally: Tally | None = None,
+        searched_px: int = 0,
+    ) -> Account:
+        """What a video's source read and its sink wrote so far; `warnings` stand before theirs, each once.
+
+        `tally` has the faces that were found at a detector's size of `searched_px`; None where nobody looked.
+        """
         came, went = source.outcome, sink.outcome
+        missed: str | None = None
+        if tally is not None and came.frames:
+            missed = often_missed(source.info.width, source.info.height, searched_px, found=tally.faces > 0)
         return cls(
             frames_in=came.frames,
             frames_out=went.frames,
             bad_packets=came.bad_packets,
             complete=came.complete and not went.problems,
             missing=(*came.problems, *went.problems),
-            warnings=tuple(dict.fromkeys((*warnings, *came.warnings, *went.warnings))),
+            warnings=tuple(dict.fromkeys((*warnings, *came.warnings, *went.warnings, *filter(None, [missed])))),
         )
 
 
@@ -72,6 +87,8 @@ class Film:
     sink: FileSink
     tally: Tally
     pipeline: Pipeline[Frame]
+    searched_px: int | None = None
+    """The longer side of what the detector gets; None where faces are not looked for, or not to take masks off."""
 
     def expected_frames(self) -> int | None:
         """How many frames will come, as far as the file says. Raises `SourceError` when it can't be opened."""
@@ -83,7 +100,9 @@ class Film:
 
     def account(self) -> Account:
         """What was read and written so far."""
-        return Account.of(self.source, self.sink)
+        if self.searched_px is None:
+            return Account.of(self.source, self.sink)
+        return Account.of(self.source, self.sink, tally=self.tally, searched_px=self.searched_px)
 
 
 @dataclass(frozen=True)

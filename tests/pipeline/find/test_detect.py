@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,15 @@ import pytest
 from engine.select import load
 from pipeline.demo.clip import masked_portrait
 from pipeline.detectors import DEFAULT, detector_file
-from pipeline.find.detect import CutFinder, Detect, DetectInPicture, merged, tile_starts, upright_from_turned
+from pipeline.find.detect import (
+    CutFinder,
+    Detect,
+    DetectInPicture,
+    merged,
+    often_missed,
+    tile_starts,
+    upright_from_turned,
+)
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from pipeline.video.stills import still_frame
@@ -203,6 +212,25 @@ def test_a_head_that_is_turned_is_found_where_it_is(shipped_detector: Detector, 
     frame_from_upright = upright_from_turned(quarters, turned.shape[1], turned.shape[0])
     eyes = frame_from_upright.apply(expected.landmarks.eyes)
     assert face.landmarks.eyes == pytest.approx(eyes, abs=8)
+
+
+@pytest.mark.parametrize(
+    ("size", "searched", "found", "cure"),
+    [
+        ((3840, 2160), 640, True, "below about 288 pixels .* --detect-size 1920, .* below 96$"),
+        ((1080, 1920), 640, False, "below about 144 pixels .* --detect-size 1920, .* below 48$"),
+        ((7680, 4320), 640, True, "--detect-size 3840"),
+        ((8192, 4320), 4096, False, None),
+        ((1920, 1080), 640, True, None),
+        ((3840, 2160), 1920, True, None),
+        ((800, 600), 640, False, None),
+    ],
+)
+def test_large_frames_in_which_small_faces_are_missed_are_said(
+    size: tuple[int, int], searched: int, found: bool, cure: str | None
+) -> None:
+    sentence = often_missed(*size, searched, found=found)
+    assert sentence is None if cure is None else re.search(cure, sentence or "")
 
 
 def test_tiles_overlap_and_cover_everything() -> None:

@@ -11,11 +11,19 @@ from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.run.batch import Job
+from pipeline.run.process import process
+from pipeline.run.resume import process_in_chunks
 from pipeline.run.work import Adjustable, Controls, Wishes
+from pipeline.settings.values import build
+from tests.pipeline.chunked_clips import Watching
+from tests.pipeline.clips import Clip
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
+from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 def crop(number: int) -> FaceCrop:
@@ -126,3 +134,14 @@ def test_closing_closes_the_stage_of_the_moment() -> None:
     assert next(stream) == "a"
     stream.close()
     assert ended == ["ended"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_over_large_frames_says_which_faces_are_often_missed(whole: bool, tmp_path: Path) -> None:
+    source = Clip(frames=8, width=640, height=128).write(tmp_path / "in.mp4")
+    for size, said in ((128, True), (320, False)):
+        config = build({"detect-size": size, "preset": "ultrafast", "overwrite": True})
+        run = process if whole else process_in_chunks
+        ended = run(Job(source, tmp_path / "out.mp4"), config, stand_in_networks(), watcher=Watching())
+        assert ended.error is None
+        assert any("shrunk from 640x128 to 128 pixels" in sentence for sentence in ended.report.warnings) is said
