@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import av
@@ -50,9 +51,10 @@ WORTH_TILES, NEXT_TILES = 1.3, 4
 """How much larger a picture must be than a tile before it is searched in tiles; and by how much more they shrink it."""
 OVERLAP, EDGE_PX = 0.25, 3
 """Of neighbouring tiles, as a share; and how near its edge a face is taken to be cut by it."""
-SURE_IN_TILE = 0.8
-"""Score from which a face counts that a tile shows: many looks find many things that resemble one."""
-SAME_FACE = 0.5
+SURE_IN_TILE, SURE_IN_TURNED_TILE = 0.8, 0.98
+"""Score from which a face counts that a tile shows, upright or turned: many looks find many things that resemble one.
+Turned, heads have 0.999, and in sixteen 4K pictures of 1200 upright faces the two things taken for one had 0.95."""
+SAME_FACE = 0.4
 """Share of the smaller of two boxes from which they are one face."""
 FULL_RANGE, RGB_MATRIX = 2, 0
 """FFmpeg's numbers."""
@@ -171,13 +173,18 @@ class DetectInPicture:
         small = read_small(
             frame.planes, width=max(round(frame.width * whole), 1), height=max(round(frame.height * whole), 1)
         )
+        frame_from_small = Affine.resize(frame.width / small.shape[1], frame.height / small.shape[0])
+        for face in self.turned(frame, small, SURE):
+            yield moved(face, frame_from_small)
+
+    def turned(self, frame: Frame, image: NDArray[np.uint8], least: float) -> Iterator[Detection]:
+        """The faces of heads that lie or stand upside down in a part of the picture, in its pixels, from a score on."""
+        height, width = image.shape[:2]
         for quarters in (1, 2, 3):
-            turned = np.ascontiguousarray(np.rot90(small, quarters))
-            frame_from_turned = upright_from_turned(quarters, small.shape[1], small.shape[0])
-            zoomed = Affine.resize(frame.width / small.shape[1], frame.height / small.shape[0]).after(frame_from_turned)
-            for face in self.detector(_pictured(frame, turned)):
-                if face.score >= SURE and not tilted(face):
-                    yield moved(face, zoomed)
+            image_from_turned = upright_from_turned(quarters, width, height)
+            for face in self.detector(_pictured(frame, np.ascontiguousarray(np.rot90(image, quarters)))):
+                if face.score >= least and not tilted(face):
+                    yield moved(face, image_from_turned)
 
     def in_tiles(self, frame: Frame, shrink: int) -> Iterator[Detection]:
         """The faces in tiles of the picture, shrunk by a whole number, that no edge of a tile cuts."""
@@ -193,8 +200,9 @@ class DetectInPicture:
                     else np.ascontiguousarray(small[top:bottom, left:right])
                 )
                 inside = (left > 0, top > 0, right < width, bottom < height)
-                for face in self.detector(_pictured(frame, tile)):
-                    if face.score >= SURE_IN_TILE and not cut_by(face.box, inside, tile.shape[1], tile.shape[0]):
+                upright = (face for face in self.detector(_pictured(frame, tile)) if face.score >= SURE_IN_TILE)
+                for face in chain(upright, self.turned(frame, tile, SURE_IN_TURNED_TILE)):
+                    if not cut_by(face.box, inside, tile.shape[1], tile.shape[0]):
                         yield moved(face, frame_from_small.after(Affine.shift(left, top)))
 
 

@@ -202,6 +202,12 @@ def test_a_large_picture_is_searched_in_tiles(shipped_detector: Detector) -> Non
     assert len(set(centres)) == 12
 
 
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_small_heads_that_lie_are_found_in_a_large_picture(shipped_detector: Detector, quarters: int) -> None:
+    picture = np.ascontiguousarray(np.rot90(crowd()[:900, :2000], quarters))
+    assert len(shipped_detector(still_frame(picture))) < len(found_in(picture, shipped_detector)) == 2
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_head_that_is_turned_is_found_where_it_is(shipped_detector: Detector, quarters: int) -> None:
     upright = masked_portrait()
