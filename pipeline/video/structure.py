@@ -10,13 +10,16 @@ from __future__ import annotations
 import mmap
 import re
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     Bytes = bytes | mmap.mmap
+
+WINDOW_BYTES = 64 << 20
+"""So much of a file is in memory at a time, a multiple of a page."""
 
 TRANSPORT_PACKET = 188
 """The length of a packet of a transport stream, in bytes."""
@@ -30,6 +33,9 @@ TOP_LEVEL = {CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469
 """Matroska's children of the segment: cluster, seeks, info, tracks, cues, attachments, chapters, tags, void, CRC."""
 IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}
 """Matroska's children of a cluster: time, simple block, block group, position, sizes, encrypted, silent, void, CRC."""
+
+LONGEST_EBML_HEAD = 12
+"""Bytes of an id and a length at most."""
 
 FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid")
 """With what MP4 and QuickTime files begin."""
@@ -69,7 +75,7 @@ def flaw(path: Path, container: str) -> str | None:
         return None
 
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with path.open("rb") as file, Mapped(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             walk(data)
     except CutOff as end:
         return f"was cut off in the middle of {end}"
@@ -78,6 +84,24 @@ def flaw(path: Path, container: str) -> str | None:
     except FileNotFoundError:  # deleted while it was read, which an open file outlives
         return None
     return None
+
+
+class Mapped(mmap.mmap):
+    """The bytes of a file that is read forwards; what lies behind is let go, so that a long one takes no more memory.
+
+    Also what is let go can be read again.
+    """
+
+    passed = 0
+    """Before it everything was let go."""
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - an index gives a number, a slice gives bytes
+        position = (key.start or 0) if isinstance(key, slice) else key
+        if position - self.passed > 2 * WINDOW_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            behind = (position - WINDOW_BYTES) // WINDOW_BYTES * WINDOW_BYTES
+            self.madvise(mmap.MADV_DONTNEED, self.passed, behind - self.passed)
+            self.passed = behind
+        return super().__getitem__(key)
 
 
 def walker(container: str) -> Callable[[Bytes], None] | None:
@@ -103,9 +127,10 @@ def walk_transport_stream(data: Bytes) -> None:
     if len(data) % TRANSPORT_PACKET and len(data) % TIMECODED_TRANSPORT_PACKET:
         raise CutOff("a packet")
     for first, length in ((0, TRANSPORT_PACKET), (4, TIMECODED_TRANSPORT_PACKET)):
-        marks = data[first::length]
-        if data[first : first + 1] == TRANSPORT_MARK and marks[1:2] == TRANSPORT_MARK:
-            if (wrong := len(marks) - marks.count(TRANSPORT_MARK)) > 0:
+        if data[first : first + 1] == TRANSPORT_MARK and data[first + length : first + length + 1] == TRANSPORT_MARK:
+            window = WINDOW_BYTES // length * length
+            parts = (data[begin : begin + window : length] for begin in range(first, len(data), window))
+            if (wrong := sum(len(marks) - marks.count(TRANSPORT_MARK) for marks in parts)) > 0:
                 raise Broken(f"{wrong} packets do not begin as packets do")
             return
 
@@ -167,22 +192,22 @@ def walk_cluster(data: Bytes, position: int, end: int | None) -> int:
 
 def ebml_element(data: Bytes, position: int) -> tuple[int, int, int | None]:
     """Id (0 when it is none), where the payload starts, and its length (None when it is unknown)."""
-    id_bytes = 9 - data[position].bit_length()
+    head = data[position : position + LONGEST_EBML_HEAD]
+    id_bytes = 9 - head[0].bit_length()
     if id_bytes > 4:
         return 0, position, None
-    if position + id_bytes >= len(data):
+    if id_bytes >= len(head):
         raise CutOff("an element")
-    element = int.from_bytes(data[position : position + id_bytes], "big")
 
-    position += id_bytes
-    length_bytes = 9 - data[position].bit_length()
+    length_bytes = 9 - head[id_bytes].bit_length()
     if length_bytes > 8:
-        return 0, position, None
-    if position + length_bytes > len(data):
+        return 0, position + id_bytes, None
+    start = id_bytes + length_bytes
+    if start > len(head):
         raise CutOff("an element")
     unknown = (1 << 7 * length_bytes) - 1
-    length = int.from_bytes(data[position : position + length_bytes], "big") & unknown
-    return element, position + length_bytes, None if length == unknown else length
+    length = int.from_bytes(head[id_bytes:start], "big") & unknown
+    return int.from_bytes(head[:id_bytes], "big"), position + start, None if length == unknown else length
 
 
 def walk_boxes(data: Bytes) -> None:

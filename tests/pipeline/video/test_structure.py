@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import av
@@ -111,6 +113,32 @@ def test_containers_that_say_nothing_of_their_end_have_no_flaw(tmp_path: Path) -
     path = tmp_path / "a.h264"
     path.write_bytes(bytes(100))
     assert flaw(path, "h264") is None
+
+
+BLOCK = bytes(4000)
+LONG = {
+    "matroska,webm": b"\x18\x53\x80\x67\x01" + b"\xff" * 7 + (b"\xec\x4f\xa0" + BLOCK) * 10_000,
+    "mpegts": (b"G" + bytes(187)) * 200_000,
+    "ivf": bytes(32) + (len(BLOCK).to_bytes(4, "little") + bytes(8) + BLOCK) * 10_000,
+}
+WALK = """
+import resource, sys
+from pathlib import Path
+from pipeline.video import structure
+structure.WINDOW_BYTES = 1 << 20
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert structure.flaw(Path(sys.argv[1]), sys.argv[2]) is None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("container", LONG)
+def test_a_long_file_is_walked_in_little_memory(container: str, tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(LONG[container])
+    command = [sys.executable, "-c", WALK, str(path), container]
+    kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert kilobytes < path.stat().st_size / 1000 / 3
 
 
 def test_the_checksum_is_that_of_the_ogg_specification() -> None:
