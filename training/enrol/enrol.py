@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from engine import models
 from engine.onnx_file import with_weights
@@ -132,6 +133,7 @@ class Enrolling:
             seconds=self.seconds,
             held_back=judged,
             watch=self.watch,
+            device=computing(),
             bf16=computes_bf16(),
         )
 
@@ -158,8 +160,15 @@ class Enrolling:
         return Recognition(self.embedder.sha256, look)
 
 
+def computing() -> str:
+    """PyTorch's name of the device that tunes: the first CUDA card where there is one, else the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def computes_bf16() -> bool:
-    """Whether the processor multiplies in bf16; elsewhere PyTorch imitates it, in many times the time of float32."""
+    """Whether that device multiplies in bf16; elsewhere PyTorch imitates it, in many times the time of float32."""
+    if computing() == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     openvino = find_backend("openvino")
     return openvino.missing() is None and Precision.BF16 in openvino.offer().precisions
 

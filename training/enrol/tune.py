@@ -139,15 +139,16 @@ def tune(
     seconds: float,
     held_back: HeldBack | None,
     watch: Callable[[Progress], None],
+    device: str,
     bf16: bool,
 ) -> Tuned:
     """Tune a copy of `base` to `views` for at most so many seconds: those weights whose name `learns` takes.
 
     With `held_back` the network is judged in the first part of the plan, and in the rest it learns from all of them,
-    unless it gained nothing. `bf16` pays where the processor has it.
+    unless it gained nothing. `device` is PyTorch's name of what computes; `bf16` pays where that has it.
     """
     started = time.monotonic()
-    tuning = _Tuning(base, plan, learns, bf16=bf16)
+    tuning = _Tuning(base, plan, learns, device=torch.device(device), bf16=bf16)
     tuned, judging = Tuned(copy.deepcopy(base), copy.deepcopy(base)), _Judging(plan, held_back)
     judging.look(tuning, tuned)
 
@@ -199,13 +200,15 @@ class _Judging:
 class _Tuning:
     """A network that learns, and its averaged weights."""
 
-    def __init__(self, base: Generator, plan: Plan, learns: Callable[[str], bool], *, bf16: bool) -> None:
+    def __init__(
+        self, base: Generator, plan: Plan, learns: Callable[[str], bool], *, device: torch.device, bf16: bool
+    ) -> None:
         torch.manual_seed(plan.seed)
         torch.set_num_threads(max(1, os.cpu_count() or 1))
-        self.plan, self.bf16, self.step = plan, bf16, 0
-        self.features = losses.EfficientNetFeatures().eval() if plan.perceptual > 0 else None
-        self.base = copy.deepcopy(base).requires_grad_(requires_grad=False).eval()
-        self.network, self.average = copy.deepcopy(base), copy.deepcopy(self.base)
+        self.plan, self.device, self.bf16, self.step = plan, device, bf16, 0
+        self.features = losses.EfficientNetFeatures().eval().to(device) if plan.perceptual > 0 else None
+        self.base = copy.deepcopy(base).requires_grad_(requires_grad=False).eval().to(device)
+        self.network, self.average = copy.deepcopy(base).to(device), copy.deepcopy(self.base)
         for module in self.network.modules():
             if isinstance(module, nn.Conv2d):  # a CPU's fast kernels want channels last
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
@@ -233,10 +236,11 @@ class _Tuning:
 
     def _loss(self, batch: Batch) -> Tensor:
         plan = self.plan
-        masked, truth = picture(batch[0]), picture(batch[1])
+        pictures, truths, alphas = (part.to(self.device) for part in (batch[0], batch[1], batch[2]))
+        masked, truth = picture(pictures), picture(truths)  # (N, 3, S, S) each
         grow = scaled(int(torch.randint(1, WIDEST_GROWN + 1, ())), plan.size)
-        hole = hole_of(batch[2].float() / 255, grow=grow)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        hole = hole_of(alphas.float() / 255, grow=grow)  # (N, 1, S, S)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             drawn = self.network(torch.cat([masked, hole], 1).contiguous(memory_format=torch.channels_last))
         drawn = drawn.float()
 
@@ -254,7 +258,7 @@ class _Tuning:
         """Give `network` the averaged weights, as far of the way from the base as the plan goes."""
         weights = (network.parameters(), self.base.parameters(), self.average.parameters())
         for weight, base, tuned in zip(*weights, strict=True):
-            weight.copy_(torch.lerp(base, tuned, self.plan.part))
+            weight.copy_(torch.lerp(base, tuned, self.plan.part))  # from the device to where the network is
 
     @torch.no_grad()
     def draw(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -263,8 +267,8 @@ class _Tuning:
         if self.plan.part < 1:
             network = copy.deepcopy(self.base)
             self.copy_to(network)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            drawn: NDArray[np.float32] = network(torch.from_numpy(feed)).float().numpy()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            drawn: NDArray[np.float32] = network(torch.from_numpy(feed).to(self.device)).float().cpu().numpy()
         return drawn
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("torch", reason="install barefaced[enroll]")
+torch = pytest.importorskip("torch", reason="install barefaced[enroll]")
 pytest.importorskip("onnx", reason="install barefaced[enroll]")
 
 from engine import models
@@ -16,6 +16,7 @@ from engine.select import load
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import read_face, write_face
 from tests.training.enrol.portraits import view
+from training.enrol import enrol
 from training.enrol.enrol import Enrolled, Enrolling
 from training.enrol.judge import by_engine
 from training.enrol.tune import Plan
@@ -84,3 +85,16 @@ def test_few_photos_that_do_not_help_each_other_are_refused() -> None:
 
 def test_one_photo_is_taken_as_it_is() -> None:
     assert enrolled(PHOTOS[:1], replace(LAST_LAYERS, steps=2)).manifest.frames == 1
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_card_computes_where_there_is_one(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: bf16 or including_emulation)
+    assert enrol.computing() == "cuda"
+    assert enrol.computes_bf16() is bf16
+
+
+def test_without_a_card_the_processor_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert enrol.computing() == "cpu"

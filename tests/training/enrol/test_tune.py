@@ -30,7 +30,9 @@ FOLDED = "trunk.enter.1.weight"
 
 
 @cache
-def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tuple[Tuned, tuple[Progress, ...]]:
+def tuned(
+    plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6, device: str = "cpu"
+) -> tuple[Tuned, tuple[Progress, ...]]:
     exam, told = Exam.of(HELD_BACK), list[Progress]()
     result = tune(
         VIEWS,
@@ -42,6 +44,7 @@ def tuned(plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6) -> tu
         if judged
         else None,
         watch=told.append,
+        device=device,
         bf16=False,
     )
     return result, tuple(told)
@@ -141,3 +144,10 @@ def test_batches_follow_from_the_seed() -> None:
     assert first[0].shape == (1, 3, 128, 128)
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card")
+def test_a_card_tunes_as_the_processor_does() -> None:
+    result, _ = tuned(device="cuda")
+    assert abs((result.gain or 0) - (tuned()[0].gain or 0)) < 0.2
+    assert next(result.network.parameters()).device.type == "cpu"
