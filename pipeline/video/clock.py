@@ -9,7 +9,8 @@ times from uninitialised memory, which no container takes. Its times of presenta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,53 @@ class SteadyClock:
 def is_jump(seconds: Fraction) -> bool:
     """True for a change of time that only a restarted clock makes."""
     return seconds > FORWARD_SECONDS or seconds < -BACKWARD_SECONDS
+
+
+STORES_DURATIONS = ("mov", "avi", "gif", "apng", "webp")
+"""Containers that say how long each picture stands, or at which moments there is none: a hole is meant there."""
+LEAST_GAPS, STEADY_SHARE, MOST_KINDS = 24, 0.97, 64
+"""How many distances of pictures there must be, which share of them equal, and how many different ones at most, so that
+pictures come at a constant rate."""
+HOLE, MPEG_HOLE = 1.5, 2.5
+"""How many times the usual distance of two pictures is a hole; in MPEG-PS several pictures may share one time, and
+FFmpeg may be one off with those that it makes up."""
+
+
+@dataclass
+class Gaps:
+    """The distances between the pictures of a video, in ticks, by which a loss may show where nothing else tells."""
+
+    hole: float = HOLE
+    """How many times the usual distance is a hole."""
+    _last: int | None = None
+    _counts: Counter[int] = field(default_factory=Counter)
+    _first: dict[int, int] = field(default_factory=dict)
+    """Each distance to the time at which it first came."""
+
+    def see(self, ticks: int, *, counts: bool) -> None:
+        """Note the time of the next picture, and its distance from the one before if it `counts`."""
+        if self._last is not None and counts and len(self._counts) <= MOST_KINDS:
+            self._counts[ticks - self._last] += 1
+            self._first.setdefault(ticks - self._last, self._last)
+        self._last = ticks
+
+    def holes(self) -> tuple[int, int] | None:
+        """How many pictures would fit into holes, and the time before the first; None without any or a constant rate.
+
+        A time may be a tick off, where a container rounds it.
+        """
+        total = self._counts.total()
+        if total < LEAST_GAPS or len(self._counts) > MOST_KINDS:
+            return None
+        (middle, _), *_ = self._counts.most_common(1)
+        equal = {gap: count for gap, count in self._counts.items() if abs(gap - middle) <= max(1, middle // 50)}
+        steady = sum(equal.values())
+        usual = Fraction(sum(gap * count for gap, count in equal.items()), steady)
+        wide = {gap: count for gap, count in self._counts.items() if gap >= self.hole * usual}
+        if not wide or steady < STEADY_SHARE * total or steady + sum(wide.values()) < total:
+            return None
+        room = sum((round(gap / usual) - 1) * count for gap, count in wide.items())
+        return room, min(self._first[gap] for gap in wide)
 
 
 LONGEST_DELAY = 16

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, DecodeError
 from pipeline.frames import Frame
 from pipeline.picture.planes import copy_tags, moment
 from pipeline.video.animation import LARGEST_FRAME_MEGAPIXELS
+from pipeline.video.clock import HOLE, MPEG_HOLE, STORES_DURATIONS, Gaps
 from pipeline.video.conform import TICK, conform, graph_for, shape_of
 from pipeline.video.info import stamp_of
 from pipeline.video.opening import opened
@@ -75,12 +76,13 @@ class FileSource:
         start = None if self.start is None else info.origin + self.start
         end = None if self.end is None else info.origin + self.end
 
-        shown = Cropper(info.crop, outcome.warn)
+        shown, gaps = Cropper(info.crop, outcome.warn), Gaps(MPEG_HOLE if info.container == "mpeg" else HOLE)
         with self.reading(start, end) as reading:
             pictures = conform(map(shown, reading.timed(reading.pictures())), info, outcome.warn)
             first = None if start is None else start - self.lead
             behind = None if end is None else end + self.tail
             for picture, seconds, gone in self.within(pictures, first, behind):
+                gaps.see(round(seconds / info.time_base), counts=self.counts(seconds))
                 if self.counts(seconds):
                     outcome.end_time = gone if end is None else min(gone, end)
                 yield self.frame(picture, seconds)
@@ -91,8 +93,20 @@ class FileSource:
         if outcome.bad_packets:
             packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"
             outcome.problem(f"{packets} damaged: pictures are missing or show damage")
+        if not (outcome.problems or info.container.startswith(STORES_DURATIONS)):
+            self.tell_of_holes(gaps)
         if outcome.frames == 0 and not self.may_be_empty:
             raise DecodeError(f"{self.path}: {self.nothing()}")
+
+    def tell_of_holes(self, gaps: Gaps) -> None:
+        """Warn where times leave room for pictures that may have been lost without a trace."""
+        if (found := gaps.holes()) is not None:
+            room, ticks = found
+            pictures = "a picture" if room == 1 else f"{room} pictures"
+            self.outcome.warn(
+                f"the times of the pictures leave room for {pictures} more, first after "
+                f"{float(ticks * self.info.time_base - self.info.origin):.2f} s: they may have been lost before"
+            )
 
     def within(
         self, pictures: Iterator[av.VideoFrame], start: Fraction | None, end: Fraction | None

@@ -19,6 +19,7 @@ from tests.pipeline.clips import (
     later,
     number_in,
     times_of,
+    variable_rate,
 )
 from tests.pipeline.video.test_torture import first_flash_and_beep, through
 
@@ -240,3 +241,53 @@ def test_a_stream_that_begins_late_is_said(tmp_path: Path) -> None:
     assert any("begins in the middle" in warning for warning in source.outcome.warnings), source.outcome
     _, sink = through(tmp_path / "in.flv", tmp_path / "out.mp4")
     assert sink.outcome.frames == 200
+
+
+STEADY = Clip(frames=60, width=64, height=64, options={"preset": "ultrafast", "g": "10", "bf": "0"})
+MPEG2 = STEADY.but(codec="mpeg2video", options={"g": "1"}, rate=Fraction(25))
+HOLED = {"a.nut": STEADY.but(codec="mpeg4", options={}), "a.mpg": MPEG2, "a.mkv": STEADY, "a.ts": STEADY}
+
+
+@pytest.mark.parametrize("name", HOLED)
+def test_a_hole_in_the_times_of_a_constant_rate_is_a_warning(name: str, tmp_path: Path) -> None:
+    whole = HOLED[name]
+    source = FileSource(whole.write(tmp_path / name))
+    assert len(list(source)) == 60
+    assert source.outcome.warnings == []
+
+    times = [moment for number, moment in enumerate(whole.moments) if not 30 <= number < 37]
+    holed = FileSource(whole.but(times=times).write(tmp_path / name))
+    assert len(list(holed)) == 53
+    assert holed.outcome.complete
+    (warning,) = holed.outcome.warnings
+    assert "leave room for 7 pictures more, first after " in warning
+    after = float(warning.partition("first after ")[2].partition(" s")[0])
+    assert after == pytest.approx(float(29 / whole.rate), abs=0.09)  # FFmpeg's times in MPEG-PS are two pictures late
+
+
+def test_a_block_that_is_lost_between_two_pictures_is_a_warning_where_the_container_is_silent(tmp_path: Path) -> None:
+    path = HOLED["a.nut"].but(options={"g": "1"}).write(tmp_path / "a.nut")
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    path.write_bytes(data[: places[20]] + data[places[24] :])
+    source = FileSource(path)
+    assert len(list(source)) < 60
+    assert not source.outcome.complete or any("leave room for" in warning for warning in source.outcome.warnings)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        variable_rate(3),
+        [Fraction(number, 30) for number in range(20)],
+        [Fraction(number // 2 * 5 + number % 2 * 2, 60) for number in range(80)],  # films of 24 on a clock of 60
+        [Fraction(number, 30) if number < 59 else Fraction(4) for number in range(60)],
+    ],
+)
+def test_other_rates_and_what_says_how_long_pictures_stand_have_no_holes(times: list[Fraction], tmp_path: Path) -> None:
+    name = "a.mp4" if times[-1] == 4 else "a.mkv"
+    clip = STEADY.but(times=times, time_base=Fraction(1, 90000))
+    source = FileSource(clip.write(tmp_path / name))
+    list(source)
+    assert source.outcome.warnings == []
