@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import resource
+from collections import Counter
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 import pytest
 
 from pipeline.video.codecs import Codec
 from pipeline.video.remux import Remux, Span, chapters, clip_subtitle, select
-from tests.pipeline.clips import Clip, Sound
+from tests.pipeline.clips import SAMPLE_RATE, Clip, Sound, beeps, encode_sound
+from tests.pipeline.video.test_torture import through
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 WHOLE = Span(Fraction(0))
 
@@ -101,3 +108,63 @@ def test_chapters_outside_are_gone_and_others_are_clipped(tmp_path: Path) -> Non
         times = [(each["start"] * each["time_base"], each["end"] * each["time_base"]) for each in kept]
     assert [each["metadata"]["title"] for each in kept] == ["One", "Two"]
     assert times == [(Fraction(0), Fraction(1, 2)), (Fraction(1, 2), Fraction(1))]
+
+
+# Much beside a short film -----------------------------------------------------------------------------------------
+
+
+def with_long_sound(path: Path, *, seconds: int, tracks: int) -> Path:
+    """Two seconds of picture, and sound that goes on in every track: one packet again and again."""
+    clip = Clip(frames=60, width=64, height=64)
+    with av.open(str(path), "w") as output:
+        pictures = list(clip.video_packets(clip.add_video(output)))
+        sounds = [clip.add_sound(output, Sound()) for _ in range(tracks)]
+        (packet, *_) = encode_sound(sounds[0], beeps(Fraction(1), 1000))
+        for number in range(seconds * SAMPLE_RATE // 1024):
+            while pictures and pictures[0].dts * pictures[0].time_base <= Fraction(number * 1024, SAMPLE_RATE):
+                output.mux(pictures.pop(0))
+            for stream in sounds:
+                again: av.Packet[Any] = av.Packet(bytes(packet))
+                again.stream, again.time_base, again.duration = stream, Fraction(1, SAMPLE_RATE), 1024
+                again.pts = again.dts = 1024 * number
+                output.mux(again)
+    return path
+
+
+def tiny(number: int, width: int, height: int, _flash: bool) -> NDArray[np.uint8]:
+    """A picture of one grey."""
+    return np.full((height, width, 3), number % 200, np.uint8)
+
+
+LINES = tuple((Fraction(n, 1000), Fraction(n + 1, 1000), "word " * 1000) for n in range(1000))
+SHORT = Clip(frames=30, width=64, height=64)
+MARKS = tuple((Fraction(number, 1000), Fraction(number + 1, 1000), "x") for number in range(5000))
+LOADED: dict[str, Callable[[Path], Path]] = {
+    "much sound": lambda path: with_long_sound(path, seconds=600, tracks=1),
+    "many tracks": lambda path: with_long_sound(path, seconds=3, tracks=60),
+    "tiny frames": Clip(frames=2000, width=16, height=16, draw=tiny).write,
+    "many chapters": SHORT.but(rate=Fraction(6), chapters=MARKS).write,
+    "many subtitles": SHORT.but(subtitles=LINES).write,
+    "one huge subtitle": SHORT.but(subtitles=((Fraction(0), Fraction(1), "x" * 5_000_000),)).write,
+}
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_a_file_of_which_little_is_picture_is_copied_whole_in_little_memory(kind: str, tmp_path: Path) -> None:
+    source = LOADED[kind](tmp_path / "in.mkv")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    reading, sink = through(source, tmp_path / "out.mkv")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kilobytes
+    assert reading.outcome.complete
+    assert not sink.outcome.problems
+    assert contents(tmp_path / "out.mkv") == contents(source)
+
+
+def contents(path: Path) -> tuple[Counter[int], dict[int, int], int]:
+    """Packets of each stream, bytes of each but the video, and the number of chapters."""
+    packets, sizes = Counter[int](), Counter[int]()
+    with av.open(str(path)) as opened:
+        for packet in opened.demux():
+            packets[packet.stream_index] += packet.size > 0
+            sizes[packet.stream_index] += packet.size * (packet.stream.type != "video")
+        return packets, sizes, len(opened.chapters())
