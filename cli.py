@@ -85,11 +85,13 @@ def _with_command(arguments: list[str], parser: Parser, commands: Collection[str
     if not arguments:
         parser.print_help(sys.stderr)
         parser.exit(USAGE)
+
     first, files = arguments[0], [word for word in arguments if word == "-" or not word.startswith("-")]
     if first in (*commands, "-h", "--help", "--version"):
         return arguments
     if any(map(looks_like_input, files)):
         return ["run", *arguments]
+
     if not first.startswith("-"):
         meant = command_meant(first, commands)
         hint = f"; did you mean `barefaced {meant}`?" if meant else ""

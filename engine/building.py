@@ -299,6 +299,7 @@ def build_all(
         label, compiled = chosen.build(
             network, precision=precision, capabilities=capabilities, time_limit_seconds=time_limit_seconds
         )
+
         path = target / label.file_name
         try:
             cache.write(path, label, compiled)

@@ -89,6 +89,7 @@ def _tensor(value_info: Value) -> TensorSpec:
     shape = tuple(
         _dimension(dimension) for number, dimension in _fields(fields[TENSOR_SHAPE]) if number == SHAPE_DIMENSION
     )
+
     name = _only(value_info, VALUE_NAME).decode()
     element = fields[TENSOR_ELEMENT]
     if element not in DTYPES:

@@ -105,9 +105,11 @@ def between(picture: av.VideoFrame, other: av.VideoFrame, share: float, copier: 
     differ = [one.samples != two.samples for one, two in zip(have, wanted, strict=True)]
     if not any(place.any() for place in differ):
         return picture
+
     copy = copier.copy(picture)
     target = samples_of(copy, writable=True)
     for one, two, place in zip(target.components, wanted, differ, strict=True):
+        # Mixing is the dearest step: rows in which nothing differs are left alone.
         rows = np.flatnonzero(place.any(axis=1))
         if len(rows):
             part = np.s_[rows[0] : rows[-1] + 1]

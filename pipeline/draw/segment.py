@@ -249,12 +249,14 @@ class Segment:
             if face.held:
                 verdicts[face.track.id] = kept(before, face.track)
                 continue
+
             (small,) = next(masks)
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
             worn = before.get(face.track.id, Skipped.BARE)
             reason = self._unmasked(mask, was_masked=isinstance(worn, _Worn))
             if reason is None:
                 verdicts[face.track.id] = self._whole(mask, face, looking.frame)
+            # One look without a mask may be a hand before the face, so the former mask stays for once.
             elif isinstance(worn, _Worn) and not worn.doubted:
                 verdicts[face.track.id] = replace(worn, doubted=True)
             else:

@@ -191,6 +191,7 @@ class DetectInPicture:
         width, height = max(frame.width // shrink, 1), max(frame.height // shrink, 1)
         small = None if shrink == 1 else read_small(frame.planes, width=width, height=height)
         frame_from_small = Affine.resize(frame.width / width, frame.height / height)
+
         for top in tile_starts(height, self.size):
             for left in tile_starts(width, self.size):
                 right, bottom = min(left + self.size, width), min(top + self.size, height)

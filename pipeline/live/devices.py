@@ -148,6 +148,7 @@ def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
         found = av.enumerate_input_devices(kind)
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"the cameras of {platform} can't be listed: {error}") from error
+
     video = [device for device in found if "video" in device.media_types or not device.media_types]
     return tuple(
         (device.name if kind == "v4l2" else str(number), device.description) for number, device in enumerate(video)

@@ -139,6 +139,7 @@ class LiveRun:
             deliverer.start()
             try:
                 self._show_at_ticks(around, stack)
+            # The deliverer reads the run, which ends only when it is called off.
             except BaseException:
                 self.run.cancel()
                 raise

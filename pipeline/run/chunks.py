@@ -180,6 +180,7 @@ class FinishedChunk:
             "people": None if self.crowd is None else self.crowd.as_json(),
             "stages": [asdict(stage) for stage in self.stages],
         }
+
         target = io.BytesIO()
         np.savez(
             target,
@@ -316,11 +317,13 @@ def _next_draws(
     """The last frames of a chunk as the next one would draw them, by their times, and what the stages did for it."""
     if not chunk.tail or chunk.end is None:
         return {}, ()
+
     begin = max(chunk.end - LEAD_SECONDS, (chunk.begin or 0) - chunk.lead)
     lead = replace(chunk, begin=begin, lead=Fraction(0))
     source = source_of(path, lead, config) if part is None else sliced(path, lead, part)
     run = assemble.stretch(source, config, networks, Tally()).run()
     watch(run)
+
     passing = source.info.origin + max(chunk.end - PASS_OVER_SECONDS, chunk.begin or 0)
     with run:
         drawn = {frame.time: frame.planes for frame in run if frame.time >= passing}

@@ -218,6 +218,7 @@ class Driver:
         """Take the facts of workers that are ready. Raises `ConfigError` where one differs from the others."""
         new = {seat.ready: seat for seat in self.seats if seat.facts is None}
         done, _ = self.ray.wait(list(new), num_returns=len(new), timeout=0) if new else ([], [])
+
         for reference in done:
             seat = new[reference]
             try:

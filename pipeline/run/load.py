@@ -165,6 +165,7 @@ def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> 
         face.name: face.recognition.look if face.recognition and face.recognition.recogniser == embedder else None
         for face in faces
     }
+
     if len(faces) > 1 and None in looks.values():
         unknown = next(name for name, look in looks.items() if look is None)
         raise ConfigError(

@@ -42,6 +42,7 @@ class Progress:
         """`jobs` are those of the batch; without them a file stands for itself. `now` is the clock, in seconds."""
         if kind is ProgressKind.AUTO:
             kind = ProgressKind.BAR if sys.stderr.isatty() else ProgressKind.LINES
+
         self._interrupts = interrupts
         self._kind = ProgressKind.NONE if quiet else kind
         self._batch = _Batch([_size(job) for job in jobs], now)

@@ -244,6 +244,7 @@ class ChunkedJob:
         programs = Identity(program_facts(networks), networks.hashes, networks.description)
         identity = programs.of_job(self.job, self.config)
         fresh = self.config.chunks.fresh
+
         with chunk_folder(self.job, identity, plan, fresh=fresh, warnings=self.warnings) as folder:
             try:
                 last = self.compute(plan, folder, networks, watcher)
@@ -284,6 +285,7 @@ class ChunkedJob:
         """Compute what is not finished yet; the number of chunks that are finished then, counted from the first."""
         missing = [chunk for chunk in plan.chunks if not folder.has(chunk)]
         watcher.began(self.job, self.run, sum(chunk.frames for chunk in missing))
+
         for chunk in missing:
             finished = chunks.compute(
                 self.job.source,

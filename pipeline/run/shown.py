@@ -168,6 +168,7 @@ class Matte:
                         matte.pts, matte.time_base = round((frame.time - first) * MATTE_CLOCK), Fraction(1, MATTE_CLOCK)
                         container.mux(stream.encode(matte))
                         yield frame
+                    # Encoders hold frames back; without this the last ones would be missing.
                     if stream is not None:
                         container.mux(stream.encode(None))
             except av.error.FFmpegError as error:

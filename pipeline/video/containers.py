@@ -327,9 +327,12 @@ def last_in_png(data: mmap.mmap, last: Fraction) -> None:
         position += 12 + int.from_bytes(data[position : position + 4], "big")
     if place is None:
         return
+
+    # Both numbers have 16 bits; of a fraction that does not fit the nearest one that does is taken.
     shown = min(last, Fraction((1 << 16) - 1)).limit_denominator((1 << 16) - 1)
     while shown.numerator >= 1 << 16:
         shown = shown.limit_denominator(shown.denominator // 2)
+
     control = bytearray(data[place + 8 : place + 34])
     struct.pack_into(">HH", control, 20, shown.numerator, shown.denominator)
     chunk = png_chunk(b"fcTL", bytes(control))

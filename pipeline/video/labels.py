@@ -241,6 +241,7 @@ def own_certificate(folder: Path) -> tuple[bytes, bytes]:
         if not (chain_path.exists() and key_path.exists()):
             chain, key = _made()
             folder.mkdir(parents=True, exist_ok=True)
+            # Readable by its owner alone from the first moment, and not only once it is written.
             descriptor = os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(key)

@@ -198,6 +198,7 @@ def _blocks(path: Path, rate: int) -> Iterator[tuple[float, NDArray[np.float32]]
         with av.open(str(path)) as file:
             if not file.streams.audio:
                 return
+
             resampler = av.AudioResampler("fltp", rate=rate)
             seconds = 0.0
             for frame in file.decode(audio=0):
@@ -205,6 +206,8 @@ def _blocks(path: Path, rate: int) -> Iterator[tuple[float, NDArray[np.float32]]
                 for block in resampler.resample(frame):
                     yield seconds, np.asarray(block.to_ndarray().mean(axis=0), np.float32)
                 seconds += frame.samples / frame.sample_rate
+
+            # The resampler holds samples back until it is told that no more come.
             for block in resampler.resample(None):
                 yield seconds, np.asarray(block.to_ndarray().mean(axis=0), np.float32)
     except av.error.FFmpegError as error:

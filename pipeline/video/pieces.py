@@ -222,6 +222,7 @@ class SliceReading(Reading):
     ) -> None:
         """Go to the last key packet that is at least `lead` seconds before `start`."""
         super().__init__(part.info, outcome, cast("InputContainer", _Decoding(part)), None, end=end)
+
         self.start = start
         keys = [
             place

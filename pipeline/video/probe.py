@@ -248,9 +248,11 @@ def crop_of(container: InputContainer, stream: VideoStream, first: av.VideoFrame
     with told_everything():
         described = str(cast("Any", container).dumps_format())
     ours = described.partition(f"Stream #0:{stream.index}")[2].partition("  Stream #")[0]
+
     if (found := FRAME_CROPPING.search(ours)) is None:
         return Crop()
     left, right, top, bottom = map(int, found.groups())
+
     coarse = traits(first.format.name)
     return Crop(
         top - top % coarse.coarse_y,

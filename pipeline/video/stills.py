@@ -147,6 +147,7 @@ class StillSource:
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"{self.path} is damaged: {what_is_wrong(error)}") from error
+
         if stamp_of(self.path) != stamp:
             raise SourceError(f"{self.path} was replaced or written to while it was read; run it again")
         return still
@@ -250,6 +251,8 @@ class StillSink:
         described = describe(still.exif)
         options: dict[str, Any] = {"format": kind, "exif": described, **still.kept, **self.compression(kind)}
         options["xmp"] = labelled(still.kept.get("xmp"))
+
+        # Each format has places of its own for what every picture carries.
         if kind == "TIFF":
             described[XMP] = options["xmp"]
             if still.iptc:
@@ -258,6 +261,8 @@ class StillSink:
             options["pnginfo"] = png_text(still, options["xmp"])
         if kind == "JPEG":
             options |= {"comment": still.comment, "extra": iptc_segment(still.iptc)}
+
+        # What the input has and this format can't hold is said, never dropped in silence.
         for words, there, holders in (
             ("comment", still.comment, ("JPEG", "PNG")),
             ("IPTC data", still.iptc, ("JPEG", "TIFF")),

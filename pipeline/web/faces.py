@@ -166,11 +166,13 @@ class WornFaces:
             raise ConfigError("a face is being learned: wait for it, or cancel it")
         if len(enrolment.recordings) >= MOST_RECORDINGS:
             raise ConfigError(f"a face is learned from at most {MOST_RECORDINGS} files")
+
         enrolment.folder.mkdir(exist_ok=True)
         path = enrolment.folder / f"{len(enrolment.recordings)}{suffix}"
         try:
             async with asyncio.timeout(limits.upload_minutes * 60):
                 await write_chunks(path, chunks, limits.upload_megabytes, length)
+        # A visitor that goes away is a CancelledError: half a recording must not stay.
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, TimeoutError):
@@ -194,6 +196,8 @@ class WornFaces:
             raise ConfigError(f"there is a face called {name}: choose another name, or forget that one")
         if not self.enrolment.recordings:
             raise ConfigError("record the face, or choose videos or photos of it, first")
+
+        # The turn is taken here and given back when learning ends, long after this request was answered.
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.turn.taken("a face"))
             self.enrolment.running, self.enrolment.error = True, None

@@ -92,12 +92,16 @@ class Guard:
             raise web.HTTPForbidden(text=f"This server answers only under its own address, not as {host!r}.\n")
         if not _same_origin(request, host):
             raise web.HTTPForbidden(text="Requests from other pages are refused.\n")
+
         if self.token is None or self._known(request) or request.path.startswith(PUBLIC):
             return await handler(request)
+
+        # Who comes without a session has one try: the first page, with the token of the link.
         if request.path != "/" or not self._spend(request.query.get("token", "")):
             if self.lost and request.path == "/" and "text/html" in request.headers.get("Accept", ""):
                 raise web.HTTPForbidden(text=self.lost, content_type="text/html")
             raise web.HTTPForbidden(text=NO_SESSION)
+
         response = await handler(request)
         response.set_cookie(self.cookie, self._session, httponly=True, samesite="Strict", path="/")
         return response
@@ -119,6 +123,7 @@ class Guard:
             name, port = parts.hostname or "", parts.port or 80
         except ValueError:
             return False
+
         if port != self.port or parts.username is not None or parts.path:
             return False
         if name == self.host:

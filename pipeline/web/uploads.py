@@ -231,6 +231,7 @@ class Uploads:
         result, target = upload.result, upload.beside
         if result is None or target is None or target.exists():
             return target
+
         async with self.turn.taken("a file"):
             watcher = Upload(upload.folder, upload.suffix, upload.longest_seconds)
             job = Job(upload.source, target)

@@ -54,6 +54,7 @@ class Turn:
             await self._free.wait()
         if self.holder is not None:
             raise Busy(f"{self.holder} is being processed: end that, or wait, and try again")
+
         self.holder = holder
         self._free.clear()
         try:

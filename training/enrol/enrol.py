@@ -125,6 +125,7 @@ class Enrolling:
             judged = HeldBack(
                 choice.held_back, choice.everything, lambda draw: exam.psnr(exam.drawn(draw)), LEAST_GAIN_DB
             )
+
         return tune(
             views,
             shipped_generator(),

@@ -112,6 +112,7 @@ class Gather:
             if last < 0 or time - last >= every:
                 last = time
                 self._add(cropped, source, time, gathered, still=False)
+            # A recording may have any length, and memory has not: the views stay spread over all of it.
             if len(gathered.views) > MOST_VIEWS:
                 gathered.views[:] = gathered.views[::2]
                 every *= 2

@@ -122,6 +122,7 @@ def sample(faces: Faces, generator: Engine, rng: np.random.Generator) -> tuple[N
     drawn = draw_sample(faces, faces.any_index(rng), rng, size=CROP_SIZE, bare=0.15, odd=0.35)
     left = left_over(drawn.alpha, rng)
     image = drawn.picture
+
     if (drawn.alpha > 0.5).any() and not np.array_equal(left, drawn.alpha):
         hole = hole_of(drawn.alpha)
         feed = np.concatenate([drawn.picture.transpose(2, 0, 1) / np.float32(127.5) - 1, hole[None]])
@@ -129,6 +130,7 @@ def sample(faces: Faces, generator: Engine, rng: np.random.Generator) -> tuple[N
         share = hole * (1 - cv2.GaussianBlur(left, (0, 0), 1.0) / max(float(left.max()), 1e-3))
         painted = (face.transpose(1, 2, 0) + 1) * 127.5
         image = np.clip(np.rint(image + share[..., None] * (painted - image)), 0, 255).astype(np.uint8)
+
     size = (SIDE, SIDE)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8), np.asarray(cv2.resize(left, size, interpolation=cv2.INTER_AREA), np.float32)

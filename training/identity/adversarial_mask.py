@@ -112,12 +112,14 @@ def optimise(network: torch.nn.Module, wearers: Sequence[Wearer], *, steps: int,
     rng = np.random.default_rng(seed)
     raw = torch.zeros(3, PATTERN, PATTERN, requires_grad=True)
     optimiser = torch.optim.Adam([raw], lr=RATE)
+
     for _ in range(steps):
         some = [wearers[int(number)] for number in rng.integers(0, len(wearers), batch)]
         with torch.no_grad():
             bare = network(as_pictures(np.stack([face.picture for face in some])))
         pattern = raw.sigmoid()
         loss = adversarial_loss(network(worn(pattern, some)), bare, pattern)
+        # Not `backward`, which would give the network gradients too.
         (raw.grad,) = torch.autograd.grad(loss, raw)
         optimiser.step()
     return raw.detach().sigmoid()

@@ -34,6 +34,7 @@ def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
     The run is one of `training.identity.train`, or one of `training.identity.distil`, of which the averaged weights are
     written. Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
     """
+
     state = restore(run / "checkpoint.pt")
     if "ema" in state:
         network: nn.Module = student(run)
@@ -44,6 +45,7 @@ def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
         network = EmbeddingUnmaskingModel(width)
         network.load_state_dict(state["network"])
         port, feeds = Port({"masked": (width,)}, "embedding"), unit_vectors(width)
+
     network.eval()
     exported = checked(name, halve(to_onnx(network, port)), network, port, feeds)
     return write(exported, folder, state, data=data, terms=TERMS)

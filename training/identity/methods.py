@@ -128,6 +128,8 @@ class RectificationBlock(nn.Module):
             nn.Linear(channels + places, CHANNEL_BRANCH_WIDTH), nn.PReLU(), nn.Linear(CHANNEL_BRANCH_WIDTH, channels)
         )
         self.merge = nn.Conv2d(3 * channels, channels, 3, padding=1)
+
+        # Passes its input on at first, so that training begins at the network as it was.
         nn.init.zeros_(self.merge.weight)
         nn.init.dirac_(self.merge.weight[:, :channels])
         nn.init.zeros_(cast("Tensor", self.merge.bias))

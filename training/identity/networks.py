@@ -201,6 +201,7 @@ def pretrained(network: DlibNetwork | None = None) -> DlibNetwork:
         if isinstance(layer, nn.Conv2d):
             weights, biases = read_convolution(tensors, layer.in_channels, layer.out_channels, layer.kernel_size[0])
             layer.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
+
     head = torch.from_numpy(next(tensors).reshape(network.head.in_features, DIMENSION).copy())
     network.head.load_state_dict({"weight": head.T})
     if next(tensors, None) is not None:

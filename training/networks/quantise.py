@@ -211,6 +211,7 @@ def trials(
     """Int8 versions, from the one in which most is quantised."""
     expected = answers(network, held_out, Precision.F32)
     before, feeds = score(network.name, expected, held_out), inputs_of(network.name, calibration)
+
     for kept in KEPT_AT_ENDS:
         made = quantised(network, feeds, kept=kept)
         seen = answers(Network.of(network.name, made), held_out, Precision.INT8)
