@@ -33,7 +33,7 @@ def how_to_install(extra: str, *, root: Path = Path(__file__).parents[1]) -> str
     if (root / "Makefile").exists():
         return f"make setup EXTRAS={extra}"
     wanted = [line.split(";")[0].strip() for line in requires("barefaced") or () if f'extra == "{extra}"' in line]
-    packages = " ".join(f"'{each}'" if set(each) & set("<>=") else each for each in wanted)
+    packages = " ".join(f"'{package}'" if set(package) & set("<>=") else package for package in wanted)
     return f"pipx inject barefaced {packages} (or pip install them where barefaced is)"
 
 

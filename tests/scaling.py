@@ -219,11 +219,11 @@ def sample_of(clip: Path, config: Config) -> tuple[FinishedChunk, Fraction]:
     return FinishedChunk(sink.piece, source.outcome, Tally(), (), nothing, nothing, None), source.info.time_base
 
 
-def simulated(clip: Path, workers: int, *, each: int, seconds: float, shared: bool) -> Row:
+def simulated(clip: Path, workers: int, *, chunks_each: int, seconds: float, shared: bool) -> Row:
     """Run the driver over so many files that every worker gets `each` chunks."""
     config = build({"chunk-seconds": CHUNK_SECONDS, "shared": shared})
     sample, tick = sample_of(clip, config)
-    files = math.ceil(workers * each / FILE_CHUNKS)
+    files = math.ceil(workers * chunks_each / FILE_CHUNKS)
     with tempfile.TemporaryDirectory(dir=clip.parent) as folder:
         jobs = []
         for number in range(files):
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> Iterator[str]:
         yield HEADER
         for workers in options.workers:
             with redirect_stderr(io.StringIO()):
-                row = simulated(clip, workers, each=options.each, seconds=seconds, shared=options.shared)
+                row = simulated(clip, workers, chunks_each=options.each, seconds=seconds, shared=options.shared)
             yield str(row)
 
 

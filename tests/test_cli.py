@@ -237,7 +237,7 @@ def test_the_mark_is_drawn_when_asked_for(clip: Path, tmp_path: Path) -> None:
     assert cli.main(["run", str(clip), "-o", str(plain), *part]) == 0
     assert cli.main(["run", str(clip), "-o", str(marked), "--mark", *part]) == 0
     with av.open(str(plain)) as one, av.open(str(marked)) as other:
-        without, with_mark = (next(each.decode(video=0)).to_ndarray(format="rgb24") for each in (one, other))
+        without, with_mark = (next(opened.decode(video=0)).to_ndarray(format="rgb24") for opened in (one, other))
     assert (without != with_mark).any()
 
 
@@ -269,7 +269,7 @@ def test_several_inputs_go_into_a_directory_and_a_bad_one_stops_nobody(
     assert sorted(path.name for path in out.iterdir()) == ["photo.png", "talk.mp4"]
     told = json.loads(report.read_text())
     assert told["complete"] is False
-    assert [each["output"] is None for each in told["files"]] == [True, False, False]
+    assert [file["output"] is None for file in told["files"]] == [True, False, False]
     assert "bad.mp4" in told["files"][0]["error"]
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("barefaced: ")]
     assert [line for line in errors if not line.startswith("barefaced: note: ")] == [errors[0], errors[-1]]
@@ -704,9 +704,9 @@ def test_engines_lists_them_and_what_auto_takes(
 ) -> None:
     monkeypatch.setattr(select, "names", lambda: ("identity", "openvino", "tensorrt"))  # importing torch takes its time
     assert cli.main(["engines", "--json", str(tmp_path / "e.json")]) == 0
-    told = {each["name"]: each for each in json.loads((tmp_path / "e.json").read_text())}
+    told = {engine["name"]: engine for engine in json.loads((tmp_path / "e.json").read_text())}
     fields = ["name", "available", "reason", "version", "devices", "precisions"]
-    assert [list(each) for each in told.values()] == [fields] * 3
+    assert [list(engine) for engine in told.values()] == [fields] * 3
     openvino = told["openvino"]
     assert (openvino["available"], openvino["reason"], openvino["devices"]) == (True, None, ["cpu"])
     assert "f32" in openvino["precisions"]

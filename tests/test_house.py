@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,3 +85,14 @@ def test_this_house_keeps_its_bars() -> None:
     rows = house.counted(house.ROOT)
     assert {row.name: row.value for row in rows}["source files that hold code"] > 100
     assert not [str(row) for row in rows if row.broken]
+
+
+def test_no_variable_is_called_each() -> None:
+    """It has a name of its own: what one of them is."""
+    files = [file for source in (*house.SOURCES, "tests") for file in house._python_files(house.ROOT / source)]
+    assert not [
+        f"{file.relative_to(house.ROOT)}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and node.id == "each") or (isinstance(node, ast.arg) and node.arg == "each")
+    ]

@@ -214,7 +214,7 @@ def test_names_beside_points_hide_no_other_names() -> None:
 
 
 def verdicts(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Verdict]:
-    return {each.name: each.verdict for each in compared(before, after)}
+    return {change.name: change.verdict for change in compared(before, after)}
 
 
 def test_noise_is_no_change() -> None:
@@ -234,8 +234,8 @@ def test_half_the_speed_is_worse_and_half_the_time_better() -> None:
 
 def test_a_figure_may_be_nothing_at_times() -> None:
     before, after = documents.live(), documents.live()
-    for each in (before, after):
-        each["series"][0]["values"] = [0.0, 30.0, 30.0, 30.0]
+    for document in (before, after):
+        document["series"][0]["values"] = [0.0, 30.0, 30.0, 30.0]
     assert verdicts(before, after) == {"live/age": Verdict.SAME}
 
 
@@ -265,7 +265,7 @@ def test_the_command_tells_and_fails_only_when_asked(tmp_path: Path, capsys: pyt
     assert cli.main(["bench", "compare", *reversed(paths), "--fail", "--everything"]) == 0
     assert "within noise" in capsys.readouterr().out
     assert cli.main(["bench", "compare", *paths, "--json", "-"]) == 0
-    told = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    told = {engine["name"]: engine for engine in json.loads(capsys.readouterr().out)}
     assert told["pipeline/640x480/fps"]["verdict"] == "worse"
     assert told["pipeline/640x480/fps"]["factor"] == pytest.approx(0.5, rel=0.01)
     assert cli.main(["bench", "compare", paths[0], paths[0]]) == 0

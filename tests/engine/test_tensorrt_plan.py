@@ -34,14 +34,14 @@ def test_every_network_is_compiled_for_every_card(tmp_path: Path, capsys: pytest
     asked = ["--engine", "tensorrt_rtx", "--compute-capability", "7.5,8.6,8.9,12.0", "-o", str(tmp_path), "--json", "-"]
     assert cli.main(["build", *asked]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [set(each) for each in told] == [{"network", "capabilities", "file", "bytes"}] * 4
-    assert {each["network"] for each in told} == {"retinaface", "generator", "segmenter", "eum_srt"}
-    for each in told:
-        label, plan = cache.read(tmp_path / each["file"])
-        assert each["capabilities"] == ["7.5", "8.6", "8.9", "12.0"]
+    assert [set(built) for built in told] == [{"network", "capabilities", "file", "bytes"}] * 4
+    assert {built["network"] for built in told} == {"retinaface", "generator", "segmenter", "eum_srt"}
+    for built in told:
+        label, plan = cache.read(tmp_path / built["file"])
+        assert built["capabilities"] == ["7.5", "8.6", "8.9", "12.0"]
         assert label.devices == ("sm75", "sm86", "sm89", "sm120")
         assert (label.backend, label.version, label.precision) == ("tensorrt_rtx", "1.7.1.116", "fp16")
-        assert each["bytes"] == (tmp_path / each["file"]).stat().st_size > len(plan)
+        assert built["bytes"] == (tmp_path / built["file"]).stat().st_size > len(plan)
         assert plan[:4] == b"vtrt"
         assert int.from_bytes(plan[PLAN_LENGTH], "little") == len(plan)
         assert ".".join(str(part) for part in plan[PLAN_VERSION]) == label.version
@@ -52,12 +52,12 @@ def test_every_network_is_compiled_for_every_card(tmp_path: Path, capsys: pytest
 def test_each_precision_is_another_engine(precision: Precision, tmp_path: Path) -> None:
     network = models.shipped("segmenter")
     plans = {}
-    for each in (precision, Precision.FP16):
+    for asked in (precision, Precision.FP16):
         (built,) = building.build_all(
-            "tensorrt_rtx", [network], tmp_path, precision=each, capabilities=("86",), time_limit_seconds=600
+            "tensorrt_rtx", [network], tmp_path, precision=asked, capabilities=("86",), time_limit_seconds=600
         )
-        label, plans[each] = cache.read(tmp_path / built.file)
-        assert label.precision == each
+        label, plans[asked] = cache.read(tmp_path / built.file)
+        assert label.precision == asked
     ratio = len(plans[precision]) / len(plans[Precision.FP16])
     # Weights in float32 take twice the room.
     assert ratio > 1.2 if precision is Precision.F32 else 0.7 < ratio < 1.3

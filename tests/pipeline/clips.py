@@ -115,7 +115,7 @@ class Clip:
                 packets += encode_sound(stream, beeps(self.seconds, sound.hertz))
             if subtitle is not None:
                 packets += subtitle_packets(subtitle, self.subtitles)
-            for packet in sorted(packets, key=lambda each: (each.dts or 0) * each.time_base):
+            for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
                 output.mux(packet)
         return path
 

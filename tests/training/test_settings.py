@@ -24,7 +24,7 @@ def test_every_field_is_a_flag_and_none_changes_what_is_not_given() -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser)
     shown = parser.format_help()
-    assert all(f"--{each.name.replace('_', '-')} " in shown for each in fields(TrainConfig)[1:])
+    assert all(f"--{item.name.replace('_', '-')} " in shown for item in fields(TrainConfig)[1:])
 
 
 def test_flags_give_values_of_the_fields_types() -> None:

@@ -60,9 +60,9 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     bell = torch.exp(-(away**2) / (2 * 1.5**2)) * (away <= 5)
     bell = bell / bell[side // 2].sum()  # the middle's window is whole
 
-    def blur(*each: Tensor) -> tuple[Tensor, ...]:
+    def blur(*maps: Tensor) -> tuple[Tensor, ...]:
         # As a product with a matrix of the window at each place: a CPU takes several times as long to convolve.
-        return (bell @ torch.cat(each, 1) @ bell).chunk(len(each), 1)
+        return (bell @ torch.cat(maps, 1) @ bell).chunk(len(maps), 1)
 
     a, b = (first + 1) / 2, (second + 1) / 2
     mean_a, mean_aa, mean_ab = blur(a, a * a, a * b)

@@ -32,7 +32,7 @@ def row(name: str, ms: float, psnr: float | None) -> dict[str, object]:
 def test_nothing_surpasses_the_front() -> None:
     rows = [row("fast", 1, 10), row("good", 9, 20), row("neither", 9.5, 19), row("twin", 1, 10)]
     rows.append(row("untrained", 0.1, None))
-    assert [quality.on_front(each, rows) for each in rows] == [True, True, False, True, False]
+    assert [quality.on_front(row, rows) for row in rows] == [True, True, False, True, False]
 
 
 def test_moments_of_the_demo_have_their_truth() -> None:
@@ -55,7 +55,7 @@ def test_generators_take_turns_and_warm_up(monkeypatch: pytest.MonkeyPatch) -> N
 
     times = quality.in_turns({"a": noted("a"), "b": noted("b")})
     assert order == ["a", "b"] * 3
-    assert {name: len(each) for name, each in times.items()} == {"a": 2, "b": 2}
+    assert {name: len(samples) for name, samples in times.items()} == {"a": 2, "b": 2}
 
 
 def test_rivals_are_those_that_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,11 +31,11 @@ WIDTH, HEIGHT = clips.parsed(clips.CROWD_SIZE)
 
 
 def verdict(curve: str, curves: dict[str, list[dict[str, object]]]) -> dict[str, object]:
-    return next(each for each in scale.judged(curves) if each["curve"] == curve)
+    return next(verdict for verdict in scale.judged(curves) if verdict["curve"] == curve)
 
 
 def test_every_curve_has_an_expectation_and_is_judged() -> None:
-    assert [each["curve"] for each in scale.judged(documents.curves())] == [each.curve for each in scale.EXPECTATIONS]
+    assert [row["curve"] for row in scale.judged(documents.curves())] == [row.curve for row in scale.EXPECTATIONS]
 
 
 def points(key: str, values: dict[int | str, float]) -> list[dict[str, object]]:
@@ -76,7 +76,7 @@ def test_a_curve_of_another_shape_is_not_met(curve: str, spoil: dict[str, object
     curves = documents.curves()
     before = verdict(curve, curves)
     assert before["met"] or curve == "faces"
-    next(each for each in curves[curve] if each["at"] == spoil["at"]).update(spoil)
+    next(point for point in curves[curve] if point["at"] == spoil["at"]).update(spoil)
     after = verdict(curve, curves)
     assert not after["met"]
     assert after["measured"] > before["measured"]  # type: ignore[operator]
@@ -85,7 +85,7 @@ def test_a_curve_of_another_shape_is_not_met(curve: str, spoil: dict[str, object
 def test_curves_without_the_points_for_it_are_not_judged() -> None:
     curves = documents.curves() | {"threads": [], "batch": []}
     curves["faces"] = curves["faces"][:2]
-    assert [each["curve"] for each in scale.judged(curves)] == ["resolution", "length"]
+    assert [verdict["curve"] for verdict in scale.judged(curves)] == ["resolution", "length"]
 
 
 def found_in_crowd(faces: int, frame: Frame) -> tuple[Detection, ...]:

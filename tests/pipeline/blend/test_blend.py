@@ -208,7 +208,7 @@ def test_a_held_face_keeps_its_colours_and_a_new_drawing_meets_those_around_it()
     (patch,) = first.patches
     tinted = replace(patch.crop, image=cast(patch.crop.image))
     held, anew = (replace(patch, crop=replace(tinted, held=is_held)) for is_held in (True, False))
-    frames = Blend(detail=0)(iter([replace(first, patches=(each,)) for each in (patch, held, anew)]))
+    frames = Blend(detail=0)(iter([replace(first, patches=(drawn,)) for drawn in (patch, held, anew)]))
     fitted, shown, refitted = (whole(frame.planes) for frame in frames)
     assert (shown == fitted).all()
     assert (refitted != fitted).any()

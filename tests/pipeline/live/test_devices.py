@@ -33,7 +33,9 @@ def test_a_number_becomes_what_each_system_calls_it(monkeypatch: pytest.MonkeyPa
     assert (linux.format, linux.url) == ("v4l2", "/dev/video0")
     assert (mac.format, mac.url) == ("avfoundation", "0:none")
     assert (windows.format, windows.url) == ("dshow", "video=HD Webcam")
-    assert all(each.options["video_size"] == "640x480" and each.options["framerate"] == "30" for each in (linux, mac))
+    assert all(
+        device.options["video_size"] == "640x480" and device.options["framerate"] == "30" for device in (linux, mac)
+    )
 
 
 def test_a_camera_is_asked_for_the_format_that_was_given() -> None:

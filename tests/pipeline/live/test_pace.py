@@ -153,7 +153,7 @@ def test_each_minute_has_its_own() -> None:
     ages = Ages()
     for second in range(150):
         ages.add(0.1 * (1 + second // 60), now=float(second))
-    assert [each.p50 for each in ages.by_minute()] == [100, 200, 300]
+    assert [minute.p50 for minute in ages.by_minute()] == [100, 200, 300]
 
 
 def test_without_frames_there_are_no_ages_and_an_endless_one_counts_as_the_most() -> None:

@@ -79,7 +79,7 @@ def ids_of(cropped: list[Cropped], *shots: Shot) -> list[list[int | None]]:
                 track.id: float(np.abs(track.detection.landmarks.points - points).mean())
                 for track in item.tracked.tracks
             }
-            nearest = min(away, key=lambda each: away[each], default=None)
+            nearest = min(away, key=lambda name: away[name], default=None)
             row.append(nearest if nearest is not None and away[nearest] < 8 else None)
         rows.append(row)
     return rows
@@ -185,6 +185,6 @@ def test_only_masked_faces_are_repaired(masked: bool) -> None:
     crop = np.full((CROP_SIZE, CROP_SIZE, 3), (200, 100, 100), np.uint8)
     plain = made.recogniser.embed([crop])
     (look,) = made.looks(made.submit([crop]), [masked])
-    given = [None if each is None else each.tolist() for each in (look.bare, look.masked, look.repaired)]
+    given = [None if embedding is None else embedding.tolist() for embedding in (look.bare, look.masked, look.repaired)]
     (before,) = plain.tolist()
     assert given == ([None, before, before[::-1]] if masked else [before, None, None])

@@ -64,7 +64,7 @@ def test_another_light_is_the_same_person_and_a_covered_face_less_so(engine: Eng
     light = np.clip(photo * 0.8 + 10, 0, 255).astype(np.uint8)
     covered = photo.copy()
     cv2.rectangle(covered, (195, 112), (252, 175), (180, 200, 220), -1)
-    crops = [crop_of(each) for each in (photo, light, covered)]
+    crops = [crop_of(picture) for picture in (photo, light, covered)]
     bare, bright, masked = dlib_resnet.recogniser(engine).embed(crops)
     assert np.linalg.norm(bare) == pytest.approx(1, abs=1e-5)
     assert bare @ bright > 0.98

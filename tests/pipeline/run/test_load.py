@@ -210,15 +210,15 @@ def test_the_first_frame_that_is_shown_came_when_every_network_had_run(slow: str
     run = prepared(values.build({}), networks(segmenter, generator), lambda _: None, FakeCamera([Plugged(10_000)]))
     shown: list[Shown] = []
 
-    def show(each: Shown) -> None:
-        shown.append(each)
+    def show(one: Shown) -> None:
+        shown.append(one)
         run.stop()
 
     run.show_as_they_come(show)
     # While the network ran for the first time newer pictures came: the first to be shown is one of the last of these.
     assert shown[0].frame.arrived > slow_one.moments[0] - FIRST_RUN_SECONDS / 2
     assert run.source.stats.spent == 1
-    assert [each.frame.index for each in shown] == list(range(len(shown)))
+    assert [one.frame.index for one in shown] == list(range(len(shown)))
     assert run.outbox.counts.sent == run.outbox.counts.ages.count == len(shown)
 
 
@@ -228,8 +228,8 @@ def test_a_network_that_fails_in_rehearsal_is_told_of_and_does_not_end_the_run()
     run = prepared(values.build({}), networks(segmenter, SlowEngine()), said.append, FakeCamera([Plugged(10_000)]))
     shown: list[Shown] = []
 
-    def show(each: Shown) -> None:
-        shown.append(each)
+    def show(one: Shown) -> None:
+        shown.append(one)
         run.stop()
 
     run.show_as_they_come(show)

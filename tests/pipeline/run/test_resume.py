@@ -263,7 +263,7 @@ def test_other_settings_begin_anew_and_say_so(
         run_in_chunks(clip, target)
     ended = run_in_chunks(clip, target, **changed)
     assert ended.report.complete
-    assert any("another input or other settings: the run begins anew" in each for each in ended.report.warnings)
+    assert any("another input or other settings: the run begins anew" in sentence for sentence in ended.report.warnings)
 
 
 def test_fresh_ignores_what_is_there(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,13 @@ def test_the_defaults_are_those_of_the_stages() -> None:
 
 def test_a_face_that_is_switched_off_is_not_drawn_and_says_why() -> None:
     cropped = chosen(Controls(Wishes(faces={2: False})))
-    assert [each.track.id for each in cropped.crops] == [1]
+    assert [crop.track.id for crop in cropped.crops] == [1]
     assert [(track.id, reason) for track, reason in cropped.skipped] == [(3, Skipped.BARE), (2, Skipped.SWITCHED_OFF)]
 
 
 def test_all_others_can_be_off_but_one() -> None:
     cropped = chosen(Controls(Wishes(faces={2: True}, others=False)))
-    assert [each.track.id for each in cropped.crops] == [2]
+    assert [crop.track.id for crop in cropped.crops] == [2]
 
 
 def test_the_faces_to_choose_from_are_those_of_the_last_frame() -> None:

@@ -107,7 +107,7 @@ def from_toml(folder: Path, text: str) -> dict[str, object]:
 
 
 def value_of(settings: config.Config, key: str) -> object:
-    (setting,) = (each for each in values.settings() if each.key == key)
+    (setting,) = (found for found in values.settings() if found.key == key)
     return getattr(getattr(settings, setting.group), setting.field)
 
 

@@ -114,7 +114,7 @@ def test_whatever_comes_the_result_can_be_muxed(garbage: list[int | None], step:
     times = [(number * 100 * step, dts) for number, dts in enumerate(garbage)]
     found = decoding_times(times, step=100 * step)
     assert all(dts is not None and dts <= pts for dts, (pts, _) in zip(found, times, strict=True))
-    assert found == sorted(set(found), key=lambda each: each or 0)
+    assert found == sorted(set(found), key=lambda pts: pts or 0)
 
 
 def test_encoders_of_ours_need_no_mending() -> None:

@@ -32,9 +32,9 @@ def info(tmp_path_factory: pytest.TempPathFactory) -> SourceInfo:
 def conformed(pictures: Iterable[av.VideoFrame], info: SourceInfo) -> tuple[list[av.VideoFrame], list[str]]:
     warnings: list[str] = []
     timed = []
-    for number, each in enumerate(pictures):
-        each.pts, each.time_base = number * 7, Fraction(1, 50)
-        timed.append(each)
+    for number, picture in enumerate(pictures):
+        picture.pts, picture.time_base = number * 7, Fraction(1, 50)
+        timed.append(picture)
     return list(conform(iter(timed), info, warnings.append)), warnings
 
 
@@ -55,7 +55,7 @@ def test_another_size_is_fitted_and_centred(info: SourceInfo) -> None:
     assert (luma[:, 24:40] > 190).all()
     assert (luma[:, :20] == 16).all()
     assert (luma[:, 44:] == 16).all()
-    assert [each.pts for each in given] == [0, 7]
+    assert [picture.pts for picture in given] == [0, 7]
     assert len(warnings) == 1
     assert "20x48" in warnings[0]
 
@@ -70,7 +70,7 @@ def test_a_picture_smaller_than_what_is_cropped_is_shown_whole() -> None:
 
 def test_another_pixel_format_becomes_the_first(info: SourceInfo) -> None:
     given, warnings = conformed([noise("yuv420p", 64, 48), noise("yuv444p10le", 64, 48)], info)
-    assert [each.format.name for each in given] == ["yuv420p", "yuv420p"]
+    assert [picture.format.name for picture in given] == ["yuv420p", "yuv420p"]
     assert "yuv444p10le" in warnings[0]
 
 
@@ -83,7 +83,7 @@ def test_progressive_pictures_among_interlaced_ones_are_not_filtered(tmp_path_fa
     progressive = [noise("yuv420p", 320, 240, seed) for seed in range(3)]
     given, warnings = conformed([*interlaced[:4], *progressive], interlaced_info)
     assert len(given) == 7
-    assert [each.pts for each in given] == [number * 7 for number in range(7)]
+    assert [picture.pts for picture in given] == [number * 7 for number in range(7)]
     for before, after in zip(progressive, given[4:], strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(arrays(before), arrays(after), strict=True))
     assert sum("interlaced" in warning for warning in warnings) == 1

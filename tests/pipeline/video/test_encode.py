@@ -282,10 +282,10 @@ def with_cover(source: Path, target: Path, cover: bytes) -> Path:
         packet = av.Packet(cover)
         packet.stream, packet.time_base, packet.pts, packet.dts = picture, Fraction(1), 0, 0
         output.mux(packet)
-        for each in opened.demux():
-            if each.size:
-                each.stream = targets[each.stream.index]
-                output.mux(each)
+        for packet in opened.demux():
+            if packet.size:
+                packet.stream = targets[packet.stream.index]
+                output.mux(packet)
     return target
 
 
@@ -300,7 +300,9 @@ def test_cover_pictures_stay_covers(beeping: Path, tmp_path: Path) -> None:
         source = FileSource(before, end=Fraction(1, 3))
         list(FileSink(source, tmp_path / name)(iter(source)))
         with av.open(str(tmp_path / name)) as opened:
-            (found,) = (each for each in opened.streams.video if each.disposition & av.stream.Disposition.attached_pic)
+            (found,) = (
+                stream for stream in opened.streams.video if stream.disposition & av.stream.Disposition.attached_pic
+            )
             assert next(bytes(packet) for packet in opened.demux(found) if packet.size) == cover
             assert len(opened.streams.video) == 2
         before = tmp_path / name
@@ -314,9 +316,9 @@ def test_second_video_is_copied_as_it_is(beeping: Path, tmp_path: Path) -> None:
                 twin = av.Packet(bytes(packet))
                 twin.time_base, twin.pts, twin.dts = packet.time_base, packet.pts, packet.dts
                 twin.duration, twin.is_keyframe = packet.duration, packet.is_keyframe
-                for each, stream in ((packet, first), (twin, second)):
-                    each.stream = stream
-                    output.mux(each)
+                for one, stream in ((packet, first), (twin, second)):
+                    one.stream = stream
+                    output.mux(one)
     source = FileSource(tmp_path / "in.mp4")
     list(FileSink(source, tmp_path / "out.mp4")(iter(source)))
 

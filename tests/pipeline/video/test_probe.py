@@ -32,7 +32,7 @@ def test_info_says_what_the_clip_is(tmp_path: Path) -> None:
     assert not info.colour.hdr
     assert info.turn.nothing
     assert not info.interlaced
-    assert [(each.kind, each.codec) for each in info.streams] == [("video", "h264"), ("audio", "aac")]
+    assert [(stream.kind, stream.codec) for stream in info.streams] == [("video", "h264"), ("audio", "aac")]
     assert str(info.streams[1]) == "stream 1 (audio, aac eng)"
     assert info.origin == 0
 

@@ -60,7 +60,7 @@ def test_copying_in_steps_copies_everything_once(tmp_path: Path) -> None:
 def test_nothing_is_copied_ahead_of_the_video(tmp_path: Path) -> None:
     source = sound_of_clip(tmp_path)
     copied(source, tmp_path / "out.mp4", [(Fraction(1, 2), WHOLE)])
-    expected = [each for each in sound_packets(source) if each[0] < Fraction(1, 2)]
+    expected = [packet for packet in sound_packets(source) if packet[0] < Fraction(1, 2)]
     assert packets(tmp_path / "out.mp4") == expected
 
 
@@ -105,8 +105,8 @@ def test_chapters_outside_are_gone_and_others_are_clipped(tmp_path: Path) -> Non
     path = Clip(frames=90, chapters=marks, width=64, height=48).write(tmp_path / "in.mkv")
     with av.open(str(path)) as opened:
         kept = chapters(opened, Span(Fraction(1, 2), trimmed=True, cut=Fraction(3, 2)))
-        times = [(each["start"] * each["time_base"], each["end"] * each["time_base"]) for each in kept]
-    assert [each["metadata"]["title"] for each in kept] == ["One", "Two"]
+        times = [(chapter["start"] * chapter["time_base"], chapter["end"] * chapter["time_base"]) for chapter in kept]
+    assert [chapter["metadata"]["title"] for chapter in kept] == ["One", "Two"]
     assert times == [(Fraction(0), Fraction(1, 2)), (Fraction(1, 2), Fraction(1))]
 
 

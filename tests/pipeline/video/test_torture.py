@@ -189,7 +189,7 @@ def test_ten_bits_stay_ten_bits(codec: Codec, tmp_path: Path) -> None:
 
 
 def encoder_formats_of(name: str) -> list[str]:
-    return [each.name for each in av.Codec(name, "w").video_formats or ()]
+    return [pixels.name for pixels in av.Codec(name, "w").video_formats or ()]
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.HEVC, Codec.AV1])
@@ -227,7 +227,7 @@ def test_colour_tags_and_values_are_kept(colour: tuple[int, int, int, int], code
     assert stream_of(tmp_path / "out.mkv")["colour"] == colour
     # The numbers themselves, not only their tags: no hidden conversion of matrix or range.
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
-        before, after = (arrays(next(each.decode(video=0))) for each in (a, b))
+        before, after = (arrays(next(container.decode(video=0))) for container in (a, b))
     assert all(np.abs(x.astype(int) - y).mean() < 2 for x, y in zip(before, after, strict=True))
 
 
@@ -347,8 +347,12 @@ def inventory(path: Path) -> dict[str, Any]:
         ]
         titles = [stream.metadata.get("title", stream.metadata.get("name")) for stream in opened.streams.audio]
         chapters = [
-            (each["start"] * each["time_base"], each["end"] * each["time_base"], each["metadata"]["title"])
-            for each in opened.chapters()
+            (
+                chapter["start"] * chapter["time_base"],
+                chapter["end"] * chapter["time_base"],
+                chapter["metadata"]["title"],
+            )
+            for chapter in opened.chapters()
         ]
         tags = {key.lower(): value for key, value in opened.metadata.items()}
         return {"streams": streams, "titles": titles, "chapters": chapters, "tags": tags}
@@ -408,7 +412,7 @@ def test_attachments_are_copied(tmp_path: Path) -> None:
     through(source, tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as opened:
         attachments = [stream for stream in opened.streams if stream.type == "attachment"]
-        assert [(each.name, each.mimetype, each.data) for each in attachments] == [("face.ttf", "font/ttf", font)]
+        assert [(kept.name, kept.mimetype, kept.data) for kept in attachments] == [("face.ttf", "font/ttf", font)]
 
 
 # Start and end ----------------------------------------------------------------------------------------------------

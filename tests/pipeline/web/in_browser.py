@@ -118,10 +118,10 @@ def latencies_ms(seen: dict[str, list[list[float]]]) -> list[float]:
     for (before, _), (number, moment) in pairwise([[-1, 0.0], *seen["result"]]):
         if number < 0 or number == before:
             continue
-        apart = [(_frames_between(each, int(number)), shown) for each, shown in originals]
+        apart = [(_frames_between(original, int(number)), shown) for original, shown in originals]
         near = [(frames, shown) for frames, shown in apart if abs(frames) <= NEAR and 0 < moment - shown < LONGEST_MS]
         if near:
-            frames, shown = min(near, key=lambda each: abs(each[0]))
+            frames, shown = min(near, key=lambda pair: abs(pair[0]))
             found.append(moment - shown - 1000 * frames / FRAME_RATE)
     return found
 

@@ -297,7 +297,7 @@ def main(out: Path) -> None:
             window.wait_for(lambda: window.shown("#alert"))
             found["server_gone"] = window.text("#alert")
             looker.look("alert")
-            found["violations"] = {name: each for name, each in looker.violations.items() if each}
+            found["violations"] = {name: broken for name, broken in looker.violations.items() if broken}
             found["looked_at"] = len(looker.violations)
             found["too_wide"] = looker.too_wide
     (out / "screens.json").write_text(json.dumps(found, indent=2), encoding="utf-8")

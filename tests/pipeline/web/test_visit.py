@@ -141,7 +141,7 @@ def test_the_camera_comes_back_with_its_masks_drawn_over() -> None:
             while red(picture) < 0.02:
                 picture = await visitor.picture()
             assert picture.shape == (HEIGHT, WIDTH, 3)
-            status = await visitor.status(lambda each: bool(each["faces"] and each["age_ms"]))
+            status = await visitor.status(lambda told: bool(told["faces"] and told["age_ms"]))
             (face,) = status["faces"]
             assert (face["state"], face["on"]) == ("drawn", True)
             assert all(0 <= edge <= 1 for edge in face["box"])
@@ -156,11 +156,11 @@ def test_a_face_is_switched_off_and_on_while_it_runs() -> None:
         async with site(networks()) as page, client(page) as visitor:
             while red(await visitor.picture()) < 0.02:
                 pass
-            (face,) = (await visitor.status(lambda each: bool(each["faces"])))["faces"]
+            (face,) = (await visitor.status(lambda told: bool(told["faces"])))["faces"]
             await visitor.choose(faces={str(face["id"]): False})
             while red(await visitor.picture()) > 0.01:
                 pass
-            status = await visitor.status(lambda each: each["faces"][0]["state"] == "switched off")
+            status = await visitor.status(lambda told: told["faces"][0]["state"] == "switched off")
             assert status["faces"][0]["on"] is False
             await visitor.choose(smoothing=0, feather=20)
             while red(await visitor.picture()) < 0.02:
@@ -220,7 +220,7 @@ def test_a_network_that_fails_is_counted_and_the_picture_goes_on() -> None:
 
     async def test() -> None:
         async with site(failing) as page, client(page) as visitor:
-            status = await visitor.status(lambda each: each["failed"] > 0)
+            status = await visitor.status(lambda told: told["failed"] > 0)
             assert status["last_failure"] == "the device was lost"
             assert (await visitor.picture()).shape == (HEIGHT, WIDTH, 3)
 
@@ -359,7 +359,7 @@ def test_what_ends_is_waited_for_and_of_two_that_wait_one_is_refused() -> None:
             assert not got
         ended = await asyncio.gather(*waiting, return_exceptions=True)
         assert got == ["first"]
-        assert [type(each) for each in ended] == [type(None), Busy]
+        assert [type(error) for error in ended] == [type(None), Busy]
 
     asyncio.run(test())
 

@@ -69,7 +69,9 @@ def test_mask_of_any_kind_is_drawn_like_one_that_was_asked_for(monkeypatch: pyte
 
 @pytest.mark.parametrize("kind", list(MaskKind))
 def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: MaskKind) -> None:
-    whole, plain = (draw(face(), MESH, np.random.default_rng(6), kind=kind, plain=each) for each in (False, True))
+    whole, plain = (
+        draw(face(), MESH, np.random.default_rng(6), kind=kind, plain=is_plain) for is_plain in (False, True)
+    )
     both = (whole[1] > 0.9) & (plain[1] > 0.9)
     assert both.sum() > 0.75 * max((whole[1] > 0.9).sum(), (plain[1] > 0.9).sum())  # the straps are other ones
     deep = cv2.erode(plain[1], np.ones((25, 25))) > 0.99

@@ -81,7 +81,7 @@ def test_same_seed_wears_the_same_in_every_frame_and_another_seed_another() -> N
 
 
 def test_mask_follows_the_face_without_delay() -> None:
-    places = [centre(each.alpha) for each in worn(film(step=7.0))]
+    places = [centre(frame.alpha) for frame in worn(film(step=7.0))]
     steps = np.diff(places, axis=0)
     assert np.allclose(steps[:, 0], 7, atol=0.3)
     assert np.allclose(steps[:, 1], 0, atol=0.3)
@@ -90,7 +90,7 @@ def test_mask_follows_the_face_without_delay() -> None:
 def test_noise_of_the_mesh_hardly_shakes_the_mask() -> None:
     def shake(pace: float) -> float:
         frames = worn(film(count=16), mesh=KnownMesh(noise=2.0), follow=pace)[4:]
-        return float(np.linalg.norm(np.diff([centre(each.alpha) for each in frames], axis=0), axis=1).mean())
+        return float(np.linalg.norm(np.diff([centre(frame.alpha) for frame in frames], axis=0), axis=1).mean())
 
     assert shake(0.3) < 0.6 * shake(1.0)
     assert shake(0.3) < 1.0
@@ -133,14 +133,14 @@ def test_face_at_the_border_wears_what_is_inside_the_frame() -> None:
 def test_alphas_of_a_video_come_back_bit_for_bit_at_their_times(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     alphas = [rng.random((60, 80)).astype(np.float32) for _ in range(3)]
-    times = [each.bare.time * 3 for each in worn(film(count=3))]
+    times = [frame.bare.time * 3 for frame in worn(film(count=3))]
     with alpha_file(tmp_path / "a.mkv", still=False, overwrite=False) as file:
-        for each, time in zip(alphas, times, strict=True):
-            file.write(each, time)
+        for alpha, time in zip(alphas, times, strict=True):
+            file.write(alpha, time)
     with av.open(str(tmp_path / "a.mkv")) as container:
         pictures = list(container.decode(video=0))
-    for picture, each, time in zip(pictures, alphas, times, strict=True):
-        assert np.array_equal(picture.to_ndarray(format="gray"), np.rint(each * 255).astype(np.uint8))
+    for picture, alpha, time in zip(pictures, alphas, times, strict=True):
+        assert np.array_equal(picture.to_ndarray(format="gray"), np.rint(alpha * 255).astype(np.uint8))
         assert abs(picture.pts * picture.time_base - time) < 1 / 1000
 
 

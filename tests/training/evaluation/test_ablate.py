@@ -45,8 +45,8 @@ def test_variants_differ_from_what_they_are_compared_with_in_what_they_say_alone
 def test_variants_are_found_by_name_and_those_that_lean_on_another_come_after_it() -> None:
     assert len(NAMED) == len(VARIANTS)
     order = list(NAMED)
-    assert order.index(BASE) < min(order.index(each.name) for each in VARIANTS if each.table == SHARPENING)
-    assert all(order.index(each.run) < order.index(each.name) for each in VARIANTS if each.run)
+    assert order.index(BASE) < min(order.index(variant.name) for variant in VARIANTS if variant.table == SHARPENING)
+    assert all(order.index(variant.run) < order.index(variant.name) for variant in VARIANTS if variant.run)
 
 
 def test_late_losses_begin_with_what_the_base_has_learned_or_with_what_is_given(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_runs_are_scored_written_and_taken_as_they_are(tmp_path: Path, monkeypat
     ]
     found = ablate.ablate(plan(tmp_path), wanted)
     assert set(found) == {BASE, "late"}
-    for each in found.values():
-        assert set(ablate.SCORES) < set(each)
-        assert 0 < each["perceptual"] < 2
+    for scores in found.values():
+        assert set(ablate.SCORES) < set(scores)
+        assert 0 < scores["perceptual"] < 2
     told = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert told == {"pictures": 4, "size": 128, "batch": 2, "variants": found}
     assert (tmp_path / "out" / "ablation.md").read_text() == ablate.tables(found)

@@ -108,7 +108,7 @@ def test_groups_are_scored_apart_and_photos_that_no_label_tells_of_are_left_out(
     parts = product()
     marks, fates = evaluate.score(photos, parts, Judge(parts), {}, labels=labels, counted=iter)
     told = evaluate.summary(marks, fates, parts, {})["per_group"]
-    counts = {name: {value: each["photos"] for value, each in values.items()} for name, values in told.items()}
+    counts = {name: {value: scores["photos"] for value, scores in values.items()} for name, values in told.items()}
     assert counts == {"lit": {"well": 1, "badly": 1}, "size": {"all": 1}}
     for value, mark in (("well", marks[0]), ("badly", marks[1])):
         assert told["lit"][value]["true_mask"] == evaluate.means([mark], "true_mask")

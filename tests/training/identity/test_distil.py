@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 SIDE = 150 + 2 * BORDER
 
 
-def stored(folder: Path, people: int = 4, each: int = 3) -> StoredFaces:
+def stored(folder: Path, people: int = 4, photos_each: int = 3) -> StoredFaces:
     """Faces of noise: person and photo decide them; the second photo of person 1 has none."""
-    names = [f"{person}_{number}.jpg" for person in range(people) for number in range(each)]
+    names = [f"{person}_{number}.jpg" for person in range(people) for number in range(photos_each)]
     faces = StoredFaces.create(folder, names, side=SIDE, masks=2, width=128)
     draw = np.random.default_rng(0)
     for row in range(len(names)):
@@ -52,7 +52,7 @@ def stored(folder: Path, people: int = 4, each: int = 3) -> StoredFaces:
         vector = draw.normal(size=128)
         faces.teacher[row] = vector / np.linalg.norm(vector)
         faces.state[row] = STORED
-    faces.state[each + 1] = WITHOUT_FACE
+    faces.state[photos_each + 1] = WITHOUT_FACE
     faces.flush()
     return faces
 

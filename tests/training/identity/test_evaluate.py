@@ -66,7 +66,7 @@ def one_by_one(looked: Looked, setting: str) -> tuple[list[float], list[float]]:
 
 @pytest.mark.parametrize("setting", ["U-U", "U-M", "M-M", "MLFW"])
 def test_what_is_compared_is_what_one_would_compare_by_hand(photos: PhotoSet, looked: Looked, setting: str) -> None:
-    found = comparing(photos, looked, setting, EVERYTHING).scores(lambda each: each.embedding)
+    found = comparing(photos, looked, setting, EVERYTHING).scores(lambda face: face.embedding)
     genuine, impostor = one_by_one(looked, setting)
     if setting == "U-M":  # a photo's own masked copy is no second photo of the person
         assert len(genuine) == 2 * 4 * 3 - 2

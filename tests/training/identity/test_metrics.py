@@ -25,7 +25,7 @@ def some(seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
 def every_threshold(genuine: np.ndarray, impostor: np.ndarray) -> list[tuple[float, float]]:
     """FMR and FNMR at each threshold that could matter, counted one by one."""
     thresholds = [*sorted({*genuine, *impostor}), np.inf]
-    return [(float(np.mean(impostor >= each)), float(np.mean(genuine < each))) for each in thresholds]
+    return [(float(np.mean(impostor >= threshold)), float(np.mean(genuine < threshold))) for threshold in thresholds]
 
 
 @pytest.mark.parametrize("ties", [False, True])

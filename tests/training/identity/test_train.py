@@ -75,8 +75,8 @@ def test_the_negative_is_the_nearest_of_the_pool(stored: Path) -> None:
     anchors, pool = np.array([0, 100]), np.array([0, 1, 40, 80, 120])
     found = people.nearest_other(people.bare[anchors], anchors, pool)
     for row, anchor in enumerate(anchors):
-        others = [each for each in pool if people.number[each] != people.number[anchor]]
-        best = max(others, key=lambda each: float(people.bare[each] @ people.bare[anchor]))
+        others = [row for row in pool if people.number[row] != people.number[anchor]]
+        best = max(others, key=lambda row: float(people.bare[row] @ people.bare[anchor]))
         assert torch.equal(found[row], people.bare[best])
 
 
@@ -84,7 +84,9 @@ def test_people_held_out_are_never_trained_on(stored: Path) -> None:
     people = People.of(Embedded.read(stored), "masked")
     seen, unseen = people.split(0.2)
     assert len(seen.bare) + len(unseen.bare) == 240
-    assert not {each.tobytes() for each in seen.bare.numpy()} & {each.tobytes() for each in unseen.bare.numpy()}
+    assert not {embedding.tobytes() for embedding in seen.bare.numpy()} & {
+        embedding.tobytes() for embedding in unseen.bare.numpy()
+    }
     assert unseen.number.max() + 1 == 12
 
 

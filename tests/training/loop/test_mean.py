@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_mean_lies_where_the_shares_say_and_has_scores_of_its_own(folder: Path, capsys: pytest.CaptureFixture) -> None:
     first, second = run(folder, "first", 1), run(folder, "second", 2)
     main([str(folder / "out"), f"{first}=0.25", f"{second}=0.75"])
-    made, one, two = (restore(each / "checkpoint.pt") for each in (folder / "out", first, second))
+    made, one, two = (restore(run / "checkpoint.pt") for run in (folder / "out", first, second))
     for name, weight in made["ema"].items():
         assert torch.allclose(weight, one["ema"][name] / 4 + two["ema"][name] * 3 / 4, atol=1e-6)
     assert made["step"] == 2

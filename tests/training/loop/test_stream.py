@@ -31,7 +31,7 @@ def seen(times: int, step: int, steps: int) -> list[tuple[torch.Tensor, ...]]:
 
 def test_each_picture_is_seen_so_often_and_every_other_time_mirrored() -> None:
     group = seen(4, 0, 4 * GROUP)
-    numbers = Counter(int(each.max()) for picture, *_ in group for each in picture)
+    numbers = Counter(int(face.max()) for picture, *_ in group for face in picture)
     assert numbers == dict.fromkeys(range(GROUP * BATCH), 4)
     mirrored = [bool((picture[..., 0] == -1).all()) for picture, *_ in group]
     assert mirrored == [turn % 2 == 1 for turn in range(4) for _ in range(GROUP)]
@@ -43,7 +43,7 @@ def test_each_picture_is_seen_so_often_and_every_other_time_mirrored() -> None:
 
 def test_pictures_are_mixed_anew_each_time() -> None:
     first, second = (
-        [int(each.max()) for picture, *_ in seen(2, begin, GROUP) for each in picture] for begin in (0, GROUP)
+        [int(face.max()) for picture, *_ in seen(2, begin, GROUP) for face in picture] for begin in (0, GROUP)
     )
     assert first != second
     assert sorted(first) == sorted(second)
@@ -64,7 +64,7 @@ def test_textures_are_those_of_the_folder_and_without_any_it_is_an_error(tmp_pat
         read_textures(tmp_path)
     cv2.imwrite(str(tmp_path / "wool.jpg"), np.full((20, 30, 3), 90, np.uint8))
     (tmp_path / "torn.jpg").write_bytes(b"")
-    assert [each.shape for each in read_textures(tmp_path)] == [(256, 256, 3)]
+    assert [texture.shape for texture in read_textures(tmp_path)] == [(256, 256, 3)]
 
 
 def test_an_expression_is_given_with_noise_in_its_share_of_the_samples_alone() -> None:

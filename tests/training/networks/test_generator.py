@@ -201,10 +201,10 @@ def test_either_scale_of_the_discriminator_has_half_a_say(r1: float) -> None:
     truth, made = torch.rand(2, 4, 3, 256, 256, generator=torch.Generator().manual_seed(1))
     hole, judge = torch.ones(4, 1, 256, 256), shaken(Discriminator())
     config = TrainConfig("generator", crops=Path(), run=Path(), precision="f32", r1=r1)
-    each = []
+    losses_of_scales = []
     for scale in (judge.fine, judge.from_afar):
         hinge = losses.discriminator_hinge(scale(truth, hole), scale(made, hole))
         steep = losses.slope_penalty(partial(scale, hole=hole[:1]), truth[:1])
-        each.append(hinge + r1 * steep)
-    assert torch.allclose(DiscriminatorLoss(judge, config)(truth, made, hole), sum(each) / 2)
-    assert (steep > 0) and not torch.allclose(each[0], each[1])
+        losses_of_scales.append(hinge + r1 * steep)
+    assert torch.allclose(DiscriminatorLoss(judge, config)(truth, made, hole), sum(losses_of_scales) / 2)
+    assert (steep > 0) and not torch.allclose(losses_of_scales[0], losses_of_scales[1])
