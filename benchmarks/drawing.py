@@ -293,7 +293,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """A mark of `Against`."""
 
     label: str
@@ -311,7 +311,7 @@ class Against:
     The names stand in a column at the right, in the order of their points, joined to them by thin lines.
     """
 
-    points: Sequence[Point]
+    points: Sequence[PlotPoint]
     across: str
     upward: str
     size: tuple[float, float] = (WIDTH, 3.4)

@@ -369,7 +369,7 @@ def _mask(options: argparse.Namespace) -> int:
     from pipeline.run import assemble, load
     from pipeline.run.batch import Job
     from pipeline.run.process import Interrupts, carry_out
-    from pipeline.run.progress import Progress
+    from pipeline.run.progress import BatchProgress
     from training.data.mesh import mesh_network
     from training.data.wear import Dressed, Wear, alpha_file
 
@@ -388,7 +388,7 @@ def _mask(options: argparse.Namespace) -> int:
         wear = Wear(seed=options.seed, kind=MaskKind(options.kind) if options.kind else None)
         detector = stack.enter_context(load.detector(settings))
         work = assemble.worn(job, settings, detector, Dressed(wear, witness))
-        watcher = Progress(interrupts, quiet=options.quiet > 0)
+        watcher = BatchProgress(interrupts, quiet=options.quiet > 0)
         ended = carry_out(job, work, watcher=watcher, engine="", hashes={})
         if ended.error is not None:
             raise ended.error

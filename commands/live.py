@@ -163,7 +163,7 @@ ENROLLING_MINUTES = 10.0
 """How long a face is tuned at most that is enrolled on the page."""
 
 
-class Enrolling:
+class Learner:
     """Learns the faces that are enrolled on the page, as `barefaced enroll` does."""
 
     @property
@@ -200,7 +200,7 @@ async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> 
     ended = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with serving(settings, networks, Enrolling()) as guard:
+    async with serving(settings, networks, Learner()) as guard:
         link = _opened_by_browsers(guard.link)
         print(link, flush=True)
         again = guard.token is not None and _on_enter(lambda: print(_opened_by_browsers(guard.renew()), flush=True))

@@ -93,25 +93,25 @@ def add_build(commands: Commands) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from pipeline.demo.show import show
     from pipeline.run.process import Interrupts
-    from pipeline.run.progress import Progress
+    from pipeline.run.progress import BatchProgress
 
     def say(text: str) -> None:
         if not options.quiet:
             print(f"{text} ...", file=sys.stderr, flush=True)
 
     with Interrupts() as interrupts:
-        watcher = Progress(interrupts, quiet=options.quiet > 0)
+        watcher = BatchProgress(interrupts, quiet=options.quiet > 0)
         shown = show(options.output, settings=flags.given(options), watcher=watcher, say=say)
     print(shown.text)
     return INTERRUPTED if shown.report.interrupted else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from pipeline.run.doctor import State, examine, examine_cluster
+    from pipeline.run.doctor import Condition, examine, examine_cluster
 
     broken = 0
     for finding in chain(examine(), examine_cluster(options.cluster) if options.cluster else ()):
-        broken += finding.state is State.BROKEN
+        broken += finding.state is Condition.BROKEN
         print(f"{finding.state.value}  {finding.subject:<20} {finding.says}", flush=True)
     print(f"\n{broken} things that `barefaced run` needs are not here" if broken else "\nall that a run needs is here")
     return FAILED if broken else 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.run.cluster import Driver
     from pipeline.run.load import Networks
     from pipeline.run.process import Ended, Interrupts
-    from pipeline.run.progress import Progress
+    from pipeline.run.progress import BatchProgress
     from pipeline.settings.config import Config
 
 
@@ -113,14 +113,14 @@ class _Run:
         """Process every job in turn; a failed one does not keep the next from being done, Ctrl-C does."""
         from pipeline.run import load
         from pipeline.run.process import Interrupts
-        from pipeline.run.progress import Progress
+        from pipeline.run.progress import BatchProgress
         from pipeline.run.resume import remove_joined
 
         for job in () if self.settings.output.overwrite else self.jobs:
             remove_joined(job.target)
         with Interrupts() as interrupts:
             kind, quiet = ProgressKind(self.settings.report.progress), self.options.quiet > 0
-            progress = Progress(interrupts, quiet=quiet, kind=kind, jobs=self.jobs)
+            progress = BatchProgress(interrupts, quiet=quiet, kind=kind, jobs=self.jobs)
             try:
                 if self.settings.chunks.cluster is not None:
                     self._process_on_cluster(self.settings.chunks.cluster, interrupts, progress)
@@ -137,9 +137,9 @@ class _Run:
     def write_report(self, path: str) -> None:
         """Write what is known so far; files whose turn has not come are in it as not begun."""
         from pipeline.run.process import left_out
-        from pipeline.run.report import State, joined, write_json
+        from pipeline.run.report import FileState, joined, write_json
 
-        waiting = [self._shown(left_out(job, State.NOT_BEGUN)) for job in self.jobs[len(self.ended) :]]
+        waiting = [self._shown(left_out(job, FileState.NOT_BEGUN)) for job in self.jobs[len(self.ended) :]]
         cluster = None if self.driver is None else self.driver.as_json()
         write_json(joined([one.report for one in (*self.ended, *waiting)], cluster), path)
 
@@ -154,13 +154,13 @@ class _Run:
         if any(one.report.output and one.report.tally.masked_faces for one in self.ended):
             _say(INVENTED, self.options, prefix="")
 
-    def _process(self, job: Job, networks: Networks, progress: Progress) -> Ended:
+    def _process(self, job: Job, networks: Networks, progress: BatchProgress) -> Ended:
         from pipeline.run.process import failed, left_out
-        from pipeline.run.report import State
+        from pipeline.run.report import FileState
 
         if self.settings.output.skip_existing and job.target.exists():
             progress.skip()
-            return left_out(job, State.SKIPPED)
+            return left_out(job, FileState.SKIPPED)
         settings = self.settings
         if settings.output.matte and len(self.jobs) > 1:
             return failed(job, ConfigError("--matte is one file: run the inputs one by one"))
@@ -171,7 +171,7 @@ class _Run:
             return self._process_learned(job, settings, networks, progress)
         return _processed(job, settings, networks, progress)
 
-    def _process_learned(self, job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
+    def _process_learned(self, job: Job, settings: Config, networks: Networks, progress: BatchProgress) -> Ended:
         """Learn the faces that are bare in the clip, and process it with them. Raises nothing, as `process`."""
         from commands.enroll import learned_faces
         from pipeline.run import load
@@ -189,7 +189,7 @@ class _Run:
         except BarefacedError as error:
             return failed(job, error)
 
-    def _process_on_cluster(self, address: str, interrupts: Interrupts, progress: Progress) -> None:
+    def _process_on_cluster(self, address: str, interrupts: Interrupts, progress: BatchProgress) -> None:
         """Process all videos on a Ray cluster; each is reported when all before it have ended. Raises `ConfigError`.
 
         Pictures are processed here, before the videos.
@@ -198,11 +198,11 @@ class _Run:
         from pipeline.run.cluster import Driver
         from pipeline.run.nodes import connected
         from pipeline.run.process import left_out, process
-        from pipeline.run.report import State
+        from pipeline.run.report import FileState
         from pipeline.video.containers import is_animation
 
         there = self.settings.output.skip_existing
-        ended = {job: left_out(job, State.SKIPPED) for job in self.jobs if there and job.target.exists()}
+        ended = {job: left_out(job, FileState.SKIPPED) for job in self.jobs if there and job.target.exists()}
         pictures = [job for job in self.jobs if (job.still or is_animation(job.target)) and job not in ended]
         if pictures:
             with load.networks(self.settings) as networks:
@@ -218,12 +218,12 @@ class _Run:
                     ended[videos[one.report.input]] = one
                     self._end_all(ended, progress)
 
-    def _end_all(self, ended: Mapping[Job, Ended], progress: Progress) -> None:
+    def _end_all(self, ended: Mapping[Job, Ended], progress: BatchProgress) -> None:
         """Tell of the files that have ended, as far as all before them have."""
         while len(self.ended) < len(self.jobs) and self.jobs[len(self.ended)] in ended:
             self._end(ended[self.jobs[len(self.ended)]], progress)
 
-    def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: Progress) -> None:
+    def _fail(self, error: BarefacedError | KeyboardInterrupt, progress: BatchProgress) -> None:
         """Note an error outside all files, such as a network that is missing: one that every input would meet."""
         from pipeline.run.process import failed
 
@@ -231,14 +231,14 @@ class _Run:
         for place, job in enumerate(waiting if isinstance(error, BarefacedError) else waiting[:1]):
             self._end(failed(job, error), progress, silent=place > 0)
 
-    def _leave_out(self, progress: Progress) -> None:
+    def _leave_out(self, progress: BatchProgress) -> None:
         from pipeline.run.process import left_out
-        from pipeline.run.report import State
+        from pipeline.run.report import FileState
 
         for job in self.jobs[len(self.ended) :]:
-            self._end(left_out(job, State.NOT_BEGUN), progress)
+            self._end(left_out(job, FileState.NOT_BEGUN), progress)
 
-    def _end(self, ended: Ended, progress: Progress, *, silent: bool = False) -> None:
+    def _end(self, ended: Ended, progress: BatchProgress, *, silent: bool = False) -> None:
         ended = self._shown(ended)
         self.ended.append(ended)
         progress.told(ended.report)
@@ -275,7 +275,7 @@ def _say(text: str, options: argparse.Namespace, *, prefix: str = "barefaced: ")
         print(f"{prefix}{text}", file=sys.stderr)
 
 
-def _processed(job: Job, settings: Config, networks: Networks, progress: Progress) -> Ended:
+def _processed(job: Job, settings: Config, networks: Networks, progress: BatchProgress) -> Ended:
     """Process a job with these networks, in one pass or in chunks. Raises nothing, as `process`."""
     from pipeline.run.process import process
     from pipeline.run.resume import in_chunks, process_in_chunks
@@ -287,14 +287,14 @@ def _processed(job: Job, settings: Config, networks: Networks, progress: Progres
 
 def exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:
     """The exit code of a command whose inputs have all ended. Raises the first error when it is not one of ours."""
-    from pipeline.run.report import State
+    from pipeline.run.report import FileState
 
     errors = [one.error for one in ended if one.error is not None]
     foreign = [error for error in errors if not isinstance(error, BarefacedError | KeyboardInterrupt)]
     if foreign or (errors and options.traceback):
         raise (foreign or errors)[0]
 
-    if any(one.report.state in (State.CUT_SHORT, State.NOT_BEGUN) for one in ended):
+    if any(one.report.state in (FileState.CUT_SHORT, FileState.NOT_BEGUN) for one in ended):
         return INTERRUPTED
     if errors:
         return FAILED

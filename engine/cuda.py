@@ -56,13 +56,13 @@ def missing() -> str | None:
 
 def cards() -> tuple[Card, ...]:
     """List the GPUs in the driver's order. Raises `EngineError` where there is no driver or it does not start."""
-    driver = Driver.load()
+    driver = CudaDriver.load()
     count = ctypes.c_int()
     driver.call("cuDeviceGetCount", ctypes.byref(count))
     return tuple(_card(driver, index) for index in range(count.value))
 
 
-def _card(driver: Driver, index: int) -> Card:
+def _card(driver: CudaDriver, index: int) -> Card:
     """Ask the driver about one GPU."""
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(256)
@@ -74,7 +74,7 @@ def _card(driver: Driver, index: int) -> Card:
 
 
 @dataclass(frozen=True)
-class Driver:
+class CudaDriver:
     """The driver's functions, whose error codes become `EngineError`s."""
 
     library: Any
@@ -104,7 +104,7 @@ class Driver:
 class Context:
     """A GPU made ready for this process; `activate` it in each thread that uses it."""
 
-    def __init__(self, driver: Driver, index: int) -> None:
+    def __init__(self, driver: CudaDriver, index: int) -> None:
         self.driver = driver
         self._device = ctypes.c_int()
         self._handle = ctypes.c_void_p()
@@ -125,7 +125,7 @@ class Context:
 class Buffer:
     """Memory on the GPU with pinned memory of the same size beside it, so that copies run without the CPU."""
 
-    def __init__(self, driver: Driver, size_bytes: int) -> None:
+    def __init__(self, driver: CudaDriver, size_bytes: int) -> None:
         self._driver = driver
         self.size_bytes = size_bytes
         self._device, self._host = ctypes.c_void_p(), ctypes.c_void_p()
@@ -164,7 +164,7 @@ class Buffer:
 class Stream:
     """A queue of work for the GPU, which does it in order."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: CudaDriver) -> None:
         self._driver = driver
         self.handle = ctypes.c_void_p()
         driver.call("cuStreamCreate", ctypes.byref(self.handle), NON_BLOCKING)
@@ -196,7 +196,7 @@ class Stream:
 class CudaGraph:
     """Recorded work for the GPU: one launch instead of many."""
 
-    def __init__(self, driver: Driver, recorded: ctypes.c_void_p) -> None:
+    def __init__(self, driver: CudaDriver, recorded: ctypes.c_void_p) -> None:
         self._driver = driver
         self._runnable = ctypes.c_void_p()
         try:

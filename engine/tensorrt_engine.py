@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from engine.cuda import Buffer, Context, CudaGraph, Driver, Stream
+from engine.cuda import Buffer, Context, CudaDriver, CudaGraph, Stream
 from engine.spec import Array, Done, TensorSpec, checked_feeds
 from engine.tensorrt_plan import MAX_BATCH, make_logger, ranges
 from pipeline.errors import EngineError
@@ -68,7 +68,7 @@ class TensorRtEngine:
         self._new_context: Callable[[], Any] | None = None
         self._shared: Any = None
 
-        self._driver = Driver.load()
+        self._driver = CudaDriver.load()
         self._gpu: Context | None = Context(self._driver, card_index)
         self._logger = make_logger(trt)
         self._runtime = trt.Runtime(self._logger)

@@ -30,7 +30,7 @@ from pipeline.run.batch import Job
 from pipeline.run.chunks import Chunk, FinishedChunk, source_of
 from pipeline.run.cluster import Driver
 from pipeline.run.process import Interrupts
-from pipeline.run.progress import Progress
+from pipeline.run.progress import BatchProgress
 from pipeline.run.report import Tally
 from pipeline.settings.values import build
 from pipeline.video.decode import FileSource
@@ -233,7 +233,7 @@ def simulated(clip: Path, workers: int, *, chunks_each: int, seconds: float, sha
 
         ray = SimulatedRay(workers, seconds, sample, tick)
         started, driver = ray.clock.now, ray.clock.driver
-        gauge = Progress(Interrupts(), quiet=True, jobs=jobs)
+        gauge = BatchProgress(Interrupts(), quiet=True, jobs=jobs)
         for ended in Driver(ray, config, gauge).process(jobs):
             if ended.error is not None or ended.report.frames_out != FILE_CHUNKS * sample.piece.frames:
                 raise ValueError(f"the simulation is wrong: {ended.report}")

@@ -691,10 +691,13 @@ def test_doctor_exits_with_1_when_something_needed_is_not_there(
 ) -> None:
     from pipeline.run import doctor
 
-    found = [doctor.Finding("a", doctor.State.WORKS, "fine"), doctor.Finding("b", doctor.State.ABSENT, "get it so")]
+    found = [
+        doctor.Finding("a", doctor.Condition.WORKS, "fine"),
+        doctor.Finding("b", doctor.Condition.ABSENT, "get it so"),
+    ]
     monkeypatch.setattr(doctor, "examine", lambda: iter(found))
     assert cli.main(["doctor"]) == 0
-    found.append(doctor.Finding("c", doctor.State.BROKEN, "gone: do this"))
+    found.append(doctor.Finding("c", doctor.Condition.BROKEN, "gone: do this"))
     assert cli.main(["doctor"]) == 1
     assert "gone: do this" in capsys.readouterr().out
 

@@ -69,7 +69,7 @@ class EnginesPlan(Plan):
 
 
 @dataclass(frozen=True)
-class Variant:
+class EngineVariant:
     """An engine in a precision."""
 
     engine: str
@@ -122,11 +122,11 @@ def measure(plan: EnginesPlan, say: Say) -> Document:
     )
 
 
-def _named(variant: Variant) -> dict[str, object]:
+def _named(variant: EngineVariant) -> dict[str, object]:
     return {"engine": variant.engine, "device": str(variant.device), "precision": str(variant.precision)}
 
 
-def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[Variant]:
+def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[EngineVariant]:
     """What is to be measured. Raises `BackendMissing` when a backend that was asked for can't run here."""
     names: Sequence[str] = engines or select.names()
     if config.engine != select.AUTO:
@@ -141,7 +141,7 @@ def _variants(config: EngineConfig, engines: Sequence[str] | None) -> Iterator[V
             continue
         for precision in select.find_backend(name).offer().precisions:
             if config.precision in (Precision.AUTO, precision):
-                yield Variant(name, precision, device, config.threads)
+                yield EngineVariant(name, precision, device, config.threads)
 
 
 def _network(name: str, precision: Precision) -> Network | None:
@@ -157,7 +157,7 @@ def _network(name: str, precision: Precision) -> Network | None:
 
 
 def _rows(
-    plan: EnginesPlan, variant: Variant, name: str, faces: Faces, ceiling: turns.Ceiling
+    plan: EnginesPlan, variant: EngineVariant, name: str, faces: Faces, ceiling: turns.Ceiling
 ) -> Iterator[tuple[dict[str, object], list[Series]]]:
     """A row and its samples for each batch; none where there is no such network for the precision.
 
@@ -185,7 +185,9 @@ def _series(name: str, times: Sequence[float], shares: Sequence[float]) -> list[
     return found + ([Series(f"{name}/of ceiling", "ratio", Better.MORE, shares)] if shares else [])
 
 
-def verify(variant: Variant, name: str, seen: Mapping[str, Array], feeds: Mapping[str, Array], holes: Array) -> float:
+def verify(
+    variant: EngineVariant, name: str, seen: Mapping[str, Array], feeds: Mapping[str, Array], holes: Array
+) -> float:
     """PSNR of the worst output against the reference. Raises `BenchmarkError` when it is too low for its precision."""
     network = _network(name, Precision.F32)
     if network is None:

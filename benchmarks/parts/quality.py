@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import literature, turns
 from benchmarks.clips import demo_masks, moments
-from benchmarks.drawing import Against, Figure, Point
+from benchmarks.drawing import Against, Figure, PlotPoint
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, count, option
 from benchmarks.record import NONE, Better, LeftOut, Series, Table, UnmeasurableError, document, left_out, shown
@@ -248,7 +248,7 @@ def tables(part: Document) -> list[Table]:
 def figures(part: Document) -> Iterator[Figure]:
     """Every generator by its time and its score."""
     points = [
-        Point(
+        PlotPoint(
             row["name"],
             row["ms_per_face"],
             row["hole_psnr"],

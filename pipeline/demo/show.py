@@ -130,7 +130,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 @dataclass(frozen=True)
-class Shown:
+class Demonstration:
     """The files and the report of a demonstration."""
 
     folder: Path
@@ -151,7 +151,9 @@ The face in the output is invented. Compare it with the real one: it is somebody
 {INVENTED}"""
 
 
-def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say: Callable[[str], None]) -> Shown:
+def show(
+    folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say: Callable[[str], None]
+) -> Demonstration:
     """Write input.mp4, output.mp4, side-by-side.mp4 and before-after.png into `folder`, which is made if it is missing.
 
     Files of an earlier demonstration are replaced. `settings` are those that differ from the defaults, by key. `say`
@@ -177,4 +179,4 @@ def show(folder: Path, *, settings: Mapping[str, object], watcher: Watcher, say:
         say("putting both beside each other")
         write_side_by_side(job.source, job.target, folder / "side-by-side.mp4")
         write_before_after(job.source, job.target, folder / "before-after.png")
-    return Shown(folder, ended.report)
+    return Demonstration(folder, ended.report)

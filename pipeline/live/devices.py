@@ -32,7 +32,7 @@ FORMAT_OF_PLATFORM = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow
 
 
 @dataclass(frozen=True)
-class Device:
+class CameraDevice:
     """A camera or a stream, ready to be opened."""
 
     name: str
@@ -108,7 +108,7 @@ class Playback:
 
 def camera(
     which: str, *, size: tuple[int, int] | None, fps: int, sends: str | None = None, platform: str = sys.platform
-) -> Device:
+) -> CameraDevice:
     """The camera of that number, path or name, not opened yet. `sends` is a format to ask it for, such as `mjpeg`.
 
     Raises `ConfigError` on a platform whose cameras are unknown, and `SourceError` for a number that no camera has.
@@ -122,18 +122,18 @@ def camera(
 
     if kind == "v4l2":
         url = f"/dev/video{which}" if which.isdecimal() else which
-        return Device(url, url, kind, options | ({"input_format": sends} if sends else {}))
+        return CameraDevice(url, url, kind, options | ({"input_format": sends} if sends else {}))
     if kind == "avfoundation":
-        return Device(f"camera {which}", f"{which}:none", kind, options | {"pixel_format": sends or "nv12"})
+        return CameraDevice(f"camera {which}", f"{which}:none", kind, options | {"pixel_format": sends or "nv12"})
     name = _directshow_name(int(which)) if which.isdecimal() else which
     wanted = {"vcodec" if sends == "mjpeg" else "pixel_format": sends} if sends else {}
-    return Device(name, f"video={name}", kind, options | {"rtbufsize": "64M"} | wanted)
+    return CameraDevice(name, f"video={name}", kind, options | {"rtbufsize": "64M"} | wanted)
 
 
-def stream(url: str) -> Device:
+def stream(url: str) -> CameraDevice:
     """A stream over the network, such as `rtsp://…`, not opened yet; RTSP goes over TCP, where no packet is lost."""
     options = {"fflags": "nobuffer"}
-    return Device(url, url, None, options | ({"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}))
+    return CameraDevice(url, url, None, options | ({"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}))
 
 
 def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
@@ -155,7 +155,7 @@ def cameras(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
     )
 
 
-def formats(device: Device) -> tuple[str, ...]:
+def formats(device: CameraDevice) -> tuple[str, ...]:
     """List what a camera can send, in FFmpeg's words; empty where the camera would have to be opened for that."""
     wanted = {"v4l2": {"list_formats": "all"}, "dshow": {"list_options": "true"}}.get(device.format or "")
     if wanted is None:
@@ -184,7 +184,7 @@ def _directshow_name(number: int) -> str:
     return found[number][1]
 
 
-def explained(device: Device, error: av.error.FFmpegError) -> str:
+def explained(device: CameraDevice, error: av.error.FFmpegError) -> str:
     """Say in a sentence what FFmpeg's error means, and what to do."""
     network = device.format is None
     if isinstance(error, av.error.FileNotFoundError):
@@ -210,7 +210,7 @@ def explained(device: Device, error: av.error.FFmpegError) -> str:
     return f"{device.name} can't be read: {error.strerror}; {CURE}"
 
 
-def _permission(device: Device) -> str:
+def _permission(device: CameraDevice) -> str:
     """How a user gets the right to open a camera."""
     if device.format == "v4l2":
         return "sudo usermod -aG video $USER, then log out and in"

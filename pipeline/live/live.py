@@ -21,7 +21,7 @@ from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
 from pipeline.live.pace import TOO_OLD, Outbox, ticks
 from pipeline.live.report import LiveReport
-from pipeline.live.sinks import View
+from pipeline.live.sinks import ChosenView
 from pipeline.run import assemble
 from pipeline.run.ledger import Shown, blank
 from pipeline.settings.config import OnError
@@ -102,7 +102,7 @@ class LiveRun:
     source: CameraSource
     said: list[str] = field(default_factory=list)
     """What happened, in sentences, the newest last."""
-    view: View = field(default_factory=View)
+    view: ChosenView = field(default_factory=ChosenView)
     began: float = field(default_factory=time.perf_counter)
     controls: Controls | None = None
     """What a viewer may change during the run."""

@@ -152,7 +152,7 @@ class Mode(StrEnum):
 
 
 @dataclass
-class View:
+class ChosenView:
     """What the user chose by keys."""
 
     mode: Mode = Mode.RESULT

@@ -59,7 +59,7 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Place:
+class ComponentPlace:
     """Where a component's samples lie: in `plane`, from value `offset` on, one in every `stride` values."""
 
     plane: int
@@ -73,7 +73,7 @@ class Place:
 class Layout:
     """How the samples of a format lie in memory, and how they are to be read."""
 
-    places: tuple[Place, ...]
+    places: tuple[ComponentPlace, ...]
     """Where luma, blue and red difference lie; or red, green and blue; or luma alone. Transparency is left out."""
     bits: int
     """How many bits are in use in each sample."""
@@ -141,15 +141,15 @@ def plane_layout(name: str) -> tuple[tuple[int, int], ...]:
     return tuple((itemsizes[plane], channels[plane]) for plane in sorted(channels))
 
 
-def _places(name: str) -> tuple[Place, ...]:
+def _places(name: str) -> tuple[ComponentPlace, ...]:
     """The places of a format's colour components; empty where they are not known."""
     pixel_format = VideoFormat(name, _WIDEST, _WIDEST)
     if name in _PACKED_YUV:
         luma, blue, red = _PACKED_YUV[name]
-        return (Place(0, luma, 2), Place(0, blue, 4, 2), Place(0, red, 4, 2))
+        return (ComponentPlace(0, luma, 2), ComponentPlace(0, blue, 4, 2), ComponentPlace(0, red, 4, 2))
     if (match := _PACKED_RGB.fullmatch(name)) and set("rgb") <= set(match["order"]):
         order = match["order"]
-        return tuple(Place(0, order.index(letter), len(order)) for letter in "rgb")
+        return tuple(ComponentPlace(0, order.index(letter), len(order)) for letter in "rgb")
     if pixel_format.has_palette or pixel_format.is_bayer or "f" in name:
         return ()
 
@@ -164,7 +164,7 @@ def _places(name: str) -> tuple[Place, ...]:
             offset = 1 - offset
         if not component.is_alpha:
             coarse_x, coarse_y = _WIDEST // component.width, _WIDEST // component.height
-            places.append(Place(component.plane, offset, len(beside), coarse_x, coarse_y))
+            places.append(ComponentPlace(component.plane, offset, len(beside), coarse_x, coarse_y))
     return tuple(places)
 
 

@@ -100,7 +100,7 @@ def move(picture: av.VideoFrame, target: str) -> av.VideoFrame:
 
 
 @dataclass(frozen=True)
-class Turn:
+class Rotation:
     """How the stored picture becomes the upright one: first transposed, then mirrored."""
 
     transposed: bool = False
@@ -138,20 +138,20 @@ class Turn:
         return f"turned by {self.degrees} degrees" if pure else "mirrored"
 
 
-def turn_from_matrix(matrix: bytes) -> Turn | None:
+def turn_from_matrix(matrix: bytes) -> Rotation | None:
     """The turn that a display matrix (nine native int32, as FFmpeg stores it) asks for; None when it is no right angle.
 
     A point (p, q) of the stored picture is shown at (a p + c q, b p + d q).
     """
     a, b, _, c, d = struct.unpack("=9i", matrix[:36])[:5]
     if not (b or c) and a and d:
-        return Turn(transposed=False, mirrored_x=a < 0, mirrored_y=d < 0)
+        return Rotation(transposed=False, mirrored_x=a < 0, mirrored_y=d < 0)
     if not (a or d) and b and c:
-        return Turn(transposed=True, mirrored_x=c < 0, mirrored_y=b < 0)
+        return Rotation(transposed=True, mirrored_x=c < 0, mirrored_y=b < 0)
     return None
 
 
-def turn_frame(frame: av.VideoFrame, turn: Turn) -> av.VideoFrame:
+def turn_frame(frame: av.VideoFrame, turn: Rotation) -> av.VideoFrame:
     """A new frame: `frame` turned, with its time and colour tags. Also puts bottom-up pictures the right way up."""
     width, height = turn.size(frame.width, frame.height)
     upright = av.VideoFrame(width, height, turn.pixel_format(frame.format.name))
@@ -163,7 +163,7 @@ def turn_frame(frame: av.VideoFrame, turn: Turn) -> av.VideoFrame:
     return upright
 
 
-def turn_samples(stored: PlaneValues, turn: Turn) -> PlaneValues:
+def turn_samples(stored: PlaneValues, turn: Rotation) -> PlaneValues:
     """(height, width, channels) samples turned."""
     shape = stored.shape
     turned = cv2.transpose(stored) if turn.transposed else stored

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.geometry import Affine
-from pipeline.picture.formats import Layout, Place, layout
+from pipeline.picture.formats import ComponentPlace, Layout, layout
 
 if TYPE_CHECKING:
     import av
@@ -181,7 +181,9 @@ def _plane_values(picture: av.VideoFrame, index: int, form: Layout) -> Values:
     return lines if plane.line_size > 0 else lines[::-1]
 
 
-def _component(values: Values, place: Place, picture: av.VideoFrame, *, centred: bool, writable: bool) -> Component:
+def _component(
+    values: Values, place: ComponentPlace, picture: av.VideoFrame, *, centred: bool, writable: bool
+) -> Component:
     """The samples of one component among the values of its plane."""
     columns, rows = -(-picture.width // place.coarse_x), -(-picture.height // place.coarse_y)
     samples = values[:rows, place.offset : place.offset + (columns - 1) * place.stride + 1 : place.stride]

@@ -27,7 +27,7 @@ from pipeline.people.people import Crowd
 from pipeline.run import assemble
 from pipeline.run.joints import Ids, PassOver
 from pipeline.run.report import Tally
-from pipeline.run.stayed import StayedOn, Stretch
+from pipeline.run.stayed import MaskStretch, StayedOn
 from pipeline.threads.worker import StageStats
 from pipeline.video import pieces
 from pipeline.video.animation import FRAME_SHARE, LARGEST_FRAME_MEGAPIXELS
@@ -78,7 +78,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChunkPlan:
     """How a recording is cut."""
 
     chunks: tuple[Chunk, ...]
@@ -86,7 +86,7 @@ class Plan:
     """Why the recording is one chunk, in a sentence; None when it is cut, or too short for that."""
 
 
-def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
+def plan(source: FileSource, config: Config, *, seconds: Fraction) -> ChunkPlan:
     """Cut the recording at key frames into chunks of at least `seconds`. It is read once, without decoding.
 
     Raises `SourceError` when it can't be opened.
@@ -118,7 +118,7 @@ def plan(source: FileSource, config: Config, *, seconds: Fraction) -> Plan:
         )
         for index, (begin, end) in enumerate(pairwise(bounds))
     ]
-    return Plan(tuple(chunks), whole)
+    return ChunkPlan(tuple(chunks), whole)
 
 
 def uncuttable(source: FileSource, config: Config) -> str | None:
@@ -227,7 +227,7 @@ def _tally_of(facts: Mapping[str, Any]) -> Tally:
         Counter({DrawnBy(face, Drawer(why)): count for face, why, count in facts["drawn_by"]}),
         stayed=StayedOn(
             [
-                Stretch(track, reason, Fraction(start), Fraction(end), count)
+                MaskStretch(track, reason, Fraction(start), Fraction(end), count)
                 for track, reason, start, end, count in facts["stayed"]
             ],
             facts["dropped"],

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import EngineError
 from pipeline.run import chunks
-from pipeline.run.nodes import Worker, check_alike, last_line, room
+from pipeline.run.nodes import ChunkWorker, check_alike, last_line, room
 from pipeline.run.process import Ended, reported
-from pipeline.run.resume import ChunkedJob, Identity, Run, chunk_folder
+from pipeline.run.resume import ChunkedJob, ChunkedRun, Identity, chunk_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,7 +155,7 @@ class Driver:
     config: Config
     gauge: Gauge
     loader: str = LOADER
-    run: Run = field(default_factory=Run)
+    run: ChunkedRun = field(default_factory=ChunkedRun)
     seats: list[_Seat] = field(default_factory=list)
     waiting: deque[tuple[_Recording, Chunk]] = field(default_factory=deque)
     deaths: Counter[tuple[Path, int]] = field(default_factory=Counter)
@@ -211,7 +211,7 @@ class Driver:
         """Ask for as many workers as the cluster has room for."""
         most, asked = room(self.ray.cluster_resources())
         while len(self.seats) < most:
-            actor = self.ray.remote(**asked)(Worker).remote(self.config, self.loader)
+            actor = self.ray.remote(**asked)(ChunkWorker).remote(self.config, self.loader)
             self.seats.append(_Seat(actor, actor.facts.remote()))
 
     def _hear(self) -> None:

@@ -28,7 +28,7 @@ HEADLESS = "pip install --force-reinstall --no-deps opencv-contrib-python-headle
 """How to get an OpenCV that needs no desktop."""
 
 
-class State(StrEnum):
+class Condition(StrEnum):
     """How a thing stands."""
 
     WORKS = "ok"
@@ -43,7 +43,7 @@ class Finding:
     """One thing that was looked at."""
 
     subject: str
-    state: State
+    state: Condition
     says: str
     """What was found: version, reason and cure."""
 
@@ -53,8 +53,8 @@ REINSTALL = "pip install --force-reinstall barefaced"
 
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other; each finding comes as soon as it is known."""
-    yield Finding("python", State.WORKS, f"{platform.python_version()} on {platform.platform()}")
-    yield Finding("processor", State.WORKS, processor())
+    yield Finding("python", Condition.WORKS, f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("processor", Condition.WORKS, processor())
     yield from _examined("memory", _memory, REINSTALL)
 
     # Packages that others here import too come first, so that a broken one is named once, by its own name.
@@ -75,13 +75,13 @@ def examine_cluster(address: str) -> Iterator[Finding]:
             workers, _ = nodes.room(ray.cluster_resources())
             found = nodes.ask_nodes(ray)
     except BarefacedError as error:
-        yield Finding("cluster", State.BROKEN, str(error))
+        yield Finding("cluster", Condition.BROKEN, str(error))
         return
-    yield Finding("cluster", State.WORKS, f"{address} answers: {len(found)} nodes, room for {workers} workers")
+    yield Finding("cluster", Condition.WORKS, f"{address} answers: {len(found)} nodes, room for {workers} workers")
     for node, trouble in nodes.alike(found):
         have = ", ".join(f"{int(node.resources.get(kind, 0))} {kind}" for kind in ("CPU", "GPU"))
         says = trouble or f"{have}; the same barefaced and networks as the others"
-        yield Finding(f"node {node.name}", State.BROKEN if trouble else State.WORKS, says)
+        yield Finding(f"node {node.name}", Condition.BROKEN if trouble else Condition.WORKS, says)
 
 
 def _examined(subject: str, examination: Callable[[], Iterator[Finding]], cure: str) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _examined(subject: str, examination: Callable[[], Iterator[Finding]], cure: 
     try:
         yield from examination()
     except ImportError as error:
-        yield Finding(subject, State.BROKEN, f"{error}: {cure}")
+        yield Finding(subject, Condition.BROKEN, f"{error}: {cure}")
 
 
 def required(package: str) -> str:
@@ -123,7 +123,7 @@ def _memory() -> Iterator[Finding]:
 
     memory = psutil.virtual_memory()
     total, available = memory.total / 2**30, memory.available / 2**30
-    state = State.WORKS if available >= 1 else State.BROKEN
+    state = Condition.WORKS if available >= 1 else Condition.BROKEN
     advice = "" if available >= 1 else "; a run takes up to 1 GiB: close something"
     yield Finding("memory", state, f"{available:.1f} of {total:.1f} GiB available{advice}")
 
@@ -133,7 +133,7 @@ def _opencv() -> Iterator[Finding]:
     import cv2.version
 
     kind = "headless" if cv2.version.headless else f"with desktop windows, which we don't use ({HEADLESS})"
-    yield Finding("opencv", State.WORKS, f"{cv2.__version__}, {kind}")
+    yield Finding("opencv", Condition.WORKS, f"{cv2.__version__}, {kind}")
 
 
 def _media() -> Iterator[Finding]:
@@ -141,11 +141,11 @@ def _media() -> Iterator[Finding]:
 
     from pipeline.video.codecs import HARDWARE, KINDS
 
-    yield Finding("pyav", State.WORKS, f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")
+    yield Finding("pyav", Condition.WORKS, f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")
     for codec, kind in KINDS.items():
         there = kind.software in av.codecs_available
         says = kind.software if there else f"this PyAV has no {kind.software}; the wheel from PyPI has: pip install av"
-        yield Finding(f"encode {codec}", State.WORKS if there else State.ABSENT, says)
+        yield Finding(f"encode {codec}", Condition.WORKS if there else Condition.ABSENT, says)
 
     found = [name for name in HARDWARE if any(f"{codec}_{name}" in av.codecs_available for codec in KINDS)]
     yield _hardware("hardware encoders", found, "--hardware-encoder")
@@ -154,8 +154,8 @@ def _media() -> Iterator[Finding]:
 
 def _hardware(subject: str, found: list[str], flag: str) -> Finding:
     if not found:
-        return Finding(subject, State.ABSENT, "none in this build of FFmpeg; the software ones do all codecs")
-    return Finding(subject, State.ABSENT, f"built in, each needs its device: {', '.join(found)} ({flag} NAME)")
+        return Finding(subject, Condition.ABSENT, "none in this build of FFmpeg; the software ones do all codecs")
+    return Finding(subject, Condition.ABSENT, f"built in, each needs its device: {', '.join(found)} ({flag} NAME)")
 
 
 def _engines() -> Iterator[Finding]:
@@ -163,10 +163,12 @@ def _engines() -> Iterator[Finding]:
 
     missing = select.missing()
     for name, reason in missing.items():
-        yield Finding(f"engine {name}", State.ABSENT if reason else State.WORKS, reason or _version(name) or "built in")
+        yield Finding(
+            f"engine {name}", Condition.ABSENT if reason else Condition.WORKS, reason or _version(name) or "built in"
+        )
 
     usable = [name for name in select.PREFERRED["cpu"] if missing.get(name) is None]
-    state = State.WORKS if usable else State.BROKEN
+    state = Condition.WORKS if usable else Condition.BROKEN
     yield Finding("--engine auto", state, f"takes {usable[0]}" if usable else "finds none: pip install openvino")
 
 
@@ -174,9 +176,9 @@ def _detectors() -> Iterator[Finding]:
     from pipeline import detectors
 
     for name in detectors.names():
-        absent = State.BROKEN if name == detectors.DEFAULT else State.ABSENT
+        absent = Condition.BROKEN if name == detectors.DEFAULT else Condition.ABSENT
         reason = detectors.detector_file(name).missing()
-        yield Finding(f"detector {name}", absent if reason else State.WORKS, reason or "installed")
+        yield Finding(f"detector {name}", absent if reason else Condition.WORKS, reason or "installed")
 
 
 def _networks() -> Iterator[Finding]:
@@ -185,9 +187,9 @@ def _networks() -> Iterator[Finding]:
     for name in NETWORKS:
         try:
             says = f"sha256 {shipped(name).sha256[:12]}…; for non-commercial research, see engine/models/LICENSE"
-            yield Finding(f"network {name}", State.WORKS, says)
+            yield Finding(f"network {name}", Condition.WORKS, says)
         except BarefacedError as error:
-            yield Finding(f"network {name}", State.BROKEN, str(error))
+            yield Finding(f"network {name}", Condition.BROKEN, str(error))
 
 
 def _extras() -> Iterator[Finding]:
@@ -212,10 +214,10 @@ def _extras() -> Iterator[Finding]:
     for package, (purpose, cure) in wanted.items():
         version = _version(package)
         says = f"{version}, for {purpose}" if version else f"not installed, only for {purpose}: {cure}"
-        yield Finding(package, State.WORKS if version else State.ABSENT, says)
+        yield Finding(package, Condition.WORKS if version else Condition.ABSENT, says)
     cameras = sorted(path.name for path in Path("/dev").glob("video*")) if sys.platform == "linux" else []
     yield Finding(
-        "cameras", State.WORKS if cameras else State.ABSENT, ", ".join(cameras) or "none seen; files need none"
+        "cameras", Condition.WORKS if cameras else Condition.ABSENT, ", ".join(cameras) or "none seen; files need none"
     )
 
 

@@ -73,7 +73,7 @@ def room(resources: Mapping[str, float]) -> tuple[int, dict[str, float]]:
     return max(1, cores // CORES_PER_WORKER), {"num_cpus": min(CORES_PER_WORKER, max(cores, 1))}
 
 
-class Worker:
+class ChunkWorker:
     """Computes chunks with networks that are loaded once. Ray makes an actor of it."""
 
     def __init__(self, config: Config, loader: str) -> None:
@@ -124,7 +124,7 @@ def check_alike(facts: Mapping[str, object], first: Mapping[str, object], node: 
 
 
 @dataclass(frozen=True)
-class Node:
+class ClusterNode:
     """What was found of one machine."""
 
     name: str
@@ -148,7 +148,7 @@ def installed() -> tuple[str, dict[str, object]]:
     }
 
 
-def ask_nodes(ray: Any) -> list[Node]:  # noqa: ANN401 - the module, which is optional
+def ask_nodes(ray: Any) -> list[ClusterNode]:  # noqa: ANN401 - the module, which is optional
     """Ask every node of the cluster what is installed on it."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -162,16 +162,16 @@ def ask_nodes(ray: Any) -> list[Node]:  # noqa: ANN401 - the module, which is op
     return [_heard(ray, node, answer) for node, answer in zip(living, answers, strict=True)]
 
 
-def _heard(ray: Any, node: Mapping[str, Any], answer: object) -> Node:  # noqa: ANN401 - as above
+def _heard(ray: Any, node: Mapping[str, Any], answer: object) -> ClusterNode:  # noqa: ANN401 - as above
     """What a node answered."""
     name, resources = f"{node['NodeManagerHostname']}/{node['NodeID'][:6]}", node["Resources"]
     try:
         _, facts = ray.get(answer, timeout=ANSWER_SECONDS)
     except ray.exceptions.GetTimeoutError:
-        return Node(name, resources, None, f"does not answer within {ANSWER_SECONDS} s")
+        return ClusterNode(name, resources, None, f"does not answer within {ANSWER_SECONDS} s")
     except (ray.exceptions.RayError, ImportError, BarefacedError) as error:
-        return Node(name, resources, None, f"can't run barefaced: {last_line(error)}")
-    return Node(name, resources, facts, None)
+        return ClusterNode(name, resources, None, f"can't run barefaced: {last_line(error)}")
+    return ClusterNode(name, resources, facts, None)
 
 
 def last_line(error: BaseException) -> str:
@@ -179,7 +179,7 @@ def last_line(error: BaseException) -> str:
     return ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip()
 
 
-def alike(nodes: Sequence[Node]) -> Iterator[tuple[Node, str | None]]:
+def alike(nodes: Sequence[ClusterNode]) -> Iterator[tuple[ClusterNode, str | None]]:
     """Each node, and in a sentence why it can't take part; None where it can."""
     first = next((node.facts for node in nodes if node.facts is not None), None)
     for node in nodes:

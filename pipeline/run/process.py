@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from pipeline.errors import BarefacedError
 from pipeline.run import assemble
-from pipeline.run.report import Report, State
+from pipeline.run.report import FileState, Report
 from pipeline.threads.channel import Cancelled
 
 if TYPE_CHECKING:
@@ -197,10 +197,10 @@ def reported(
     return Ended(report, error)
 
 
-def left_out(job: Job, state: State) -> Ended:
+def left_out(job: Job, state: FileState) -> Ended:
     """How an input ended with which nothing was done: its output was there, or the batch ended before."""
-    output = str(job.target) if state is State.SKIPPED else None
-    return Ended(Report(str(job.source), output, complete=state is State.SKIPPED, left_out=state), None)
+    output = str(job.target) if state is FileState.SKIPPED else None
+    return Ended(Report(str(job.source), output, complete=state is FileState.SKIPPED, left_out=state), None)
 
 
 def failed(job: Job, error: BaseException) -> Ended:

@@ -27,7 +27,7 @@ SECONDS = {ProgressKind.LINES: 10.0, ProgressKind.JSON: 1.0}
 """How often each kind that writes lines does so."""
 
 
-class Progress:
+class BatchProgress:
     """A watcher of the files of a batch, which also tells `interrupts` what runs."""
 
     def __init__(

@@ -114,7 +114,7 @@ class Tally:
         return found
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """How an input ended."""
 
     DONE = "done"
@@ -158,17 +158,17 @@ class Report:
     """How many chunks each node computed, and how many were computed again; None where there is no cluster."""
     picture: bool = False
     """Whether it is a picture rather than a video."""
-    left_out: State | None = None
+    left_out: FileState | None = None
     """Why nothing was done with it: `SKIPPED` or `NOT_BEGUN`."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> FileState:
         """How it ended."""
         if self.left_out is not None:
             return self.left_out
         if self.interrupted:
-            return State.CUT_SHORT
-        return State.FAILED if self.error is not None else State.DONE
+            return FileState.CUT_SHORT
+        return FileState.FAILED if self.error is not None else FileState.DONE
 
     @property
     def fps(self) -> float:
@@ -276,7 +276,7 @@ def joined(reports: Sequence[Report], cluster: Mapping[str, object] | None = Non
     """
     return {
         "complete": all(report.complete for report in reports),
-        "interrupted": any(report.interrupted or report.left_out is State.NOT_BEGUN for report in reports),
+        "interrupted": any(report.interrupted or report.left_out is FileState.NOT_BEGUN for report in reports),
         "files": [report.as_json() for report in reports],
         "cluster": cluster,
         "note": INVENTED,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.run.batch import Job
-    from pipeline.run.chunks import Chunk, Plan
+    from pipeline.run.chunks import Chunk, ChunkPlan
     from pipeline.run.load import Networks
     from pipeline.run.process import Stoppable, Watcher
     from pipeline.settings.config import Config
@@ -153,7 +153,7 @@ class ChunkFolder:
 
 @contextmanager
 def chunk_folder(
-    job: Job, identity: Identity, plan: Plan, *, fresh: bool, warnings: list[str]
+    job: Job, identity: Identity, plan: ChunkPlan, *, fresh: bool, warnings: list[str]
 ) -> Iterator[ChunkFolder]:
     """Open the directory of chunks of a run, or make it; no other run may use it inside the `with` block.
 
@@ -200,7 +200,7 @@ def remove_joined(target: Path) -> None:
 
 
 @dataclass
-class Run:
+class ChunkedRun:
     """A run in chunks, as an interrupt sees it."""
 
     stopped: bool = False
@@ -225,7 +225,7 @@ class ChunkedJob:
 
     job: Job
     config: Config
-    run: Run = field(default_factory=Run)
+    run: ChunkedRun = field(default_factory=ChunkedRun)
     warnings: list[str] = field(default_factory=list)
     """What a user should know of the chunks, in sentences."""
 
@@ -272,7 +272,7 @@ class ChunkedJob:
         return None
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> ChunkPlan:
         """How the video is cut. Raises `SourceError`."""
         usual = CHUNK_SECONDS if self.config.chunks.cluster is None else CLUSTER_CHUNK_SECONDS
         seconds = Fraction(self.config.chunks.chunk_seconds or usual)
@@ -281,7 +281,7 @@ class ChunkedJob:
             self.warnings.append(f"{found.whole}: the video is one chunk, and a run that is killed begins anew")
         return found
 
-    def compute(self, plan: Plan, folder: ChunkFolder, networks: Networks, watcher: Watcher) -> int:
+    def compute(self, plan: ChunkPlan, folder: ChunkFolder, networks: Networks, watcher: Watcher) -> int:
         """Compute what is not finished yet; the number of chunks that are finished then, counted from the first."""
         missing = [chunk for chunk in plan.chunks if not folder.has(chunk)]
         watcher.began(self.job, self.run, sum(chunk.frames for chunk in missing))
@@ -313,7 +313,7 @@ class ChunkedJob:
             self.total.outcome.ended = False
             yield self.partial.piece
 
-    def note_kept(self, plan: Plan, folder: ChunkFolder) -> None:
+    def note_kept(self, plan: ChunkPlan, folder: ChunkFolder) -> None:
         """Tell the user how to go on."""
         there = sum(folder.has(chunk) for chunk in plan.chunks)
         if there:

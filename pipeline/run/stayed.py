@@ -33,7 +33,7 @@ MOST_STRETCHES = 10_000
 
 
 @dataclass
-class Stretch:
+class MaskStretch:
     """A stretch of time in which a mask stayed on one face for one reason. Changed in place while it goes on."""
 
     track: int
@@ -62,11 +62,11 @@ class Stretch:
 class StayedOn:
     """Gathers the stretches of one file, frame by frame in order."""
 
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[MaskStretch] = field(default_factory=list)
     """In the order in which they began."""
     dropped: int = 0
     """How many more there are than are kept."""
-    _open: dict[tuple[int, str], Stretch] = field(default_factory=dict, repr=False)
+    _open: dict[tuple[int, str], MaskStretch] = field(default_factory=dict, repr=False)
     _drawn: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
     """The faces that were drawn: as they were then, and when."""
     _counts: bool = field(default=True, repr=False)
@@ -115,7 +115,7 @@ class StayedOn:
                 self.stretches.append(begun)
 
     @property
-    def unasked(self) -> list[Stretch]:
+    def unasked(self) -> list[MaskStretch]:
         """The stretches that nobody asked for, the longest first."""
         chosen = {reason.value for reason in BY_CHOICE}
         return sorted((one for one in self.stretches if one.reason not in chosen), key=lambda one: -one.frames)
@@ -141,7 +141,7 @@ class StayedOn:
         if len(self.stretches) == MOST_STRETCHES:
             self.dropped += 1
             return
-        begun = self._open[track, reason] = Stretch(track, reason, time, time)
+        begun = self._open[track, reason] = MaskStretch(track, reason, time, time)
         self.stretches.append(begun)
 
 

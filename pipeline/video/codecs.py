@@ -39,7 +39,7 @@ class OtherStreams(StrEnum):
 
 
 @dataclass(frozen=True)
-class Kind:
+class CodecKind:
     """What differs from one codec to another."""
 
     software: str
@@ -51,13 +51,13 @@ class Kind:
 
 
 KINDS = {
-    Codec.H264: Kind("libx264", 18, 51),
-    Codec.HEVC: Kind("libx265", 20, 51),
-    Codec.VP9: Kind("libvpx-vp9", 24, 63),
-    Codec.AV1: Kind("libsvtav1", 24, 63),
-    Codec.FFV1: Kind("ffv1", None, 0),
-    Codec.WEBP: Kind("libwebp_anim", None, 0),
-    Codec.APNG: Kind("apng", None, 0),
+    Codec.H264: CodecKind("libx264", 18, 51),
+    Codec.HEVC: CodecKind("libx265", 20, 51),
+    Codec.VP9: CodecKind("libvpx-vp9", 24, 63),
+    Codec.AV1: CodecKind("libsvtav1", 24, 63),
+    Codec.FFV1: CodecKind("ffv1", None, 0),
+    Codec.WEBP: CodecKind("libwebp_anim", None, 0),
+    Codec.APNG: CodecKind("apng", None, 0),
 }
 
 HARDWARE = ("nvenc", "qsv", "amf")

@@ -12,7 +12,7 @@ import av
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.picture.formats import closest, loses_nothing, plain, traits
-from pipeline.video.codecs import DEFAULT_PRESET, HARDWARE, KINDS, PRESETS, Codec, Kind
+from pipeline.video.codecs import DEFAULT_PRESET, HARDWARE, KINDS, PRESETS, Codec, CodecKind
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 
@@ -53,7 +53,7 @@ def choose(
     return Encoding(name, pixel_format, options, encoded_colour(info, pixel_format), tuple(warnings))
 
 
-def check(codec: Codec, kind: Kind, *, quality: int | None, preset: str | None) -> tuple[int | None, str]:
+def check(codec: Codec, kind: CodecKind, *, quality: int | None, preset: str | None) -> tuple[int | None, str]:
     """Quality and preset with their defaults filled in. Raises `ConfigError` for what the codec has not."""
     if kind.quality is None and (quality is not None or preset is not None):
         raise ConfigError(f"{codec} is lossless and has neither quality nor preset; leave both out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.picture.planes import Turn
+    from pipeline.picture.planes import Rotation
 
 UNSPECIFIED = 2
 """FFmpeg's number for an unspecified matrix, set of primaries or transfer; an unspecified range is 0."""
@@ -117,7 +117,7 @@ class SourceInfo:
     colour: Colour
     crop: Crop
     """What was cut off the stored pictures, in whole chroma samples."""
-    turn: Turn
+    turn: Rotation
     """What was applied so that the picture is upright."""
     tilt: tuple[int, ...] | None
     """A display matrix that is no right angle: not applied, passed on to the output as it is."""

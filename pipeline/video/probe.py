@@ -18,7 +18,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from pipeline.errors import SourceError
 from pipeline.picture.formats import traits, working_format
-from pipeline.picture.planes import Turn, turn_from_matrix
+from pipeline.picture.planes import Rotation, turn_from_matrix
 from pipeline.video.animation import LARGEST_FRAME_MEGAPIXELS, check_frame_size
 from pipeline.video.info import Colour, ContentLight, Crop, MasteringDisplay, SourceInfo, StreamInfo, stamp_of
 from pipeline.video.opening import clock_is_arbitrary, hear_errors, opened, packets_of, video_stream
@@ -199,9 +199,9 @@ def describe(
 ) -> SourceInfo:
     """All that is known of the file once its first picture is there."""
     matrix = side_data(first, "DISPLAYMATRIX")
-    turn = turn_from_matrix(matrix) if matrix else Turn()
+    turn = turn_from_matrix(matrix) if matrix else Rotation()
     crop = crop_of(container, stream, first)
-    width, height = (turn or Turn()).size(*crop.size(first.width, first.height))
+    width, height = (turn or Rotation()).size(*crop.size(first.width, first.height))
     time_base = stream.time_base
     if time_base is None:
         raise SourceError(f"{path}: its video stream has no time base")
@@ -214,7 +214,7 @@ def describe(
         codec=stream.codec_context.name,
         width=width,
         height=height,
-        pixel_aspect=(turn or Turn()).pixel_aspect(aspect if aspect > 0 else Fraction(1)),
+        pixel_aspect=(turn or Rotation()).pixel_aspect(aspect if aspect > 0 else Fraction(1)),
         average_rate=stream.average_rate or None,
         base_rate=stream.base_rate or None,
         time_base=time_base,
@@ -224,10 +224,10 @@ def describe(
         until=until(container),
         stored_format=first.format.name,
         working_format=working_format(first.format.name),
-        pixel_format=(turn or Turn()).pixel_format(working_format(first.format.name)),
+        pixel_format=(turn or Rotation()).pixel_format(working_format(first.format.name)),
         colour=colour_of(first),
         crop=crop,
-        turn=turn or Turn(),
+        turn=turn or Rotation(),
         tilt=struct.unpack("=9i", matrix[:36]) if matrix and turn is None else None,
         interlaced=first.interlaced_frame,
         mastering_display=mastering_display(side_data(first, "MASTERING_DISPLAY_METADATA")),

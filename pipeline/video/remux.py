@@ -37,7 +37,7 @@ READ_FAILURES_IN_A_ROW = 20
 
 
 @dataclass(frozen=True)
-class Selection:
+class StreamSelection:
     """Which streams are copied and which can't be."""
 
     copied: tuple[Stream, ...]
@@ -47,7 +47,7 @@ class Selection:
 
 def select(
     source: InputContainer, video_index: int, path: Path, codec: Codec, *, rule: OtherStreams = OtherStreams.AUTO
-) -> Selection:
+) -> StreamSelection:
     """Every stream but the processed one, sorted into what the container of `path` holds and what it doesn't.
 
     Raises `SinkError` that names a better container when `rule` does not let sound, subtitles, pictures or attachments
@@ -63,7 +63,7 @@ def select(
         required = [stream for stream in required if any(holds(container, stream) for container in SUGGESTED)]
     if required and rule is not OtherStreams.LEAVE_OUT:
         raise refuse(path, required, [stream for stream in others if stream.type != "data"], codec)
-    return Selection(copied=tuple(stream for stream in others if stream not in refused), left_out=tuple(refused))
+    return StreamSelection(copied=tuple(stream for stream in others if stream not in refused), left_out=tuple(refused))
 
 
 def written_anew(stream: Stream) -> bool:
@@ -92,7 +92,7 @@ class Span:
 class Remux:
     """Copies packets of the other streams, up to the time that the video has reached."""
 
-    def __init__(self, source: InputContainer, output: OutputContainer, selection: Selection, path: Path) -> None:
+    def __init__(self, source: InputContainer, output: OutputContainer, selection: StreamSelection, path: Path) -> None:
         self.output = output
         self.container = container_for(path)
 

@@ -31,7 +31,7 @@ from pipeline.video.containers import (
 )
 from pipeline.video.encoders import Encoding, threads
 from pipeline.video.probe import has_captions, is_stereoscopic
-from pipeline.video.remux import Remux, Selection, Span, chapters, is_cover
+from pipeline.video.remux import Remux, Span, StreamSelection, chapters, is_cover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ class Writer:
         path: Path,
         *,
         encoding: Encoding,
-        selection: Selection,
+        selection: StreamSelection,
         container: InputContainer,
         output: OutputContainer,
         outcome: Written,
@@ -147,7 +147,7 @@ class Writer:
             outcome.warnings.append(f"{words} can't be stored; they are left out")
         self.tell_of_streams(selection)
 
-    def tell_of_streams(self, selection: Selection) -> None:
+    def tell_of_streams(self, selection: StreamSelection) -> None:
         """Say which streams are not in the output, and which other videos are there as they were."""
         for stream in selection.left_out:
             named = f"stream {stream.index} ({stream.type}, {name_of(stream)})"

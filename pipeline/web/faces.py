@@ -63,7 +63,7 @@ class Enrolls(Protocol):
 
 
 @dataclass
-class Enrolment:
+class PageEnrolment:
     """Recordings of one person, and what becomes of them. One thread at a time writes this; any reads it."""
 
     folder: Path
@@ -110,7 +110,7 @@ class WornFaces:
     def __init__(self, config: Config, networks: Networks, turn: Turn, scratch: Path, enrolls: Enrolls) -> None:
         """`networks` wear the faces of `config`; `scratch` is a directory that its maker removes."""
         self.config, self.networks, self.turn, self.enrolls = config, networks, turn, enrolls
-        self.enrolment = Enrolment(scratch / "enrolment")
+        self.enrolment = PageEnrolment(scratch / "enrolment")
         self.worn = ", ".join(Path(path).stem for path in config.identity.face) or None
         self._bare = networks
         self._compiled = ExitStack()
@@ -205,7 +205,7 @@ class WornFaces:
 
     async def drop(self) -> None:
         """Cancel what is being learned, and forget the recordings."""
-        dropped, self.enrolment = self.enrolment, Enrolment(self.enrolment.folder)
+        dropped, self.enrolment = self.enrolment, PageEnrolment(self.enrolment.folder)
         dropped.unwanted = True
         if self._work is not None:
             self.turn.end()
@@ -217,7 +217,7 @@ class WornFaces:
         await self.drop()
         self._compiled.close()
 
-    async def _learn(self, name: str, enrolment: Enrolment, turn: AsyncExitStack) -> None:
+    async def _learn(self, name: str, enrolment: PageEnrolment, turn: AsyncExitStack) -> None:
         """Learn in a thread, and give the turn back. The recordings go, whatever came of them."""
         async with turn:
             try:
@@ -230,7 +230,7 @@ class WornFaces:
                     recording.unlink(missing_ok=True)
                 enrolment.recordings, enrolment.running, self._work = [], False, None
 
-    def _learned(self, name: str, enrolment: Enrolment) -> None:
+    def _learned(self, name: str, enrolment: PageEnrolment) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{name}{SUFFIX}"
         self.enrolls(enrolment.recordings, target, enrolment.sheet, enrolment.told, self.config)

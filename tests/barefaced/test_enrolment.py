@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="install barefaced[enroll]")
 import barefaced
 from pipeline.demo.clip import portrait
 from training.enrol import enrol
-from training.enrol.tune import Plan
+from training.enrol.tune import TuningPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_a_directory_of_photos_becomes_a_face(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enrol, "FEW_PLAN", Plan(steps=2, batch=1, rate=1e-4, size=128, perceptual=0.0))
+    monkeypatch.setattr(enrol, "FEW_PLAN", TuningPlan(steps=2, batch=1, rate=1e-4, size=128, perceptual=0.0))
     told: list[barefaced.Enrolment] = []
     face = barefaced.enroll(
         photo.parent, tmp_path / "me.face", agreed=True, recognition=False, sheet=tmp_path / "me.png",

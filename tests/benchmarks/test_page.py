@@ -201,9 +201,9 @@ def test_without_matplotlib_nothing_is_measured(
 
 def test_names_beside_points_hide_no_other_names() -> None:
     crowded = [
-        drawing.Point(f"a long name, {index}", 10 + index / 5, 12 + index / 9, on_front=False) for index in range(6)
+        drawing.PlotPoint(f"a long name, {index}", 10 + index / 5, 12 + index / 9, on_front=False) for index in range(6)
     ]
-    crowded.append(drawing.Point("untrained", 60.0, None, on_front=False))
+    crowded.append(drawing.PlotPoint("untrained", 60.0, None, on_front=False))
     axes = axes_of(drawing.Against(crowded, "ms", "dB"))
     low, high = axes.get_ylim()
     heights = sorted(words.get_position()[1] for words in axes.texts)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine import cuda
-from engine.cuda import Buffer, Context, Driver, Stream
+from engine.cuda import Buffer, Context, CudaDriver, Stream
 from pipeline.errors import EngineError
 from tests.engine.cuda_stand_in import StandInDriver
 
@@ -47,19 +47,19 @@ def test_a_driver_without_a_card_is_told(plugged_in: Callable[[StandInDriver], N
 
 def test_a_failure_is_told_in_the_drivers_words() -> None:
     with pytest.raises(EngineError, match="CUDA: cuStreamCreate failed with 2, out of memory"):
-        Stream(Driver(StandInDriver(fails="cuStreamCreate")))
+        Stream(CudaDriver(StandInDriver(fails="cuStreamCreate")))
 
 
 def test_a_half_made_buffer_is_given_back() -> None:
     library = StandInDriver(fails="cuMemAllocHost_v2")
     with pytest.raises(EngineError, match="cuMemAllocHost_v2"):
-        Buffer(Driver(library), 64)
+        Buffer(CudaDriver(library), 64)
     assert not library.held
 
 
 def test_what_goes_up_comes_down_and_a_graph_does_it_again() -> None:
     library = StandInDriver()
-    driver = Driver(library)
+    driver = CudaDriver(library)
     context, stream, buffer = Context(driver, 0), Stream(driver), Buffer(driver, 16)
     values = buffer.host((4,), np.dtype(np.float32))
     values[...] = [1, 2, 3, 4]

@@ -19,7 +19,7 @@ from pipeline.errors import SourceError
 from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of
 from training.enrol.judge import Exam, by_engine, choose, missing, spanning
-from training.enrol.tune import HeldBack, Plan, names_in_file, tune, weights_of
+from training.enrol.tune import HeldBack, TuningPlan, names_in_file, tune, weights_of
 from training.networks.checkpoints import begin_warm
 from training.networks.generator import Generator
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from pipeline.people.embed import Embedder
     from training.enrol.gather import View
     from training.enrol.judge import Choice
-    from training.enrol.tune import Progress, Tuned
+    from training.enrol.tune import Tuned, TuningProgress
 
 FEW = 12
 """From so many views on all weights are tuned; fewer teach no more than a likeness."""
-FEW_PLAN = Plan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0)
+FEW_PLAN = TuningPlan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0)
 """How a face is tuned to a few photos. At five times the rate, four photos made one of two people 0.7 dB worse."""
 LEAST_GAIN_OF_FEW_DB = 0.0
 """The least gain, as `LEAST_GAIN_DB`, on photos that were left out in turn."""
@@ -71,11 +71,11 @@ class Enrolling:
 
     seconds: float
     """How long it may tune."""
-    watch: Callable[[Progress], None]
+    watch: Callable[[TuningProgress], None]
     """Told after every step."""
     embedder: Embedder | None = None
     """Makes the face one that is recognised; None: it is drawn on whoever is alone in the picture."""
-    plan: Plan | None = None
+    plan: TuningPlan | None = None
     """How it is tuned; None: as the number of views asks for."""
     engine: str = "auto"
     """The backend on which the shipped network and the person's own are compared."""
@@ -89,13 +89,13 @@ class Enrolling:
         if not choice.learned:
             raise SourceError(f"no face to learn from: {reasons}; record the bare face, near and in good light")
         few = len(choice.learned) < FEW
-        plan = self.plan or (FEW_PLAN if few else Plan())
+        plan = self.plan or (FEW_PLAN if few else TuningPlan())
         with closing(_Drawing(models.shipped("generator"), self.engine)) as drawing:
             if few and not choice.held_back and len(choice.learned) > 1:
                 self._try_without_each(choice, plan, drawing)
             return self._enrolled(choice, plan, drawing, sources=len({view.source for view in views}), reasons=reasons)
 
-    def _enrolled(self, choice: Choice, plan: Plan, drawing: _Drawing, *, sources: int, reasons: str) -> Enrolled:
+    def _enrolled(self, choice: Choice, plan: TuningPlan, drawing: _Drawing, *, sources: int, reasons: str) -> Enrolled:
         exam = Exam.of(choice.held_back or choice.learned)
         tuned = self._tuned(choice.learned, choice, plan, drawing.base)
         # What is judged and shown had not seen the views held back; what is written has learned from all.
@@ -117,7 +117,7 @@ class Enrolling:
         weights = weights_of(tuned.network, drawing.base)
         return Enrolled(manifest, weights, self._recognition(choice.learned), tuned, exam, shipped, own)
 
-    def _tuned(self, views: Sequence[View], choice: Choice | None, plan: Plan, base: Network) -> Tuned:
+    def _tuned(self, views: Sequence[View], choice: Choice | None, plan: TuningPlan, base: Network) -> Tuned:
         """A network tuned to `views`, judged as `choice` says, or not at all."""
         judged = None
         if choice is not None and choice.held_back:
@@ -138,7 +138,7 @@ class Enrolling:
             bf16=computes_bf16(),
         )
 
-    def _try_without_each(self, choice: Choice, plan: Plan, drawing: _Drawing) -> None:
+    def _try_without_each(self, choice: Choice, plan: TuningPlan, drawing: _Drawing) -> None:
         """Tune to all views but one, and judge on that one. Raises `SourceError` where that is no gain."""
         gains = []
         for place in range(min(MOST_TRIED, len(choice.learned))):

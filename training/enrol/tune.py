@@ -48,7 +48,7 @@ WIDEST_GROWN = 12
 
 
 @dataclass(frozen=True)
-class Plan:
+class TuningPlan:
     """How a face is tuned."""
 
     steps: int = 240
@@ -86,7 +86,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TuningProgress:
     """How far a tuning has come."""
 
     step: int
@@ -133,12 +133,12 @@ class HeldBack:
 def tune(
     views: Sequence[View],
     base: Generator,
-    plan: Plan,
+    plan: TuningPlan,
     *,
     learns: Callable[[str], bool],
     seconds: float,
     held_back: HeldBack | None,
-    watch: Callable[[Progress], None],
+    watch: Callable[[TuningProgress], None],
     device: str,
     bf16: bool,
 ) -> Tuned:
@@ -165,7 +165,7 @@ def tune(
             if not judging.goes_on and held_back is not None:
                 batches.close()
                 batches = drawn_batches(held_back.afterwards, plan)
-        watch(Progress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
+        watch(TuningProgress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
     batches.close()
 
     tuning.copy_to(tuned.network)
@@ -177,7 +177,7 @@ def tune(
 class _Judging:
     """The looks at the views held back, which end when the plan says so or nothing is gained any more."""
 
-    def __init__(self, plan: Plan, held_back: HeldBack | None) -> None:
+    def __init__(self, plan: TuningPlan, held_back: HeldBack | None) -> None:
         self.plan, self.held_back = plan, held_back
         self.goes_on, self.failed = held_back is not None, False
         self._stale = 0
@@ -201,7 +201,7 @@ class _Tuning:
     """A network that learns, and its averaged weights."""
 
     def __init__(
-        self, base: Generator, plan: Plan, learns: Callable[[str], bool], *, device: torch.device, bf16: bool
+        self, base: Generator, plan: TuningPlan, learns: Callable[[str], bool], *, device: torch.device, bf16: bool
     ) -> None:
         torch.manual_seed(plan.seed)
         torch.set_num_threads(max(1, os.cpu_count() or 1))
@@ -272,7 +272,7 @@ class _Tuning:
         return drawn
 
 
-def drawn_batches(views: Sequence[View], plan: Plan) -> Stream[Batch]:
+def drawn_batches(views: Sequence[View], plan: TuningPlan) -> Stream[Batch]:
     """Batches without end of the views in drawn masks, drawn ahead in another thread; the seed decides all of them."""
     meshes = np.stack([mesh_of_landmarks(view.landmarks) for view in views])
     unknown = np.zeros((len(views), EXPRESSION - 1), np.float32)  # landmarks tell too little of a mouth

@@ -101,7 +101,7 @@ BOX = (62, 45, 194, 194)
 """left, top, right, bottom of a face's box in the canonical crop, as dlib's own frontal detector would give it."""
 
 
-class Recogniser:
+class DlibRecogniser:
     """dlib's ResNet, frozen, on an engine of ours; the faces are cut out by the five landmarks of `dlib-bin`.
 
     Its embeddings are (128,) of unit length: the cosine of two is high when they look like the same person.

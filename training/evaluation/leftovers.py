@@ -47,7 +47,7 @@ _SPECK = np.ones((2, 2), np.uint8)
 
 
 @dataclass(frozen=True)
-class Looked:
+class JudgedFace:
     """One masked face, before and after."""
 
     title: str
@@ -65,7 +65,7 @@ class Seen:
     """A photo, or a frame of a clip."""
 
     title: str
-    faces: tuple[Looked, ...]
+    faces: tuple[JudgedFace, ...]
     """The masked ones."""
 
     @property
@@ -90,7 +90,9 @@ def look(title: str, tracked: Tracked, after: Frame, judge: Judge) -> Seen:
         left = cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, _SPECK) > 0
         marked = now.copy()
         marked[left] = (255, 0, 0)
-        faces.append(Looked(f"{title} {100 * left.sum() / area:.2f} %", float(left.sum() / area), before, now, marked))
+        faces.append(
+            JudgedFace(f"{title} {100 * left.sum() / area:.2f} %", float(left.sum() / area), before, now, marked)
+        )
     return Seen(title, tuple(faces))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.geometry import Affine
-    from training.evaluation.learned import LowerFace, PerceptualDistance, Recogniser
+    from training.evaluation.learned import DlibRecogniser, LowerFace, PerceptualDistance
     from training.evaluation.photos import MaskedPhoto
     from training.evaluation.product import Product
 
@@ -106,7 +106,7 @@ class Judge:
 
     product: Product
     """Finds the face of the bare photo, which the recogniser looks at."""
-    learned: tuple[PerceptualDistance, Recogniser, LowerFace] | None = None
+    learned: tuple[PerceptualDistance, DlibRecogniser, LowerFace] | None = None
     """Without them their measures, which take most of the time, are None."""
 
     @classmethod
@@ -114,9 +114,9 @@ class Judge:
         """A judge with or without the learned measures; their packages are loaded only when they are wanted."""
         if not learned:
             return cls(product)
-        from training.evaluation.learned import LowerFace, PerceptualDistance, Recogniser
+        from training.evaluation.learned import DlibRecogniser, LowerFace, PerceptualDistance
 
-        return cls(product, (PerceptualDistance(), Recogniser(), LowerFace()))
+        return cls(product, (PerceptualDistance(), DlibRecogniser(), LowerFace()))
 
     def __call__(self, masked: MaskedPhoto, results: Mapping[str, NDArray[np.uint8]]) -> Judged:
         """The measures of each result of a photo, by name."""
@@ -158,7 +158,7 @@ class Judge:
 
     def _cosines(
         self,
-        recogniser: Recogniser,
+        recogniser: DlibRecogniser,
         masked: MaskedPhoto,
         results: Mapping[str, NDArray[np.uint8]],
         crop_from_photo: Affine,

@@ -98,7 +98,7 @@ BASELINE = "dlib-resnet"
 
 
 @dataclass(frozen=True)
-class Face:
+class PhotoFace:
     """What is known of the face of a photo."""
 
     embedding: NDArray[np.float32]
@@ -118,7 +118,7 @@ class Looker:
     parts: Product
     recogniser: Recogniser
 
-    def __call__(self, image: NDArray[np.uint8], *, draw: bool = False) -> Face | None:
+    def __call__(self, image: NDArray[np.uint8], *, draw: bool = False) -> PhotoFace | None:
         """The face of a photo (height, width, 3) RGB; None where none is found. Raises `EngineError`."""
         tracked = self.central(image)
         if tracked is None:
@@ -130,7 +130,7 @@ class Looker:
             drawn = still_frame(self.parts.draw(cropped))
             crops.append(read_crop(drawn.planes, crop_from_frame, size=CROP_SIZE))
         embedding, *others = self.recogniser.embed(crops)
-        return Face(embedding, self.recogniser.picture(crop), bool(cropped.crops), others[0] if others else None)
+        return PhotoFace(embedding, self.recogniser.picture(crop), bool(cropped.crops), others[0] if others else None)
 
     def embedding(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """(d,) of the same face, which is not searched for a mask. Raises `EngineError`."""

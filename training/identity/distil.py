@@ -108,7 +108,7 @@ def step_size(config: DistilConfig, seen: int) -> float:
     return config.rate * min(1.0, (seen + config.batch) / WARM_UP) * end
 
 
-class Run:
+class DistilRun:
     """A student, its averaged weights, its optimiser, and how far it is."""
 
     def __init__(self, config: DistilConfig) -> None:
@@ -189,7 +189,7 @@ def train(config: DistilConfig) -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
-    run, scores = Run(config), {}
+    run, scores = DistilRun(config), {}
 
     with (config.run / "log.jsonl").open("a") as log:
         while run.seen < config.pictures:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from training.evaluation.product import Face, Looker
+    from training.evaluation.product import Looker, PhotoFace
     from training.identity.sets import PhotoSet
 
     Vectors = NDArray[np.float32]
@@ -101,7 +101,7 @@ def look_at(
     In the first `draw` photos masks are drawn over and the result embedded, too.
     """
     design = np.where(wearing, np.random.default_rng(seed).integers(0, DESIGNS, len(photos.files)), -1)
-    seen: dict[str, dict[int, Face]] = {"bare": {}, "worn": {}}
+    seen: dict[str, dict[int, PhotoFace]] = {"bare": {}, "worn": {}}
 
     for number in counted(range(len(photos.files))):
         photo = read(photos.files[number])
@@ -120,7 +120,7 @@ def look_at(
     return Looked(**sides, design=design)
 
 
-def side_of(found: Mapping[int, Face], count: int) -> Side:
+def side_of(found: Mapping[int, PhotoFace], count: int) -> Side:
     """The faces that were `found`, by row, as one side of `count` rows."""
     faces = list(found.values())
     embedding, drawn = np.full((2, count, len(faces[0].embedding) if faces else 1), np.nan, np.float32)

@@ -264,7 +264,7 @@ def chips_of(
 
 
 @dataclass(frozen=True)
-class Batch:
+class FaceBatch:
     """N training pictures."""
 
     value: Tensor
@@ -292,12 +292,12 @@ class Sampler:
         centres.index_add_(0, torch.from_numpy(self.person), teacher)
         self.centres = functional.normalize(centres)  # (people, d)
 
-    def batch(self, count: int, masked: float, rng: Rng) -> Batch:
+    def batch(self, count: int, masked: float, rng: Rng) -> FaceBatch:
         """A batch of `count` pictures, a part of `masked` of which wear one of their masks."""
         places = rng.integers(0, len(self.rows), count)
         return self._of(places, np.where(rng.random(count) < masked, self._masks(count, rng), 0), rng)
 
-    def thirds(self, count: int, rng: Rng) -> Batch:
+    def thirds(self, count: int, rng: Rng) -> FaceBatch:
         """A batch of `count` pictures in thirds: masked ones, the same photos bare, and bare ones of their people."""
         third = count // 3
         places = rng.integers(0, len(self.rows), third)
@@ -309,7 +309,7 @@ class Sampler:
     def _masks(self, count: int, rng: Rng) -> Rows:
         return rng.integers(1, 1 + self.faces.masked.shape[1], count)
 
-    def _of(self, places: Rows, looks: Rows, rng: Rng) -> Batch:
+    def _of(self, places: Rows, looks: Rows, rng: Rng) -> FaceBatch:
         rows, mirrored = self.rows[places], rng.integers(0, 2, len(places))
         if self.fronts is not None:
             value = self.fronts(rows, looks, mirrored)
@@ -318,7 +318,7 @@ class Sampler:
             value = as_pictures(np.stack([varied(chip, rng) for chip in bordered]))
         teacher = torch.from_numpy(np.asarray(self.faces.teacher[rows]))
         cover = covers_of(self.faces, rows, looks, mirrored)
-        return Batch(value, teacher, torch.from_numpy(self.person[places]), self.centres, cover)
+        return FaceBatch(value, teacher, torch.from_numpy(self.person[places]), self.centres, cover)
 
 
 def covers_of(faces: StoredFaces, rows: Rows, looks: Rows, mirrored: Rows) -> Tensor:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from training.identity.faces import Batch
+    from training.identity.faces import FaceBatch
 
 
 DISTILLATION_WEIGHT = 100.0
@@ -192,11 +192,11 @@ class Distillation:
         """The network at its beginning: dlib's weights, and what the method adds."""
         return pretrained(DlibNetwork())
 
-    def loss(self, network: DlibNetwork, batch: Batch, frozen: int) -> Tensor:
+    def loss(self, network: DlibNetwork, batch: FaceBatch, frozen: int) -> Tensor:
         """The loss of a batch, a scalar; `frozen` blocks are computed already unless it is 0."""
         return self.taught(embedded(network, batch.value, frozen), batch)
 
-    def taught(self, student: Tensor, batch: Batch) -> Tensor:
+    def taught(self, student: Tensor, batch: FaceBatch) -> Tensor:
         """Distillation and margin loss of the student's embeddings (N, d)."""
         distilled = DISTILLATION_WEIGHT * template_distillation(student, batch.teacher)
         if not self.identity:
@@ -219,7 +219,7 @@ class Occluded(Distillation):
         """The network with the decoder."""
         return pretrained(DlibNetwork(FeatureMasking(LAST_MAP[0])))
 
-    def loss(self, network: DlibNetwork, batch: Batch, frozen: int) -> Tensor:
+    def loss(self, network: DlibNetwork, batch: FaceBatch, frozen: int) -> Tensor:
         """The loss of distillation, and of where the mask is."""
         masking = network.inserted
         if not isinstance(masking, FeatureMasking):
@@ -236,7 +236,7 @@ class Occluded(Distillation):
 class MyEyes(Distillation):
     """My Eyes Are Up Here: a triplet loss, and the same embedding with and without the mask; without a teacher."""
 
-    def loss(self, network: DlibNetwork, batch: Batch, frozen: int) -> Tensor:
+    def loss(self, network: DlibNetwork, batch: FaceBatch, frozen: int) -> Tensor:
         """The loss of thirds of a batch: masked photos, the same ones bare, and bare ones of the same people."""
         unit = functional.normalize(embedded(network, batch.value, frozen))
         masked, bare, positive = unit.chunk(3)

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from training.evaluation.product import Face, Looker
+    from training.evaluation.product import Looker, PhotoFace
     from training.identity.evaluate import Side
 
 ONE_MASKED_EVERY = 3
 """In each run of so many pairs of a fold the last pair has only one masked face."""
 
 
-class Kind(StrEnum):
+class PairKind(StrEnum):
     """What is worn in a pair."""
 
     DIFFERENT_MASKS = "different_masks"
@@ -52,7 +52,7 @@ class Pair:
     same: bool
     files: tuple[Path, Path]
     designs: tuple[int | None, int | None]
-    kind: Kind
+    kind: PairKind
 
 
 def masked_pairs(folder: Path, *, seed: int, limit: int | None = None) -> list[Pair]:
@@ -71,10 +71,10 @@ def masked_pairs(folder: Path, *, seed: int, limit: int | None = None) -> list[P
 
         same, draw = row["same"] == "1", np.random.default_rng([seed, number])
         first, second = (int(design) for design in draw.choice(DESIGNS, 2, replace=False))
-        kind = Kind.DIFFERENT_MASKS if same else Kind.SAME_MASK
+        kind = PairKind.DIFFERENT_MASKS if same else PairKind.SAME_MASK
         designs: tuple[int | None, int | None] = (first, second if same else first)
         if place % ONE_MASKED_EVERY == ONE_MASKED_EVERY - 1:
-            kind, designs = Kind.ONE_MASKED, (None, second)
+            kind, designs = PairKind.ONE_MASKED, (None, second)
         pairs.append(Pair(int(row["fold"]), same, (folder / row["a"], folder / row["b"]), designs, kind))
     return pairs
 
@@ -83,9 +83,9 @@ def look_at_pairs(
     pairs: Sequence[Pair], look: Looker, *, seed: int, counted: Callable[[range], Iterable[int]]
 ) -> tuple[Side, Side]:
     """The photos of P pairs as they are and as the protocol masks them, (2 P) looks each, a pair's two side by side."""
-    bare: dict[int, Face] = {}
-    worn: dict[int, Face] = {}
-    known: dict[Path, Face | None] = {}
+    bare: dict[int, PhotoFace] = {}
+    worn: dict[int, PhotoFace] = {}
+    known: dict[Path, PhotoFace | None] = {}
 
     for number in counted(range(2 * len(pairs))):
         pair, which = pairs[number // 2], number % 2
@@ -144,7 +144,7 @@ def protocol_scores(
             "masked": float(masked.mean()),
             "standard_error": float(np.std(by_fold, ddof=1) / len(by_fold) ** 0.5),
             "pairs": len(kept),
-        } | {kind.value: float(masked[kinds == kind].mean()) for kind in Kind if (kinds == kind).any()}
+        } | {kind.value: float(masked[kinds == kind].mean()) for kind in PairKind if (kinds == kind).any()}
     return answer
 
 
@@ -155,7 +155,7 @@ def _cosines(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def table(answer: Mapping[str, Mapping[str, Any]]) -> str:
     """The accuracies as lines, in per cent."""
-    columns = ("bare", "masked", "standard_error", *(kind.value for kind in Kind))
+    columns = ("bare", "masked", "standard_error", *(kind.value for kind in PairKind))
     lines = [f"{'method':<22}" + "".join(f"{column:>17}" for column in columns)]
     for name, row in answer.items():
         cells = (f"{100 * row[column]:>17.2f}" if column in row else f"{'-':>17}" for column in columns)

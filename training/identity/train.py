@@ -63,7 +63,7 @@ class EumConfig:
 
 
 @dataclass(frozen=True)
-class People:
+class EmbeddedPeople:
     """Embeddings of N photos, bare and to be repaired, and who is in each."""
 
     number: NDArray[np.int64]
@@ -74,7 +74,7 @@ class People:
     """(N, K, d)"""
 
     @classmethod
-    def of(cls, stored: Embedded, source: str) -> People:
+    def of(cls, stored: Embedded, source: str) -> EmbeddedPeople:
         """Those of `stored` whose `source` embeddings are there. Raises `CheckpointError` when there are none."""
         masked = stored.masked if source == "masked" else stored.drawn
         there = ~np.isnan(masked).any((1, 2))
@@ -83,17 +83,17 @@ class People:
         number = np.unique(stored.people[there], return_inverse=True)[1]
         return cls(number, torch.from_numpy(stored.bare[there]), torch.from_numpy(masked[there]))
 
-    def split(self, held_out: float) -> tuple[People, People]:
+    def split(self, held_out: float) -> tuple[EmbeddedPeople, EmbeddedPeople]:
         """Those to train on, and a part of the people who are kept apart: always the same."""
         shuffled = np.random.default_rng(0).permutation(self.number.max() + 1)
         apart = np.isin(self.number, shuffled[: max(2, round(held_out * len(shuffled)))])
         return self.only(~apart), self.only(apart)
 
-    def only(self, which: NDArray[np.bool_]) -> People:
+    def only(self, which: NDArray[np.bool_]) -> EmbeddedPeople:
         """Those of `which`, counted anew."""
         number = np.unique(self.number[which], return_inverse=True)[1]
         mask = torch.from_numpy(which)
-        return People(number, self.bare[mask], self.masked[mask])
+        return EmbeddedPeople(number, self.bare[mask], self.masked[mask])
 
     def triplets(
         self, anchors: NDArray[np.int64], rng: np.random.Generator, candidates: int
@@ -124,7 +124,7 @@ def rate_at(part: float) -> float:
 
 
 @torch.no_grad()
-def validate(network: EmbeddingUnmaskingModel, people: People) -> dict[str, float]:
+def validate(network: EmbeddingUnmaskingModel, people: EmbeddedPeople) -> dict[str, float]:
     """The measures of bare against repaired embeddings of other photos, over people who were not trained on."""
     network.eval()
     repaired = network(people.masked[:, 0])
@@ -143,7 +143,7 @@ def train(config: EumConfig) -> dict[str, float]:
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     config.run.mkdir(parents=True, exist_ok=True)
-    seen, unseen = People.of(Embedded.read(config.embeddings), config.source).split(config.held_out)
+    seen, unseen = EmbeddedPeople.of(Embedded.read(config.embeddings), config.source).split(config.held_out)
 
     network = EmbeddingUnmaskingModel(seen.bare.shape[1])
     network.begin_as_they_are(seen.bare)
@@ -175,13 +175,17 @@ def train(config: EumConfig) -> dict[str, float]:
     return scores
 
 
-def steps(seen: People, config: EumConfig) -> int:
+def steps(seen: EmbeddedPeople, config: EumConfig) -> int:
     """Optimiser steps in an epoch."""
     return max(1, len(seen.number) // config.batch)
 
 
 def one_epoch(
-    network: EmbeddingUnmaskingModel, optimiser: torch.optim.Optimizer, seen: People, config: EumConfig, epoch: int
+    network: EmbeddingUnmaskingModel,
+    optimiser: torch.optim.Optimizer,
+    seen: EmbeddedPeople,
+    config: EumConfig,
+    epoch: int,
 ) -> float:
     """Show every photo once; the mean loss. The epoch's number and the seed decide all that is random."""
     rng, loss, count = np.random.default_rng([config.seed, epoch]), 0.0, steps(seen, config)

@@ -58,7 +58,7 @@ FREE = ("run", "crops", "warm", "steps", "every", "samples", "device", "threads"
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """All that a step changes."""
 
     config: TrainConfig
@@ -144,7 +144,7 @@ def averaged(network: nn.Module) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=update).requires_grad_(requires_grad=False).eval()
 
 
-def begun(config: TrainConfig, world: World) -> Run:
+def begun(config: TrainConfig, world: World) -> TrainingRun:
     """The run where its folder's checkpoint stands; a new one, perhaps warm, where there is none.
 
     Raises `ConfigError` for a checkpoint of a run with other settings, `CheckpointError` for weights that don't fit.
@@ -166,7 +166,9 @@ def begun(config: TrainConfig, world: World) -> Run:
         begin_warm(network, config.warm)
 
     loss_of = objective(config, network, world)
-    run = Run(config, world, network, averaged(network), loss_of, OPTIMISERS[config.optimiser](network, config.rate))
+    run = TrainingRun(
+        config, world, network, averaged(network), loss_of, OPTIMISERS[config.optimiser](network, config.rate)
+    )
     if checkpoint.exists():
         state = restore(checkpoint)
         if differs := differences(state["config"], config, free=FREE):

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import clips, turns
 from benchmarks.parts import engines
-from benchmarks.parts.engines import LEAST_PSNR_DB, EnginesPlan, Variant
+from benchmarks.parts.engines import LEAST_PSNR_DB, EnginesPlan, EngineVariant
 from benchmarks.record import BenchmarkError
 from engine import models, select
 from engine.spec import Device, Engine, Network, Precision
@@ -55,7 +55,7 @@ def test_psnr_by_hand() -> None:
 
 
 def test_outputs_that_are_not_the_references_count_for_nothing(moments: clips.Faces) -> None:
-    variant = Variant("openvino", Precision.F32, Device(), 1)
+    variant = EngineVariant("openvino", Precision.F32, Device(), 1)
     feeds = {"crop_and_mask": moments.feed("generator", 1)}
     with closing(variant.load(models.shipped("generator"))) as engine:
         seen = engine.run(feeds)
@@ -95,14 +95,14 @@ def test_an_engine_that_was_asked_for_and_is_not_here_is_an_error() -> None:
 
 
 def test_a_network_that_an_engine_does_not_take_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Variant.load
+    load = EngineVariant.load
 
-    def refusing(variant: Variant, network: Network) -> Engine:
+    def refusing(variant: EngineVariant, network: Network) -> Engine:
         if network.name == "segmenter":
             raise EngineError("backend openvino can't compile segmenter: No suitable implementations found")
         return load(variant, network)
 
-    monkeypatch.setattr(Variant, "load", refusing)
+    monkeypatch.setattr(EngineVariant, "load", refusing)
     monkeypatch.setattr(turns, "SIDE", 64)
     monkeypatch.setattr(turns, "LEAST_RUNS", 1)
     monkeypatch.setattr(turns, "WARM_UP_RUNS", 1)

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.live import devices
-from pipeline.live.devices import Device, camera, explained, format_lines, holders, stream
+from pipeline.live.devices import CameraDevice, camera, explained, format_lines, holders, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has v4l2 and /proc")
 
 
-def opening(device: Device) -> str:
+def opening(device: CameraDevice) -> str:
     """The sentence with which opening `device` fails."""
     with pytest.raises(SourceError) as raised, device.opened():
         pass
@@ -90,7 +90,7 @@ def test_what_an_error_number_means(number: int, platform: str, expected: str) -
 
 
 def test_a_real_input_gives_its_pictures_until_it_ends() -> None:
-    made = Device("test picture", "testsrc=size=64x48:rate=30:duration=0.2", "lavfi")
+    made = CameraDevice("test picture", "testsrc=size=64x48:rate=30:duration=0.2", "lavfi")
     with made.opened() as pictures:
         sizes = [(picture.width, picture.height) for picture in pictures]
     assert sizes == [(64, 48)] * 6

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DecodeError
 from pipeline.picture.formats import loses_nothing, moves_exactly, traits
-from pipeline.picture.planes import Turn, arrays, moment, move, turn_frame, turn_from_matrix
+from pipeline.picture.planes import Rotation, arrays, moment, move, turn_frame, turn_from_matrix
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ def test_a_picture_without_time_is_an_error() -> None:
 
 ONE = 1 << 16
 
-QUARTER = Turn(transposed=True, mirrored_x=True)
-HALF = Turn(mirrored_x=True, mirrored_y=True)
-TRANSPOSED = Turn(transposed=True)
+QUARTER = Rotation(transposed=True, mirrored_x=True)
+HALF = Rotation(mirrored_x=True, mirrored_y=True)
+TRANSPOSED = Rotation(transposed=True)
 
 
 def matrix(a: int, b: int, c: int, d: int) -> bytes:
@@ -169,7 +169,7 @@ def test_phone_matrix_is_named_by_its_degrees() -> None:
     turns=st.sampled_from([(QUARTER, 4), (HALF, 2), (TRANSPOSED, 2)]),
 )
 def test_turning_until_upright_again_gives_the_same_samples(
-    pixel_format: str, width: int, height: int, turns: tuple[Turn, int]
+    pixel_format: str, width: int, height: int, turns: tuple[Rotation, int]
 ) -> None:
     frame = noise(pixel_format, width, height)
     turned = frame

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import CheckpointError
 from pipeline.run import chunks
-from pipeline.run.chunks import FinishedChunk, Plan
+from pipeline.run.chunks import ChunkPlan, FinishedChunk
 from pipeline.settings.values import build
 from pipeline.video.decode import FileSource
 from tests.pipeline.chunked_clips import KEY_FRAMES, masked_clip
@@ -23,7 +23,7 @@ CONFIG = build({"preset": "ultrafast"})
 HALF = Fraction(1, 2)
 
 
-def planned(path: Path, seconds: Fraction = HALF, **trim: Fraction) -> Plan:
+def planned(path: Path, seconds: Fraction = HALF, **trim: Fraction) -> ChunkPlan:
     return chunks.plan(FileSource(path, **trim), CONFIG, seconds=seconds)
 
 

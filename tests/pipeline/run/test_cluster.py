@@ -243,5 +243,5 @@ def test_the_doctor_says_that_no_cluster_answers(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(ray, "init", refused)
     (finding,) = doctor.examine_cluster("10.0.0.5:6379")
-    assert finding.state is doctor.State.BROKEN
+    assert finding.state is doctor.Condition.BROKEN
     assert "no Ray cluster answers at 10.0.0.5:6379 (nothing listens)" in finding.says

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.run import doctor
-from pipeline.run.doctor import State
+from pipeline.run.doctor import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def test_what_is_installed_here_works() -> None:
         "--engine auto",
         "detector retinaface",
     ):
-        assert found[subject].state is State.WORKS, found[subject]
+        assert found[subject].state is Condition.WORKS, found[subject]
     assert {f"network {name}" for name in doctor.NETWORKS} <= set(found)
     assert all(finding.says for finding in found.values())
 
@@ -51,7 +51,7 @@ def test_a_broken_library_is_found_and_the_cure_named(
 
     monkeypatch.setattr(builtins, "__import__", without)
     finding = findings()[subject]
-    assert finding.state is State.BROKEN
+    assert finding.state is Condition.BROKEN
     assert "libGL.so.1" in finding.says
     assert "pip install" in finding.says
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.run.batch import Job
 from pipeline.run.process import Interrupts
-from pipeline.run.progress import Progress
+from pipeline.run.progress import BatchProgress
 from pipeline.run.report import Report
 from pipeline.settings.config import ProgressKind
 
@@ -33,7 +33,7 @@ class Run:
 
 
 def watched(frames: int | None, frame: Frame, *, quiet: bool = False, kind: ProgressKind = ProgressKind.AUTO) -> None:
-    progress = Progress(Interrupts(), quiet=quiet, kind=kind)
+    progress = BatchProgress(Interrupts(), quiet=quiet, kind=kind)
     progress.began(JOB, Run(), frames)
     for _ in range(3):
         progress.wrote(frame)
@@ -84,7 +84,7 @@ class Clock:
 def test_a_pipe_sees_a_line_now_and_then(frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", stream := io.StringIO())
     clock = Clock()
-    progress = Progress(Interrupts(), quiet=False, now=clock)
+    progress = BatchProgress(Interrupts(), quiet=False, now=clock)
     progress.began(JOB, Run(), 100)
     for _ in range(50):
         clock.seconds += 0.5
@@ -104,7 +104,7 @@ def test_a_batch_sees_its_place_and_the_time_left_for_all(
     for job in jobs:
         job.source.write_bytes(b"x" * 1000)
     clock = Clock()
-    progress = Progress(Interrupts(), quiet=False, jobs=jobs, now=clock)
+    progress = BatchProgress(Interrupts(), quiet=False, jobs=jobs, now=clock)
     progress.skip()
     progress.began(jobs[1], Run(), 20)
     assert progress.place == "2 of 3"
@@ -119,7 +119,7 @@ def test_a_batch_sees_its_place_and_the_time_left_for_all(
 def test_programs_see_lines_of_json(frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", stream := io.StringIO())
     clock = Clock()
-    progress = Progress(Interrupts(), quiet=False, kind=ProgressKind.JSON, jobs=[JOB], now=clock)
+    progress = BatchProgress(Interrupts(), quiet=False, kind=ProgressKind.JSON, jobs=[JOB], now=clock)
     progress.began(JOB, Run(), 3)
     for _ in range(3):
         clock.seconds += 0.5
@@ -134,7 +134,7 @@ def test_programs_see_lines_of_json(frame: Frame, monkeypatch: pytest.MonkeyPatc
 
 def test_ending_before_the_beginning_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", Terminal())
-    Progress(Interrupts(), quiet=False).ended()
+    BatchProgress(Interrupts(), quiet=False).ended()
 
 
 def test_a_cluster_has_one_bar_for_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_cluster_has_one_bar_for_all_its_files(tmp_path: Path, monkeypatch: py
     jobs = [Job(tmp_path / f"{number}.mp4", tmp_path / "bare") for number in range(3)]
     for job in jobs:
         job.source.write_bytes(bytes(1000))
-    progress = Progress(Interrupts(), quiet=False, jobs=jobs)
+    progress = BatchProgress(Interrupts(), quiet=False, jobs=jobs)
     progress.spread(Run())
     progress.expect(jobs[0], 100)
     progress.came(30)
@@ -159,7 +159,9 @@ def test_programs_hear_of_a_cluster_in_lines_of_json(monkeypatch: pytest.MonkeyP
     told = io.StringIO()
     monkeypatch.setattr("sys.stderr", told)
     clock = iter(range(100))
-    progress = Progress(Interrupts(), quiet=False, kind=ProgressKind.JSON, jobs=[JOB], now=lambda: float(next(clock)))
+    progress = BatchProgress(
+        Interrupts(), quiet=False, kind=ProgressKind.JSON, jobs=[JOB], now=lambda: float(next(clock))
+    )
     progress.spread(Run())
     progress.expect(JOB, 60)
     progress.came(30)

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.run.report import Report, State, Tally, check_report, joined, stage_table, write_json
+from pipeline.run.report import FileState, Report, Tally, check_report, joined, stage_table, write_json
 from pipeline.threads.worker import StageStats
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 
@@ -90,7 +90,7 @@ def test_a_report_has_one_shape_however_many_inputs_there_are(count: int) -> Non
     assert told["files"] == [good.as_json()] * count
     assert "invented" in str(told["note"])
     assert joined([good, bad])["complete"] is False
-    assert joined([good, replace(bad, left_out=State.NOT_BEGUN)])["interrupted"] is True
+    assert joined([good, replace(bad, left_out=FileState.NOT_BEGUN)])["interrupted"] is True
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_report_has_one_shape_however_many_inputs_there_are(count: int) -> Non
         ({}, "done"),
         ({"error": "no disk"}, "failed"),
         ({"interrupted": True}, "cut short"),
-        ({"left_out": State.SKIPPED}, "skipped"),
-        ({"left_out": State.NOT_BEGUN}, "not begun"),
+        ({"left_out": FileState.SKIPPED}, "skipped"),
+        ({"left_out": FileState.NOT_BEGUN}, "not begun"),
     ],
 )
 def test_how_a_file_ended_is_a_word(changes: dict[str, object], state: str) -> None:

@@ -19,7 +19,7 @@ from tests.training.enrol.portraits import view
 from training.enrol import enrol
 from training.enrol.enrol import Enrolled, Enrolling
 from training.enrol.judge import by_engine
-from training.enrol.tune import Plan
+from training.enrol.tune import TuningPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from training.enrol.gather import View
 
 ENGINE = "onnxruntime"
-PLAN = Plan(steps=6, batch=2, rate=1e-3, size=128, every=6, judged=0.6, perceptual=0.0)
+PLAN = TuningPlan(steps=6, batch=2, rate=1e-3, size=128, every=6, judged=0.6, perceptual=0.0)
 LAST_LAYERS = replace(PLAN, layers=("leave.",))
 """Where it does not matter how good the face is."""
 TALK = [view(number) for number in range(30)]
 PHOTOS = [replace(view(number), still=True, source=f"{number}.jpg") for number in range(2)]
 
 
-def enrolled(views: list[View], plan: Plan = PLAN) -> Enrolled:
+def enrolled(views: list[View], plan: TuningPlan = PLAN) -> Enrolled:
     return Enrolling(seconds=1e6, watch=lambda _: None, plan=plan, engine=ENGINE)(views)
 
 

@@ -16,11 +16,20 @@ from engine.onnx_file import read_weight, stored_weights, with_weights
 from tests.training.enrol.portraits import view
 from training.enrol.enrol import shipped_generator
 from training.enrol.judge import Exam
-from training.enrol.tune import HeldBack, Plan, Progress, Tuned, drawn_batches, names_in_file, tune, weights_of
+from training.enrol.tune import (
+    HeldBack,
+    Tuned,
+    TuningPlan,
+    TuningProgress,
+    drawn_batches,
+    names_in_file,
+    tune,
+    weights_of,
+)
 
-PLAN = Plan(steps=2, batch=1, rate=1e-3, size=128, every=2, judged=0.6, layers=("leave.",), perceptual=0.0)
+PLAN = TuningPlan(steps=2, batch=1, rate=1e-3, size=128, every=2, judged=0.6, layers=("leave.",), perceptual=0.0)
 """Of the last layers alone: the orthogonal steps of all the others take most of the time."""
-ALL_LAYERS = Plan.layers
+ALL_LAYERS = TuningPlan.layers
 BASE = shipped_generator()
 VIEWS = [view(number) for number in range(4)]
 HELD_BACK = [view(9)]
@@ -31,9 +40,9 @@ FOLDED = "trunk.enter.1.weight"
 
 @cache
 def tuned(
-    plan: Plan = PLAN, *, judged: bool = True, seconds: float = 1e6, device: str = "cpu"
-) -> tuple[Tuned, tuple[Progress, ...]]:
-    exam, told = Exam.of(HELD_BACK), list[Progress]()
+    plan: TuningPlan = PLAN, *, judged: bool = True, seconds: float = 1e6, device: str = "cpu"
+) -> tuple[Tuned, tuple[TuningProgress, ...]]:
+    exam, told = Exam.of(HELD_BACK), list[TuningProgress]()
     result = tune(
         VIEWS,
         BASE,

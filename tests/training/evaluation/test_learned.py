@@ -10,7 +10,7 @@ pytest.importorskip("face_recognition_models", reason="its weights are in the ex
 
 from pipeline.geometry import Landmarks, face_crop
 from tests.pipeline.masked_scenes import PORTRAIT_LANDMARKS, portrait
-from training.evaluation.learned import PerceptualDistance, Recogniser
+from training.evaluation.learned import DlibRecogniser, PerceptualDistance
 
 
 def test_more_blur_is_farther_and_the_same_is_nowhere() -> None:
@@ -37,7 +37,7 @@ def test_another_light_is_the_same_person_and_a_covered_face_less_so() -> None:
     covered = photo.copy()
     cv2.rectangle(covered, (195, 112), (252, 175), (180, 200, 220), -1)
     crop_from_photo = face_crop(Landmarks(PORTRAIT_LANDMARKS.astype(np.float32)))
-    bare, bright, masked = Recogniser().embeddings([photo, light, covered], crop_from_photo)
+    bare, bright, masked = DlibRecogniser().embeddings([photo, light, covered], crop_from_photo)
     assert np.linalg.norm(bare) == pytest.approx(1)
     assert bare @ bright > 0.98
     assert bare @ masked < bare @ bright - 0.01

@@ -8,10 +8,18 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import SourceError
-from training.evaluation.product import Face
+from training.evaluation.product import PhotoFace
 from training.identity import mlfw
 from training.identity.evaluate import Side
-from training.identity.mlfw import Kind, Pair, accuracy, best_threshold, look_at_pairs, masked_pairs, protocol_scores
+from training.identity.mlfw import (
+    Pair,
+    PairKind,
+    accuracy,
+    best_threshold,
+    look_at_pairs,
+    masked_pairs,
+    protocol_scores,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,14 +38,14 @@ def test_a_third_of_the_pairs_has_one_masked_face_and_the_others_are_made_hard(t
     assert len(found) == 24
     for pair in found:
         first, second = pair.designs
-        if pair.kind is Kind.ONE_MASKED:
+        if pair.kind is PairKind.ONE_MASKED:
             assert first is None
             assert second is not None
         else:
-            assert (pair.kind is Kind.DIFFERENT_MASKS) == pair.same
+            assert (pair.kind is PairKind.DIFFERENT_MASKS) == pair.same
             assert (first == second) == (not pair.same)
     kinds = [pair.kind for pair in found]
-    assert [kinds.count(kind) for kind in Kind] == [8, 8, 8]
+    assert [kinds.count(kind) for kind in PairKind] == [8, 8, 8]
     assert {pair.designs for pair in found} != {pair.designs for pair in masked_pairs(tmp_path, seed=1)}
 
 
@@ -71,7 +79,7 @@ def test_a_fold_is_decided_at_the_threshold_of_the_others() -> None:
 
 
 def made_pairs(count: int = 12) -> list[Pair]:
-    kinds = [Kind.ONE_MASKED, Kind.DIFFERENT_MASKS, Kind.SAME_MASK]
+    kinds = [PairKind.ONE_MASKED, PairKind.DIFFERENT_MASKS, PairKind.SAME_MASK]
     files = (Path("a.png"), Path("b.png"))
     return [Pair(number % 2, number % 3 != 2, files, (0, 1), kinds[number % 3]) for number in range(count)]
 
@@ -93,8 +101,8 @@ def test_accuracy_is_told_bare_masked_and_by_kind() -> None:
     found = protocol_scores(pairs, bare, made_side(pairs, hard), {})["baseline"]
     assert found["pairs"] == 11
     assert found["bare"] == 1
-    assert found[Kind.SAME_MASK] == 0
-    assert found[Kind.DIFFERENT_MASKS] == found[Kind.ONE_MASKED] == 1
+    assert found[PairKind.SAME_MASK] == 0
+    assert found[PairKind.DIFFERENT_MASKS] == found[PairKind.ONE_MASKED] == 1
     assert found["masked"] == pytest.approx(7 / 11)
     assert "same_mask" in mlfw.table({"baseline": found})
 
@@ -105,7 +113,7 @@ def test_each_photo_is_looked_at_as_it_is_and_as_the_protocol_masks_it(
     """Looks are told apart by the mean of what was looked at; a mask adds its number to a photo of zeros."""
     for name in ("a.png", "b.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
-    kinds = [((None, 7), Kind.ONE_MASKED), ((5, 5), Kind.SAME_MASK)]
+    kinds = [((None, 7), PairKind.ONE_MASKED), ((5, 5), PairKind.SAME_MASK)]
     files = (tmp_path / "a.png", tmp_path / "b.png")
     pairs = [Pair(1, same=False, files=files, designs=designs, kind=kind) for designs, kind in kinds]
 
@@ -115,8 +123,8 @@ def test_each_photo_is_looked_at_as_it_is_and_as_the_protocol_masks_it(
         )
         return photo + np.uint8(number), None
 
-    def look(image: NDArray[np.uint8]) -> Face:
-        return Face(np.array([image.mean(), 1], np.float32), image, bool(image.any()), None)
+    def look(image: NDArray[np.uint8]) -> PhotoFace:
+        return PhotoFace(np.array([image.mean(), 1], np.float32), image, bool(image.any()), None)
 
     monkeypatch.setattr(mlfw, "wear", worn)
     bare, masked = look_at_pairs(pairs, look, seed=3, counted=lambda numbers: numbers)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from engine.spec import Precision
 from pipeline.errors import CheckpointError
 from training.identity.embeddings import Embedded, person_of
 from training.identity.export import export
-from training.identity.train import EumConfig, People, rate_at, train
+from training.identity.train import EmbeddedPeople, EumConfig, rate_at, train
 
 WIDTH = 16
 
@@ -60,7 +60,7 @@ def test_a_person_is_what_stands_before_the_last_underscore() -> None:
 
 
 def test_triplets_are_of_one_person_and_of_another(stored: Path) -> None:
-    people = People.of(Embedded.read(stored), "masked")
+    people = EmbeddedPeople.of(Embedded.read(stored), "masked")
     owner = {vector.tobytes(): number for vector, number in zip(people.bare.numpy(), people.number, strict=True)}
     anchors = np.arange(240)
     _, positive, pool = people.triplets(anchors, np.random.default_rng(0), candidates=100)
@@ -71,7 +71,7 @@ def test_triplets_are_of_one_person_and_of_another(stored: Path) -> None:
 
 
 def test_the_negative_is_the_nearest_of_the_pool(stored: Path) -> None:
-    people = People.of(Embedded.read(stored), "masked")
+    people = EmbeddedPeople.of(Embedded.read(stored), "masked")
     anchors, pool = np.array([0, 100]), np.array([0, 1, 40, 80, 120])
     found = people.nearest_other(people.bare[anchors], anchors, pool)
     for row, anchor in enumerate(anchors):
@@ -81,7 +81,7 @@ def test_the_negative_is_the_nearest_of_the_pool(stored: Path) -> None:
 
 
 def test_people_held_out_are_never_trained_on(stored: Path) -> None:
-    people = People.of(Embedded.read(stored), "masked")
+    people = EmbeddedPeople.of(Embedded.read(stored), "masked")
     seen, unseen = people.split(0.2)
     assert len(seen.bare) + len(unseen.bare) == 240
     assert not {embedding.tobytes() for embedding in seen.bare.numpy()} & {
