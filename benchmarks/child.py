@@ -179,7 +179,7 @@ class ClipCamera:
     fps: int
     name: str = "a clip in real time"
     given: list[float] = field(default_factory=list)
-    """When each picture came, in `time.perf_counter` seconds; its number is its place."""
+    """The moments at which pictures came, in `time.perf_counter` seconds, by their numbers."""
 
     def __post_init__(self) -> None:
         with av.open(str(self.path)) as container:

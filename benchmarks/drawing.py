@@ -251,7 +251,7 @@ class Curve:
     points: tuple[tuple[float, float], ...]
     colour: str = "blue"
     dashed: bool = False
-    """For what is expected, not measured."""
+    """Whether it is expected and not measured, and so dashed."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ class PlotPoint:
     label: str
     x: float
     y: float | None
-    """None for what has no score: a line at its time."""
+    """Its score; None for what has none, which is a line at its time."""
     on_front: bool
     colour: str = "blue"
 

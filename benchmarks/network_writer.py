@@ -176,11 +176,11 @@ class NetworkWriter:
         return self.apply("Reshape", name, self.constant(np.array([0, *sizes], np.int64)))
 
     def scalar(self, value: float) -> str:
-        """A number."""
+        """Add a constant number."""
         return self.constant(np.array(value, np.float32))
 
     def add(self, *values: Value) -> Value:
-        """Their sum."""
+        """Add the sum of two values."""
         total = values[0]
         for value in values[1:]:
             total = self.like(total, "Add", value.name)

@@ -212,7 +212,7 @@ class StoredWeight:
     """Where a weight lies in a network's file, and what it is."""
 
     begin: int
-    """In bytes from the start of the file."""
+    """Its first byte, counted from the start of the file."""
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
 

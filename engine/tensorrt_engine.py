@@ -37,7 +37,7 @@ class Launch:
     shapes: dict[str, tuple[int, ...]]
     """The shapes of all inputs and outputs."""
     graph: CudaGraph | None
-    """None where the shapes share a context with others."""
+    """The captured graph; None where the shapes share a context with others."""
 
 
 class TensorRtEngine:

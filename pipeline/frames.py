@@ -25,7 +25,7 @@ class Frame:
     """One picture of the video, upright."""
 
     index: int
-    """In decode order; gaps are dropped frames."""
+    """Its number in the order of decoding; gaps are dropped frames."""
     time: Fraction
     """Seconds, exact, as the input counts them."""
     arrived: float
@@ -146,7 +146,7 @@ class FaceCrop:
     """The face has changed so little since it was last drawn that this drawing is carried on; the mask may be new. What
     is held is carried on too."""
     drawn_by: DrawnBy | None = None
-    """None where no face is enrolled: the shipped network draws it."""
+    """Which network draws it, and why; None where no face is enrolled, so that the shipped one does."""
     beyond: Beyond | None = None
     """What the mask hides beyond the crop; None where it ends within."""
 

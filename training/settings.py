@@ -25,7 +25,7 @@ SIDE = 128
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run's settings."""
+    """What a training run may be told."""
 
     network: str
     """One of `NETWORKS`: the generator's trunk, the generator, the segmenter, or the paper's, to compare with."""

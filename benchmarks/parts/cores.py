@@ -53,7 +53,7 @@ METHOD = (
 
 @dataclass(frozen=True, kw_only=True)
 class CoresPlan(Plan):
-    """At which sizes, and for how many cores."""
+    """The sizes and the numbers of cores that are measured."""
 
     sizes: Sequence[str] = option(
         "--size", ("640x480", "1280x720"), action="append", metavar="WxH", help="only this size; may be given again"

@@ -47,7 +47,7 @@ class Step:
     name: str
     arguments: tuple[str, ...]
     seconds: int
-    """When it is given up."""
+    """How long it may take before it is given up."""
 
     def run(self, settings: Sequence[str]) -> Document:
         """What the command measured. Raises `UnmeasurableError` with its last words, or when its time is over."""

@@ -48,7 +48,7 @@ METHOD = (
 
 @dataclass(frozen=True, kw_only=True)
 class LivePlan(Plan):
-    """At which size the camera gives pictures, and for how long."""
+    """The size of the camera's pictures, and how long it gives them."""
 
     size: str = option("--size", "640x480", metavar="WxH", help="of the camera's pictures (default: 640x480)")
     minutes: float = option(
@@ -67,7 +67,7 @@ class Seen:
     ages_ms: tuple[float, ...]
     """The age of each picture when it was first shown, in the order in which they were."""
     moments: tuple[float, ...]
-    """When each was first shown, in seconds from the first."""
+    """The moments at which pictures were first shown, in seconds from the first."""
     given: int
     """Pictures that the camera gave."""
     repeated: int

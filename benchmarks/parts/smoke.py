@@ -61,7 +61,7 @@ class Row:
 
     name: str
     committed: float | None
-    """None where none was committed yet."""
+    """The ratio that was committed; None where none was yet."""
     measured: float
 
     @property

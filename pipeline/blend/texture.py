@@ -201,7 +201,7 @@ _ZONE = (56, 40, 200, 216)
 
 
 _FEWEST = 4
-"""With fewer blocks nothing is said."""
+"""The fewest blocks from which anything is said of the skin."""
 
 _REACH_PX = 160
 """How far from a place a large face is measured."""

@@ -140,7 +140,7 @@ class Found:
     """(n,) in [0, 1]."""
 
     def only(self, which: NDArray[np.bool_] | list[int]) -> Found:
-        """Those of `which`."""
+        """The candidates that `which` names."""
         return Found(self.boxes[which], self.landmarks[which], self.scores[which])
 
 

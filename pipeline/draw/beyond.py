@@ -40,7 +40,7 @@ _AGREED = 0.6
 """Intersection over union of both looks within the crop from which the wider one is believed."""
 
 _MOST_BEYOND = 1.0
-"""Of the mask within the crop: what may at most lie beyond. A gown in the mask's colour is larger."""
+"""How much mask may lie beyond the crop, as a part of the mask within it. A gown in the mask's colour is larger."""
 
 _EYES = np.s_[: round(0.44 * CROP_SIZE), round(0.2 * CROP_SIZE) : round(0.8 * CROP_SIZE)]
 """Where the eyes are in a crop: the view is too coarse to say anything about them."""

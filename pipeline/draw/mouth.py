@@ -196,10 +196,10 @@ AT_REST = (-0.7, 0.0, 0.0, 0.0)
 """The numbers of a mouth with closed lips that does nothing."""
 
 WIDER = 0.7
-"""By how much a smile widens the mouth, in parts of how far it lifts the corners."""
+"""A smile widens the mouth by so much, in parts of how far it lifts the corners."""
 
 REDRAWN_FROM = 0.35
-"""By how much one of the numbers must differ from those of the last drawing for a face to be drawn anew."""
+"""A face is drawn anew once one of its numbers differs by so much from those of the last drawing."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +213,13 @@ class Spoken:
 
     @classmethod
     def by_rule(cls, sound: Sound) -> Spoken:
-        """From a sound, by a rule that learned nothing."""
+        """What a sound says of the mouth, by a rule that learned nothing."""
         seconds = sound.start + np.arange(len(sound.speech)) * HOP / RATE
         return cls(sound.start, by_rule(sound, seconds).astype(np.float32))
 
     @classmethod
     def measured(cls, seconds: Numbers, numbers: NDArray[np.floating]) -> Spoken:
-        """From what was seen of a bare mouth: numbers (T, 4) at rising times (T,)."""
+        """What a bare mouth was seen to do: numbers (T, 4) at rising times (T,)."""
         times = np.arange(seconds[0], seconds[-1] + HOP / RATE, HOP / RATE)
         columns = [np.interp(times, seconds, column) for column in np.asarray(numbers, np.float64).T]
         return cls(float(seconds[0]), np.stack(columns, axis=1).astype(np.float32))

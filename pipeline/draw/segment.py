@@ -48,7 +48,7 @@ class _Look:
     crop: NDArray[np.float32]
     """(64, 64, 3) RGB, blurred."""
     frames: int
-    """For how many frames it has been kept."""
+    """How many frames it has been kept for."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Holder:
     face_levels: float = 1.5
     """Mean change of the whole face, in 8-bit steps, up to which it is as it was."""
     spot_levels: float = 6.0
-    """The same for the spot that has changed most, about a tenth of the face wide."""
+    """How much the spot that has changed most may differ; it is about a tenth of the face wide."""
     sooner: bool = False
     """Both are divided by the number of frames that the face would have been kept for: a face that changes
     more is looked at sooner."""

@@ -44,13 +44,13 @@ ENOUGH_PIXELS = 0.25
 ENOUGH_CONTRAST = 9.0
 """Variance; below, what is left is noise."""
 LARGEST_PAN = 0.4
-"""In one frame, as a part of its size; beyond, too little is left to compare."""
+"""The farthest that a camera may pan in one frame, as a part of its size; beyond, too little is left to compare."""
 SURE = 0.9
 """Score from which a face counts as surely one."""
 WORTH_TILES, NEXT_TILES = 1.3, 4
 """How much larger a picture must be than a tile before it is searched in tiles; and by how much more they shrink it."""
 OVERLAP, EDGE_PX = 0.25, 3
-"""Of neighbouring tiles, as a share; and how near its edge a face is taken to be cut by it."""
+"""How much neighbouring tiles overlap, as a share; how near to a tile's edge a face is taken to be cut by it."""
 SURE_IN_TILE, SURE_IN_TURNED_TILE = 0.8, 0.98
 """Score from which a face counts that a tile shows, upright or turned: many looks find many things that resemble one.
 Turned, heads have 0.999, and in sixteen 4K pictures of 1200 upright faces the two things taken for one had 0.95."""

@@ -67,7 +67,7 @@ class FollowedFace:
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """How fast the face moves, in frame pixels a second."""
     coasting_seconds: float = 0.0
-    """For how long the face was neither detected nor followed by flow."""
+    """How long the face has been neither detected nor followed by flow."""
 
     @classmethod
     def seen(cls, detection: Detection, picture: FlowPicture) -> FollowedFace:

@@ -107,7 +107,7 @@ class _Person:
     """Frames since the detector last saw the face."""
     unseen_seconds: float = 0.0
     id: int | None = None
-    """None until it is believed to be a face."""
+    """The track's number; None until it is believed to be a face."""
     age: int = 0
     """Tracks reported so far, counting those that were held back."""
 

@@ -81,7 +81,7 @@ class Terminal:
 
     keys: Keys
     virtual_camera: str | None
-    """None for no virtual camera, empty for the first there is, or its name."""
+    """The name of the virtual camera; empty for the first there is, None for none."""
     preview: bool
     fps: int
     size: tuple[int, int] | None

@@ -68,11 +68,11 @@ class FaceManifest:
     held_back: int
     """How many of them were held back until it had been judged on them."""
     steps: int
-    """Optimiser steps."""
+    """How many steps of the optimiser it took."""
     shipped_psnr: float | None
     """Hole PSNR of the shipped network on the pictures held back, in dB; None when none was held back."""
     own_psnr: float | None
-    """The same of this one."""
+    """Hole PSNR of this face's network on the same views, in decibels."""
     agreed: str = AGREED
     terms: str = TERMS
 
@@ -94,7 +94,7 @@ class EnrolledFace:
     generator: Network
     """The shipped generator with this person's weights."""
     recognition: Recognition | None
-    """None where the file was made without a recogniser."""
+    """What recognises the person; None where the file was made without a recogniser."""
 
 
 def write_face(

@@ -222,7 +222,7 @@ class Wearers:
     looks: Mapping[str, Look | None]
     """What a recogniser makes of each enrolled face, by its name; None where the file or the run has no recogniser."""
     least: Thresholds | None
-    """From which cosine two faces are one person's; None where the run has no recogniser."""
+    """The cosines from which two faces are one person's; None where the run has no recogniser."""
     only: bool
     """Whether the masks of everybody else stay on."""
 

@@ -81,7 +81,7 @@ class Layout:
     """How many bits at the lower end of a sample are not."""
     rgb: bool
     full_range: bool | None
-    """None where the picture's tag says."""
+    """Whether values span all that they can; None where the picture's tag says it."""
     centred_chroma: bool
     """True where chroma lies in the middle of its luma samples across, as in JPEG; at the left one elsewhere."""
 

@@ -54,7 +54,7 @@ LEAD_SECONDS = Fraction(1, 2)
 long as the chunk before passes over."""
 
 PASS_OVER_SECONDS = Fraction(1, 2)
-"""For how long a chunk passes over, at its end, into what the next one draws."""
+"""How long a chunk takes, at its end, to pass over into what the next one draws."""
 
 AHEAD_FRAMES = 2
 """How many frames the deinterlacer and a gap between two frames may need beyond what the tracker looks ahead."""

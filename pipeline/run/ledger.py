@@ -124,11 +124,11 @@ class Surviving(Generic[In, Asked, Out]):
         return survive(self.stages.answer, self.stages.unanswered, self.ledger)(stream)
 
     def unasked(self, item: In) -> Asked:
-        """As the stages have it."""
+        """The item as it goes on when `ask` failed on it."""
         return self.stages.unasked(item)
 
     def unanswered(self, item: Asked) -> Out:
-        """As the stages have it."""
+        """The item as it goes on when `answer` failed on it."""
         return self.stages.unanswered(item)
 
 

@@ -44,9 +44,9 @@ class Tally:
     faces: int = 0
     """Summed over frames, tracked ones that no detector saw in that frame included."""
     masked_faces: int = 0
-    """Those whose mask was drawn over."""
+    """How many of the faces had their mask drawn over."""
     held_faces: int = 0
-    """Those of them that had hardly changed, and were shown as they were last drawn."""
+    """How many of the masked ones had hardly changed, and were shown as they were last drawn."""
     frames_with_mask: int = 0
     """Frames in which at least one mask was drawn over."""
     skipped: Counter[Skipped] = field(default_factory=Counter)
@@ -133,7 +133,7 @@ class Report:
 
     input: str
     output: str | None
-    """None when no output was left behind."""
+    """The output as it was named; None when none was left behind."""
     complete: bool
     """Whether all that the input holds, between start and end, is in the output."""
     frames_in: int = 0

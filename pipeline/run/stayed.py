@@ -63,7 +63,7 @@ class StayedOn:
     """Gathers the stretches of one file, frame by frame in order."""
 
     stretches: list[MaskStretch] = field(default_factory=list)
-    """In the order in which they began."""
+    """The stretches, in the order in which they began."""
     dropped: int = 0
     """How many more there are than are kept."""
     _open: dict[tuple[int, str], MaskStretch] = field(default_factory=dict, repr=False)

@@ -158,7 +158,7 @@ SLOWEST_PACE = 0.02
 """The pace of `Smooth` where the smoothing is 1."""
 
 WIDEST_FEATHER_PX = 24.0
-"""In pixels of the crop: beyond it the passage reaches the crop's border."""
+"""The widest feather, in pixels of the crop: a wider one would reach the crop's border."""
 
 
 PORTRAIT_PX = 96
@@ -173,11 +173,11 @@ MOST_PORTRAITS = 200
 
 @dataclass(frozen=True)
 class Wishes:
-    """What was chosen."""
+    """What a visitor of the page chose."""
 
     smoothing: float = math.log(Smooth.pace) / math.log(SLOWEST_PACE)
-    """From 0, every frame as it was drawn, to 1, as calm as can be. Raise it for less shimmer; a face then takes longer
-    to gain from a better view."""
+    """How calm drawings are, from 0, every frame as it was drawn, to 1. Raise it for less shimmer; a face then takes
+    longer to gain from a better view."""
     feather_px: float = Blend.feather_px
     """The width of the feather as `Blend.feather_px`, up to `WIDEST_FEATHER_PX`."""
     faces: Mapping[int, bool] = field(default_factory=dict)
@@ -216,10 +216,10 @@ class MetFace:
     """A face that a run has met, over all of its frames."""
 
     track: Track
-    """As it was last seen."""
+    """The face as it was last seen."""
     frames: int = 0
     drawn: int = 0
-    """In how many of the frames it was drawn."""
+    """How many of the frames it was drawn in."""
     left: Skipped | None = None
     """Why it was last left as it is, a moment without a mask apart; None when there was no such frame."""
     portrait: NDArray[np.uint8] | None = field(default=None, repr=False)

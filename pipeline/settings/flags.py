@@ -120,7 +120,7 @@ def given(namespace: argparse.Namespace) -> dict[str, object]:
 
 
 def given_of(known: Iterable[Setting], namespace: argparse.Namespace) -> dict[str, object]:
-    """Those of the settings `known` that flags gave, by key."""
+    """What flags gave of the settings `known`, by key."""
     flags = vars(namespace)
     names = {setting.key: setting.key.replace("-", "_") for setting in known}
     found = {key: flags[name] for key, name in names.items() if name in flags}

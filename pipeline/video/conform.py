@@ -40,10 +40,10 @@ SWSCALE_MATRIX = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-"""From FFmpeg's numbers for a matrix; BT.709 is assumed where none is named."""
+"""swscale's matrix for each of FFmpeg's numbers; BT.709 is assumed where none is named."""
 
 ONE_THREAD = 1
-"""For swscale: with more, FFmpeg 8.1 leaves a row grey at the seam of two slices about once in 2000 pictures."""
+"""swscale's threads: with more, FFmpeg 8.1 leaves a row grey at the seam of two slices about once in 2000 pictures."""
 
 SMOOTH = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 

@@ -38,7 +38,7 @@ class Container:
     muxer: str
     """The muxer by FFmpeg's name."""
     codecs: tuple[Codec, ...]
-    """For the processed video; the first is the usual one."""
+    """Codecs that it may hold the processed video in; the first is the usual one."""
     before_zero: bool
     """True when sound may begin before time 0, as the priming of AAC does: the file says what to skip."""
 
@@ -64,7 +64,7 @@ CONTAINERS = {
 """Each container by its suffix. AVI, FLV and the like are not here: they can't hold the exact times of every video."""
 
 SUGGESTED = (".mp4", ".mkv", ".mov", ".webm", ".ts")
-"""In the order in which another container is recommended."""
+"""Containers in the order in which they are recommended where another can't hold a stream."""
 
 TRANSPORT_STREAM_CODECS = frozenset(
     [

@@ -132,7 +132,7 @@ class SourceInfo:
     """What the pictures carry that no output can store, in words."""
     streams: tuple[StreamInfo, ...]
     stamp: tuple[int, ...]
-    """By which the file is known again as long as nobody replaces it or writes to it; see `stamp_of`."""
+    """What the file is known again by as long as nobody replaces it or writes to it; see `stamp_of`."""
 
     @property
     def duration(self) -> Fraction | None:

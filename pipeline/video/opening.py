@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 TS_DISCONT = 0x200
-"""FFmpeg's AVFMT_TS_DISCONT."""
+"""FFmpeg's AVFMT_TS_DISCONT: the format's time stamps may jump."""
 
 
 @contextlib.contextmanager

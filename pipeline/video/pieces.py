@@ -97,7 +97,7 @@ class PieceSink:
     sink: FileSink
     """The output that the piece is for. It is not opened; its source is the one that counts."""
     piece: Piece | None = field(default=None, init=False)
-    """None until the last frame was encoded."""
+    """What was encoded; None until the last frame was."""
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Encode every frame that counts. Raises `SinkError`."""

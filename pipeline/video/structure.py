@@ -24,7 +24,7 @@ WINDOW_BYTES = 64 << 20
 TRANSPORT_PACKET = 188
 """The length of a packet of a transport stream, in bytes."""
 TRANSPORT_MARK = b"G"
-"""With what a packet begins."""
+"""The byte with which each packet of a transport stream begins."""
 TIMECODED_TRANSPORT_PACKET = 192
 """Bytes of a packet in .m2ts files: four more, in front."""
 
@@ -38,7 +38,7 @@ LONGEST_EBML_HEAD = 12
 """Bytes of an id and a length at most."""
 
 FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid")
-"""With what MP4 and QuickTime files begin."""
+"""The kinds of box with which MP4 and QuickTime files begin."""
 
 IN_FRAGMENT = frozenset(
     b"mfhd traf tfhd tfdt trun sdtp sbgp sgpd subs saiz saio senc tfxd tfrf pssh meta udta uuid free skip".split()

@@ -73,7 +73,7 @@ class PageEnrolment:
     unwanted: bool = False
     error: str | None = None
     name: str | None = None
-    """Of the face that was learned."""
+    """The name of the face that was learned."""
 
     @property
     def sheet(self) -> Path:

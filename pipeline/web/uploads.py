@@ -41,7 +41,7 @@ FIRST_SECONDS = 1.0
 """How long processing must have gone on before anybody says how long it will take."""
 
 SAMPLE_SIZE, SAMPLE_FRAMES = (640, 480), 90
-"""Of the clip that is drawn for those who have none at hand."""
+"""Size and length of the sample, a clip that is drawn for those who have none at hand."""
 
 NEWEST_PX = 640
 """The greatest side of the small picture of the frame that was finished last."""

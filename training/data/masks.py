@@ -39,14 +39,14 @@ COLOURS: dict[MaskKind, tuple[tuple[float, float, float], ...]] = {
 """RGB in [0, 1] that are often worn."""
 
 CLOTH_COLOURS = ((0.08, 0.08, 0.09), (0.3, 0.3, 0.32), (0.12, 0.15, 0.3), (0.9, 0.9, 0.9))
-"""Those of all other kinds."""
+"""The colours of all other kinds."""
 
 PRINTS = {"plain": 0.55, "stripes": 0.1, "checks": 0.1, "dots": 0.07, "blotches": 0.13, "picture": 0.05}
 """How often cloth is printed with what."""
 
 
 def blurred(layer: NDArray[np.floating], sigma: float) -> Floats:
-    """The same layer under a Gaussian blur."""
+    """A Gaussian blur of the layer."""
     return np.asarray(cv2.GaussianBlur(layer, (0, 0), sigma), np.float32)
 
 

@@ -271,12 +271,12 @@ _ENDS = (0.25, 0.28, 0.25, 0.28)
 
 
 def colourless(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same (S, S, 3), black and white."""
+    """(S, S, 3) the picture in black and white."""
     return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def close_up(sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
-    """The same of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
+    """The sample as of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
     side = len(sample.alpha)
     left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
     kept = np.s_[top : side - bottom, left : side - right]

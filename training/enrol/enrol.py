@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from training.enrol.tune import Tuned, TuningProgress
 
 FEW = 12
-"""From so many views on all weights are tuned; fewer teach no more than a likeness."""
+"""The number of views from which on all weights are tuned; fewer teach no more than a likeness."""
 FEW_PLAN = TuningPlan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0)
 """How a face is tuned to a few photos. At five times the rate, four photos made one of two people 0.7 dB worse."""
 LEAST_GAIN_OF_FEW_DB = 0.0
@@ -54,7 +54,7 @@ class Enrolled:
 
     manifest: FaceManifest
     weights: Mapping[str, Array]
-    """Those in which it differs from the base, by their names in the base's file."""
+    """The weights in which it differs from the base, by their names in the base's file."""
     recognition: Recognition | None
     tuned: Tuned
     exam: Exam
@@ -62,7 +62,7 @@ class Enrolled:
     shipped: NDArray[np.uint8]
     """(N, S, S, 3) what the shipped network draws there."""
     own: NDArray[np.uint8]
-    """The same of the person's own."""
+    """(N, S, S, 3) what the person's own network draws there."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class _Drawing:
         return exam.drawn(by_engine(self._engine))
 
     def own(self, exam: Exam, weights: Mapping[str, Array]) -> NDArray[np.uint8]:
-        """The same with these weights in the place of its own."""
+        """(N, S, S, 3) what the network draws with these weights in the place of its own."""
         with closing(load(with_weights(self.base, weights, name="generator-own"), backend=self._backend)) as engine:
             return exam.drawn(by_engine(engine))
 

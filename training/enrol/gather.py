@@ -36,7 +36,7 @@ WIDE_FROM_CROP = stored_from_canonical(SIDE)
 EVERY_SECONDS = 0.03
 """Views of a video are at least so far apart, and farther in a long one; neighbouring frames teach the same."""
 MOST_VIEWS = 480
-"""When there are more, every second one goes, and later ones are taken half as often."""
+"""The most views that are kept: when there are more, every second one goes, and later ones are taken half as often."""
 LARGEST_ZOOM = 3.5
 """Pixels of the crop for one of the frame, beyond which a face is too small: its eyes are 18 pixels apart there."""
 LEAST_SHARPNESS = 0.4
@@ -63,7 +63,7 @@ class View:
     track: int
     """Which of the source's faces it is."""
     time: float
-    """In seconds; 0 for a photo."""
+    """When it was seen, in seconds; 0 for a photo."""
     sharpness: float
     still: bool
     """Whether it is a photo."""
@@ -83,7 +83,7 @@ class Gathered:
     pictures: int = 0
     """Frames and photos that were looked at."""
     several: int = 0
-    """Those of them with more than one face of about one size."""
+    """How many of them hold more than one face of about one size."""
     left: Counter[str] = field(default_factory=Counter)
     """Faces that were left out, by the reason."""
 

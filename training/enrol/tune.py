@@ -105,7 +105,7 @@ class Tuned:
     judged: Generator
     """The best of the networks that had not seen the views held back; `network` where none were."""
     steps: int = 0
-    """Those that were made, whether the last ones helped or not."""
+    """How many steps were made, whether the last ones helped or not."""
     seconds: float = 0.0
     looks: list[tuple[int, float, float]] = field(default_factory=list)
     """Step, seconds and hole PSNR of each look at the views held back; the first is the shipped network's."""

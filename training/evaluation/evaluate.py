@@ -65,9 +65,9 @@ class Marks:
     thin: float | None
     fate: str
     groups: Mapping[str, str]
-    """For each property, such as `glasses`, what the photo's person belongs to."""
+    """The group that the photo's person belongs to, for each property, such as `glasses`."""
     features: Mapping[str, NDArray[np.float32]]
-    """Of the lower face in each result, and in the truth under `measures.TRUTH`; empty where it was not looked at."""
+    """Features of the lower face in each result, and in the truth under `measures.TRUTH`; or nothing."""
 
 
 def process(product: Product, masked: MaskedPhoto, baselines: Mapping[str, Engine]) -> Result:

@@ -31,16 +31,16 @@ FACE_SHARE = 0.29
 """A face's part of its crop: an ellipse half as wide as the crop and two thirds as high."""
 
 MOST_LEFT = 0.001
-"""Of a face's area: what may be left, since nobody sees it."""
+"""How much may be left, since nobody sees it, as a part of a face's area."""
 
 _SURE = 0.6
 """How likely a pixel must be mask, before and after."""
 
 _LEAST_WORN = 0.05
-"""Of a face's area: what must be mask for a face to count as masked."""
+"""How much must be mask for a face to count as masked, as a part of its area."""
 
 _MIDDLE = np.s_[120:165, 96:160]
-"""From a nose to a chin, in a view."""
+"""The part of a view from a nose to a chin."""
 
 _SPECK = np.ones((2, 2), np.uint8)
 """What is thinner than two pixels of a view is an edge, not a piece of a mask."""
@@ -119,7 +119,7 @@ def summary(seen: Sequence[Seen], faceless: Iterable[str]) -> dict[str, Any]:
 
 
 def ordered(seen: Sequence[Seen]) -> list[Seen]:
-    """The worst first."""
+    """The faces, the worst first."""
     return sorted(seen, key=lambda one: -one.share)
 
 

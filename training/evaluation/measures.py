@@ -95,9 +95,9 @@ class Judged:
     """What was measured of the results of one photo."""
 
     scores: Mapping[str, Mapping[str, float | None]]
-    """By result, then by measure."""
+    """The scores, by result and then by measure."""
     features: Mapping[str, NDArray[np.float32]]
-    """Of the lower face in each result, and in the truth under `TRUTH`; empty where it was not looked at."""
+    """Features of the lower face in each result, and in the truth under `TRUTH`; empty where none were taken."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Judge:
     product: Product
     """Finds the face of the bare photo, which the recogniser looks at."""
     learned: tuple[PerceptualDistance, DlibRecogniser, LowerFace] | None = None
-    """Without them their measures, which take most of the time, are None."""
+    """The learned measures, which take most of the time; without them their scores are None."""
 
     @classmethod
     def of(cls, product: Product, *, learned: bool) -> Judge:

@@ -49,7 +49,7 @@ class MouthScores:
     least_sure: float = 0.5
     """How sure the mesh network must be of either face for its mouth to count."""
     openings: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
-    """For each face and frame the drawn opening and the true one, NaN where a face is not seen."""
+    """The drawn opening and the true one, for each face and frame; NaN where a face is not seen."""
     seconds: list[float] = field(default_factory=list)
     energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """The energy of the slopes in the lips' box, drawn and true."""

@@ -81,7 +81,7 @@ class FixedPairs:
 
     @classmethod
     def of(cls, folder: Path, *, limit: int | None = None) -> FixedPairs:
-        """Those of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
+        """The photos of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
         names = sorted(path.stem for path in (folder / "truth").glob("*.jpg"))
         if not names:
             raise SourceError(f"{folder} has no truth/*.jpg: --pairs takes a folder with truth/, mask/ and paint/")

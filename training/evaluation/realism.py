@@ -31,10 +31,10 @@ _LEAST_STRAP = 24
 """Pixels below which a thin part is a corner of the mask."""
 
 _FACE_CENTRE, _FACE_AXES = (CROP_SIZE / 2, CROP_SIZE / 2), (68.0, 88.0)
-"""Of an ellipse that a face fills, in pixels of the crop."""
+"""Middle and half axes of an ellipse that a face fills, in pixels of the crop."""
 
 _RAYS = np.linspace(np.deg2rad(20), np.deg2rad(160), 57)
-"""From a face's middle, downwards from ear to ear, over the jaw."""
+"""Angles of the rays from a face's middle over the jaw, downwards from ear to ear."""
 
 _REACH = np.linspace(0.7, 1.2, 41)
 """Where on a ray the jaw is looked for, in parts of the ellipse."""

@@ -52,9 +52,9 @@ class VideoScores:
     """Sums over the frames of one clip. Changed in place."""
 
     frames: int = 0
-    """Those in which a mask is worn."""
+    """How many frames show a worn mask."""
     standing: int = 0
-    """Those of them that came back as they went in."""
+    """How many of these came back as they went in."""
     psnr: list[float] = field(default_factory=list)
     ssim: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -131,7 +131,7 @@ class _Movement:
     true: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=1 + LATEST - EARLIEST))
     """The last true changes, the newest first."""
     products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + LATEST - EARLIEST, 3)))
-    """For each delay: drawn x true, drawn squared, true squared, summed."""
+    """Sums of drawn x true, drawn squared and true squared, for each delay."""
 
     def add(self, drawn: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_]) -> None:
         """Take in a frame's luma, (height, width) each, and where the mask was."""

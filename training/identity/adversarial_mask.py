@@ -65,7 +65,7 @@ class Wearer:
     """(S, S, 2) which place of the pattern, from -1 to 1 across and down, each pixel of the mask shows."""
 
     def moved(self, map_: Affine, size: int) -> Wearer:
-        """The same in a picture of another size, whose pixels `map_` gives."""
+        """The wearer in a picture of another size, whose pixels `map_` gives."""
         picture, cover, places = (
             cv2.warpAffine(values, map_.matrix, (size, size)) for values in (self.picture, self.cover, self.places)
         )
@@ -151,7 +151,7 @@ def overlap(segmenter: Engine, pattern: Tensor, wearers: Sequence[Wearer]) -> fl
 def measure(
     networks: Mapping[str, torch.nn.Module], look: Looker, pattern: Tensor, crops: Sequence[Wearer]
 ) -> dict[str, dict[str, float]]:
-    """For each pattern the likeness to the bare face that each network sees, and the segmenter's IoU."""
+    """Measure, for each pattern, the likeness to the bare face that each network sees, and the segmenter's IoU."""
     pictures = [crop.moved(look.recogniser.picture_from_crop, look.recogniser.size) for crop in crops]
     answer: dict[str, dict[str, float]] = {}
     for name, printed in ({"adversarial": pattern} | comparison_patterns(0)).items():

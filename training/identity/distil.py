@@ -45,7 +45,7 @@ DECAY = 0.25
 
 @dataclass(frozen=True)
 class DistilConfig:
-    """One run's settings."""
+    """What a distillation may be told."""
 
     method: str
     """One of `training.identity.methods`."""

@@ -40,7 +40,7 @@ RESAMPLES = 300
 PICTURE = "chip"
 """The input of a network that takes the same picture as the baseline's."""
 MEASURES = ("eer", "fmr100", "fmr1000")
-"""Those with intervals, in the order of `Resampled.measures`."""
+"""The measures that have intervals, in the order of `Resampled.measures`."""
 BARE_FMRS = {"fmr100": 0.01, "fmr1000": 0.001}
 
 
@@ -69,7 +69,7 @@ class Looked:
 
     bare: Side
     worn: Side
-    """The same photos with masks drawn on, or those in which masks are really worn."""
+    """The photos with masks drawn on, or those in which masks are really worn."""
     design: NDArray[np.int64]
     """(N,) which drawn mask each wears; -1 for real ones."""
 
@@ -81,7 +81,7 @@ class Looked:
 
     @classmethod
     def load(cls, path: Path) -> Looked:
-        """What `save` kept."""
+        """Read what `save` kept."""
         stored = np.load(path)
         bare, worn = (Side(*(stored[f"{name}_{key}"] for key in Side.__annotations__)) for name in ("bare", "worn"))
         return cls(bare, worn, stored["design"])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from training.identity.evaluate import Side
 
 ONE_MASKED_EVERY = 3
-"""In each run of so many pairs of a fold the last pair has only one masked face."""
+"""How often a pair has only one masked face: the last of so many pairs of a fold."""
 
 
 class PairKind(StrEnum):
@@ -129,7 +129,7 @@ def best_threshold(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> flo
 def protocol_scores(
     pairs: Sequence[Pair], bare: Side, worn: Side, models: Mapping[str, Engine]
 ) -> dict[str, dict[str, Any]]:
-    """For each method accuracy bare and masked, with its standard error over folds, and masked by kind of pair."""
+    """Score each method: accuracy bare and masked, with its standard error over folds, and masked by kind of pair."""
     there = np.asarray((bare.there & worn.there).reshape(-1, 2).all(1))
     kept = [pair for pair, found in zip(pairs, there, strict=True) if found]
     same, fold = np.array([pair.same for pair in kept]), np.array([pair.fold for pair in kept])

@@ -75,7 +75,7 @@ class EmbeddedPeople:
 
     @classmethod
     def of(cls, stored: Embedded, source: str) -> EmbeddedPeople:
-        """Those of `stored` whose `source` embeddings are there. Raises `CheckpointError` when there are none."""
+        """The photos of `stored` whose `source` embeddings are there. Raises `CheckpointError` when there are none."""
         masked = stored.masked if source == "masked" else stored.drawn
         there = ~np.isnan(masked).any((1, 2))
         if not there.any():
@@ -84,13 +84,13 @@ class EmbeddedPeople:
         return cls(number, torch.from_numpy(stored.bare[there]), torch.from_numpy(masked[there]))
 
     def split(self, held_out: float) -> tuple[EmbeddedPeople, EmbeddedPeople]:
-        """Those to train on, and a part of the people who are kept apart: always the same."""
+        """Split them into those to train on and the people who are kept apart, always the same."""
         shuffled = np.random.default_rng(0).permutation(self.number.max() + 1)
         apart = np.isin(self.number, shuffled[: max(2, round(held_out * len(shuffled)))])
         return self.only(~apart), self.only(apart)
 
     def only(self, which: NDArray[np.bool_]) -> EmbeddedPeople:
-        """Those of `which`, counted anew."""
+        """The photos that `which` names, with people counted anew."""
         number = np.unique(self.number[which], return_inverse=True)[1]
         mask = torch.from_numpy(which)
         return EmbeddedPeople(number, self.bare[mask], self.masked[mask])

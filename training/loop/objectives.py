@@ -159,7 +159,7 @@ AT_ONCE = 16
 
 
 def fixed_samples(config: TrainConfig) -> Batch:
-    """The same validation batch in every run and at every step."""
+    """A validation batch that is the same in every run and at every step."""
     faces, rng = Faces.read(config.crops, "val"), np.random.default_rng(7)
     judges = config.network == "segmenter"
     bare, odd = (0.3, ODD) if judges else (0.0, 0.0)

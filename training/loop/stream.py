@@ -107,7 +107,7 @@ class Batch(NamedTuple):
     """(B, 5) what the mouths do, as `generator.EXPRESSION` has it."""
 
     def mirrored(self) -> Batch:
-        """The same with left and right exchanged, which leaves an expression as it is."""
+        """Samples with left and right exchanged, which leaves an expression as it is."""
         return Batch(self.pictures.flip(3), self.truths.flip(3), self.alphas.flip(3), self.expressions)
 
 

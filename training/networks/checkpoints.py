@@ -92,7 +92,7 @@ float16."""
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with its large weights stored in float16 behind a Cast: half the bytes, float32 all the same."""
+    """Store the large weights of a network in float16 behind a Cast: half the bytes, float32 all the same."""
     casts = []
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)

@@ -164,7 +164,7 @@ class ExpressionMaps(nn.Module):
     """
 
     SIDE = 16
-    """Of a map of a picture whose middle scale has as many cells: 128 for the trunk, 256 for the generator."""
+    """Side of the map. The trunk's middle scale has as many cells at 128 pixels, the generator's at 256."""
 
     def __init__(self, widths: tuple[int, ...], hidden: int = 32, maps: int = 12) -> None:
         super().__init__()

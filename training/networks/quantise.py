@@ -75,7 +75,7 @@ class Trial:
     lost: float
     """How much less than the network that it was made of."""
     near_db: float | None = None
-    """Of a generator: how near it draws to the one that it was made of, inside the hole."""
+    """How near a generator draws to the one that it was made of, inside the hole, in decibels."""
 
     def serves(self, network: str) -> bool:
         """Whether it does nearly what the network does that it was made of."""

@@ -63,7 +63,7 @@ def test_a_broken_library_does_not_end_the_examination_of_a_fresh_process(module
 import sys
 sys.modules[{module!r}] = None
 from pipeline.run import doctor
-print(*(finding.subject for finding in doctor.examine() if finding.state is doctor.State.BROKEN))
+print(*(finding.subject for finding in doctor.examine() if finding.state is doctor.Condition.BROKEN))
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {"cv2": "opencv", "av": "pyav"}[module] in ended.stdout.split()
