@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -92,48 +93,56 @@ def _time(name: str, busy_seconds: float, network_seconds: Mapping[str, float], 
 
 
 @dataclass
-class Metered:
-    """An engine whose calls are timed. Each figure is written by one thread: one submits, one takes results."""
+class Meter:
+    """What is counted of a network. Each figure is written by one thread: one asks, one takes results."""
+
+    asked_seconds: float = field(default=0.0, init=False)
+    """The time spent in asking."""
+    waited_seconds: float = field(default=0.0, init=False)
+    """The time spent in taking results."""
+    calls: int = field(default=0, init=False)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Count a call, and the time of the `with` block."""
+        self.calls += 1
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.asked_seconds += perf_counter() - began
+
+
+@dataclass
+class Metered(Meter):
+    """An engine whose calls are timed."""
 
     engine: Engine
-    asked_seconds: float = field(default=0.0, init=False)
-    """Spent in `run` and `submit`."""
-    waited_seconds: float = field(default=0.0, init=False)
-    """The time spent in `result`."""
-    calls: int = field(default=0, init=False)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """As the engine says."""
+        """The engine's inputs."""
         return self.engine.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """As the engine says."""
+        """The engine's outputs."""
         return self.engine.outputs
 
     @property
     def description(self) -> str:
-        """As the engine says."""
+        """The engine's description."""
         return self.engine.description
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """As the engine does it."""
-        self.calls += 1
-        began = perf_counter()
-        try:
+        """Run the engine, and count the call."""
+        with self.asking():
             return self.engine.run(feeds)
-        finally:
-            self.asked_seconds += perf_counter() - began
 
     def submit(self, feeds: Mapping[str, Array]) -> MeteredPending:
-        """As the engine does it."""
-        self.calls += 1
-        began = perf_counter()
-        try:
+        """Submit to the engine, and count the call."""
+        with self.asking():
             return MeteredPending(self, self.engine.submit(feeds))
-        finally:
-            self.asked_seconds += perf_counter() - began
 
     def close(self) -> None:
         """Close the engine."""
@@ -148,7 +157,7 @@ class MeteredPending:
     pending: Pending
 
     def result(self) -> dict[str, Array]:
-        """As the engine gives it."""
+        """Wait for the engine's result, and count the time."""
         began = perf_counter()
         try:
             return self.pending.result()
@@ -157,22 +166,15 @@ class MeteredPending:
 
 
 @dataclass
-class MeteredDetector:
+class MeteredDetector(Meter):
     """A detector of which nothing is known but that it can be called: all of it counts as network."""
 
     detector: Detector
-    asked_seconds: float = field(default=0.0, init=False)
-    waited_seconds: float = field(default=0.0, init=False)
-    calls: int = field(default=0, init=False)
 
     def __call__(self, frame: Frame) -> tuple[Detection, ...]:
-        """As the detector does it."""
-        self.calls += 1
-        began = perf_counter()
-        try:
+        """Ask the detector, and count the call."""
+        with self.asking():
             return self.detector(frame)
-        finally:
-            self.asked_seconds += perf_counter() - began
 
 
 @dataclass(frozen=True)

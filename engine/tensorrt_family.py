@@ -64,8 +64,13 @@ class Family:
         """Version, devices and precisions."""
         return Offer(self.version(), tuple(str(card) for card in cuda.cards()), PRECISIONS)
 
-    def load(self, network: Network, *, device: Device, precision: Precision) -> TensorRtEngine:
-        """Compile `network` for a GPU of this machine, or take its engine from the cache."""
+    def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> TensorRtEngine:
+        """Compile `network` for a GPU of this machine, or take its engine from the cache.
+
+        `threads` means nothing here. Raises `BackendMissing` where there is no such GPU, and for a precision that it
+        lacks; `EngineError` when compiling or loading fails.
+        """
+        del threads
         reason = self.missing()
         if reason is None and device.kind != "cuda":
             reason = f"runs on cuda, not on {device}: use --device cuda"
@@ -97,7 +102,11 @@ class Family:
     def build(
         self, network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
     ) -> tuple[Label, bytes]:
-        """Compile ahead of time: for compute capabilities such as "86", or, without any, for the GPU that is here."""
+        """Compile ahead of time: for compute capabilities such as "86", or, without any, for the GPU that is here.
+
+        Raises `BackendMissing` for one that is not known or lacks the precision, or where no GPU is here; `EngineError`
+        when compiling fails.
+        """
         reason = self.uninstalled()
         if reason is None:
             reason = self._unfit(capabilities) if capabilities else self._no_card()

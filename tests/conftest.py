@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cache import VARIABLE
+from pipeline.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +36,13 @@ def the_program_logs_as_it_begins() -> None:
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
     logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.fixture(scope="session")
+def _mesh() -> None:
+    """The face mesh, with which masks are drawn: it comes in a package of its own."""
+    mesh = pytest.importorskip("training.data.mesh")
+    try:
+        mesh.mesh_network()
+    except CheckpointError as error:
+        pytest.skip(str(error))

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 import cli
-from pipeline.errors import CheckpointError
 from pipeline.recognisers import dlib_resnet, unit
 from tests.shared import DATA
-from training.identity.evaluate import Looked, Side
+from training.identity.evaluate import BareAndWorn, Side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,19 +45,14 @@ def place(frame: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def stage(tmp_path_factory: pytest.TempPathFactory, _mesh: None) -> Stage:
     if not FACES.is_dir():
         pytest.skip("the photos are not here")
     if dlib_resnet.missing() is not None:
         pytest.skip("the recogniser's weights are in the extra `identity`")
-    from training.data.mesh import mesh_network
     from training.evaluation.photos import read, wear
     from training.needs import MaskKind
 
-    try:
-        mesh_network()
-    except CheckpointError as error:
-        pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("people")
     bare = [large(read(FACES / f"{name}.avif")) for name in (*NAMED, OTHER)]
     masked = []
@@ -154,7 +148,7 @@ def kept(tmp_path: Path) -> Path:
     unknown, yes = np.full_like(bare, np.nan), np.ones(len(owner), bool)
     pictures = np.zeros((len(owner), 4, 4, 3), np.uint8)
     sides = (Side(found, pictures, masked, unknown) for found, masked in ((bare, ~yes), (worn, yes)))
-    looked = Looked(*sides, design=np.arange(len(owner)) % 4)
+    looked = BareAndWorn(*sides, design=np.arange(len(owner)) % 4)
     looked.save(tmp_path / "kept.npz")
     return tmp_path
 

@@ -13,10 +13,6 @@ from engine.tensorrt_family import Family
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from engine.cache import Label
-    from engine.spec import Device, Network, Offer, Precision
-    from engine.tensorrt_engine import TensorRtEngine
-
 NAME = "tensorrt"
 
 
@@ -32,33 +28,6 @@ FAMILY = Family(
     context_of=plain_context,
     captured=True,
 )
+"""What this backend and its sister share; the four names below are what a backend that compiles ahead defines."""
 
-
-def missing() -> str | None:
-    """Why it can't run networks here, or None."""
-    return FAMILY.missing()
-
-
-def offer() -> Offer:
-    """The version, the devices and the precisions."""
-    return FAMILY.offer()
-
-
-def load(network: Network, *, device: Device, precision: Precision, threads: int) -> TensorRtEngine:
-    """`network` from the cache, or built on the GPU; `threads` means nothing here.
-
-    Raises `BackendMissing` where there is no such GPU, and for a precision that it lacks; `EngineError` when building
-    or loading fails.
-    """
-    del threads
-    return FAMILY.load(network, device=device, precision=precision)
-
-
-def build(
-    network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
-) -> tuple[Label, bytes]:
-    """Compile ahead of time for the first GPU of this machine; `capabilities` must be empty.
-
-    Raises `BackendMissing` where that can't be done, `EngineError` when building fails.
-    """
-    return FAMILY.build(network, precision=precision, capabilities=capabilities, time_limit_seconds=time_limit_seconds)
+missing, offer, load, build = FAMILY.missing, FAMILY.offer, FAMILY.load, FAMILY.build

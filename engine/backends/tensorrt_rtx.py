@@ -13,10 +13,6 @@ from pipeline.errors import how_to_install
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from engine.cache import Label
-    from engine.spec import Device, Network, Offer, Precision
-    from engine.tensorrt_engine import TensorRtEngine
-
 NAME = "tensorrt_rtx"
 
 
@@ -34,33 +30,6 @@ FAMILY = Family(
     context_of=context_with_graphs,
     captured=False,
 )
+"""What this backend and its sister share; the four names below are what a backend that compiles ahead defines."""
 
-
-def missing() -> str | None:
-    """The reason why it can't run networks here, or None; `build` needs no GPU."""
-    return FAMILY.missing()
-
-
-def offer() -> Offer:
-    """The version, the devices and the precisions."""
-    return FAMILY.offer()
-
-
-def load(network: Network, *, device: Device, precision: Precision, threads: int) -> TensorRtEngine:
-    """`network` from the cache, or compiled; `threads` means nothing here.
-
-    Raises `BackendMissing` where there is no such GPU, and for a precision that it lacks; `EngineError` when compiling
-    or loading fails.
-    """
-    del threads
-    return FAMILY.load(network, device=device, precision=precision)
-
-
-def build(
-    network: Network, *, precision: Precision, capabilities: tuple[str, ...], time_limit_seconds: float
-) -> tuple[Label, bytes]:
-    """Compile ahead of time for compute capabilities such as "86", without a GPU, or without any for the GPU here.
-
-    Raises `BackendMissing` for one that is not known or lacks the precision, `EngineError` when compiling fails.
-    """
-    return FAMILY.build(network, precision=precision, capabilities=capabilities, time_limit_seconds=time_limit_seconds)
+missing, offer, load, build = FAMILY.missing, FAMILY.offer, FAMILY.load, FAMILY.build

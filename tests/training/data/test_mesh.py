@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipeline.draw.mouth import NAMES
-from pipeline.errors import CheckpointError
 from tests.pipeline.masked_scenes import portrait
 from training.data.crops import central_face
 from training.data.mesh import (
@@ -16,7 +15,6 @@ from training.data.mesh import (
     Point,
     expression_of,
     head_axes,
-    mesh_network,
 )
 
 EYES_APART = 90.0
@@ -95,12 +93,9 @@ def test_many_meshes_are_measured_at_once_and_a_wrong_one_is_cut_off() -> None:
     assert found[1, 0] == MOST_DEVIATIONS
 
 
+@pytest.mark.usefixtures("_mesh")
 def test_a_photo_of_a_smile_shows_it_however_it_is_turned_and_scaled() -> None:
     """The portrait's smile parts the lips, is wide and lifts its corners; the network sees the photo anew each time."""
-    try:
-        mesh_network()
-    except CheckpointError as error:
-        pytest.skip(str(error))
     photo, found = portrait(), []
     for turn, scale in ((0, 1.0), (15, 1.0), (-15, 0.8)):
         height, width = photo.shape[:2]

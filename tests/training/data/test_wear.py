@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import cli
-from pipeline.errors import CheckpointError, ConfigError, SinkError
+from pipeline.errors import ConfigError, SinkError
 from tests.pipeline.faces import frame_of, track_of, tracked, upright
 from tests.pipeline.masked_scenes import portrait
 from tests.training.made_faces import mesh
-from training.data.mesh import mesh_network
 from training.data.wear import Wear, Worn, alpha_file
 from training.needs import MaskKind
 
@@ -154,14 +153,6 @@ def test_alpha_file_is_named_for_what_it_holds_and_never_lost(tmp_path: Path) ->
     with pytest.raises(SinkError, match="exists"), alpha_file(tmp_path / "a.png", still=True, overwrite=False):
         pass
     assert (tmp_path / "a.png").read_bytes() == b"mine"
-
-
-@pytest.fixture
-def _mesh() -> None:
-    try:
-        mesh_network()
-    except CheckpointError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("_mesh")

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import CheckpointError, SourceError
+from pipeline.errors import SourceError
 from tests.pipeline.masked_scenes import portrait
-from training.data.mesh import mesh_network
 from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
 from training.needs import MaskKind
 
@@ -60,14 +59,6 @@ def test_what_is_wrong_with_a_pair_is_named(tmp_path: Path) -> None:
     Image.new("L", (10, 10), 255).save(tmp_path / "mask" / "one_cloth.png")
     with pytest.raises(SourceError, match="differ in size"):
         FixedPairs.of(tmp_path)[0]
-
-
-@pytest.fixture
-def _mesh() -> None:
-    try:
-        mesh_network()
-    except CheckpointError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("_mesh")
