@@ -64,7 +64,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Looked:
+class BareAndWorn:
     """All that is known of a set's photos."""
 
     bare: Side
@@ -80,7 +80,7 @@ class Looked:
         np.savez(path, design=self.design, **stored)
 
     @classmethod
-    def load(cls, path: Path) -> Looked:
+    def load(cls, path: Path) -> BareAndWorn:
         """Read what `save` kept."""
         stored = np.load(path)
         bare, worn = (Side(*(stored[f"{name}_{key}"] for key in Side.__annotations__)) for name in ("bare", "worn"))
@@ -95,7 +95,7 @@ def look_at(
     seed: int,
     draw: int,
     counted: Callable[[range], Iterable[int]],
-) -> Looked:
+) -> BareAndWorn:
     """Look at every photo as it is, a masked one by its label, and at those of `wearing` (N,) with a drawn mask.
 
     In the first `draw` photos masks are drawn over and the result embedded, too.
@@ -117,7 +117,7 @@ def look_at(
                 seen[name][number] = face
 
     sides = {name: side_of(found, len(photos.files)) for name, found in seen.items()}
-    return Looked(**sides, design=design)
+    return BareAndWorn(**sides, design=design)
 
 
 def side_of(found: Mapping[int, PhotoFace], count: int) -> Side:
@@ -161,14 +161,16 @@ def methods(models: Mapping[str, Engine], *, drawing: bool) -> dict[str, Callabl
     # What is drawn is invented: these methods embed it all the same, to see what it tells.
     if not drawing:
         return found
-    found["inpainted"] = over
+    found["inpainted"] = drawn_or_own
     for name, engine in repairing.items():
         if name.endswith("_drawn"):
-            found[name] = partial(_repaired_as, engine, over)
+            found[name] = partial(_repaired_as, engine, drawn_or_own)
     if "eum_srt" in repairing:
         srt, second = repairing["eum_srt"], repairing.get("eum_srt_drawn", repairing["eum_srt"])
-        found["eum_srt on inpainted"] = lambda side: repaired(srt, side, over(side))
-        found["fusion"] = lambda side: unit(repaired(srt, side, side.embedding) + repaired(second, side, over(side)))
+        found["eum_srt on inpainted"] = lambda side: repaired(srt, side, drawn_or_own(side))
+        found["fusion"] = lambda side: unit(
+            repaired(srt, side, side.embedding) + repaired(second, side, drawn_or_own(side))
+        )
     return found
 
 
@@ -193,7 +195,7 @@ def recognised(engine: Engine, side: Side) -> Vectors:
     return side.embedding if out is None else out
 
 
-def over(side: Side) -> Vectors:
+def drawn_or_own(side: Side) -> Vectors:
     """The drawn face's embedding, or the face's own where nothing was drawn."""
     return np.where(np.isnan(side.drawn), side.embedding, side.drawn)
 
@@ -233,7 +235,7 @@ class Comparing:
         return Comparisons(genuine, self.people[self.pairs[:, 0]], impostor, *owners)
 
 
-def comparing(photos: PhotoSet, looked: Looked, setting: str, among: NDArray[np.bool_]) -> Comparing:
+def comparing(photos: PhotoSet, looked: BareAndWorn, setting: str, among: NDArray[np.bool_]) -> Comparing:
     """What a setting compares: reference and probe, U for unmasked and M for masked; MLFW is M-M at its hardest.
 
     MLFW: one person's two photos wear different masks, and two people the same one. `among` (N,) are the photos that
@@ -260,7 +262,7 @@ def comparing(photos: PhotoSet, looked: Looked, setting: str, among: NDArray[np.
 
 def score(
     photos: PhotoSet,
-    looked: Looked,
+    looked: BareAndWorn,
     models: Mapping[str, Engine],
     *,
     settings: tuple[str, ...],
@@ -308,11 +310,11 @@ def _row(
         "impostor": len(scores.impostor),
         "interval": {key: interval(found[:, at]) for at, key in enumerate(MEASURES)},
         "change": {key: change(found[:, at], base[:, at]) for at, key in enumerate(MEASURES)},
-        "at_bare_thresholds": {key: _at(scores, threshold) for key, threshold in thresholds.items()},
+        "at_bare_thresholds": {key: _rates_at(scores, threshold) for key, threshold in thresholds.items()},
     }
 
 
-def _at(scores: Comparisons, threshold: float) -> dict[str, float]:
+def _rates_at(scores: Comparisons, threshold: float) -> dict[str, float]:
     (matched,), (missed,) = rates_at(scores.genuine, scores.impostor, np.array([threshold]))
     return {"threshold": threshold, "fmr": matched, "fnmr": missed, "avg": (matched + missed) / 2}
 
@@ -328,7 +330,7 @@ class Scores:
 
 
 def scores(
-    photos: PhotoSet, looked: Looked, models: Mapping[str, Engine], *, settings: tuple[str, ...], drawn: int
+    photos: PhotoSet, looked: BareAndWorn, models: Mapping[str, Engine], *, settings: tuple[str, ...], drawn: int
 ) -> Scores:
     """All settings on all photos, and again, with the methods that need it, on the first `drawn`, which were drawn."""
     everything = np.ones(len(photos.files), bool)
@@ -349,11 +351,11 @@ def scores(
     return Scores(answer, curves)
 
 
-def _sides(looked: Looked) -> dict[str, Side]:
+def _sides(looked: BareAndWorn) -> dict[str, Side]:
     return {name: side for name, side in (("bare", looked.bare), ("worn", looked.worn)) if side.there.any()}
 
 
-def _missing(photos: PhotoSet, looked: Looked, name: str) -> int:
+def _missing(photos: PhotoSet, looked: BareAndWorn, name: str) -> int:
     """Photos that should show a face so, and in which none was found."""
     side = {"bare": looked.bare, "worn": looked.worn}[name]
     really = np.zeros(len(photos.files), bool) if photos.masked is None else photos.masked

@@ -9,7 +9,7 @@ import pytest
 from engine.spec import TensorSpec
 from tests.pipeline.faces import MadeEngine
 from training.identity import evaluate, metrics
-from training.identity.evaluate import Looked, Side, comparing, methods, repaired
+from training.identity.evaluate import BareAndWorn, Side, comparing, methods, repaired
 from training.identity.metrics import Rates
 from training.identity.sets import PhotoSet
 
@@ -43,11 +43,11 @@ def photos() -> PhotoSet:
 
 
 @pytest.fixture
-def looked() -> Looked:
-    return Looked(side(0, masked=False), side(1, masked=True, lost=4), design=np.arange(COUNT) % 3)
+def looked() -> BareAndWorn:
+    return BareAndWorn(side(0, masked=False), side(1, masked=True, lost=4), design=np.arange(COUNT) % 3)
 
 
-def one_by_one(looked: Looked, setting: str) -> tuple[list[float], list[float]]:
+def one_by_one(looked: BareAndWorn, setting: str) -> tuple[list[float], list[float]]:
     """Genuine and impostor scores, every comparison thought of by itself."""
     hidden = setting in ("M-M", "MLFW")
     reference = looked.worn if hidden else looked.bare
@@ -65,7 +65,9 @@ def one_by_one(looked: Looked, setting: str) -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.parametrize("setting", ["U-U", "U-M", "M-M", "MLFW"])
-def test_what_is_compared_is_what_one_would_compare_by_hand(photos: PhotoSet, looked: Looked, setting: str) -> None:
+def test_what_is_compared_is_what_one_would_compare_by_hand(
+    photos: PhotoSet, looked: BareAndWorn, setting: str
+) -> None:
     found = comparing(photos, looked, setting, EVERYTHING).scores(lambda face: face.embedding)
     genuine, impostor = one_by_one(looked, setting)
     if setting == "U-M":  # a photo's own masked copy is no second photo of the person
@@ -75,12 +77,12 @@ def test_what_is_compared_is_what_one_would_compare_by_hand(photos: PhotoSet, lo
     assert (found.one != found.other).all()
 
 
-def test_photos_that_are_left_out_are_not_compared(photos: PhotoSet, looked: Looked) -> None:
+def test_photos_that_are_left_out_are_not_compared(photos: PhotoSet, looked: BareAndWorn) -> None:
     first = np.arange(COUNT) < 6
     assert set(comparing(photos, looked, "U-U", first).pairs.flatten().tolist()) == set(range(6))
 
 
-def test_only_faces_found_masked_are_repaired(looked: Looked) -> None:
+def test_only_faces_found_masked_are_repaired(looked: BareAndWorn) -> None:
     bare, worn = looked.bare, looked.worn
     assert (repaired(FLIP, bare, bare.embedding) == bare.embedding).all()
     there = worn.there
@@ -88,7 +90,7 @@ def test_only_faces_found_masked_are_repaired(looked: Looked) -> None:
     assert np.isnan(repaired(FLIP, worn, worn.embedding)[~there]).all()
 
 
-def test_another_recogniser_looks_at_the_pictures_of_all_faces(photos: PhotoSet, looked: Looked) -> None:
+def test_another_recogniser_looks_at_the_pictures_of_all_faces(photos: PhotoSet, looked: BareAndWorn) -> None:
     worn = looked.worn
     method = methods({"eum_srt": FLIP, "corner": CORNER}, drawing=False)["corner"]
     found = method(worn)
@@ -100,7 +102,7 @@ def test_another_recogniser_looks_at_the_pictures_of_all_faces(photos: PhotoSet,
     assert len(scored.genuine) == 22
 
 
-def test_another_recogniser_may_be_asked_for_masked_faces_alone(looked: Looked) -> None:
+def test_another_recogniser_may_be_asked_for_masked_faces_alone(looked: BareAndWorn) -> None:
     flat = MadeEngine(lambda feeds: {"embedding": feeds["chip"][:, 0, 0, :1].repeat(WIDTH, 1)}, CORNER.inputs)
     found = methods({"eum_srt": FLIP, "flat": flat}, drawing=False)
     assert (found["flat where masked"](looked.bare) == looked.bare.embedding).all()
@@ -111,7 +113,7 @@ def test_another_recogniser_may_be_asked_for_masked_faces_alone(looked: Looked) 
     assert both == pytest.approx(summed / np.linalg.norm(summed, axis=1, keepdims=True), abs=1e-6)
 
 
-def test_methods_have_the_names_of_the_tables(looked: Looked) -> None:
+def test_methods_have_the_names_of_the_tables(looked: BareAndWorn) -> None:
     models = {"eum_srt": FLIP, "eum_t": FLIP, "eum_srt_drawn": FLIP}
     assert list(methods(models, drawing=False)) == ["baseline", "eum_srt", "eum_t"]
     found = methods(models, drawing=True)
@@ -123,7 +125,7 @@ def test_methods_have_the_names_of_the_tables(looked: Looked) -> None:
     assert found["fusion"](looked.worn)[0] == pytest.approx(both / np.linalg.norm(both), abs=1e-6)
 
 
-def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: Looked) -> None:
+def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: BareAndWorn) -> None:
     found = evaluate.scores(photos, looked, {"eum_srt": FLIP}, settings=("U-U", "U-M"), drawn=6)
     assert list(found.told["settings"]) == ["U-U", "U-M"]
     row = found.told["settings"]["U-M"]["eum_srt"]
@@ -140,9 +142,9 @@ def test_an_evaluation_says_all_that_its_json_holds(photos: PhotoSet, looked: Lo
     assert "eum_srt" in metrics.table(found.told)
 
 
-def test_embeddings_come_back_as_they_were_kept(looked: Looked, tmp_path: Path) -> None:
+def test_embeddings_come_back_as_they_were_kept(looked: BareAndWorn, tmp_path: Path) -> None:
     looked.save(tmp_path / "kept.npz")
-    again = Looked.load(tmp_path / "kept.npz")
+    again = BareAndWorn.load(tmp_path / "kept.npz")
     assert np.array_equal(again.worn.drawn, looked.worn.drawn, equal_nan=True)
     assert (again.design == looked.design).all()
 
