@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from commands.parsing import Commands
     from engine.spec import Engine
-    from training.identity.evaluate import Looked
+    from training.identity.evaluate import BareAndWorn
     from training.identity.sets import PhotoSet
 
 
@@ -138,14 +138,14 @@ def _counter(options: argparse.Namespace) -> Callable[[range], Iterable[int]]:
     return counted
 
 
-def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> Looked:
+def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> BareAndWorn:
     """What is known of the photos: kept from before, or looked at now."""
     import numpy as np
 
-    from training.identity.evaluate import Looked, look_at
+    from training.identity.evaluate import BareAndWorn, look_at
 
     if options.keep is not None and options.keep.exists():
-        found = Looked.load(options.keep)
+        found = BareAndWorn.load(options.keep)
         if len(found.design) != len(photos.files):
             raise ConfigError(
                 f"{options.keep} holds {len(found.design)} photos, {photos.name} has {len(photos.files)}: "

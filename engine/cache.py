@@ -156,6 +156,7 @@ class Cache:
         """Keep an engine for the next time. A disk that refuses causes only a warning: the engine works without it."""
         try:
             write(self.folder / label.file_name, label, compiled)
+            # Every version of a network or a driver leaves files that nothing asks for any more.
             for old in sorted(self._files(label), key=lambda path: path.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as error:

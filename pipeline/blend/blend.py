@@ -51,12 +51,14 @@ def correction(
     size = (FIELD_SIZE, FIELD_SIZE)
     soiled = cv2.resize(hole.grown, size, interpolation=cv2.INTER_AREA)
     reached = cv2.resize(hole.alpha, size, interpolation=cv2.INTER_AREA)
+    # There the drawing fades into real skin, and no mask's colour comes through.
     rim = ((soiled == 0) & (reached > 0)).astype(np.float32)  # (64, 64)
     if not rim.any():
         return np.zeros_like(drawn)
 
     level, weight = _level(real, drawn, rim)
     field = level + _stretched(real - drawn - level, weight)
+    # Bent towards the limit, not cut off at it: a cut would show as an edge on the cheek.
     return np.asarray(limit * np.tanh(field * (1 / limit)), np.float32)
 
 
@@ -66,6 +68,7 @@ def _level(
     """What a gain and an offset for each channel add to `drawn`, (64, 64, 3), and how far the rim agrees, (64, 64)."""
     places = np.flatnonzero(rim)
     wanted, given = real.reshape(-1, 3)[places], drawn.reshape(-1, 3)[places]  # (n, 3)
+    # It begins as the median difference, which a strand of hair across the rim does not move.
     gain, offset = np.ones(3, np.float32), np.sort(wanted - given, axis=0)[len(places) // 2]
 
     # Least squares, a second time with less weight for what was far off: hair or a collar across the rim.
@@ -77,6 +80,7 @@ def _level(
         wanted_mean, given_mean = share @ wanted, share @ given
         from_mean = given - given_mean
         spread, together = share @ (from_mean * from_mean), share @ (from_mean * (wanted - wanted_mean))
+        # Where the rim is even its contrast says nothing of a gain, so that one stays near 1.
         gain = np.clip((together + _CONTRAST**2) / (spread + _CONTRAST**2), *_GAINS).astype(np.float32)
         offset = wanted_mean - gain * given_mean
 
@@ -223,6 +227,7 @@ class Blend:
             return
 
         frame_from_view = beyond.view_from_frame.inverse()
+        # The very same array: the face is held, and its ground with it.
         if before is not None and before.beyond.mask is beyond.mask:
             face.ground = replace(before, beyond=beyond)
         else:
@@ -310,6 +315,7 @@ def _laid(
     `image` lies in `box` of a crop or a view, in whose coordinates `hole` is. Nothing where it lies outside the frame.
     """
     planes = cv2.transform(image, target.samples_from_rgb).astype(np.float32, copy=False)
+    # OpenCV leaves the last axis out where there is one component.
     planes = planes if planes.ndim == 3 else planes[..., None]  # (h, w, components)
     places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
     for index, component in enumerate(target.components):

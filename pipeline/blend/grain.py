@@ -108,6 +108,7 @@ class SkinDetail:
         scale = luma_from_crop.scale
         if scale < _SMALLEST:
             return None
+        # A texture has pores of one size: a face that came much nearer gets another.
         if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
             self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
             self._frames, self._skin, self._grain_share, self._texture = 0, None, None, []
@@ -122,9 +123,11 @@ class SkinDetail:
             return None
 
         height, width = drawn.shape
+        # New in every frame, and the same in every run.
         seed = self._seed * 1_000_003 + self._frames
         grain = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=seed)  # (h, w)
         texture = self._texture_at(place)  # (h, w)
+        # Pores belong to skin alone; grain belongs to the picture, whatever is drawn there.
         texture *= _skin_at(place, skin)
         texture += grain
         return texture

@@ -84,6 +84,7 @@ class Background:
             _without_person(free, track.detection.box, width / frame.width, height / frame.height)
 
         before, both = self._image, free & self._seen if self._seen.shape == free.shape else np.zeros_like(free)
+        # The camera moved, or the light changed: what was seen before lies elsewhere now.
         if before is None or not both.any() or cv2.absdiff(image, before)[both].mean() > _STILL_LEVELS:
             self._image, self._seen = image, free
         else:

@@ -53,6 +53,7 @@ def register(moved: NDArray[np.float32], fixed: NDArray[np.float32], where: NDAr
     for _ in range(_ROUNDS):
         seen = cv2.warpAffine(moved, moved_from_fixed.matrix, (width, height), flags=flags, borderMode=border)
         rest = (fixed - seen).reshape(-1)
+        # What does not fit, as a mouth that opens or a hand, loses its say in where the face lies.
         off = rest / _OTHERWISE
         weighted = slopes * (where.reshape(-1) / (1 + off * off))
 
@@ -174,6 +175,7 @@ class Smooth:
         """The average with `patch` in it, and what is to be painted instead of `patch`."""
         crop, small = shrunk(patch.crop.image), shrunk(patch.image)
         small_from_average = None if average is None else _nearby(average, crop)
+        # A face that is new, or in another pose, begins an average of its own.
         if average is None or small_from_average is None:
             drawn = patch.image.astype(np.float32)
             return _Average(drawn, patch.image, patch.crop.mask, small, crop, _QUIETEST), patch
@@ -220,6 +222,7 @@ class Smooth:
         """(64, 64) in [pace, 1]: how much of the new drawing to take where; and the crop's noise."""
         change = largest(cv2.absdiff(cv2.blur(crop, (3, 3)), cv2.blur(average.crop, (3, 3))))  # (64, 64)
         overall = float(cv2.mean(change, mask=FACE)[0])
+        # Noise is the least change that comes again and again: movement must not pass for it, so it rises slowly.
         settling = 0.2 if overall < average.noise else 0.02
         noise = float(np.clip(average.noise + settling * (overall - average.noise), _QUIETEST, _LOUDEST))
 

@@ -282,6 +282,7 @@ class Segment:
         if turned_away(track) > self.most_turned:
             return Skipped.TURNED_AWAY
         landmarks = track.detection.landmarks
+        # In profile the eyes lie close together on a face of any size, so its whole extent counts too.
         across, spread = np.hypot(*np.diff(landmarks.eyes, axis=0)[0]), np.ptp(landmarks.points, axis=0).max()
         if max(float(across), 0.6 * float(spread)) < self.least_eye_distance_px:
             return Skipped.TOO_SMALL
@@ -289,6 +290,7 @@ class Segment:
 
     def _unmasked(self, mask: NDArray[np.float32], *, was_masked: bool) -> Skipped | None:
         inside = mask > 0.5
+        # With a single threshold a mask near it would come and go from frame to frame.
         if inside.mean() < (self.least_mask / 2 if was_masked else self.least_mask):
             return Skipped.BARE
         return Skipped.UNCERTAIN if mask[inside].mean() < self.least_certainty else None

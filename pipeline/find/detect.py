@@ -164,6 +164,7 @@ class DetectInPicture:
         """The faces of every look; one face may be found in several."""
         yield from self.detector(frame)
         longer = max(frame.width, frame.height)
+        # Each round finds faces of another size: in tiles of the picture, then of the picture made smaller.
         shrink = 1
         while self.size * shrink * WORTH_TILES < longer:
             yield from self.in_tiles(frame, shrink)
@@ -281,6 +282,7 @@ class CutFinder:
             self._last = thumbnail
             return True
         before, alike = self._last, likeness(self._last, thumbnail)
+        # A dark or blank picture tells nothing, so the next one is compared with the last that did.
         if alike is None:
             return False
         self._last = thumbnail

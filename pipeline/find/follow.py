@@ -94,6 +94,7 @@ class FollowedFace:
     def advance(self, before: FlowPicture, after: FlowPicture, *, seconds: float) -> None:
         """Move on to the next frame, which comes `seconds` later."""
         motion = flow.follow(before, after, self.corners)
+        # Flow follows whatever moves, also the hand that passes before a face.
         if motion is None or not self._is_there(after, motion.after_from_before):
             self.coast(seconds=seconds)
             self.corners = flow.pick_corners(after, self.landmarks)
@@ -117,6 +118,7 @@ class FollowedFace:
         """Take in what a detector saw in the present frame."""
         seen = detection.landmarks.points.astype(np.float64)
         surprise = self.distance(detection)
+        # Flow lost the face and did not notice: from here on the detector is believed.
         if surprise > SURPRISE:
             self.variance += surprise**2
 

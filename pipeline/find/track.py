@@ -166,6 +166,7 @@ class _Crowd:
 
     def see(self, item: Detected) -> list[_Person]:
         """Take in the next frame, and return the faces that are in it for the first time."""
+        # Where nobody is, no picture need be made small for following.
         if not self.people and not item.detections:
             self.before = None
             return []
@@ -212,6 +213,7 @@ class _Crowd:
         if not (0 <= x < frame.width and 0 <= y < frame.height):
             return False
         if person.id is None:
+            # Not believed yet. One miss is forgiven, since a detector wavers at its threshold.
             return person.misses < 2
         return person.unseen_seconds <= self.settings.patience_seconds
 
@@ -223,6 +225,7 @@ def _report_before(person: _Person, held: deque[_Held]) -> None:
     picture = FlowPicture.of(later.item.frame.planes)
 
     for unseen, entry in enumerate(reversed(earlier), start=1):
+        # Before the cut there was another scene.
         if later.item.cut:
             return
         picture_before = FlowPicture.of(entry.item.frame.planes)

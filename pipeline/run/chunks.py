@@ -356,6 +356,7 @@ def compute(
     assert work.sink.piece is not None  # noqa: S101 - the stage ended well
 
     seen = np.array([(time, track, *astuple(box)) for time, track, box in work.tally.seen], float).reshape(-1, 6)
+    # Faces in the lead and at the end are what joins the ids of this chunk to its neighbours'.
     origin, times = source.info.origin, seen[:, 0]
     lead = seen[times < float(origin + (chunk.begin or 0))]
     last = seen[:0] if chunk.end is None else seen[times >= float(origin + chunk.end - LEAD_SECONDS)]

@@ -170,6 +170,7 @@ def chunk_folder(
         if not free:
             raise SinkError(f"another run writes {job.target} now: wait for it, or choose another output")
 
+        # A name is a hash of all that its chunk depends on: what another run left can't be taken for ours.
         names = {chunk.index: identity.name_of(chunk) for chunk in plan.chunks}
         there = {file.name for file in path.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
         if there and not fresh and not there & set(names.values()):
@@ -296,6 +297,7 @@ class ChunkedJob:
                 wrote=watcher.wrote,
                 watch=self.run.watch,
             )
+            # What was drawn before Ctrl-C is written, and not kept: it is no whole chunk.
             if self.run.stopped:
                 self.partial = finished
                 return chunk.index

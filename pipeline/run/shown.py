@@ -92,6 +92,7 @@ class Compared:
             if self.way is Compare.SPLIT:
                 middle = frame.width // 2
                 picture = item.frame.image[:, :middle].copy()  # (height, width / 2, 3)
+                # A white line between the two halves, wide enough to be seen at any size.
                 picture[:, -max(1, frame.width // 400) :] = 255
             else:
                 picture = side_by_side(item.frame.image, frame.image)

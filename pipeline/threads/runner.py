@@ -122,6 +122,7 @@ class Run(Generic[Out]):
         self, pipeline: Pipeline[Out], *, capacity: int, in_flight: int | None, on_end: Callable[[], None] | None
     ) -> None:
         self._credits = None if in_flight is None else Credits(count=in_flight)
+        # True while the caller works on an item, for which it has yet to give a credit back.
         self._owes = False
         self._on_end = on_end
         self._source = SourceIntake(pipeline.source, allowance=self._credits)

@@ -120,6 +120,7 @@ class FileSource:
         for picture in pictures:
             seconds = moment(picture)
             if start is not None and seconds < start:
+                # Not thrown away at once: it stays on screen until the next one, which may be after `start`.
                 standing = picture
                 continue
 

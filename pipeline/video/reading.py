@@ -125,6 +125,7 @@ class Reading:
                         yield packet
             except av.error.FFmpegError as error:
                 failures += 1
+                # FFmpeg may fail at the same place for ever.
                 if failures == READ_FAILURES_IN_A_ROW:
                     self.outcome.problem(f"the file can't be read beyond {self.where()}: {error.strerror}")
                     return
@@ -151,6 +152,7 @@ class Reading:
         in_a_row = 0
         for packet in self.video():
             if self.slots is not None and packet.dts is not None:
+                # AVI stores no times of showing. Those of decoding are the right ones, in the wrong order.
                 heapq.heappush(self.slots, packet.dts)
             try:
                 with complaints() as said:
@@ -160,6 +162,7 @@ class Reading:
                 self.outcome.bad_packets += self.wanted(packet)
                 if self.slots is not None and packet.dts in self.slots:
                     self.slots.remove(packet.dts)
+                # A file that is noise from here on would be decoded in vain for hours.
                 if in_a_row == BAD_PACKETS_IN_A_ROW:
                     self.outcome.problem(f"{in_a_row} packets in a row can't be decoded after {self.where()}; gave up")
                     return

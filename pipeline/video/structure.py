@@ -126,6 +126,7 @@ def walk_transport_stream(data: Bytes) -> None:
     """MPEG-TS: whole packets, each with its first byte, unless the recording begins inside one."""
     if len(data) % TRANSPORT_PACKET and len(data) % TIMECODED_TRANSPORT_PACKET:
         raise CutOff("a packet")
+    # Two marks at the right distance tell which kind it is; a file of neither kind is not judged.
     for first, length in ((0, TRANSPORT_PACKET), (4, TIMECODED_TRANSPORT_PACKET)):
         if data[first : first + 1] == TRANSPORT_MARK and data[first + length : first + length + 1] == TRANSPORT_MARK:
             window = WINDOW_BYTES // length * length
@@ -193,6 +194,7 @@ def walk_cluster(data: Bytes, position: int, end: int | None) -> int:
 def ebml_element(data: Bytes, position: int) -> tuple[int, int, int | None]:
     """Id (0 when it is none), where the payload starts, and its length (None when it is unknown)."""
     head = data[position : position + LONGEST_EBML_HEAD]
+    # An EBML number tells its own length: by the zero bits before the first one.
     id_bytes = 9 - head[0].bit_length()
     if id_bytes > 4:
         return 0, position, None
@@ -205,6 +207,7 @@ def ebml_element(data: Bytes, position: int) -> tuple[int, int, int | None]:
     start = id_bytes + length_bytes
     if start > len(head):
         raise CutOff("an element")
+    # A length of ones alone means that whoever wrote it, live, did not know it yet.
     unknown = (1 << 7 * length_bytes) - 1
     length = int.from_bytes(head[id_bytes:start], "big") & unknown
     return int.from_bytes(head[:id_bytes], "big"), position + start, None if length == unknown else length
@@ -218,6 +221,7 @@ def walk_boxes(data: Bytes) -> None:
     while position < len(data):
         header = data[position : position + 16]
         length, name = int.from_bytes(header[:4], "big"), header[4:8]
+        # 1 stands for a length of 64 bits behind the name, 0 for all the rest of the file.
         if length == 1:
             length = int.from_bytes(header[8:16], "big")
         if length == 0 and name == b"mdat":
@@ -229,6 +233,7 @@ def walk_boxes(data: Bytes) -> None:
 
         if position + length > len(data):
             raise CutOff(f"a box ({name.decode()})")
+        # A fragment's description is short and says where the data are: worth walking. Data are not.
         if name == b"moof":
             fragmented = True
             walk_fragment(data, position + 8, position + length)
@@ -248,11 +253,13 @@ def walk_fragment(data: Bytes, position: int, end: int) -> None:
 
 def walk_gif(data: Bytes) -> None:
     """GIF: blocks of sub-blocks, closed by a trailer."""
+    # A GIF's header has 13 bytes, of which the eleventh says whether colours follow.
     position = 13 + color_table_bytes(data[10])
     while True:
         if position >= len(data):
             raise CutOff("a picture")
         introducer = data[position]
+        # 0x3B closes the file, 0x2C begins a picture, 0x21 an extension such as a comment or a delay.
         if introducer == 0x3B:
             return
 
@@ -288,6 +295,7 @@ def walk_ogg(data: Bytes) -> None:
     while position < len(data):
         header = data[position : position + OGG_HEADER]
         if header[:4] != b"OggS":
+            # The mark itself is cut: an end in its midst, not something foreign.
             if b"OggS".startswith(header[:4]):
                 raise CutOff("a page")
             raise Broken(f"there is no page at byte {position}")
@@ -331,6 +339,7 @@ def walk_flv(data: Bytes) -> None:
         position += length
         if position + 4 > len(data):
             raise CutOff("a tag")
+        # Some writers leave the tag's own 11 bytes out of this length, and some write 0.
         if int.from_bytes(data[position : position + 4], "big") not in (length, length - 11, 0):
             raise Broken(f"the tag before byte {position} has another length than it says")
         position += 4
@@ -343,7 +352,9 @@ def walk_avi(data: Bytes) -> None:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         end = position + 8 + length
         walk_chunks(data, position + 12, end if length else len(data))
+        # RIFF pads chunks of an odd length with a byte that no length counts.
         position = end + length % 2
+        # Recorders write the length when they end, so 0 is left by one that could not.
         if not length:
             raise CutOff("a recording, whose index is missing")
 

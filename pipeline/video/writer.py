@@ -177,6 +177,7 @@ class Writer:
         zero = info.origin if source.start is None else first
         span = Span(zero, trimmed=source.start is not None, cut=cut)
 
+        # The header holds all of this and is written once, so that it waits for the first frame.
         self.output.metadata.update(file_tags(self.container.metadata, self.kind))
         self.output.set_chapters(chapters(self.container, span))
         open_encoder(self.stream, info, self.encoding)
@@ -211,6 +212,7 @@ class Writer:
                 "run it again with --fresh"
             )
 
+        # A piece counts from the input's beginning, the output from its own first picture.
         shift = round((span.zero - self.info.origin) / tick)
         for pts in sorted(piece.times[:, 0].tolist()):
             self.show(pts - shift)

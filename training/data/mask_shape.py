@@ -88,6 +88,7 @@ def curve(points: Sequence[NDArray[np.floating]], count: int) -> Floats:
 
 def outline(mesh: FaceMesh, cut: Cut, kind: MaskKind, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """(64, 2) top and bottom curves, from the person's right to the left."""
+    # A mask sits a little askew, higher at one ear than at the other.
     tilt = rng.normal(0, 0.15)
     wings = np.zeros((2, 2)) if kind in NECK else far_wings(mesh, rng)
 
@@ -117,6 +118,7 @@ def _over_the_neck(mesh: FaceMesh, cut: Cut, ears: Sequence[NDArray[np.floating]
     bottom = curve([ground - half * width - rise, ground, ground + half * width - rise], CURVE_POINTS)
 
     sides = [_off(mesh, mesh.along(jaw, cut.corner), cut.out + 0.04) for jaw in (RIGHT_JAW, LEFT_JAW)]
+    # On a head that looks down the chin hides the neck; cloth still ends below the jaw's corners.
     lowest = bottom[CURVE_POINTS // 2] - 0.5 * (sides[0] + sides[1])
     return bottom if np.dot(lowest, mesh.down) > 0 else bottom + mesh.down * 0.3
 

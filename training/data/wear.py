@@ -104,6 +104,7 @@ class Wear:
         """Where the face's mask lies in this frame; None for a face that the mesh network has never seen."""
         image, crop_from_frame = align(frame, track)
         mesh, sure = self.mesh(image, ITSELF)
+        # The mesh network has lost the face: the mask moves on with the crop.
         if sure < self.least_sure:
             if last is None:
                 return None
@@ -115,6 +116,7 @@ class Wear:
         if last is None:
             return _Fit(wide_from_crop.apply(mesh[:, :2]), wide_from_crop.after(crop_from_frame), crop_from_frame)
         wide_from_frame = similarity(points, last.form, np.ones(len(points)))
+        # The place is taken at once and the form slowly: a mask keeps its shape while the head moves.
         form = last.form + self.follow * (wide_from_frame.apply(points) - last.form)
         return _Fit(form, wide_from_frame, crop_from_frame)
 

@@ -164,6 +164,7 @@ def tune(
                 break
             if not judging.goes_on and held_back is not None:
                 batches.close()
+                # Judged for good: from here on there is no reason to learn from less than all views.
                 batches = drawn_batches(held_back.afterwards, plan)
         watch(TuningProgress(tuned.steps, plan.steps, tuned.seconds, tuned.gain))
     batches.close()
@@ -229,6 +230,7 @@ class _Tuning:
         self.optimiser.step()
 
         self.step += 1
+        # The first steps change most and are forgotten soon.
         keep = min(self.plan.average, self.step / (self.step + 10))
         with torch.no_grad():
             for held, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):

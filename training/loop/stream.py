@@ -143,6 +143,7 @@ class MaskedFaces(Dataset[Batch]):
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
     def __getitem__(self, number: int) -> Batch:
+        # A generator of its own for each number: it does not matter who draws a sample, or in which order.
         rng = np.random.default_rng([self.seed, number])
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
         index = faces.any_index(rng)
@@ -171,6 +172,7 @@ def expression_input(numbers: NDArray[np.float32], rng: np.random.Generator, *, 
 
     In a `share` of the samples; in the others nothing is known, so that the network goes on drawing well without.
     """
+    # A network that always knew the mouth would draw nothing without being told of it.
     if rng.random() >= share:
         return np.zeros(EXPRESSION, np.float32)
     noisy = numbers + rng.normal(0, EXPRESSION_NOISE, numbers.shape)

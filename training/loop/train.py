@@ -105,9 +105,11 @@ class TrainingRun:
         """Stand where `save_checkpoint` stood."""
         self.network.load_state_dict(state["network"])
         self.ema.module.load_state_dict(state["ema"])
+        # The average forgets by this count how fast it forgets: begun at 0, it would drop all that it knew.
         self.ema.n_averaged.fill_(state["step"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.loss_of.load(state)
+        # Losses draw from it, so that a run that was cut off ends in the same weights.
         torch.set_rng_state(state["rng"])
         self.step, self.pictures = state["step"], state["pictures"]
 
@@ -214,6 +216,7 @@ def train(config: TrainConfig) -> None:
 
         while run.step < config.steps:
             asked = time.monotonic()
+            # What is waited for here is data: where it grows, drawing masks is the bottleneck.
             batch = next(stream)
             waited += time.monotonic() - asked
             terms = run.advance(batch)
