@@ -99,6 +99,16 @@ def test_what_progress_raises_ends_the_run(clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_after_a_restart_frames_are_those_of_another_video(pictures: list[NDArray[np.uint8]]) -> None:
+    """The smoothing averages over the frames before: without them a frame comes out as the first one did."""
+    with barefaced.Remover(redraw_every=1, smooth={"pace": 0.05}) as remover:
+        first = remover.frame(pictures[0])
+        for rgb in pictures[1:]:
+            remover.frame(rgb)
+        remover.restart()
+        np.testing.assert_array_equal(remover.frame(pictures[0]), first)
+
+
 def test_frames_come_out_one_by_one_and_the_same_as_from_an_iterable(pictures: list[NDArray[np.uint8]]) -> None:
     with barefaced.Remover() as remover:
         one_by_one = [remover.frame(rgb) for rgb in pictures]
