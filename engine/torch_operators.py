@@ -185,6 +185,7 @@ def _reshape(inputs: list[Any], attributes: Attributes) -> Tensor:
     data: Tensor = inputs[0]
     sizes = inputs[1].tolist()
     if not attributes.get("allowzero", 0):
+        # 0 stands for the size as it was, unless the node says that it means nothing at all.
         sizes = [data.shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
     return data.reshape(sizes)
 
@@ -211,6 +212,7 @@ def _gather(inputs: list[Any], attributes: Attributes) -> Tensor:
     data: Tensor = inputs[0]
     indices = torch.as_tensor(inputs[1]).to(data.device)
     axis = attributes.get("axis", 0) % data.ndim
+    # ONNX counts negative indices from the end, PyTorch refuses them.
     chosen = data.index_select(axis, indices.reshape(-1) % data.shape[axis])
     return chosen.reshape(data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
 

@@ -84,6 +84,7 @@ def heard(blocks: Iterable[NDArray[np.float32]], start: float = 0.0) -> Sound:
         centre.append(power @ hertz / (power.sum(axis=1) + 1e-12))
         logs.append(np.log10(power @ filters + 1e-9))  # (windows, BANDS)
 
+    # Bands flutter from window to window, and no mouth does.
     smooth = np.apply_along_axis(np.convolve, 0, np.concatenate(logs), np.hanning(9)[1:-1] / 4, mode="same")
     bands = np.concatenate([smooth, np.gradient(smooth, axis=0) * 5], axis=1)
     return Sound(start, np.concatenate(speech), np.concatenate(centre), bands)
@@ -136,6 +137,7 @@ def by_rule(sound: Sound, seconds: Numbers) -> Numbers:
 
     spoken = sound.speech > SILENCE
     if spoken.any():
+        # Voices differ in pitch: what counts is how much brighter than this one's usual sound it is.
         middle = float(np.median(sound.centre[spoken]))
         higher = np.where(spoken, np.log2(np.maximum(sound.centre, 1) / middle), 0)
         numbers[:, 1] = np.clip(sound.at(followed(higher, ATTACK, ATTACK), seconds), -1, 1)
@@ -181,6 +183,7 @@ def steady(numbers: Numbers, sound: Sound, seconds: Numbers) -> Numbers:
 
     A number changes by no more than `FASTEST` allows; in silence the opening goes to that of closed lips.
     """
+    # Followed, so that the short gaps within words do not close the mouth.
     silent = sound.at(followed(sound.speech), seconds) < SILENCE
     wanted = numbers.copy()
     wanted[silent, 0] = np.minimum(wanted[silent, 0], -1)

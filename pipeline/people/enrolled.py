@@ -166,6 +166,7 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], bytes]:
         with zipfile.ZipFile(path) as archive:
             if sorted(archive.namelist()) != [MANIFEST, WEIGHTS]:
                 raise CheckpointError(f"{path} is not a face that barefaced enroll wrote")
+            # Asked before anything is unpacked: a small archive may hold gigabytes of zeros.
             if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
                 raise CheckpointError(f"{path} is not a face that barefaced enroll wrote: it is too large")
             content, packed = json.loads(archive.read(MANIFEST)), archive.read(WEIGHTS)

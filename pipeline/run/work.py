@@ -251,6 +251,7 @@ class Controls:
     def choose(self, stream: Iterator[Cropped]) -> Iterator[Cropped]:
         """Stage: each frame without the crops of the faces that are not to be drawn."""
         for cropped in stream:
+            # Read once: a visitor may replace it while this frame is looked at.
             choice = self.choice
             drawn = tuple(crop for crop in cropped.crops if choice.draws(crop.track.id))
             off = tuple((crop.track, Skipped.SWITCHED_OFF) for crop in cropped.crops if not choice.draws(crop.track.id))
@@ -277,6 +278,7 @@ class Controls:
 
     def _remember(self, face: SeenFace, frame: Frame) -> None:
         number = face.track.id
+        # A film of crowds meets thousands, and nobody chooses among so many.
         if number not in self.met and len(self.met) >= MOST_PORTRAITS:
             return
         known = self.met.get(number, MetFace(face.track))
@@ -332,6 +334,7 @@ class Adjustable(Generic[In, Out]):
             kept.clear()
             for item in items:
                 if self.setting() != value:
+                    # Taken and not yet given: it is the first that the stage with the new setting gets.
                     kept.append(item)
                     return
                 yield item

@@ -201,6 +201,7 @@ class Site:
         try:
             async for chunk in request.content.iter_chunked(CHUNK_BYTES):
                 body += chunk
+                # Counted as it comes: what a visitor says of its length is not to be trusted.
                 if len(body) > MOST_SNAPSHOT_BYTES:
                     raise TooLarge("the picture is too large to be labelled")
             labelled = await asyncio.to_thread(labelled_png, bytes(body))

@@ -109,6 +109,7 @@ class Upload:
 
     def end(self, ended: Ended, controls: Controls) -> None:
         """Note how processing ended; a result that was there stays until there is another."""
+        # Read before the outcome changes, from which the result's path is told.
         former = self.result
         self.working, self.newest = False, None
         if former is not None and ended.report.output is None:
@@ -303,12 +304,14 @@ class Uploads:
                 ended = failed(Job(upload.source, upload.source), error)
             upload.end(ended, controls)
             upload.at_work = False
+        # Forgotten while it was processed: only now does nobody write to its files.
         if self._known.get(upload.id) is not upload:
             shutil.rmtree(upload.folder, ignore_errors=True)
 
     def _processed(self, upload: Upload, controls: Controls) -> Ended:
         """Process a file, in the thread that calls this."""
         try:
+            # Another name each time: browsers keep what they once got under an address.
             name = f"result-{secrets.token_hex(4)}{result_suffix(upload.source)}"
         except BarefacedError as error:
             return failed(Job(upload.source, upload.source), error)

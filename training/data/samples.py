@@ -115,6 +115,7 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
     shift = rng.normal([0, down], spread) * CROP_SIZE
     linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if rng.random() < variation.shortened:
+        # A head that looks down: its landmarks lie closer together from top to bottom.
         linear[:, 1] *= rng.uniform(0.74, 1)
 
     middle = CANONICAL_LANDMARKS[:2].mean(axis=0)
@@ -145,6 +146,7 @@ def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.fl
 
     middle = mesh.mean(axis=0)
     points = (mesh - middle) * np.exp(rng.normal(0, 0.06, 2)) + middle + rng.normal(0, 0.02 * CROP_SIZE, 2)
+    # A grid of 4 x 4 shifts, between which the mask bends as cloth does.
     bends = rng.normal(0, 0.025 * CROP_SIZE, (4, 4, 2)).astype(np.float32)
     where = np.clip(points * (3 / CROP_SIZE), 0, 3).astype(np.float32)
     bent = cv2.remap(bends, where[:, :1], where[:, 1:], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -161,6 +163,7 @@ def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.rand
     Straps run anywhere: round the neck, over the hair, beyond the cheek. What is behind them is all that is hidden.
     """
     side = len(alpha)
+    # One pixel in many is enough to choose a beginning from.
     held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
     if not len(held):
         return
@@ -307,8 +310,10 @@ def draw_sample(
     A share `odd` of views, of skin and of masks is as `unusual` has them, each by itself, and half of it of the light.
     """
     stored = faces.crops[index]
+    # Not larger than what is stored: an enlarged truth would teach to draw blurred faces.
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     view_from_canonical = jitter(rng, side, variation)
+    # View, skin, mask and light, each by itself. Where none is odd, chance is not asked: samples stay what they were.
     is_odd = rng.random(4) < odd * np.array([1, 1, 1, 0.5]) if odd > 0 else np.zeros(4, bool)
     if is_odd[0]:
         view_from_canonical = unusual.wider(rng, side).after(view_from_canonical)

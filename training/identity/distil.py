@@ -117,6 +117,7 @@ class DistilRun:
         self.student, self.average = channels_last(self.method.network()), channels_last(self.method.network())
         self.average.load_state_dict(self.student.state_dict())
         self.average.requires_grad_(requires_grad=False)
+        # The stem comes before all blocks, so that it is frozen with the first of them.
         for part in (self.student.stem, self.student.blocks[: config.frozen]) if config.frozen else ():
             part.requires_grad_(requires_grad=False)
         learned = [weight for weight in self.student.parameters() if weight.requires_grad]

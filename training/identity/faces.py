@@ -114,6 +114,7 @@ class StoredFaces:
 
     def flush(self) -> None:
         """Write everything to the disk, the states last."""
+        # Whoever is cut off in between finds rows that count as untried, never as stored and empty.
         for name in ("bare", "masked", "cover", "teacher", "state"):
             cast("np.memmap[Any, Any]", getattr(self, name)).flush()
 
@@ -289,6 +290,7 @@ class Sampler:
         self.starts = np.searchsorted(self.person[self.order], np.arange(self.person.max() + 2))
         teacher = torch.from_numpy(np.asarray(faces.teacher[rows]))
         centres = torch.zeros(int(self.person.max()) + 1, teacher.shape[1])
+        # What a margin loss pulls each person's embeddings to.
         centres.index_add_(0, torch.from_numpy(self.person), teacher)
         self.centres = functional.normalize(centres)  # (people, d)
 
@@ -302,6 +304,7 @@ class Sampler:
         third = count // 3
         places = rng.integers(0, len(self.rows), third)
         person = self.person[places]
+        # Rows in the order of people: those of one person stand beside each other.
         others = self.order[rng.integers(self.starts[person], self.starts[person + 1])]
         looks = np.concatenate([self._masks(third, rng), np.zeros(2 * third, np.int64)])
         return self._of(np.concatenate([places, places, others]), looks, rng)
