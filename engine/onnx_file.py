@@ -131,6 +131,7 @@ def placed_fields(message: Value) -> Iterator[tuple[int, Value, int]]:
     position = 0
     while position < len(message):
         key, position = _varint(message, position)
+        # A key tells which field comes, and in its last three bits how its value is stored.
         number, wire_type = key >> 3, key & 7
         if wire_type == 0:
             begin = position
@@ -177,6 +178,7 @@ def multiply_adds(network: Network, shapes: Mapping[str, Sequence[int]] | None =
     for spec in read_interface(network).inputs:
         shapes[spec.name] = shapes.get(spec.name) or (batch, *_known(spec.shape[1:]))
     model = openvino.Core().read_model(network.onnx)
+    # OpenVINO works out all other shapes from these, and counts nothing by itself.
     model.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
 
     total = 0

@@ -49,6 +49,7 @@ def recast(network: Network, precision: Precision) -> Network:
         raise EngineError(f"network {network.name} is not a whole ONNX file ({error}): export it anew") from error
 
     graph = model.graph
+    # Sizes must stay exact: from 257 on bfloat16 has no longer every whole number, from 2049 on float16.
     kept = frozenset(_sizes(graph))
     _recast_constants(graph, element, kept)
     ins, outs = _recast_inputs(graph, element), _recast_outputs(graph)

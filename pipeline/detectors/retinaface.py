@@ -190,6 +190,7 @@ class RetinaFace:
         outputs = self.engine.run({"input": blob})
         anchors = anchor_boxes(blob.shape[2], blob.shape[3])
         scores = outputs["conf"][0, :, 1].astype(np.float64)
+        # Of ten thousand anchors a handful is left, so that decoding them all would be waste.
         likely = np.flatnonzero(scores > threshold)
         boxes, points = decoded(outputs["loc"][0, likely], outputs["landmarks"][0, likely], anchors[likely])
         return Found(boxes, points, scores[likely]).only(separate(boxes, scores[likely]))

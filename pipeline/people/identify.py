@@ -89,6 +89,7 @@ class Identify:
             for track in tracks:
                 known = seen.setdefault(track.id, _Seen())
                 known.touched = _touched(track, tracks)
+                # Out of sight, or close to another face: the tracker may have mixed them up since.
                 known.doubt |= known.touched or known.present not in (-1, number - 1)
                 known.present = number
 

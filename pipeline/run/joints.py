@@ -53,6 +53,7 @@ class PassOver:
                 yield frame
                 continue
             passed += 1
+            # Neither 0 nor 1: the frame before is ours alone, and the next chunk's first is its own.
             share = passed / (len(self.drawn) + 1)
             yield replace(frame, planes=between(frame.planes, other, share, copier))
 
@@ -89,6 +90,7 @@ class Ids:
             if same is None:
                 self.crowd.append(Person(names[person.id], person.views, person.look))
             else:
+                # Means count as many views as they are of, up to what `Person.add` remembers.
                 parts = [*[same.look] * min(same.views, MEMORY), *[person.look] * min(person.views, MEMORY)]
                 same.look, same.views = mean_of(parts), same.views + person.views
         self._last = defaultdict(list)

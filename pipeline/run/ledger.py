@@ -143,6 +143,7 @@ def survive(stage: Stage[In, Out], instead: Callable[[In], Out], ledger: Ledger)
 
         def watched() -> Generator[In]:
             for item in items:
+                # One at a time: a stage around a network gives what it took before it takes more.
                 taken[:] = [item]
                 yield item
 

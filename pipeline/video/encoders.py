@@ -151,6 +151,7 @@ def encoded_colour(info: SourceInfo, pixel_format: str) -> Colour:
     if traits(info.pixel_format).rgb == traits(pixel_format).rgb:
         full = colour.range or (2 if pixel_format.startswith("yuvj") else 0)
         return Colour(colour.matrix, full, colour.primaries, colour.transfer)
+    # 1 and 1: BT.709 in limited range, which players assume where they read no tags.
     return Colour(matrix=1, range=1, primaries=colour.primaries, transfer=colour.transfer)
 
 
@@ -173,6 +174,7 @@ def settings(name: str, *, quality: int | None, preset: str, info: SourceInfo) -
         options = {"crf": str(quality), "preset": str((12, 11, 10, 9, 8, 7, 5, 4, 2)[rank])}
         return options | ({"svtav1-params": hdr} if hdr else {})
     if name == "ffv1":
+        # Each picture by itself and with a checksum: for editors, and so that damage stays in one picture.
         return {"level": "3", "slicecrc": "1", "g": "1"}
     if name == "libwebp_anim":
         return {"lossless": "1", "compression_level": "3"}

@@ -122,6 +122,7 @@ class PieceSink:
                     packets += stream.encode(picture)
                 yield frame
 
+            # An encoder that was given nothing can't be flushed.
             if order.first is not None:
                 with translated(self.sink.path):
                     packets += stream.encode(None)

@@ -46,6 +46,7 @@ def origin(container: InputContainer) -> Fraction:
     """
     pictures = starts(container.streams.video)
     earliest = min(pictures + starts(container.streams.audio), default=Fraction(0))
+    # A decoder needs a moment of sound to warm up: it lies before 0 and is not heard.
     primed = earliest < 0 <= min(pictures, default=Fraction(-1))
     return Fraction(0) if primed and not clock_is_arbitrary(container) else earliest
 
@@ -109,6 +110,7 @@ def until(container: InputContainer) -> Fraction | None:
 
 def end_of(container: InputContainer, start: Fraction, length: Fraction) -> Fraction:
     """The end that a declared length means: the length itself where it may have been counted from 0."""
+    # Some muxers write the time of the last picture as the length, whenever the first one comes.
     from_zero = not clock_is_arbitrary(container) and length > start
     return length if from_zero and start > 0 else start + length
 
@@ -119,6 +121,7 @@ def tagged_duration(container: InputContainer, stream: VideoStream) -> Fraction 
     FFmpeg writes `DURATION` anew and copies the tags of others, which may be called `DURATION-eng`.
     """
     ours = any(value.startswith("Lav") for key, value in container.metadata.items() if key.upper() == "ENCODER")
+    # Tools that cut a file copy its tags, which then tell the length of what was there before.
     current = statistics_are_current(container, stream)
     for key, value in stream.metadata.items():
         if (ours and key.upper() == "DURATION") or (current and key.upper().startswith("DURATION")):

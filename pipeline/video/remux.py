@@ -102,6 +102,7 @@ class Remux:
         self.targets = {stream.index: self.target(stream) for stream in selection.copied if stream not in covers}
         for stream in source.streams:
             if stream.index not in self.targets and not clock_is_arbitrary(source):
+                # The demuxer then skips their bytes, most of which are the video that is read elsewhere.
                 stream.discard = av.stream.Discard.all
 
         self.delay_travels = source.format.name.startswith("matroska") and self.container.muxer in ("matroska", "webm")
@@ -202,6 +203,7 @@ class Remux:
         last = self.last_dts.get(index)
         dts = packet.dts
         if dts is None:
+            # Nothing tells when it is decoded: early enough for any order of pictures.
             dts = last + 1 if last is not None else (packet.pts or 0) - 2 * (packet.duration or 1)
         if last is not None and dts <= last:
             dts = last + 1

@@ -144,6 +144,7 @@ class StillSource:
                 with no_limit_of_pillow():
                     still = take_apart(picture)
         except DAMAGE as error:
+            # Ours says already what is wrong and what helps.
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"{self.path} is damaged: {what_is_wrong(error)}") from error
@@ -172,6 +173,7 @@ def take_apart(image: Image.Image) -> Still:
         if tag == ORIENTATION or (image.format == "TIFF" and tag not in DESCRIBING):
             del exif[tag]
     kept = {key: image.info[key] for key in ("icc_profile", "dpi", "xmp") if image.info.get(key)}
+    # It speaks of a film or a gain map behind the picture, which is not in the output.
     if points_elsewhere(kept.get("xmp")):
         del kept["xmp"]
     elif "xmp" in kept:
@@ -281,6 +283,7 @@ class StillSink:
                 return dict(self.source.still.jpeg)
             return {"quality": self.quality or 95, "subsampling": 0}
         if kind == "WEBP":
+            # Exact: also the colours of pixels that nobody sees, since they are transparent.
             return {"lossless": True, "exact": True} if self.quality is None else {"quality": self.quality}
         if kind == "AVIF":
             return {"quality": self.quality or 95, "subsampling": "4:4:4"}

@@ -96,6 +96,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     casts = []
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)
+        # Small ones, such as biases, are no bytes to speak of, and float32 keeps them exact.
         if values.dtype != np.float32 or values.size < 256:
             continue
         name = weight.name
