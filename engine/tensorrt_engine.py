@@ -58,10 +58,8 @@ class TensorRtEngine:
 
         Raises `EngineError` when the plan can't be loaded.
         """
-        self.inputs = interface.inputs
-        self.outputs = interface.outputs
-        self.description = description
-        self._captured = captured
+        self.inputs, self.outputs = interface.inputs, interface.outputs
+        self.description, self._captured = description, captured
         self._buffers: dict[str, Buffer] = {}
         self._launches: dict[Shapes, Launch] = {}
         self._stream: Stream | None = None

@@ -88,9 +88,7 @@ def flaw(path: Path, container: str) -> str | None:
 
 class Mapped(mmap.mmap):
     """The bytes of a file that is read forwards; what lies behind is let go, so that a long one takes no more memory.
-
-    Also what is let go can be read again.
-    """
+    What was let go can be read again."""
 
     passed = 0
     """Before it everything was let go."""
@@ -118,7 +116,6 @@ def walker(container: str) -> Callable[[Bytes], None] | None:
         "yuv4mpegpipe": walk_y4m,
         "ivf": walk_ivf,
     }
-
     return walkers.get(container.split(",")[0])
 
 
@@ -126,7 +123,6 @@ def walk_transport_stream(data: Bytes) -> None:
     """MPEG-TS: whole packets, each with its first byte, unless the recording begins inside one."""
     if len(data) % TRANSPORT_PACKET and len(data) % TIMECODED_TRANSPORT_PACKET:
         raise CutOff("a packet")
-    # Two marks at the right distance tell which kind it is; a file of neither kind is not judged.
     for first, length in ((0, TRANSPORT_PACKET), (4, TIMECODED_TRANSPORT_PACKET)):
         if data[first : first + 1] == TRANSPORT_MARK and data[first + length : first + length + 1] == TRANSPORT_MARK:
             window = WINDOW_BYTES // length * length
@@ -233,7 +229,6 @@ def walk_boxes(data: Bytes) -> None:
 
         if position + length > len(data):
             raise CutOff(f"a box ({name.decode()})")
-        # A fragment's description is short and says where the data are: worth walking. Data are not.
         if name == b"moof":
             fragmented = True
             walk_fragment(data, position + 8, position + length)
@@ -295,7 +290,6 @@ def walk_ogg(data: Bytes) -> None:
     while position < len(data):
         header = data[position : position + OGG_HEADER]
         if header[:4] != b"OggS":
-            # The mark itself is cut: an end in its midst, not something foreign.
             if b"OggS".startswith(header[:4]):
                 raise CutOff("a page")
             raise Broken(f"there is no page at byte {position}")
@@ -354,7 +348,6 @@ def walk_avi(data: Bytes) -> None:
         walk_chunks(data, position + 12, end if length else len(data))
         # RIFF pads chunks of an odd length with a byte that no length counts.
         position = end + length % 2
-        # Recorders write the length when they end, so 0 is left by one that could not.
         if not length:
             raise CutOff("a recording, whose index is missing")
 

@@ -191,8 +191,7 @@ def hard_light(picture: Image, rng: Rng) -> Image:
     """The picture at night, or in hard black and white."""
     if rng.random() < 0.6:
         dark = picture * rng.uniform(0.15, 0.5) + rng.normal(0, rng.uniform(0, 6), picture.shape)
-        tinted = dark * np.exp(rng.normal(0, 0.12, 3))
-        return np.clip(np.rint(tinted), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(dark * np.exp(rng.normal(0, 0.12, 3))), 0, 255).astype(np.uint8)
     grey = picture.mean(axis=2, keepdims=True)
     hard = (grey - rng.uniform(70, 150)) * rng.uniform(1.4, 2.6) + 128
     return np.repeat(np.clip(np.rint(hard), 0, 255), 3, axis=2).astype(np.uint8)
@@ -209,7 +208,6 @@ def held_before(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
     colour = rng.integers(0, 256, 3).tolist()
     ends = [tuple(np.rint(mouth + away * width * reach).astype(int).tolist()) for reach in (0.0, rng.uniform(0.3, 1.2))]
     thick = max(2, round(width * rng.uniform(0.08, 0.28)))
-
     if rng.random() < 0.5:
         cv2.line(out, ends[0], ends[1], colour, thick, cv2.LINE_AA)
         cv2.line(out, ends[0], ends[1], [min(255, value + 40) for value in colour], max(1, thick // 4), cv2.LINE_AA)
