@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from commands.parsing import add
 from pipeline.errors import ConfigError, SourceError
-from pipeline.run.progress import SECONDS
 from pipeline.settings import flags, manual, values
 from pipeline.settings.config import ProgressKind
 from pipeline.whole_file import temporary_folder
@@ -160,13 +159,16 @@ class _Lines:
     """Says on standard error now and then how far an enrolment is, where no bar can be drawn."""
 
     def __init__(self, *, quiet: bool, now: Callable[[], float] = monotonic) -> None:
-        self._quiet, self._now, self._next = quiet, now, now() + SECONDS[ProgressKind.LINES]
+        from pipeline.run.progress import SECONDS
+
+        self._quiet, self._now, self._every = quiet, now, SECONDS[ProgressKind.LINES]
+        self._next = now() + self._every
 
     def show(self, far: Enrolment) -> None:
         """Say it when it is time."""
         if self._quiet or self._now() < self._next:
             return
-        self._next = self._now() + SECONDS[ProgressKind.LINES]
+        self._next = self._now() + self._every
         done = f"step {far.step} of {far.steps}" if far.steps else f"{far.pictures} pictures looked at"
         gain = "" if far.gain is None else f", {far.gain:+.2f} dB"
         print(f"barefaced: {done}{gain}", file=sys.stderr)
