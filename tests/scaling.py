@@ -5,6 +5,10 @@ the packets of each chunk out, pickles them, keeps what comes back on the disk, 
 a clock that adds up the processor's time of the driver's thread, and jumps to the next worker's end when the driver has
 nothing to do. So the machine may be busy otherwise, and 512 workers need no processor at all. Not simulated are the
 network, the waiting for the disk, and what Ray itself takes of the driver's processor.
+
+`python -m tests.scaling --real 10` runs a clip of ten minutes instead, with the real networks: in one pass, in chunks,
+and on a cluster on this machine with one worker and with two, each by `barefaced run`, one after the other. The machine
+must have nothing else to do.
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ import io
 import math
 import os
 import pickle
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import redirect_stderr
@@ -25,7 +32,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.child import child_environment
 from benchmarks.clips import make_clip
+from pipeline.run import resume
 from pipeline.run.batch import Job
 from pipeline.run.chunks import Chunk, FinishedChunk, source_of
 from pipeline.run.cluster import Driver
@@ -242,6 +251,40 @@ def simulated(clip: Path, workers: int, *, chunks_each: int, seconds: float, sha
     return Row(workers, ray.chunks, elapsed, efficiency, load, ray.sent_bytes, ray.back_bytes)
 
 
+def real(clip: Path, turns: int) -> Iterator[str]:
+    """The lines of a table of real runs over a clip. Raises `CalledProcessError` when one fails."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
+    ways: dict[str, list[str]] = {
+        "one pass": ["--chunk-seconds", "0"],
+        "chunks, as long as by default": ["--chunk-seconds", str(resume.CHUNK_SECONDS)],
+        "chunks of 10 s": ["--chunk-seconds", "10"],
+        "--cluster auto": ["--cluster", "auto"],
+        "--cluster, two workers": ["--cluster", cluster.address],
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    try:
+        for _ in range(turns):
+            for way, flags in ways.items():
+                target = clip.with_name("bare.mp4")
+                command = [sys.executable, "-m", "barefaced", "run", str(clip), "-o", str(target), "--overwrite", "-q"]
+                began = time.perf_counter()
+                subprocess.run([*command, *flags], check=True, env=child_environment())
+                seconds[way].append(time.perf_counter() - began)
+                if FileSource(target).info.frames != FileSource(clip).info.frames:
+                    raise ValueError(f"{way}: frames are missing")
+    finally:
+        cluster.shutdown()
+
+    frames, first = FileSource(clip).info.frames or 0, statistics.median(seconds["one pass"])
+    yield "| run | seconds | frames a second | over one pass |"
+    yield "|---|---|---|---|"
+    for way, took in seconds.items():
+        middle = statistics.median(took)
+        yield f"| {way} | {middle:.1f} | {frames / middle:.1f} | {middle / first - 1:+.1%} |"
+
+
 def main(arguments: Sequence[str] | None = None) -> Iterator[str]:
     """The lines of the table, each as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m tests.scaling", description=__doc__)
@@ -250,7 +293,13 @@ def main(arguments: Sequence[str] | None = None) -> Iterator[str]:
     parser.add_argument("--size", default="640x480", metavar="WxH")
     parser.add_argument("--fps", type=float, default=WORKER_FRAMES_PER_SECOND, help="of a worker", metavar="N")
     parser.add_argument("--shared", action="store_true", help="workers read the files themselves")
+    parser.add_argument("--real", type=float, help="run a clip of so many minutes really instead", metavar="MINUTES")
+    parser.add_argument("--turns", type=int, default=1, help="of real runs, of which the median counts", metavar="N")
     options = parser.parse_args(arguments)
+    if options.real is not None:
+        with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
+            yield from real(make_clip(Path(folder), options.size, round(options.real * 60 * 30)), options.turns)
+        return
     with tempfile.TemporaryDirectory(prefix="barefaced-") as folder:
         clip = make_clip(Path(folder), options.size, FILE_CHUNKS * CHUNK_SECONDS * 30)
         frames = FileSource(clip).info.frames or 0
