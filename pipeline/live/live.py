@@ -120,10 +120,10 @@ class LiveRun:
         """End the camera, from any thread or a signal handler; the frames on their way are still shown."""
         self.run.stop()
 
-    def _newest(self) -> Shown | None:
+    def _newest(self, like: Frame) -> Shown | None:
         """What is shown where no drawn frame is new enough, as `--on-error` says; None leaves the last one there."""
-        last, rule = self.outbox.last, OnError(self.config.live.on_error)
-        newest = None if last is None or rule is OnError.FREEZE else self.source.newest(last.frame)
+        rule = OnError(self.config.live.on_error)
+        newest = None if rule is OnError.FREEZE else self.source.newest(like)
         if newest is None:
             return None
         shown = newest if rule is OnError.PASS else replace(newest, planes=blank(newest.width, newest.height))

@@ -17,6 +17,7 @@ from pipeline.live.report import Counts, resident_mb
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pipeline.frames import Frame
     from pipeline.run.ledger import Shown
 
 WAITING = 1
@@ -30,7 +31,7 @@ TOO_OLD = "no drawn frame was new enough"
 """Why a picture was shown that nobody drew on."""
 
 
-def nothing() -> None:
+def nothing(_like: Frame) -> None:
     """Give nothing in the place of frames that are too old."""
 
 
@@ -44,8 +45,9 @@ class Outbox:
     delay_seconds: float = 0.0
     oldest_seconds: float = math.inf
     """How old a frame may be when it is shown for the first time, beyond its delay."""
-    instead: Callable[[], Shown | None] = nothing
-    """Gives what is shown where no frame is new enough: the newest picture, not drawn on; None shows the last again."""
+    instead: Callable[[Frame], Shown | None] = nothing
+    """Gives what is shown where no frame is new enough: the newest picture, not drawn on, of the size of a frame; None
+    shows the last again."""
     counts: Counts = field(default_factory=Counts)
     ended: bool = False
     """Whether no more frames will be put."""
@@ -67,9 +69,11 @@ class Outbox:
     def due(self, now: float) -> Shown | None:
         """Choose what to show at `now`, in `time.perf_counter` seconds, and count it; None before the first frame."""
         found: Shown | None = None
+        behind = self.last
         limit = self.delay_seconds + self.oldest_seconds
         while self._ready and (now - self._ready[0].frame.arrived > limit or self._precedes(self._ready[0])):
-            self._ready.popleft()
+            dropped = self._ready.popleft()
+            behind = behind or dropped
             self.counts.too_old += 1
         waiting = list(self._ready)  # a copy, since another thread puts
         due = sum(now >= shown.frame.arrived + self.delay_seconds for shown in waiting)
@@ -77,13 +81,13 @@ class Outbox:
             self.counts.overtaken += found is not None
             found = self._ready.popleft()
 
-        if found is None and self.last is not None and now - self.last.frame.arrived > limit:
-            newest = self.instead()
-            if newest is not None and newest.frame.arrived > self.last.frame.arrived:
+        if found is None and behind is not None and now - behind.frame.arrived > limit:
+            newest = self.instead(behind.frame)
+            if newest is not None and newest.frame.arrived > behind.frame.arrived:
                 self.counts.undrawn += 1
                 self.last, self.renewed = newest, now
             else:
-                self.counts.repeated += 1
+                self.counts.repeated += self.last is not None
         elif found is None:
             self.counts.repeated += self.last is not None
         else:

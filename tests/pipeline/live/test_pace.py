@@ -92,7 +92,7 @@ def test_a_frame_that_comes_after_its_delay_is_late() -> None:
 
 def test_a_frame_that_is_too_old_is_not_shown_and_the_newest_picture_is() -> None:
     newest = [shown(0, 3.9)]
-    outbox = Outbox(oldest_seconds=1.0, instead=lambda: replace(newest[0], failed=TOO_OLD))
+    outbox = Outbox(oldest_seconds=1.0, instead=lambda _like: replace(newest[0], failed=TOO_OLD))
     outbox.put(shown(0, 1.0))
     assert outbox.due(1.5) is outbox.last is not None
     outbox.put(shown(1, 1.1))  # finished at 4.0, when it is 2.9 s old
@@ -109,9 +109,19 @@ def test_a_frame_that_is_too_old_is_not_shown_and_the_newest_picture_is() -> Non
     assert (counts.ages.count, counts.too_old, counts.undrawn, counts.repeated, counts.out_of_order) == (2, 3, 1, 1, 0)
 
 
+def test_where_even_the_first_frame_is_too_old_the_newest_picture_is_shown() -> None:
+    """A machine that is always too slow would else show nothing at all."""
+    newest = replace(shown(0, 3.9), failed=TOO_OLD)
+    outbox = Outbox(oldest_seconds=1.0, instead=lambda like: newest if like.index == 7 else None)
+    assert outbox.due(3.0) is None  # nothing is finished yet
+    outbox.put(shown(7, 1.0))
+    assert outbox.due(4.0) is newest
+    assert (outbox.counts.too_old, outbox.counts.undrawn, outbox.counts.repeated) == (1, 1, 0)
+
+
 def test_without_a_newer_picture_the_last_one_stays() -> None:
     for newest in (None, shown(0, 1.0)):
-        outbox = Outbox(oldest_seconds=1.0, instead=lambda newest=newest: newest)  # type: ignore[misc]
+        outbox = Outbox(oldest_seconds=1.0, instead=lambda _like, newest=newest: newest)  # type: ignore[misc]
         outbox.put(shown(0, 1.0))
         first = outbox.due(1.1)
         outbox.put(shown(1, 1.2))
