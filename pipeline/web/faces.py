@@ -19,7 +19,8 @@ from engine.cache import Cache
 from pipeline.errors import BarefacedError, CheckpointError, ConfigError, SourceError, TooSlow
 from pipeline.people.enrolled import AGREED, SUFFIX, read_face
 from pipeline.run.load import wearing
-from pipeline.web.uploads import known_suffix, write_chunks
+from pipeline.web.uploads import known_suffix, without_paths, write_chunks
+from pipeline.web.visit import in_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -224,7 +225,7 @@ class WornFaces:
                 await asyncio.to_thread(self._learned, name, enrolment)
                 enrolment.name = name
             except BarefacedError as error:
-                enrolment.error = str(error)
+                enrolment.error = without_paths(in_words(error), enrolment.folder)
             finally:
                 for recording in enrolment.recordings:
                     recording.unlink(missing_ok=True)
@@ -246,8 +247,7 @@ class WornFaces:
 def _described(name: str, path: Path) -> dict[str, object]:
     """A face in a line."""
     try:
-        face = read_face(path)
+        made = read_face(path).manifest
     except BarefacedError as error:
-        return {"name": name, "said": str(error), "usable": False}
-    gain = "" if face.manifest.gain is None else f", {face.manifest.gain:+.1f} dB"
-    return {"name": name, "said": f"{face.manifest.frames} pictures, {face.manifest.made}{gain}", "usable": True}
+        return {"name": name, "pictures": 0, "made": "", "gain": None, "error": str(error)}
+    return {"name": name, "pictures": made.frames, "made": made.made, "gain": made.gain, "error": None}

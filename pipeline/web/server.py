@@ -19,7 +19,7 @@ from pipeline.video.stills import labelled_png
 from pipeline.web.faces import WornFaces
 from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers, new_token
 from pipeline.web.uploads import SUFFIXES, Upload, Uploads, small_jpeg
-from pipeline.web.visit import Turn, choice_of, number, parsed, receive
+from pipeline.web.visit import Turn, choice_of, in_words, number, parsed, receive
 from pipeline.whole_file import temporary_folder
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class Site:
 def _refused(error: Exception) -> web.Response:
     """Answer with the reason of a refusal."""
     statuses: dict[type[Exception], int] = {Busy: 409, TooLarge: 413, TooSlow: 408, SinkError: 507}
-    return web.json_response({"message": str(error)}, status=statuses.get(type(error), 400))
+    return web.json_response({"message": in_words(error)}, status=statuses.get(type(error), 400))
 
 
 def _wishes_in(request: web.Request) -> Wishes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import secrets
 import shutil
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -16,6 +18,7 @@ import cv2
 
 from pipeline.demo.clip import write_clip
 from pipeline.errors import BarefacedError, ConfigError, SinkError, SourceError, TooLarge, TooSlow
+from pipeline.frames import Skipped
 from pipeline.run.batch import VIDEO_SUFFIXES, Job
 from pipeline.run.process import failed, process, put_beside
 from pipeline.run.work import Controls
@@ -23,7 +26,7 @@ from pipeline.video.containers import holds
 from pipeline.video.opening import opened, video_stream
 from pipeline.video.pictures import READ_SUFFIXES, is_still
 from pipeline.web.guard import LOG
-from pipeline.web.visit import faces_of
+from pipeline.web.visit import faces_of, in_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.run.load import Networks
     from pipeline.run.process import Ended, Stoppable
+    from pipeline.run.report import Report
     from pipeline.run.work import Wishes
     from pipeline.settings.config import Config
     from pipeline.web.visit import Turn
@@ -51,6 +55,11 @@ KEPT = 3
 
 PATIENCE_SECONDS, SLOWEST_BYTES_A_SECOND = 30.0, 16_000
 """A file may take so long to come, and so much longer for what has come."""
+
+THE_FILE = "the file"
+"""What a visitor's file is called where our name of it would stand."""
+OURS = "a file of the server"
+"""The same for the files that we make of it."""
 
 SUFFIXES = tuple(sorted(VIDEO_SUFFIXES | READ_SUFFIXES))
 """The suffixes of files that may be dropped on the page."""
@@ -113,7 +122,7 @@ class Upload:
         former = self.result
         self.working, self.newest = False, None
         if former is not None and ended.report.output is None:
-            self.refusal = None if self.unwanted else self.public(ended.report.error)
+            self.refusal = None if self.unwanted else self.reason(ended)
             return
         for path in (former, self.beside):
             if path is not None:
@@ -145,10 +154,10 @@ class Upload:
             "expected": self.expected,
             "seconds_left": self._seconds_left(),
             "done": report is not None,
-            "error": self.public(report.error) if report else None,
+            "error": self.reason(self.outcome) if report and self.outcome else None,
             "refusal": self.refusal,
-            "summary": report.summary if report and not report.error else None,
-            "notes": [*report.missing, *report.warnings] if report else [],
+            "counts": _counts(report) if report and not report.error else None,
+            "notes": [self.public(note) for note in (*report.missing, *report.warnings)] if report else [],
             "drawn": report.tally.masked_faces > 0 if report else False,
             "faces": faces_of(self.controls) if report else [],
             "choice": {"smoothing": choice.smoothing, "feather": choice.feather_px, "others": choice.others},
@@ -164,9 +173,13 @@ class Upload:
             return None
         return round(passed * max(0, self.expected - self.frames) / self.frames, 1)
 
-    def public(self, error: str | None) -> str | None:
-        """Hide our path of the file in an error, since it means nothing to the visitor."""
-        return error.replace(str(self.source), "the file") if error else None
+    def public(self, text: str) -> str:
+        """Hide our names of the file and its result, since they mean nothing to the visitor."""
+        return without_paths(text.replace(str(self.source), THE_FILE).replace(self.source.name, THE_FILE), self.folder)
+
+    def reason(self, ended: Ended) -> str | None:
+        """Why processing failed, for the visitor; None where it did not."""
+        return None if ended.error is None else self.public(in_words(ended.error))
 
 
 @dataclass
@@ -238,7 +251,7 @@ class Uploads:
             job = Job(upload.source, target)
             ended = await asyncio.to_thread(put_beside, job, result, self.config, watcher=watcher)
         if ended.error is not None:
-            raise ConfigError(upload.public(ended.report.error) or "it can't be made")
+            raise ConfigError(upload.reason(ended))
         return target
 
     def stop(self, upload: Upload) -> None:
@@ -318,6 +331,28 @@ class Uploads:
         return process(
             Job(upload.source, upload.folder / name), self.config, self.networks(), watcher=upload, controls=controls
         )
+
+
+def without_paths(text: str, folder: Path) -> str:
+    """A text that names files in `folder`, whose names are ours, without those names."""
+    return re.sub(rf"{re.escape(str(folder))}[\\/][\w.-]+", OURS, text)
+
+
+def _counts(report: Report) -> dict[str, object]:
+    """What was done in a finished file, for the page to put into words."""
+    tally = report.tally
+    drawers = Counter[str]()
+    for drawn_by, count in tally.drawn_by.items():
+        if drawn_by.face is not None:
+            drawers[drawn_by.face] += count
+    return {
+        "pictures": report.frames_out,
+        "changed": tally.frames_with_mask,
+        "faces": tally.faces,
+        "masks": tally.masked_faces,
+        "left": sum(tally.skipped.values()) - tally.skipped[Skipped.BARE],
+        "drawers": dict(drawers),
+    }
 
 
 def known_suffix(name: str) -> str:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import cv2
 from aiohttp import WSMsgType, web
 
-from pipeline.errors import BarefacedError, Busy, ConfigError, SourceError
+from pipeline.errors import BarefacedError, Busy, ConfigError, EngineError, SourceError
 from pipeline.live.camera import CameraSource
 from pipeline.live.live import LiveRun, rehearsal
+from pipeline.run.process import described
 from pipeline.run.work import WIDEST_FEATHER_PX, Controls, Wishes
 from pipeline.web.peer import BrowserCamera, Peer
 
@@ -108,6 +109,15 @@ def choice_of(message: Message) -> Wishes:
     )
 
 
+def in_words(error: BaseException) -> str:
+    """What a visitor is told of an error; what an engine says of itself is quoted."""
+    if isinstance(error, EngineError):
+        return f"a network failed: {described(error)}"
+    if isinstance(error, BarefacedError):
+        return described(error)
+    return f"the program failed at this ({described(error)}); the window of the server says more"
+
+
 def faces_of(controls: Controls) -> list[Message]:
     """Describe the faces that wear masks in a finished file, with their small pictures as data URLs."""
     found: list[Message] = []
@@ -140,8 +150,11 @@ def _switches(faces: Mapping[str, object]) -> dict[int, bool]:
     return {int(key): value is True for key, value in faces.items()}
 
 
-def status_of(run: LiveRun, controls: Controls, *, now: float) -> Message:
-    """Make the message about the status of a run at `now`, in `time.perf_counter` seconds."""
+def status_of(run: LiveRun, controls: Controls, *, now: float, drawn: bool | None) -> Message:
+    """Make the message about the status of a run at `now`, in `time.perf_counter` seconds.
+
+    `drawn` says whether the picture that was shown last is as the networks made it; None before the first.
+    """
     counts, ages = run.outbox.counts, run.outbox.counts.ages.recent()
     width, height = controls.seen_size
     return {
@@ -152,6 +165,7 @@ def status_of(run: LiveRun, controls: Controls, *, now: float) -> Message:
         "dropped": run.source.dropped,
         "failed": run.stream.ledger.failures,
         "last_failure": run.stream.ledger.last_failure,
+        "drawn": drawn,
         "faces": [_face(face, controls.choice, width, height) for face in controls.seen],
     }
 
@@ -197,6 +211,7 @@ class Visit:
         self._controls = Controls(Wishes.of(self.config))
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._peer = Peer(self._camera, self._lose)
+        self._drawn: bool | None = None
         said: list[str] = []
         source = CameraSource(self._camera, said.append, lasts=False, rehearse=rehearsal(self.networks, said.append))
         self._run = LiveRun(self.config, self.networks, source, said, controls=self._controls)
@@ -229,6 +244,7 @@ class Visit:
 
     def _show(self, shown: Shown) -> None:
         """Hand a finished frame over to the event loop. Called in the run's thread."""
+        self._drawn = shown.failed is None
         self._loop.call_soon_threadsafe(self._peer.track.put, shown.frame.planes)
 
     def _lose(self, reason: str) -> None:
@@ -250,7 +266,7 @@ class Visit:
         """Send the page the status of the run, for ever."""
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            await self._send(status_of(self._run, self._controls, now=time.perf_counter()))
+            await self._send(status_of(self._run, self._controls, now=time.perf_counter(), drawn=self._drawn))
 
     async def _send(self, message: Message) -> None:
         """Send the page a message."""
@@ -267,7 +283,7 @@ async def receive(request: web.Request, *, config: Config, networks: Networks, t
             async with turn.taken("a camera"):
                 await Visit(socket, config, networks, turn).hold(offer)
         except BarefacedError as error:
-            await socket.send_str(json.dumps({"type": "error", "message": str(error)}))
+            await socket.send_str(json.dumps({"type": "error", "message": in_words(error)}))
         await socket.close()
     return socket
 

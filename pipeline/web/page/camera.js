@@ -1,11 +1,11 @@
 /** @import { Choice, Face } from "./choices.js" */
 import { Told } from "./dom.js";
-import { t } from "./words.js";
+import { heard, t } from "./words.js";
 
 /** @typedef {{ p50: number, p95: number, p99: number }} Ages */
 /**
  * @typedef {{ type: "status", fps: number, age_ms: Ages | null, shown: number, dropped: number, failed: number,
- *   last_failure: string | null, faces: Face[] }} Status
+ *   last_failure: string | null, drawn: boolean | null, faces: Face[] }} Status
  */
 /** @typedef {Status | { type: "answer", sdp: string } | { type: "error", message: string }} Message */
 /**
@@ -109,7 +109,7 @@ export class Camera {
     } else if (message.type === "status") {
       this.watcher.status(message);
     } else {
-      this.#end(message.message);
+      this.#end(heard(message.message));
     }
   }
 

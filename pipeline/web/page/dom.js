@@ -1,4 +1,4 @@
-import { t } from "./words.js";
+import { heard, t } from "./words.js";
 
 /**
  * The element of that id. Throws when it is not there or of another kind: then page and script do not belong together.
@@ -49,6 +49,9 @@ export async function told(address, what) {
   if (response.ok) {
     return response;
   }
+  if (response.status === 403) {
+    throw new Told(t("The server does not know this page any more. Open the link that it printed last."));
+  }
   const answer = await response.json().catch(() => ({}));
-  throw new Told(answer.message ?? t("The server failed. Its window says why."));
+  throw new Told(answer.message ? heard(answer.message) : t("The server failed. Its window says why."));
 }

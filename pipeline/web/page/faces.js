@@ -1,12 +1,16 @@
 import { ask } from "./ask.js";
 import { find, make, Told, told } from "./dom.js";
-import { t } from "./words.js";
+import { heard, t } from "./words.js";
 
 /**
  * @typedef {{ recordings: number, running: boolean, pictures: number, step: number, steps: number,
  *   gain: number | null, error: string | null, name: string | null }} Enrolment
  */
-/** @typedef {{ name: string, said: string, usable: boolean }} Known */
+/**
+ * An own face; `error` says why it can't be drawn.
+ *
+ * @typedef {{ name: string, pictures: number, made: string, gain: number | null, error: string | null }} Known
+ */
 /**
  * @typedef {{ missing: string | null, worn: string | null, faces: Known[], enrolment: Enrolment }} Faces
  */
@@ -113,7 +117,7 @@ export class OwnFaces {
       return;
     }
     this.#open.disabled = state.missing !== null;
-    this.#why.textContent = state.missing ?? "";
+    this.#why.textContent = state.missing === null ? "" : heard(state.missing);
     this.#why.hidden = state.missing === null;
     this.#record.textContent = this.#recording === null ? t("Record {n} seconds", { n: SITTING_SECONDS }) : t("Stop");
     this.#list.replaceChildren(this.#row(null), ...state.faces.map((face) => this.#row(face)));
@@ -137,7 +141,7 @@ export class OwnFaces {
       this.#told.textContent = said(enrolment);
     }
     if (enrolment.error !== null) {
-      this.#complaint.textContent = enrolment.error;
+      this.#complaint.textContent = heard(enrolment.error);
       this.#complaint.hidden = false;
     }
     this.#sheet.hidden = enrolment.name === null;
@@ -159,7 +163,7 @@ export class OwnFaces {
     choice.name = "own-face";
     choice.id = `own-face-${face?.name ?? ""}`;
     choice.checked = (this.#state?.worn ?? null) === (face?.name ?? null);
-    choice.disabled = face !== null && !face.usable;
+    choice.disabled = face !== null && face.error !== null;
     choice.addEventListener("input", () => {
       const query = new URLSearchParams(face === null ? {} : { name: face.name });
       void this.#ask("PUT", `/faces?${query}`, this.#alert).then((done) => done || this.#show());
@@ -177,7 +181,7 @@ export class OwnFaces {
           await this.#ask("DELETE", `/faces/${encodeURIComponent(face.name)}`, this.#alert);
         }
       });
-      label.append(make("small", face.said));
+      label.append(make("small", described(face)));
       item.append(forget);
     }
     return item;
@@ -316,6 +320,23 @@ class Recording {
 }
 
 /**
+ * An own face in a line.
+ *
+ * @param {Known} face
+ */
+function described({ pictures, made, gain, error }) {
+  if (error !== null) {
+    return heard(error);
+  }
+  return t("{n} pictures, {date}", { n: pictures, date: made }) + decibels(gain);
+}
+
+/** @param {number | null} gain how much nearer to the true face the own face is */
+function decibels(gain) {
+  return gain === null ? "" : `, ${gain < 0 ? "" : "+"}${gain.toFixed(1)} dB`;
+}
+
+/**
  * How far an enrolment is, in a sentence.
  *
  * @param {Enrolment} enrolment
@@ -324,10 +345,9 @@ function said(enrolment) {
   if (enrolment.running && enrolment.steps === 0) {
     return t("Looking at the recordings: {n} pictures", { n: enrolment.pictures });
   }
-  const gain = enrolment.gain === null ? "" : `, ${enrolment.gain < 0 ? "" : "+"}${enrolment.gain.toFixed(1)} dB`;
   const { step, steps, name, recordings } = enrolment;
   if (enrolment.running) {
-    return t("Learning: step {step} of {steps}", { step, steps }) + gain;
+    return t("Learning: step {step} of {steps}", { step, steps }) + decibels(enrolment.gain);
   }
   if (name !== null) {
     return t("{name} is learned. From top to bottom: masked, invented, own, true.", { name });

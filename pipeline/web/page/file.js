@@ -1,10 +1,17 @@
 /** @import { Choice, Face } from "./choices.js" */
 import { Told, told } from "./dom.js";
-import { t } from "./words.js";
+import { heard, t } from "./words.js";
 
 /**
+ * What was done in a finished file: pictures in it, pictures with a mask drawn over, faces that were met, masks drawn
+ * over, faces left though not bare, and how many were drawn by which own face.
+ *
+ * @typedef {{ pictures: number, changed: number, faces: number, masks: number, left: number,
+ *   drawers: Record<string, number> }} Counts
+ */
+/**
  * @typedef {{ frames: number, expected: number | null, seconds_left: number | null, done: boolean,
- *   error: string | null, refusal: string | null, summary: string | null, notes: string[], drawn: boolean,
+ *   error: string | null, refusal: string | null, counts: Counts | null, notes: string[], drawn: boolean,
  *   faces: Face[], choice: { smoothing: number, feather: number, others: boolean }, suffix: string | null,
  *   version: string | null, still: boolean }} Progress
  */
@@ -130,7 +137,7 @@ export class FileRun {
         this.#finished = true;
         this.watcher.done(progress);
       } else {
-        this.#fail(progress.error);
+        this.#fail(heard(progress.error));
       }
     });
     events.addEventListener("error", () => {

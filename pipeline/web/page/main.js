@@ -11,7 +11,7 @@ import { Graph } from "./graph.js";
 import { InStep } from "./instep.js";
 import { Player } from "./player.js";
 import { Result, save, video } from "./result.js";
-import { language, speak, t, translatePage } from "./words.js";
+import { heard, language, speak, t, translatePage } from "./words.js";
 
 /**
  * @typedef {{ engine: string, suffixes: string[], upload_megabytes: number, smoothing: number, feather: number,
@@ -267,27 +267,31 @@ function showStatus(news, after) {
 
   choices.showFaces(news.faces, after);
   const drawn = news.faces.filter((face) => face.state === "drawn").length;
-  drawnNow = drawn > 0;
+  drawnNow = news.drawn === true && drawn > 0;
   compare.label(drawnNow);
   advise(news);
   const count = news.faces.length === 1 ? t("1 face") : t("{n} faces", { n: news.faces.length });
   const failure = { n: news.failed, reason: news.last_failure ?? "" };
   const failed = news.failed > 0 ? t("A network failed on {n} pictures: {reason}.", failure) : "";
-  say(`${t("The camera is on. {faces}, {n} without the mask.", { faces: count, n: drawn })} ${failed}`.trim());
+  const state =
+    drawnNow || drawn === 0
+      ? t("The camera is on. {faces}, {n} without the mask.", { faces: count, n: drawn })
+      : t("The camera is on. No drawn picture is ready in time.");
+  say(`${state} ${failed}`.trim());
 }
 
 /** Say what helps where the camera is too slow. @param {Status} news */
 function advise(news) {
-  slowReports = news.shown > 0 && news.fps < SLOW_FPS ? slowReports + 1 : 0;
+  slowReports = news.drawn !== null && news.fps < SLOW_FPS ? slowReports + 1 : 0;
   advice.hidden = slowReports < SLOW_REPORTS;
   if (advice.hidden) {
     return;
   }
-  const amount = Math.max(1, Math.round(news.fps));
-  const slow =
-    amount === 1
-      ? t("Your computer manages 1 picture a second.")
-      : t("Your computer manages {n} pictures a second.", { n: amount });
+  const amount = Math.round(news.fps);
+  const few = t(
+    amount < 1 ? "Your computer manages less than 1 picture a second." : "Your computer manages 1 picture a second.",
+  );
+  const slow = amount > 1 ? t("Your computer manages {n} pictures a second.", { n: amount }) : few;
   const cure =
     size.selectedIndex > 0
       ? t("Choose a smaller picture width, and close other programs.")
@@ -410,7 +414,7 @@ function showResult(progress) {
   if (run === null) {
     return;
   }
-  complain(progress.refusal);
+  complain(progress.refusal === null ? null : heard(progress.refusal));
   const again = result !== null;
   result = new Result(run, progress);
   show("result");

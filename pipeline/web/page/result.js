@@ -1,8 +1,8 @@
-/** @import { FileRun, Progress } from "./file.js" */
+/** @import { Counts, FileRun, Progress } from "./file.js" */
 /** @import { Compare } from "./compare.js" */
 /** @import { Player } from "./player.js" */
 import { find, make, Told, told } from "./dom.js";
-import { t } from "./words.js";
+import { heard, language, t } from "./words.js";
 
 const notes = find("notes", HTMLUListElement);
 const download = find("download", HTMLAnchorElement);
@@ -77,10 +77,14 @@ export class Result {
   #note(before, after, compare) {
     notes.replaceChildren();
     notes.hidden = true;
-    const { drawn, summary } = this.progress;
+    const { drawn, counts, still } = this.progress;
     addNote(drawn ? t("Every drawn part of a face is invented.") : t("Nothing was drawn: the result is the original."));
-    for (const note of [summary ?? "", ...this.progress.notes]) {
-      addNote(note, "en");
+    for (const note of counts === null ? [] : summary(counts, still)) {
+      addNote(note);
+    }
+    for (const note of this.progress.notes) {
+      const said = heard(note);
+      addNote(said, said.slice(1) === note.slice(1) ? "en" : language);
     }
     before.addEventListener("error", () => {
       compare.show(null, after);
@@ -88,6 +92,29 @@ export class Result {
     });
     after.addEventListener("error", () => addNote(t("This browser can't show the result. Download it.")));
   }
+}
+
+/**
+ * What was done, in sentences.
+ *
+ * @param {Counts} counts
+ * @param {boolean} still whether it is a picture
+ * @returns {string[]}
+ */
+function summary({ pictures, changed, faces, masks, left, drawers }, still) {
+  if (faces === 0) {
+    return [t("No face was found.")];
+  }
+  if (masks === 0) {
+    return [left > 0 ? t("No mask was taken off. The list of faces says why.") : t("No face wears a mask.")];
+  }
+  const done = still
+    ? t("Masks taken off: {n}.", { n: masks })
+    : t("Masks were taken off in {n} of {m} pictures.", { n: changed, m: pictures });
+  const modelled = Object.entries(drawers).map(([name, n]) =>
+    t("Modelled on {name}: {n} of {m} drawn faces.", { name, n, m: masks }),
+  );
+  return [done, ...modelled];
 }
 
 /**

@@ -14,6 +14,70 @@ export const language =
 const words = language === "en" ? {} : await (await fetch(`/page/${language}.json`)).json();
 
 /**
+ * What the server says, as patterns of whole sentences, the most exact first; `{1}` in a sentence is any text.
+ *
+ * @type {[RegExp, string][]}
+ */
+const patterns = Object.keys(words)
+  .filter((english) => /\{\d\}/.test(english))
+  .sort((one, other) => own(other).length - own(one).length)
+  .map((english) => [
+    new RegExp(
+      `^${english
+        .split(/\{\d\}/)
+        .map(literally)
+        .join("(.+?)")}$`,
+      "s",
+    ),
+    english,
+  ]);
+
+/** @param {string} english a sentence, of which all is wanted but the places that are filled in */
+function own(english) {
+  return english.replace(/\{\d\}/g, "");
+}
+
+/** @param {string} text as a part of a pattern that means just this text */
+function literally(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+/**
+ * What the server says, in the language of the page, as far as the catalogue goes: what it quotes stays as it is.
+ *
+ * @param {string} english
+ * @returns {string}
+ */
+export function heard(english) {
+  const said = part(english);
+  return said.charAt(0).toLocaleUpperCase(language) + said.slice(1);
+}
+
+/**
+ * @param {string} english a sentence of the server, or a part of one
+ * @returns {string}
+ */
+function part(english) {
+  if (Object.hasOwn(words, english)) {
+    return t(english);
+  }
+  for (const [pattern, sentence] of patterns) {
+    const values = pattern.exec(english);
+    if (values !== null) {
+      return t(sentence, Object.fromEntries(values.slice(1).map((value, place) => [place + 1, part(value)])));
+    }
+  }
+  const [first = "", ...others] = english.split(/(?<=[,;]) /);
+  return others.length === 0 ? english : [first, ...others].map(listed).join(" ");
+}
+
+/** @param {string} english a part of a list, with the comma or semicolon behind it */
+function listed(english) {
+  const [, text = "", mark = ""] = /^(.*?)([,;]?)$/s.exec(english) ?? [];
+  return part(text) + mark;
+}
+
+/**
  * The sentence in the language of the page, its `{names}` filled in.
  *
  * @param {string} english
@@ -21,7 +85,7 @@ const words = language === "en" ? {} : await (await fetch(`/page/${language}.jso
  * @returns {string}
  */
 export function t(english, values = {}) {
-  const sentence = words[english] ?? english;
+  const sentence = (Object.hasOwn(words, english) ? words[english] : null) ?? english;
   return sentence.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 

@@ -8,6 +8,7 @@ in each size and look to `OUT/*.png`, and what axe finds there, where `make chec
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -30,12 +31,25 @@ ROOT = Path(__file__).parents[3]
 AXE = ROOT / "tests/page/node_modules/axe-core/axe.min.js"
 
 STAND_IN = """
-import sys, cli
+import contextlib, pathlib, sys, time, cli
 from pipeline.run import load
-from tests.stand_ins import as_if_loaded
-load.networks = as_if_loaded
+from tests.stand_ins import StandInEngine, blue_is_mask, stand_in_networks
+
+def masks(crops):
+    if pathlib.Path(sys.argv[1]).exists():
+        time.sleep(0.8)
+    return blue_is_mask(crops)
+
+@contextlib.contextmanager
+def networks(config):
+    found = stand_in_networks()
+    found.segmenter.outputs_of = masks
+    yield found
+
+load.networks = networks
 sys.exit(cli.main(["serve", "--port", "0", "--no-open"]))
 """
+"""Serves the page with networks that answer at once, or slowly while there is the file that is its argument."""
 
 SIZES = {"desk": (1280, 900), "zoomed": (640, 450), "phone": (390, 844), "lying": (844, 390)}
 """Of the window in CSS pixels; `zoomed` is the first at 200 %."""
@@ -84,9 +98,10 @@ for (const type of ["dragenter", "dragover", "drop"]) {
 
 
 @contextmanager
-def stand_in_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The link of a server whose networks answer at once, and the server."""
-    process = subprocess.Popen([sys.executable, "-c", STAND_IN], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def stand_in_server(slow: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The link of a server whose networks answer at once, while `slow` is not there, and the server."""
+    command = [sys.executable, "-c", STAND_IN, str(slow)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process
@@ -142,8 +157,47 @@ def write_wide_film(path: Path) -> None:
             file.write(b"FRAME\n" + np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)).tobytes())
 
 
-def look_at_camera(window: Browser, looker: Looker) -> dict[str, Any]:
-    """The camera: its shape, its name, the mirror, the original while a button is held, a picture that is saved."""
+def look_at_full_screen(window: Browser, looker: Looker) -> list[Any]:
+    """What fills the screen, how much of it the picture takes, and what fills it once Escape is pressed."""
+    within = "return document.fullscreenElement?.id ?? null"
+    window.click("#fullscreen")
+    window.wait_for(lambda: window.run(within))
+    shares = (
+        "const box = document.getElementById('after').getBoundingClientRect();"
+        "return Math.max(box.width / innerWidth, box.height / innerHeight)"
+    )
+    found = [window.run(within), window.run(shares), window.shown("#divider")]
+    window.screenshot(looker.out / "fullscreen.png")
+    window.run("return document.exitFullscreen()")
+    window.wait_for(lambda: window.run(within) is None)
+    return found
+
+
+def look_at_advice(window: Browser, looker: Looker, slow: Path) -> list[list[str]]:
+    """What is advised and said while the networks are slow: with the widest picture, and with the narrowest."""
+    advice = "const box = document.getElementById('advice'); return box.checkVisibility() && box.textContent"
+    choose = (
+        "const all = document.getElementById('size'); all.selectedIndex = (arguments[0] + all.length) % all.length;"
+        "all.dispatchEvent(new Event('input'))"
+    )
+    slow.touch()
+    found = []
+    for place in (-1, 0):
+        window.run(choose, place)
+        window.wait_for(lambda: window.run(advice) is False)
+        window.wait_for(lambda: window.run(advice), 90)
+        window.wait_for(lambda: window.text("#right-side") == "Result", 90)
+        found.append([window.run(advice), window.text("#status")])
+        if place < 0:
+            looker.look("advice")
+    slow.unlink()
+    window.wait_for(lambda: window.run(advice) is False, 90)
+    return found
+
+
+def look_at_camera(window: Browser, looker: Looker, slow: Path) -> dict[str, Any]:
+    """The camera: its shape, its name, the mirror, the original while a button is held, a picture that is saved, full
+    screen, and what is advised when it is slow."""
     window.click("#start")
     window.wait_for(
         lambda: window.run("return document.querySelector('#faces small')?.textContent") == "Mask removed", 90
@@ -173,6 +227,8 @@ def look_at_camera(window: Browser, looker: Looker) -> dict[str, Any]:
     window.click("#snapshot")
     window.wait_for(lambda: window.run("return window.saved.length"), 120)
     found["snapshot"] = window.run("return window.saved[0]")
+    found["full_screen"] = look_at_full_screen(window, looker)
+    found["advice"] = look_at_advice(window, looker, slow)
     window.click("#stop")
     window.wait_for(lambda: window.shown("#empty"))
     return found
@@ -233,8 +289,6 @@ def look_at_sample(window: Browser, looker: Looker) -> dict[str, Any]:
 
 def drop_on_the_panel(window: Browser, clip: Path) -> dict[str, Any]:
     """A file that is dropped beside the picture while a result is there: asked, and then taken."""
-    import base64
-
     window.run(DROP, base64.b64encode(clip.read_bytes()).decode(), "dropped.mp4")
     window.wait_for(lambda: window.run("return document.getElementById('ask').open"))
     window.click("#ask button:nth-child(2)")
@@ -246,8 +300,13 @@ def drop_on_the_panel(window: Browser, clip: Path) -> dict[str, Any]:
     return {"asked_after_download": window.run("return document.getElementById('ask').open")}
 
 
-def look_at_languages(window: Browser, looker: Looker) -> dict[str, str]:
-    """The page's first button in each language that can be chosen."""
+CUT_OFF = "the file was cut off: 3 of 9 pictures are missing, it ends at 2.00 s"
+"""What the server may say, in two sentences of the catalogue."""
+
+
+def look_at_languages(window: Browser, looker: Looker) -> dict[str, list[str]]:
+    """The page's first button in each language that can be chosen, why a file is refused that is none, and a sentence
+    of the server that is made of two."""
     found = {}
     for code in ("de", "fr", "es", "zh", "ja", "en"):
         window.run(
@@ -257,7 +316,10 @@ def look_at_languages(window: Browser, looker: Looker) -> dict[str, str]:
         )
         ready = "return document.documentElement.lang === arguments[0] && document.body.classList.contains('ready')"
         window.wait_for(lambda code=code, ready=ready: window.run(ready, code))
-        found[code] = window.text("#start").strip()
+        window.run(DROP, base64.b64encode(b"neither sound nor picture").decode(), "talk.mp4")
+        window.wait_for(lambda: window.shown("#alert") and window.shown("#empty"))
+        heard = window.run("return import('/page/words.js').then((words) => words.heard(arguments[0]))", CUT_OFF)
+        found[code] = [window.text("#start").strip(), window.text("#alert"), heard]
         if code in ("de", "ja"):
             looker.look(f"empty-{code}", ["phone"])
     return found
@@ -269,11 +331,11 @@ def main(out: Path) -> None:
     driver, program = shutil.which("chromedriver"), shutil.which("chromium")
     assert driver and program, "chromedriver and chromium are needed: apt-get install chromium chromium-driver"
     with tempfile.TemporaryDirectory() as folder:
-        film, clip = Path(folder) / "film.y4m", Path(folder) / "talk.mp4"
+        film, clip, slow = Path(folder) / "film.y4m", Path(folder) / "talk.mp4", Path(folder) / "slow"
         write_wide_film(film)
         write_clip(clip, width=320, height=240, frames=20)
         with (
-            stand_in_server() as (link, server),
+            stand_in_server(slow) as (link, server),
             browser(driver, program, Path(folder) / "profile", camera=film, size=SIZES["desk"]) as window,
         ):
             looker = Looker(window, out)
@@ -286,7 +348,7 @@ def main(out: Path) -> None:
             looker.look("empty")
             found: dict[str, Any] = {"lost": expected}
             found["languages"] = look_at_languages(window, looker)
-            found["camera"] = look_at_camera(window, looker)
+            found["camera"] = look_at_camera(window, looker, slow)
             found["sample"] = look_at_sample(window, looker)
             found["dropped"] = drop_on_the_panel(window, clip)
             found["complaints"] = window.complaints()

@@ -43,7 +43,7 @@ def test_a_face_is_learned_of_recordings_and_kept_without_them(tmp_path: Path) -
             assert enroller.seen == [".jpg", ".webm"]
             assert told["enrolment"] | {"name": "me", "gain": 1.23, "recordings": 0, "error": None} == told["enrolment"]
             assert [face["name"] for face in told["faces"]] == ["me"]
-            assert "90 pictures" in told["faces"][0]["said"]
+            assert told["faces"][0]["pictures"] == 90
             assert await page.status("/faces/sheet") == 200
 
     run(test())
@@ -137,7 +137,7 @@ def test_a_damaged_face_is_shown_and_can_be_forgotten(tmp_path: Path) -> None:
     async def test() -> None:
         async with site(face_folder=str(tmp_path)) as page:
             (face,) = (await page.faces())[1]["faces"]
-            assert not face["usable"]
+            assert "bad.face is damaged" in face["error"]
             assert (await page.faces("PUT", name="bad"))[0] == 400
             assert (await page.faces("DELETE", "/bad"))[1]["faces"] == []
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from pipeline.people.enrolled import AGREED
 from tests.pipeline.web import apart
 
 ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "pipeline/web/page"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -97,7 +100,7 @@ def test_a_file_is_processed_played_and_fetched(seen: dict[str, Any]) -> None:
     file = seen["file"]
     assert file["blue_original"] > 0.03
     assert file["blue_result"] < 0.2 * file["blue_original"]
-    assert "masks drawn over in 45 frames" in file["notes"]
+    assert "Masks were taken off in 45 of 45 pictures." in file["notes"]
     assert file["download"] == "talk-barefaced.mp4"
     assert file["bytes"] > 1000
     assert file["apart_seconds"] < 0.5
@@ -185,7 +188,7 @@ def test_nothing_is_thrown_away_without_asking(screens: dict[str, Any]) -> None:
 
 
 def test_every_language_is_spoken(screens: dict[str, Any]) -> None:
-    assert screens["languages"] == {
+    assert {code: start for code, (start, _, _) in screens["languages"].items()} == {
         "de": "Kamera starten",
         "fr": "Démarrer la caméra",
         "es": "Encender la cámara",
@@ -193,6 +196,44 @@ def test_every_language_is_spoken(screens: dict[str, Any]) -> None:
         "ja": "カメラを開始",
         "en": "Start the camera",
     }
+
+
+def in_language(code: str, english: str, *values: str) -> str:
+    """A sentence of the catalogue with the values filled in, each of which is one, too, or no words."""
+    words = {} if code == "en" else json.loads((PAGE / f"{code}.json").read_text(encoding="utf-8"))
+    sentence = str(words.get(english, english))
+    for place, value in enumerate(values, start=1):
+        sentence = sentence.replace(f"{{{place}}}", value)
+    return sentence[:1].upper() + sentence[1:] if values else sentence
+
+
+def test_the_server_is_heard_in_every_language(screens: dict[str, Any]) -> None:
+    """Sentences with values in them, and sentences within sentences; nothing of the server's paths."""
+    for code, (_, refusal, heard) in screens["languages"].items():
+        said = partial(in_language, code)
+        file, why = said("the file"), said("no known container format was found in it")
+        assert refusal == said("{1} is not a media file or is damaged: {2}", file, why)
+        missing, ends = "the file was cut off: {1} of {2} pictures are missing, {3}", said("it ends at {1} s")
+        assert heard == said(missing, "3", "9", ends.replace("{1}", "2.00"))
+    refusals = {refusal for _, refusal, _ in screens["languages"].values()}
+    assert len(refusals) == len(screens["languages"]) == 6
+
+
+def test_the_picture_fills_the_screen_and_can_still_be_compared(screens: dict[str, Any]) -> None:
+    which, share, divided = screens["camera"]["full_screen"]
+    assert which == "compare"
+    assert share > 0.99
+    assert divided
+
+
+def test_a_slow_computer_is_told_what_helps(screens: dict[str, Any]) -> None:
+    """It says how slow it is, and something that can be done; both go away when it is fast again. A picture that is
+    shown as the camera took it, since none was drawn in time, is not called invented."""
+    (wide, status), (narrow, _) = screens["camera"]["advice"]
+    assert status == "The camera is on. No drawn picture is ready in time."
+    said = r"Your computer manages (less than 1 picture|1 picture|[2-9] pictures) a second\. "
+    assert re.fullmatch(said + r"Choose a smaller picture width, and close other programs\.", wide)
+    assert re.fullmatch(said + r"Close other programs, or start `barefaced serve --redraw-every 24`.*", narrow)
 
 
 def test_a_server_that_is_gone_is_told_in_our_words(screens: dict[str, Any]) -> None:

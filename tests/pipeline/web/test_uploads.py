@@ -76,7 +76,8 @@ def test_a_video_comes_back_without_the_mask(clip: bytes, tmp_path: Path) -> Non
         async with site() as page:
             told = await sent(page, "talk.mp4", clip)
             assert (told["frames"], told["expected"], told["error"], told["suffix"]) == (20, 20, None, ".mp4")
-            assert "masks drawn over in 20 frames" in told["summary"]
+            counts = {"pictures": 20, "changed": 20, "faces": 20, "masks": 20, "left": 0, "drawers": {}}
+            assert told["counts"] == counts
             async with page.session.get(f"{page.origin}/files/{told['id']}/result") as answer:
                 assert answer.status == 200
                 (tmp_path / "result.mp4").write_bytes(await answer.read())
