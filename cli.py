@@ -89,14 +89,11 @@ def _with_command(arguments: list[str], parser: Parser, commands: Collection[str
     first, files = arguments[0], [word for word in arguments if word == "-" or not word.startswith("-")]
     if first in (*commands, "-h", "--help", "--version"):
         return arguments
-    if any(map(looks_like_input, files)):
-        return ["run", *arguments]
-
-    if not first.startswith("-"):
+    if not first.startswith("-") and not looks_like_input(first):
         meant = command_meant(first, commands)
         hint = f"; did you mean `barefaced {meant}`?" if meant else ""
         parser.error(f"there is no command and no file {first!r}{hint}")
-    return arguments
+    return ["run", *arguments] if any(map(looks_like_input, files)) else arguments
 
 
 def _parser() -> tuple[Parser, Mapping[str, Parser]]:

@@ -31,7 +31,7 @@ def add_bench(commands: Commands) -> None:
         commands,
         "bench",
         partial(_measure, ALL),
-        summary="how fast it is on this machine",
+        summary="measure how fast it is on this machine",
         description=manual.BENCH,
         epilog=manual.BENCH_EXAMPLES,
     )

@@ -45,14 +45,18 @@ def add_enroll(commands: Commands) -> None:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="videos, photos, directories of photos")
     parser.add_argument("--camera", metavar="NAME", help="record from this camera: a number, a path, a name")
     parser.add_argument(
-        "--seconds", type=_seconds, default=40.0, metavar="N", help="record so long from it (default: 40)"
+        "--seconds",
+        type=_seconds,
+        default=40.0,
+        metavar="N",
+        help="how long to record from it, in seconds (default: 40)",
     )
 
     # What becomes of it.
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="ME.face", help="the file to write")
     parser.add_argument("--agreed", action="store_true", help="the person whose face it is agreed to it")
     parser.add_argument(
-        "--minutes", type=_minutes, default=10.0, metavar="N", help="tune at most so long (default: 10)"
+        "--minutes", type=_minutes, default=10.0, metavar="N", help="longest time to learn, in minutes (default: 10)"
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="masked, shipped, own and true faces, to look at"
@@ -72,11 +76,13 @@ def add_enroll(commands: Commands) -> None:
 
 def add_faces(commands: Commands) -> None:
     """Add `faces`."""
-    parser = add(
-        commands, "faces", _faces, summary="what .face files hold, and forgetting them", description=manual.FACES
-    )
+    parser = add(commands, "faces", _faces, summary="describe and forget learned faces", description=manual.FACES)
     parser.add_argument(
-        "faces", nargs="*", type=Path, metavar="ME.face", help="files, or directories of them (default: this one)"
+        "faces",
+        nargs="*",
+        type=Path,
+        metavar="ME.face",
+        help="files, or directories of them (default: the current directory)",
     )
     parser.add_argument("--forget", action="store_true", help="delete them, and engines that were compiled of them")
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def add_evaluate(commands: Commands) -> Commands:
     """Add `evaluate`; what it evaluates are commands of their own."""
-    parser = commands.add_parser("evaluate", help="how good the drawn faces are", description=manual.EVALUATE)
+    parser = commands.add_parser("evaluate", help="measure how good the drawn faces are", description=manual.EVALUATE)
     what = parser.add_subparsers(title="what is evaluated", metavar="WHAT", required=True)
 
     generator = add(
@@ -45,7 +45,9 @@ def add_evaluate(commands: Commands) -> Commands:
     photos = generator.add_mutually_exclusive_group(required=True)
     photos.add_argument("--data", type=Path, metavar="DIR", help="photos of bare faces, on which masks are drawn")
     photos.add_argument("--pairs", type=Path, metavar="DIR", help="truth/NAME.jpg, mask/NAME.png, paint/NAME.jpg")
-    generator.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
+    generator.add_argument(
+        "--mask-seed", type=int, default=0, metavar="N", help="number that picks the random masks (default: 0)"
+    )
     generator.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos")
 
     # With what, and beside what.
@@ -100,10 +102,14 @@ def _add_evaluate_video(what: Commands) -> None:
         description=manual.EVALUATE_VIDEO,
     )
     video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
-    video.add_argument("--mask-seed", type=int, default=0, metavar="N", help="of the drawn masks (default: 0)")
-    video.add_argument("--kind", choices=tuple(MaskKind), help="what all wear (default: each face another)")
-    video.add_argument("--start", type=Fraction, metavar="SECONDS", help="of each clip only what comes from here on")
-    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="of each clip only what comes before")
+    video.add_argument(
+        "--mask-seed", type=int, default=0, metavar="N", help="number that picks the random masks (default: 0)"
+    )
+    video.add_argument(
+        "--kind", choices=tuple(MaskKind), help="mask that every face gets (default: a random one for each)"
+    )
+    video.add_argument("--start", type=Fraction, metavar="SECONDS", help="begin each clip here")
+    video.add_argument("--end", type=Fraction, metavar="SECONDS", help="end each clip before this time")
     video.add_argument(
         "--face", action="append", default=[], metavar="FILE.face", help="draw with this face; again for more people"
     )
@@ -355,9 +361,11 @@ def add_mask(commands: Commands) -> None:
     parser.add_argument(
         "--kind",
         choices=tuple(MaskKind),
-        help="what all wear (default: each face another)",
+        help="mask that every face gets (default: a random one for each)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other masks for another one (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="number that picks the random masks (default: 0)"
+    )
     parser.add_argument("--alpha", type=Path, metavar="FILE", help="keep the truth: where mask is, .mkv or .png")
     flags.add_flags(parser, flags.of_groups("input", "output", "faces", "engine"))
 

@@ -188,7 +188,7 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
 def add_check(commands: Commands) -> None:
     """Add `check`."""
     parser = add(
-        commands, "check", _check, summary="whether a file says that it is synthetic", description=manual.CHECK
+        commands, "check", _check, summary="tell whether a file says that it is synthetic", description=manual.CHECK
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="picture or video")
 
@@ -213,7 +213,9 @@ KEYS = ("recogniser", "recogniser-file", "detector", "detect-size", "detect-thre
 
 def add_verify(commands: Commands) -> None:
     """Add `verify`."""
-    parser = add(commands, "verify", _verify, summary="whether two pictures show one person", description=manual.VERIFY)
+    parser = add(
+        commands, "verify", _verify, summary="tell whether two pictures show the same person", description=manual.VERIFY
+    )
     parser.add_argument("a", type=Path, metavar="A", help="a picture with one face")
     parser.add_argument("b", type=Path, metavar="B", help="another one")
     flags.add_flags(parser, lambda setting: setting.key in KEYS or setting.group == "engine")

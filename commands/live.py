@@ -33,7 +33,7 @@ def add_live(commands: Commands) -> None:
         commands,
         "live",
         _live,
-        summary="a camera without the mask, as a virtual camera for meetings",
+        summary="take the mask off in a camera's picture, for meetings",
         description=manual.LIVE,
         epilog=manual.LIVE_EXAMPLES,
     )
@@ -56,7 +56,7 @@ def add_live(commands: Commands) -> None:
 
 def add_cameras(commands: Commands) -> None:
     """Add `cameras`."""
-    add(commands, "cameras", _cameras, summary="the cameras here, and what they can send", description=manual.CAMERAS)
+    add(commands, "cameras", _cameras, summary="list the cameras of this machine", description=manual.CAMERAS)
 
 
 def _live(options: argparse.Namespace) -> int:
@@ -131,7 +131,7 @@ def add_serve(commands: Commands) -> None:
         commands,
         "serve",
         _serve,
-        summary="a page in the browser: its camera or a file, without the masks",
+        summary="do it on a page in your browser, for a camera or a file",
         description=manual.SERVE,
         epilog=manual.SERVE_EXAMPLES,
     )

@@ -37,7 +37,7 @@ def add_doctor(commands: Commands) -> None:
         commands,
         "doctor",
         _doctor,
-        summary="what works here, and how to get the rest",
+        summary="check what works on this machine, and how to get the rest",
         description=manual.DOCTOR,
     )
     parser.add_argument(
@@ -47,7 +47,13 @@ def add_doctor(commands: Commands) -> None:
 
 def add_engines(commands: Commands) -> None:
     """Add `engines`."""
-    parser = add(commands, "engines", _engines, summary="what can run the networks here", description=manual.ENGINES)
+    parser = add(
+        commands,
+        "engines",
+        _engines,
+        summary="list what can run the networks on this machine",
+        description=manual.ENGINES,
+    )
     parser.add_argument("--json", metavar="FILE", help="write the list as JSON; - is standard output")
 
 
@@ -74,7 +80,7 @@ def add_build(commands: Commands) -> None:
         type=flags.parser_of("precision", OneOf(tuple(Precision))),
         metavar="NAME",
         default="auto",
-        help="in what numbers (default: auto, which is fp16)",
+        help="number format to compile for (default: auto, which is fp16)",
     )
 
     parser.add_argument(

@@ -238,7 +238,7 @@ def add(
 
 def add_loudness(parser: argparse.ArgumentParser, *, default: object = 0) -> None:
     """Add the flags that every command has; `default` is what they have where they are not given."""
-    group = parser.add_argument_group("what is said meanwhile")
+    group = parser.add_argument_group("messages")
     group.add_argument("-q", "--quiet", action="count", default=default, help="no progress and no summary, errors only")
     group.add_argument("-v", "--verbose", action="count", default=default, help="say more; twice: everything")
     group.add_argument(

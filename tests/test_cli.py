@@ -462,6 +462,7 @@ def test_one_pipe_holds_one_thing(
     ("arguments", "says"),
     [
         (["convert", "x"], "did you mean `barefaced run`?"),
+        (["convert", "talk.mp4"], "did you mean `barefaced run`?"),
         (["webcam"], "did you mean `barefaced live`?"),
         (["doctr"], "did you mean `barefaced doctor`?"),
         (["run", "a.mp4", "--gpu"], "no flag --gpu; did you mean --device cuda?"),

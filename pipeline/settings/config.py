@@ -204,7 +204,7 @@ class IdentityConfig:
     face: tuple[str, ...] = setting(
         (),
         Files(metavar="FILE.face"),
-        "draw this person as they are; a file of `barefaced enroll`; give it again for more people",
+        "model what is drawn on this person's own face; a file of `barefaced enroll`; give it again for more people",
     )
     only_enrolled: bool = setting(
         default=False, rule=Switch(), meaning="leave the masks of people on who are not enrolled"
@@ -229,7 +229,11 @@ class IdentityConfig:
 class EngineConfig:
     """What runs the networks."""
 
-    engine: str = setting("auto", Modules("engine/backends", "auto"), "runs the networks; auto says what it chose")
+    engine: str = setting(
+        "auto",
+        Modules("engine/backends", "auto"),
+        "what runs the networks; auto takes the first that works and says which",
+    )
     device: str = setting(
         "cpu",
         Text(

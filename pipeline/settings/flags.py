@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from pipeline.rules import Rule, Setting
 
 TITLES: Mapping[str, str] = {
-    "input": "what is read",
+    "input": "input",
     "output": "what is written",
     "faces": "how faces are found",
     "identity": "who is who",
     "engine": "what runs the networks",
     "live": "what is seen and shown",
     "serve": "where the page is, and what it takes",
-    "chunks": "how a long run is cut",
-    "report": "what is said about the run",
+    "chunks": "long videos",
+    "report": "report and progress",
 }
 """The group of settings to its heading in the help."""
 
