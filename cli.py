@@ -89,6 +89,7 @@ def _with_command(arguments: list[str], parser: Parser, commands: Collection[str
     first, files = arguments[0], [word for word in arguments if word == "-" or not word.startswith("-")]
     if first in (*commands, "-h", "--help", "--version"):
         return arguments
+
     if not first.startswith("-") and not looks_like_input(first):
         meant = command_meant(first, commands)
         hint = f"; did you mean `barefaced {meant}`?" if meant else ""

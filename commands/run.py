@@ -254,7 +254,7 @@ class _Run:
 
     def _tell(self, ended: Ended, place: str) -> None:
         """Say what became of a file; on standard error, since a report or a video may go to standard output."""
-        from pipeline.run.report import State, stage_table
+        from pipeline.run.report import FileState, stage_table
 
         report = ended.report
         if ended.error is not None and not isinstance(ended.error, KeyboardInterrupt):
@@ -266,7 +266,7 @@ class _Run:
         for sentence in (*report.warnings, *filter(None, [report.masks_left])):
             _say(f"note: {sentence}", self.options)
         if report.output is not None or report.left_out is not None or report.interrupted:
-            before = f"{place}: " if place and report.left_out is not State.NOT_BEGUN else ""
+            before = f"{place}: " if place and report.left_out is not FileState.NOT_BEGUN else ""
             _say(f"{before}{report.output or report.input}: {report.summary}", self.options, prefix="")
 
 

@@ -158,11 +158,14 @@ class LiveRun:
         with self.run as run:
             for finished in run:
                 self.outbox.put(finished)
-                now = time.perf_counter()
+                now, before = time.perf_counter(), self.outbox.last
                 chosen = self.outbox.due(now)
                 late = now - finished.frame.arrived > (self.config.live.delay + self.config.live.oldest_ms) / 1000
-                if not late or (chosen is not None and self.outbox.renewed == now):
-                    show(chosen if late and chosen is not None else finished)
+                precedes = before is not None and finished.frame.arrived < before.frame.arrived
+                if not late and not precedes:
+                    show(finished)
+                elif chosen is not None and self.outbox.renewed == now:
+                    show(chosen)
 
     def _deliver(self) -> None:
         """Move finished frames from the pipeline to the outbox, in its own thread: the main one keeps the ticks."""

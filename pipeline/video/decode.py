@@ -102,7 +102,7 @@ class FileSource:
         """Warn where times leave room for pictures that may have been lost without a trace."""
         if (found := gaps.holes()) is not None:
             room, ticks = found
-            pictures = "a picture" if room == 1 else f"{room} pictures"
+            pictures = "1 picture" if room == 1 else f"{room} pictures"
             self.outcome.warn(
                 f"the times of the pictures leave room for {pictures} more, first after "
                 f"{float(ticks * self.info.time_base - self.info.origin):.2f} s: they may have been lost before"

@@ -191,7 +191,6 @@ def look_at_advice(window: Browser, looker: Looker, slow: Path) -> list[list[str
         if place < 0:
             looker.look("advice")
     slow.unlink()
-    window.wait_for(lambda: window.run(advice) is False, 90)
     return found
 
 

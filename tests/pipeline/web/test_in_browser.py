@@ -227,7 +227,7 @@ def test_the_picture_fills_the_screen_and_can_still_be_compared(screens: dict[st
 
 
 def test_a_slow_computer_is_told_what_helps(screens: dict[str, Any]) -> None:
-    """It says how slow it is, and something that can be done; both go away when it is fast again. A picture that is
+    """It says how slow it is, and something that can be done. A picture that is
     shown as the camera took it, since none was drawn in time, is not called invented."""
     (wide, status), (narrow, _) = screens["camera"]["advice"]
     assert status == "The camera is on. No drawn picture is ready in time."

@@ -36,6 +36,7 @@ FROM_ELSEWHERE = {
     "pipx inject barefaced {1} (or pip install them where barefaced is)",
     "{1} needs {2}: {3}",
     "{1}: without effect on a picture",
+    "1 picture",
     "blurred",
     "comment",
     "mirrored",
