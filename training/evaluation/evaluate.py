@@ -16,10 +16,9 @@ import numpy as np
 from engine.onnx_file import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
-from training.evaluation.measures import MEASURES, TRUTH, Judge
+from training.evaluation.measures import MEASURES, TRUTH, Judge, kernel_distance, thin_parts
 from training.evaluation.photos import sheet_column, write_sheet
 from training.evaluation.product import with_true_mask, worn_by
-from training.evaluation.realism import kernel_distance, thin_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

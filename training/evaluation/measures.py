@@ -2,6 +2,9 @@
 
 arXiv 2409.06845; its script compares uint8 pictures of 256x256, whole. The measures inside the hole are ours: where
 nothing was hidden the pictures are the same, and that flatters the whole. Two learned measures come from `learned`.
+
+How real a drawn face looks is measured beside how near it is: as sharp as the rest, jawed, like other faces. And how
+much of the thin parts of a mask the segmenter finds.
 """
 
 from __future__ import annotations
@@ -9,14 +12,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pipeline.geometry import face_crop
+from pipeline.geometry import CROP_SIZE, face_crop
+from pipeline.picture.samples import BT601
 from training.data.samples import hole_psnr
 from training.evaluation.product import worn_by
-from training.evaluation.realism import jaw_edge, sharpness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,3 +170,112 @@ class Judge:
         """The cosines to the true face."""
         truth, *others = recogniser.embeddings([masked.truth, *results.values()], crop_from_photo)
         return {name: float(truth @ other) for name, other in zip(results, others, strict=True)}
+
+
+_HALF_BAND = np.array([-1, 0, 9, 16, 9, 0, -1], np.float32) / 32
+"""A filter that lets through what is below half of the Nyquist frequency."""
+
+_FEWEST = 60
+"""Pixels below which nothing is said of a region."""
+
+_FEWEST_FACES = 20
+"""Faces below which no distance between two sets is given."""
+
+_LEAST_STRAP = 24
+"""Pixels below which a thin part is a corner of the mask."""
+
+_FACE_CENTRE, _FACE_AXES = (CROP_SIZE / 2, CROP_SIZE / 2), (68.0, 88.0)
+"""Middle and half axes of an ellipse that a face fills, in pixels of the crop."""
+
+_RAYS = np.linspace(np.deg2rad(20), np.deg2rad(160), 57)
+"""Angles of the rays from a face's middle over the jaw, downwards from ear to ear."""
+
+_REACH = np.linspace(0.7, 1.2, 41)
+"""Where on a ray the jaw is looked for, in parts of the ellipse."""
+
+
+def luma(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w) in [0, 255]."""
+    return np.asarray(cv2.transform(image.astype(np.float32), np.array([BT601], np.float32)), np.float32)
+
+
+def sharpness(image: NDArray[np.uint8], alpha: NDArray[np.float32], crop_from_photo: Affine) -> float | None:
+    """Energy above half the Nyquist frequency in the drawn part of a face over that of its visible part.
+
+    Of the picture at its own size; 1 is as sharp. None where too little of either is seen.
+    """
+    fine = luma(image) - cv2.sepFilter2D(luma(image), cv2.CV_32F, _HALF_BAND, _HALF_BAND)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    places = crop_from_photo.apply(np.stack([columns, rows], axis=-1)) - _FACE_CENTRE
+    face = np.hypot(places[..., 0] / _FACE_AXES[0], places[..., 1] / _FACE_AXES[1]) < 0.9
+
+    grown = max(2, round(10 / crop_from_photo.scale))  # past the feather and what the codec carried
+    near = cv2.dilate((alpha > 0.02).astype(np.uint8), np.ones((2 * grown + 1,) * 2, np.uint8)) > 0
+    deep = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    drawn, visible = fine[face & deep], fine[face & ~near]
+    if min(len(drawn), len(visible)) < _FEWEST:
+        return None
+    return float(np.mean(drawn**2) / max(float(np.mean(visible**2)), 1e-6))
+
+
+def jaw_edge(
+    image: NDArray[np.uint8], truth: NDArray[np.uint8], alpha: NDArray[np.float32], crop_from_photo: Affine
+) -> float | None:
+    """How steep the edge of the jaw is under the mask, over that of the true face; 1 is as steep.
+
+    On each ray from the face's middle over the jaw the steepest slope of luma is taken, where the mask hid the ray.
+    None where it hid too few rays.
+    """
+    reach = np.stack([np.cos(_RAYS), np.sin(_RAYS)], axis=-1)[:, None] * _REACH[None, :, None] * _FACE_AXES
+    places = crop_from_photo.inverse().apply(reach + _FACE_CENTRE).astype(np.float32)  # (57, 41, 2)
+
+    def along(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.remap(values, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.float32)
+
+    hidden = (along(alpha) > 0.5).mean(axis=1) > 0.8
+    if np.count_nonzero(hidden) < len(_RAYS) // 4:
+        return None
+    steepest = []
+    for picture in (image, truth):
+        calm = np.asarray(cv2.GaussianBlur(luma(picture), (0, 0), 0.8), np.float32)
+        slopes = np.abs(np.gradient(along(calm), axis=1))[hidden]
+        steepest.append(float(slopes.max(axis=1).mean()))
+    return steepest[0] / max(steepest[1], 1e-6)
+
+
+def thin_parts(mask: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(S, S) the straps and loops of a crop's mask: what is no more than 6 pixels wide, so within 3 of its middle."""
+    inside = (mask > 0.5).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)).astype(np.uint8)
+    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, disc)
+    broad = np.asarray(cv2.dilate(opened, np.ones((3, 3), np.uint8)), np.uint8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside & (1 - broad))
+    long = [part for part in range(1, count) if stats[part, cv2.CC_STAT_AREA] >= _LEAST_STRAP]
+    return np.isin(parts, long)
+
+
+def kernel_distance(
+    drawn: NDArray[np.float32], true: NDArray[np.float32], *, rounds: int = 200
+) -> tuple[float, float, float] | None:
+    """KID of features (n, d) of drawn and of true faces, and the ends of its 95 % interval; None for fewer than 20.
+
+    The unbiased squared maximum mean discrepancy under a cubic kernel (Binkowski et al., Demystifying MMD GANs, 2018);
+    the interval is of halves of the faces, drawn at random without putting back.
+    """
+    if len(drawn) < _FEWEST_FACES:
+        return None
+    dimensions, rng = drawn.shape[1], np.random.default_rng(0)
+    ours, theirs, both = (
+        (one.astype(np.float64) @ other.T.astype(np.float64) / dimensions + 1) ** 3
+        for one, other in ((drawn, drawn), (true, true), (drawn, true))
+    )
+
+    def distance(some: NDArray[np.int64]) -> float:
+        n, here = len(some), np.ix_(some, some)
+        within = sum(float(k[here].sum() - np.trace(k[here])) for k in (ours, theirs)) / (n * (n - 1))
+        return within - 2 * float(both[here].mean())
+
+    every = np.arange(len(drawn))
+    halves = [distance(rng.permutation(every)[: len(every) // 2]) for _ in range(rounds)]
+    low, high = np.quantile(halves, [0.025, 0.975])
+    return distance(every), float(low), float(high)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.geometry import CROP_SIZE, Affine
-from training.evaluation.realism import jaw_edge, kernel_distance, sharpness, thin_parts
+from training.evaluation.measures import jaw_edge, kernel_distance, sharpness, thin_parts
 
 ITSELF = Affine.shift(0, 0)
 """The photo is the crop."""
