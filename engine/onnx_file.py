@@ -16,7 +16,7 @@ from engine.spec import Network, TensorSpec
 from pipeline.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from engine.spec import Array
 
@@ -60,8 +60,7 @@ def read_interface(network: Network) -> Interface:
 
 def _walk(network: Network) -> Interface:
     try:
-        graph = _only(network.onnx, MODEL_GRAPH)
-        fields = list(_fields(graph))
+        fields = list(_fields(_merged(network.onnx, MODEL_GRAPH)))
         constants = {_only(value, INITIALIZER_NAME) for number, value in fields if number == GRAPH_INITIALIZER}
         inputs = [value for number, value in fields if number == GRAPH_INPUT]
         outputs = [value for number, value in fields if number == GRAPH_OUTPUT]
@@ -110,6 +109,14 @@ def _only(message: Value, number: int) -> bytes:
     if len(found) != 1 or not isinstance(found[0], bytes):
         raise ValueError(f"field {number} occurs {len(found)} times")
     return found[0]
+
+
+def _merged(message: bytes, number: int) -> bytes:
+    """All sub-messages with this field number as the one that they are parts of. Raises `ValueError` for none."""
+    parts = [value for field, value in _fields(message) if field == number and isinstance(value, bytes)]
+    if not parts:
+        raise ValueError(f"field {number} is missing")
+    return b"".join(parts)
 
 
 def _fields(message: Value) -> Iterator[tuple[int, Value]]:
@@ -293,6 +300,34 @@ def with_weights(network: Network, weights: Mapping[str, Array], *, name: str) -
             raise CheckpointError(f"weight {key} is not finite")
         onnx[place.begin : place.end] = np.ascontiguousarray(values, place.dtype.newbyteorder("<")).tobytes()
     return Network.of(name, bytes(onnx))
+
+
+def lending(base: Network, names: Collection[str]) -> bytes:
+    """What completes an ONNX file that leaves out weights which `base` has under the same names: bytes to append.
+
+    Protocol buffers merge: a second graph behind the first adds to it. Raises `CheckpointError` where one is missing.
+    """
+    tensors = {}
+    for number, tensor in _fields(_merged(base.onnx, MODEL_GRAPH)):
+        if number == GRAPH_INITIALIZER:
+            tensors[_only(tensor, INITIALIZER_NAME).decode()] = tensor
+    missing = set(names) - set(tensors)
+    if missing:
+        raise CheckpointError(f"{base.name} has no weight {min(missing)} to lend")
+    graph = b"".join(_field(GRAPH_INITIALIZER, tensors[name]) for name in names)
+    return _field(MODEL_GRAPH, graph)
+
+
+def _field(number: int, message: Value) -> bytes:
+    """A sub-message as a field of another: its key, its length, its bytes."""
+    if not isinstance(message, bytes):
+        raise TypeError("a number where a message was expected")
+    length, sizes = len(message), bytearray()
+    while length > 0x7F:
+        sizes.append(length & 0x7F | 0x80)
+        length >>= 7
+    sizes.append(length)
+    return bytes([number << 3 | 2, *sizes]) + message
 
 
 def read_weight(network: Network, weight: StoredWeight) -> Array:

@@ -2,7 +2,7 @@
 
 Weights may be stored in float16 behind Cast nodes: half the bytes in the package, and float32 in and out all the same.
 A network may have a version in int8, `<name>.int8.onnx` beside `<name>.int8.json`, that
-`training.networks.quantise` made of it.
+`training.networks.quantise` made of it; what both have in common is stored once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.onnx_file import Interface, read_interface
+from engine.onnx_file import Interface, lending, read_interface
 from engine.spec import Network, Precision, TensorSpec
 from pipeline.errors import CheckpointError, EngineError
 
@@ -48,6 +48,8 @@ class Manifest:
     """Under which terms it may be used."""
     quantised_from: str = ""
     """SHA-256 of the network that this one is the int8 version of; empty where it is none."""
+    borrowed: tuple[str, ...] = ()
+    """The weights that both have in common: the file leaves them out and takes them from that network's."""
 
     def dumps(self) -> str:
         """The manifest as JSON; `inputs` and `outputs` are lists of name, shape (null is any size) and dtype."""
@@ -56,7 +58,7 @@ class Manifest:
             "outputs": [_told(spec) for spec in self.outputs],
             "scores": dict(self.scores),
         }
-        return json.dumps({key: value for key, value in told.items() if value != ""}, indent=2) + "\n"
+        return json.dumps({key: value for key, value in told.items() if value not in ("", ())}, indent=2) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Manifest:
@@ -64,7 +66,7 @@ class Manifest:
         try:
             told = json.loads(text)
             inputs, outputs = (tuple(_spec(**spec) for spec in told.pop(side)) for side in ("inputs", "outputs"))
-            return cls(inputs=inputs, outputs=outputs, **told)
+            return cls(inputs=inputs, outputs=outputs, **told | {"borrowed": tuple(told.get("borrowed", ()))})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"not a network's manifest ({error!r}): export the network anew") from error
 
@@ -100,7 +102,10 @@ def shipped(name: str, folder: Traversable = PACKAGE, *, precision: Precision = 
         raise CheckpointError(f"{name} has no int8 version here: {MAKE_INT8}, or use another precision")
     if manifest(version, folder).quantised_from != manifest(name, folder).sha256:
         raise CheckpointError(f"{version}.onnx was made of another {name}.onnx: {MAKE_INT8}")
-    return replace(_checked(version, folder), name=name)
+    found, borrowed = _checked(version, folder), manifest(version, folder).borrowed
+    if not borrowed:
+        return replace(found, name=name)
+    return Network.of(name, found.onnx + lending(_checked(name, folder), borrowed))
 
 
 def has_int8(name: str, folder: Traversable = PACKAGE) -> bool:

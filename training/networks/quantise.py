@@ -225,9 +225,21 @@ def trials(
         )
 
 
+def leaving_out(version: bytes, network: Network) -> tuple[bytes, tuple[str, ...]]:
+    """The version without the weights that `network` stores alike, and their names."""
+    base, model = onnx.load_from_string(network.onnx), onnx.load_from_string(version)
+    theirs = {tensor.name: tensor.SerializeToString() for tensor in base.graph.initializer}
+    ours = list(model.graph.initializer)
+    common = [tensor.name for tensor in ours if theirs.get(tensor.name) == tensor.SerializeToString()]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensor for tensor in ours if tensor.name not in common)
+    return bytes(model.SerializeToString()), tuple(common)
+
+
 def write(network: Network, manifest: Manifest, trial: Trial, folder: Path) -> Manifest:
-    """Write the int8 version beside its manifest."""
-    version = Network.of(network.name + INT8, trial.onnx)
+    """Write the int8 version, without what both have in common, beside its manifest."""
+    stored, borrowed = leaving_out(trial.onnx, network)
+    version = Network.of(network.name + INT8, stored)
     name = next(iter(manifest.scores))
     described = replace(
         manifest,
@@ -236,10 +248,11 @@ def write(network: Network, manifest: Manifest, trial: Trial, folder: Path) -> M
         scores={name: round(trial.score, 4), f"{name}_lost": round(trial.lost, 4)}
         | ({} if trial.near_db is None else {"near_db": round(trial.near_db, 2)}),
         quantised_from=network.sha256,
+        borrowed=borrowed,
     )
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{version.name}.onnx").write_bytes(trial.onnx)
+    (folder / f"{version.name}.onnx").write_bytes(stored)
     (folder / f"{version.name}.json").write_text(described.dumps())
     return described
 

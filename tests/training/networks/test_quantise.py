@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision
 from pipeline.draw.inpaint import hole_of
+from pipeline.errors import CheckpointError
 from tests.engine import networks
 from tests.training import made_faces
 from training.data.samples import Faces
@@ -76,19 +78,45 @@ def test_inputs_are_those_of_a_run(tmp_path: Path) -> None:
         assert -1 <= array.min() < 0 < array.max() <= 1
 
 
-def test_a_version_is_written_beside_what_it_was_made_of(tmp_path: Path) -> None:
+def test_a_version_is_written_beside_what_it_was_made_of_and_borrows_what_both_have(tmp_path: Path) -> None:
     network = networks.tower()
     interface = read_interface(network)
     manifest = Manifest("tower", network.sha256, interface.inputs, interface.outputs, "drawn", 1, {"iou": 0.9}, "MIT")
     (tmp_path / "tower.onnx").write_bytes(network.onnx)
     (tmp_path / "tower.json").write_text(manifest.dumps())
-    made = quantise.quantised(network, pictures(2), kept=(0, 0))
-    quantise.write(network, manifest, Trial(made, (0, 0), score=0.8991, lost=0.0009), tmp_path)
+    made = quantise.quantised(network, pictures(2), kept=(1, 0))
+    quantise.write(network, manifest, Trial(made, (1, 0), score=0.8991, lost=0.0009), tmp_path)
+
     version = models.shipped("tower", tmp_path, precision=Precision.INT8)
-    assert (version.name, version.onnx) == ("tower", made)
+    assert version.name == "tower"
+    assert weights(version.onnx) == weights(made)
     told = models.manifest("tower.int8", tmp_path)
     assert told.scores == {"iou": 0.8991, "iou_lost": 0.0009}
     assert told.quantised_from == network.sha256
+    stored = (tmp_path / "tower.int8.onnx").read_bytes()
+    assert set(told.borrowed) == weights(made).keys() - weights(stored).keys() != set()
+    for name in ("onnxruntime", "torch", "openvino"):
+        whole = Network.of("tower", made)
+        with (
+            closing(load(version, backend=name, precision=Precision.INT8, threads=1)) as engine,
+            closing(load(whole, backend=name, precision=Precision.INT8, threads=1)) as expected,
+        ):
+            assert np.array_equal(
+                engine.run({"picture": pictures(2)})["mask"], expected.run({"picture": pictures(2)})["mask"]
+            )
+
+
+def test_a_version_that_borrows_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    test_a_version_is_written_beside_what_it_was_made_of_and_borrows_what_both_have(tmp_path)
+    told = json.loads((tmp_path / "tower.int8.json").read_text())
+    (tmp_path / "tower.int8.json").write_text(json.dumps(told | {"borrowed": [*told["borrowed"], "gone"]}))
+    with pytest.raises(CheckpointError, match="tower has no weight gone to lend"):
+        models.shipped("tower", tmp_path, precision=Precision.INT8)
+
+
+def weights(onnx_file: bytes) -> dict[str, bytes]:
+    graph = onnx.load_from_string(onnx_file).graph
+    return {tensor.name: tensor.SerializeToString() for tensor in graph.initializer}
 
 
 def test_a_generator_that_draws_otherwise_does_not_serve() -> None:
