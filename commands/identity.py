@@ -168,14 +168,15 @@ def _looked(options: argparse.Namespace, photos: PhotoSet, masks: str) -> BareAn
 
 
 def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
-    """The networks that repair embeddings, by name: ours, and those of `--models`."""
+    """What is compared with the baseline, by name: ours, and those of `--models`."""
     from engine import models, select
     from engine.spec import Precision
     from pipeline.recognisers import recogniser_file
+    from pipeline.recognisers.barefaced import NETWORK
     from training.evaluation.product import BASELINE
 
     ours = recogniser_file(BASELINE).UNMASKER
-    files = {} if ours is None else {ours: models.shipped(ours)}
+    files = {name: models.shipped(name) for name in (ours, NETWORK) if name is not None}
     for folder in options.models or ():
         files |= {name: models.shipped(name, folder) for name in models.names(folder)}
     found = {}

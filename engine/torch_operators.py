@@ -255,6 +255,14 @@ def _reduce_mean(inputs: list[Any], attributes: Attributes) -> Tensor:
     return data.mean(_axes(inputs, attributes), keepdim=bool(attributes.get("keepdims", 1)))
 
 
+def _gemm(inputs: list[Any], attributes: Attributes) -> Tensor:
+    one, other = (
+        value.T if attributes.get(flag) else value for value, flag in zip(inputs[:2], ("transA", "transB"), strict=True)
+    )
+    product: Tensor = attributes.get("alpha", 1.0) * (one @ other)
+    return product + attributes.get("beta", 1.0) * inputs[2] if len(inputs) > 2 else product
+
+
 def _along(values: Tensor, data: Tensor, axis: int) -> Tensor:
     """Shape `values` to be broadcast with `data`: one number for all, or one for each place along `axis`."""
     return values if values.ndim == 0 else values.reshape([-1 if place == axis else 1 for place in range(data.ndim)])
@@ -307,12 +315,14 @@ OPERATORS: dict[str, Operator] = {
     "DequantizeLinear": _dequantize,
     "Div": lambda inputs, _: inputs[0] / inputs[1] if inputs[0].is_floating_point() else inputs[0] // inputs[1],
     "Gather": _gather,
+    "Gemm": _gemm,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
     "Identity": lambda inputs, _: inputs[0],
     "LeakyRelu": lambda inputs, attributes: functional.leaky_relu(inputs[0], attributes.get("alpha", 0.01)),
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
     "MaxPool": _max_pool,
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "PRelu": lambda inputs, _: torch.where(inputs[0] < 0, inputs[0] * inputs[1], inputs[0]),
     "Pad": _pad,
     "QuantizeLinear": _quantize,
     "ReduceMean": _reduce_mean,

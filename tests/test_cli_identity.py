@@ -48,8 +48,6 @@ def place(frame: int) -> tuple[tuple[int, int], tuple[int, int]]:
 def stage(tmp_path_factory: pytest.TempPathFactory, _mesh: None) -> Stage:
     if not FACES.is_dir():
         pytest.skip("the photos are not here")
-    if dlib_resnet.missing() is not None:
-        pytest.skip("the recogniser's weights are in the extra `identity`")
     from training.evaluation.photos import read, wear
     from training.needs import MaskKind
 
@@ -103,7 +101,7 @@ def test_the_right_mask_goes_and_the_others_pixels_stay(stage: Stage, tmp_path: 
     (told,) = json.loads(report.read_text())["files"]
     assert told["people"] == 2
     assert told["faces_left"] == {"not chosen": FRAMES}
-    assert {"dlib-resnet", "eum_srt"} <= told["networks"].keys()
+    assert "recogniser" in told["networks"]
 
 
 def test_verify_tells_one_person_from_two(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +129,8 @@ def test_without_the_extra_the_cure_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dlib_resnet, "missing", lambda: f"the package is not installed: {dlib_resnet.CURE}")
-    assert cli.main(["verify", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 1
+    asked = ["verify", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--recogniser", "dlib-resnet"]
+    assert cli.main(asked) == 1
     assert "make setup EXTRAS=identity" in capsys.readouterr().err
 
 
@@ -146,7 +145,7 @@ def kept(tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / "photos" / f"person{person}_{number}.png"), np.zeros((4, 4, 3), np.uint8))
     bare, worn = (unit((near + draw.normal(size=near.shape)).astype(np.float32)) for _ in range(2))
     unknown, yes = np.full_like(bare, np.nan), np.ones(len(owner), bool)
-    pictures = np.zeros((len(owner), 4, 4, 3), np.uint8)
+    pictures = np.zeros((len(owner), 150, 150, 3), np.uint8)
     sides = (Side(found, pictures, masked, unknown) for found, masked in ((bare, ~yes), (worn, yes)))
     looked = BareAndWorn(*sides, design=np.arange(len(owner)) % 4)
     looked.save(tmp_path / "kept.npz")
@@ -158,7 +157,8 @@ def test_evaluate_identity_writes_scores_and_curves(kept: Path, capsys: pytest.C
     assert cli.main([*arguments, "--json", str(kept / "scores.json"), "--plots", str(kept / "curves")]) == 0
     told = json.loads((kept / "scores.json").read_text())
     assert list(told["settings"]) == ["U-U", "U-M", "M-M", "MLFW"]
-    assert list(told["settings"]["U-M"]) == ["baseline", "eum_srt"]
+    ours = ["recogniser", "recogniser where masked", "eum_srt and recogniser"]
+    assert list(told["settings"]["U-M"]) == ["baseline", "eum_srt", *ours]
     assert told["settings"]["U-U"]["baseline"] == told["settings"]["U-U"]["eum_srt"], "bare faces are not repaired"
     assert told["masks"] == "both"
     assert len(list((kept / "curves").glob("*.png"))) == 8

@@ -170,7 +170,7 @@ def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> 
         unknown = next(name for name, look in looks.items() if look is None)
         raise ConfigError(
             f"face can't be several files here, since nothing tells {unknown} from the others: "
-            "install the extra identity and enroll with it, or give one face"
+            "enroll anew, without --no-recognition and with this recogniser, or give one face"
         )
     return Wearers(looks, None if who is None else who.embedder.least, only=config.identity.only_enrolled)
 

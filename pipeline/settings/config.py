@@ -214,9 +214,9 @@ class IdentityConfig:
         rule=Switch(),
         meaning="know people again after occlusions and cuts, and count them; --only and --except imply it",
     )
-    recogniser: str = setting("dlib-resnet", Modules("pipeline/recognisers"), "tells people apart")
+    recogniser: str = setting("barefaced", Modules("pipeline/recognisers"), "tells people apart")
     recogniser_file: str | None = setting(
-        None, Text(metavar="FILE.onnx"), "network of a recogniser that does not come with the extra identity"
+        None, Text(metavar="FILE.onnx"), "network of a recogniser that neither ships nor comes with the extra identity"
     )
 
     @property

@@ -179,7 +179,7 @@ examples:
   barefaced enroll me.mp4 -o me.face --agreed --sheet me.png      masked, shipped, own and true faces, to look at
   barefaced enroll --camera 0 -o me.face --agreed                 record 40 seconds now, and be told what to do
   barefaced enroll photos/ -o me.face --agreed --minutes 4        a few photos give a likeness, a video gives more
-  barefaced enroll party.mp4 -o ann.face --agreed --only ann.jpg  one of several people (extra identity)
+  barefaced enroll party.mp4 -o ann.face --agreed --only ann.jpg  one of several people
 
 Exit codes: 0 done, 1 an error, or a face that is no better than the shipped network, 2 wrong usage, 130 Ctrl-C.
 """
@@ -236,8 +236,8 @@ Embeddings are biometric data: nothing is kept unless --keep asks for it.
 
 VERIFY = """\
 Compares the faces in two pictures, one face each, and says whether they are one person's: the cosine of two
-embeddings, and the threshold from which it is "same person". A masked face's embedding is repaired first.
-It needs `make setup EXTRAS=identity`. How often it errs, with and without masks: docs/identity.md.
+embeddings, and the threshold from which it is "same person". The recogniser that ships knows people in masks, too;
+--recogniser dlib-resnet needs `make setup EXTRAS=identity`. How often each errs: docs/identity.md.
 
   barefaced verify passport.jpg visitor.jpg
 

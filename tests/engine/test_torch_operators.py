@@ -112,6 +112,20 @@ CASES: dict[str, tuple[list[tuple[str, list[str], dict[str, Any]]], dict[str, An
         ],
         {"h": np.array(0.8, FLOAT)},
     ),
+    "a slope for each channel": ([("PRelu", ["x", "w"], {})], {"w": np.array([[[0.1]], [[2]], [[-1]], [[0]]], FLOAT)}),
+    "sums of products, turned and weighted": (
+        [
+            ("ReduceMean", ["x", "a"], {"keepdims": 0}),
+            ("Gemm", ["", "m", "b"], {"transB": 1, "alpha": 0.5, "beta": 2.0}),
+            ("Gemm", ["", "n"], {"transA": 1}),
+        ],
+        {
+            "a": np.array([0, 1], INT),
+            "m": RANDOM.normal(size=(5, 8)).astype(FLOAT),
+            "b": RANDOM.normal(size=5).astype(FLOAT),
+            "n": RANDOM.normal(size=(6, 3)).astype(FLOAT),
+        },
+    ),
     "mean and matrix product": (
         [("ReduceMean", ["x", "a"], {"keepdims": 0}), ("MatMul", ["", "m"], {})],
         {"a": np.array([1], INT), "m": RANDOM.normal(size=(8, 5)).astype(FLOAT)},

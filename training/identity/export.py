@@ -6,6 +6,8 @@ Nothing is written unless the exported network gives the eager one's embeddings.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from pipeline.recognisers.dlib_resnet import SIZE
 from training.identity.distil import student
 from training.identity.networks import EmbeddingUnmaskingModel
 from training.needs import errors_in_one_line
-from training.networks.checkpoints import halve, restore
+from training.networks.checkpoints import halve, quarter, restore
 from training.networks.export import Port, checked, to_onnx, write
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from engine.models import Manifest
 
+ROUNDED = 0.02
+"""How far a number of an embedding of about unit length may be off in a network whose weights were rounded."""
 TERMS = "non-commercial research; embeddings are biometric data"
 
 
@@ -32,22 +36,23 @@ def export(run: Path, folder: Path, *, name: str, data: str) -> Manifest:
     """Write the weights of the run's checkpoint as `<name>.onnx` and `<name>.json`.
 
     The run is one of `training.identity.train`, or one of `training.identity.distil`, of which the averaged weights are
-    written. Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
+    written, in int8. Raises `CheckpointError` when the exported network does not give the eager one's embeddings.
     """
-
     state = restore(run / "checkpoint.pt")
     if "ema" in state:
         network: nn.Module = student(run)
-        port, feeds = Port({"chip": (3, SIZE, SIZE)}, "embedding"), pictures()
+        port, feeds = Port({"chip": (3, SIZE, SIZE)}, "embedding"), pictures
         state |= {"step": state["step"] // state["config"]["batch"], "scores": flat(state["scores"])}
     else:
         width = state["network"]["layers.0.weight"].shape[0]
         network = EmbeddingUnmaskingModel(width)
         network.load_state_dict(state["network"])
-        port, feeds = Port({"masked": (width,)}, "embedding"), unit_vectors(width)
+        port, feeds = Port({"masked": (width,)}, "embedding"), partial(unit_vectors, width)
 
     network.eval()
-    exported = checked(name, halve(to_onnx(network, port)), network, port, feeds)
+    smaller = quarter if "ema" in state else halve
+    checked(name, to_onnx(network, port), network, port, feeds())
+    exported = checked(name, smaller(to_onnx(network, port)), network, replace(port, tolerance=ROUNDED), feeds())
     return write(exported, folder, state, data=data, terms=TERMS)
 
 

@@ -84,6 +84,8 @@ def _learned(weights: Mapping[str, Tensor]) -> set[str]:
     return {name for name in weights if not name.startswith(NEW)}
 
 
+LARGE = 256
+"""Values from which on a weight is stored in fewer bytes."""
 HALF = "_half"
 """Added to the name of a weight that is stored in float16."""
 FOLDED = "folded weights"
@@ -92,23 +94,47 @@ float16."""
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the large weights of a network in float16 behind a Cast: half the bytes, float32 all the same."""
-    casts = []
+    """The same network with its large weights stored in float16 behind a Cast: half the bytes, float32 all the same."""
+    before = []
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)
-        # Small ones, such as biases, are no bytes to speak of, and float32 keeps them exact.
-        if values.dtype != np.float32 or values.size < 256:
+        if values.dtype != np.float32 or values.size < LARGE:
             continue
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
-        casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
+        before.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
+    return _beginning_with(before, model)
 
+
+def quarter(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with its large weights stored in int8, a quarter of the bytes, and float32 all the same.
+
+    Each output channel of a weight has a step of its own, by which a Mul behind a Cast brings it back; the largest
+    value of a channel is 127 steps.
+    """
+    before, steps = [], []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < LARGE or values.ndim < 2:
+            continue
+        name, others = weight.name, tuple(range(1, values.ndim))
+        step = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127
+        weight.CopyFrom(numpy_helper.from_array(np.rint(values / step).astype(np.int8), name + "_int8"))
+        steps.append(numpy_helper.from_array(step.astype(np.float32), name + "_step"))
+        before.append(onnx.helper.make_node("Cast", [name + "_int8"], [name + "_cast"], to=onnx.TensorProto.FLOAT))
+        before.append(onnx.helper.make_node("Mul", [name + "_cast", name + "_step"], [name]))
+    model.graph.initializer.extend(steps)
+    return _beginning_with(before, model)
+
+
+def _beginning_with(before: list[onnx.NodeProto], model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with these nodes first."""
     # The exporter notes at each node from which lines it came, with the paths of the machine that exported it.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
 
-    nodes = [*casts, *model.graph.node]
+    nodes = [*before, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     onnx.checker.check_model(model)
