@@ -53,7 +53,7 @@ OVERLAP, EDGE_PX = 0.25, 3
 """How much neighbouring tiles overlap, as a share; how near to a tile's edge a face is taken to be cut by it."""
 SURE_IN_TILE, SURE_IN_TURNED_TILE = 0.8, 0.98
 """Score from which a face counts that a tile shows, upright or turned: many looks find many things that resemble one.
-Turned, heads have 0.999, and in sixteen 4K pictures of 1200 upright faces the two things taken for one had 0.95."""
+Turned, heads have 0.999, and in sixteen 4K pictures of some 700 upright faces the two things taken for one had 0.95."""
 SAME_FACE = 0.4
 """Share of the smaller of two boxes from which they are one face."""
 FULL_RANGE, RGB_MATRIX = 2, 0
