@@ -70,8 +70,8 @@ class StayedOn:
     _drawn: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
     """The faces that were drawn: as they were then, and when."""
     _counts: bool = field(default=True, repr=False)
-    _lost: dict[int, tuple[Track, Fraction]] = field(default_factory=dict, repr=False)
-    """The faces that are not found any more: as they were drawn last, and since when."""
+    _lost: dict[int, tuple[Track, Fraction, Fraction]] = field(default_factory=dict, repr=False)
+    """The faces that are not found any more: as they were drawn last, when that was, and since when they are lost."""
 
     def see(self, item: Inpainted, *, counts: bool = True) -> None:
         """Note who was left in this frame, and who of those drawn before is not found in it.
@@ -86,9 +86,9 @@ class StayedOn:
 
         self._give_up(tracked.tracks, frame.time)
         for number in self._drawn.keys() - {track.id for track in tracked.tracks}:
-            track, _ = self._drawn.pop(number)
+            track, drawn = self._drawn.pop(number)
             if mouth_inside(track, frame):
-                self._lost[number] = track, frame.time
+                self._lost[number] = track, drawn, frame.time
         for number in self._lost:
             self._extend(number, LOST, frame.time)
 
@@ -121,11 +121,14 @@ class StayedOn:
         return sorted((one for one in self.stretches if one.reason not in chosen), key=lambda one: -one.frames)
 
     def _give_up(self, tracks: Iterable[Track], now: Fraction) -> None:
-        """Forget lost faces in whose place a face is found, and what is too long ago."""
+        """Take a face that is found in the place of a lost one for that one, and forget what is too long ago."""
         boxes = {track.id: track.detection.box for track in tracks}
-        for number, (track, since) in list(self._lost.items()):
-            found = number in boxes or any(track.detection.box.iou(box) > 0 for box in boxes.values())
-            if found or now - since > LONGEST_DOUBT_SECONDS:
+        for number, (track, drawn, since) in list(self._lost.items()):
+            overlaps = [other for other, box in boxes.items() if track.detection.box.iou(box) > 0]
+            found = number if number in boxes else next(iter(overlaps), None)
+            if found is not None:
+                self._drawn.setdefault(found, (track, drawn))
+            if found is not None or now - since > LONGEST_DOUBT_SECONDS:
                 del self._lost[number]
         for number, (_, last) in list(self._drawn.items()):
             if now - last > LONGEST_DOUBT_SECONDS:

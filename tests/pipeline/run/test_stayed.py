@@ -88,6 +88,13 @@ def test_a_drawn_face_that_is_taken_for_bare_soon_after_may_still_wear_its_mask(
     assert (reason, start, end) == ("taken for bare", 0.1, pytest.approx(LONGEST_DOUBT_SECONDS))
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lost_face_that_is_found_again_and_taken_for_bare_may_still_wear_its_mask(number: int) -> None:
+    again = track_of(upright(x=205, y=122, scale=0.3), number), Skipped.BARE
+    stayed = seen(item(0, (FACE,)), item(1), item(2, (), again), item(3, (), again))
+    assert spans(stayed) == [("lost", 0.1, 0.1), ("taken for bare", 0.2, 0.3)]
+
+
 def test_a_face_of_another_shot_was_not_lost() -> None:
     assert spans(seen(item(0, (FACE,)), item(1, cut=True), item(2))) == []
 
