@@ -1,12 +1,17 @@
 """Photos whose masks are known, and contact sheets of what became of them.
 
 They are fixed pairs from a folder, or bare photos on which we draw masks at a fixed seed.
+
+`python -m training.evaluation.photos near-infrared|disguised PHOTOS FOLDER` writes photos as a near-infrared camera
+would have taken them, or of people who wear the next one's face as a mask of silicone.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -18,14 +23,15 @@ from pipeline.geometry import CROP_SIZE
 from pipeline.video.stills import synthetic_png
 from training.data import masks
 from training.data.crops import MARGIN, central_face
-from training.data.mesh import FaceMesh
-from training.needs import MaskKind
+from training.data.mesh import FaceMesh, Point
+from training.needs import MaskKind, errors_in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from pipeline.geometry import Affine
 
     Labels = Mapping[str, Mapping[str, str]]
     """Labels by the photo's name, then by property, such as `glasses`: `yes`."""
@@ -238,3 +244,100 @@ def write_sheet(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None
         Image.fromarray(sheet).save(path, format="PNG", pnginfo=synthetic_png())
     except OSError as error:
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def near_infrared(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """About what a camera for near-infrared light sees (S, S, 3), three equal channels, made of a colour photo.
+
+    Skin is bright there whatever its colour, and even, since blood and pigment hardly absorb; lips fade, cloth of any
+    dye is bright, the light comes from beside the lens and falls off to the rim, and the sensor is noisy. What a dye or
+    a skin really reflects is not in a colour photo: this approximates the look, not the physics.
+    """
+    red, green, blue = picture.astype(np.float32).transpose(2, 0, 1) / 255
+    seen = np.clip(1.0 * red + 0.25 * np.maximum(green, blue), 0, 1) ** 0.8
+    rows, columns = np.mgrid[-1 : 1 : seen.shape[0] * 1j, -1 : 1 : seen.shape[1] * 1j]
+    lit = seen * (1.1 - 0.45 * np.clip(rows**2 + columns**2, 0, 1.5))
+    noisy = masks.blurred(lit.astype(np.float32), 0.6) + rng.normal(0, 0.015, seen.shape)
+    grey = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def disguised(
+    crop: NDArray[np.uint8], mesh: FaceMesh, other: NDArray[np.uint8], other_mesh: FaceMesh, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The crop (S, S, 3) of somebody who wears another's face as a mask of silicone, with holes for the eyes.
+
+    The other's face is bent so that its mesh lies on this one, smoothed as skin without pores is, and shines. It is no
+    mask that hides a mouth: a mouth is seen, and nothing is to be removed.
+    """
+    bent, _ = cv2.findHomography(other_mesh.points[:, :2].astype(np.float32), mesh.points[:, :2].astype(np.float32))
+    face = np.asarray(cv2.warpPerspective(other, bent, crop.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+    face = np.asarray(cv2.bilateralFilter(face, 9, rng.uniform(20, 60), 7), np.uint8)
+    shine = np.clip(masks.blurred(face.mean(axis=2).astype(np.float32), 3) / 255 - 0.6, 0, 1)[..., None]
+    rubber = np.clip(face + rng.uniform(0, 120) * shine + rng.normal(0, 6, 3), 0, 255)
+
+    hull = cv2.convexHull(((mesh.points - mesh.points.mean(0)) * 1.06 + mesh.points.mean(0)).astype(np.float32))
+    worn = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillPoly(worn, [np.rint(hull[:, 0, :2]).astype(np.int32)], 255, cv2.LINE_AA)
+    width = float(np.linalg.norm(mesh.across))
+    for eye in (mesh[Point.RIGHT_EYE], mesh[Point.LEFT_EYE]):
+        middle = (round(float(eye[0])), round(float(eye[1])))
+        cv2.ellipse(worn, middle, (round(0.13 * width), round(0.08 * width)), 0, 0, 360, 0, -1, cv2.LINE_AA)
+    soft = masks.blurred(worn.astype(np.float32) / np.float32(255), 0.8)[..., None]
+    return np.asarray(np.rint(crop * (1 - soft) + rubber * soft), np.uint8)
+
+
+def altered(how: str, paths: Sequence[Path]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Each photo near-infrared, or disguised as the person of the next one; photos without a face are left out."""
+    known: dict[Path, tuple[NDArray[np.uint8], Affine, FaceMesh] | None] = {}
+    for number, path in enumerate(paths):
+        rng = np.random.default_rng(number)
+        if how == NEAR_INFRARED:
+            yield path, near_infrared(read(path), rng)
+            continue
+
+        for one in (path, paths[(number + 1) % len(paths)]):
+            if one not in known:
+                known[one] = _face(read(one))
+        mine, theirs = known.pop(path), known[paths[(number + 1) % len(paths)]]
+        if mine is None or theirs is None:
+            continue
+        photo, canonical_from_photo, mesh = mine
+        crop, other = (_canonical(image, place) for image, place in ((photo, canonical_from_photo), theirs[:2]))
+        worn = disguised(crop, mesh, other, theirs[2], rng)
+        height, width = photo.shape[:2]
+        moved = cv2.warpAffine((worn.astype(np.float32) - crop), canonical_from_photo.inverse().matrix, (width, height))
+        yield path, np.clip(np.rint(photo + moved), 0, 255).astype(np.uint8)
+
+
+NEAR_INFRARED, DISGUISED = "near-infrared", "disguised"
+
+
+def _face(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Affine, FaceMesh] | None:
+    found = central_face(image)
+    return None if found is None else (image, found[0], FaceMesh(found[1][:, :2]))
+
+
+def _canonical(image: NDArray[np.uint8], canonical_from_image: Affine) -> NDArray[np.uint8]:
+    size, border = (CROP_SIZE, CROP_SIZE), cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(image, canonical_from_image.matrix, size, borderMode=border), np.uint8)
+
+
+def main() -> None:
+    """Read the options and write the photos."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("how", choices=[NEAR_INFRARED, DISGUISED])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--limit", type=int, default=None, metavar="N", help="only the first N photos")
+    options = parser.parse_args()
+    with errors_in_one_line(parser):
+        kinds = Image.registered_extensions()
+        paths = sorted(path for path in options.photos.glob("*") if path.suffix.lower() in kinds)[: options.limit]
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for path, image in altered(options.how, paths):
+            Image.fromarray(image).save(options.folder / f"{path.stem}.png", pnginfo=synthetic_png())
+
+
+if __name__ == "__main__":
+    main()

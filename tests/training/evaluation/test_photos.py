@@ -5,8 +5,11 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import SourceError
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from tests.pipeline.masked_scenes import portrait
-from training.evaluation.photos import DrawnPairs, FixedPairs, read_labels, wear
+from training.data.mesh import FaceMesh, Point
+from training.enrol.judge import mesh_of_landmarks
+from training.evaluation.photos import DrawnPairs, FixedPairs, disguised, near_infrared, read_labels, wear
 from training.needs import MaskKind
 
 
@@ -126,3 +129,26 @@ def test_table_that_says_nothing_of_the_photos_is_an_error(tmp_path: Path, conte
 def test_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="can't be read"):
         read_labels(tmp_path / "none.csv", ["a"])
+
+
+def test_near_infrared_light_shows_skin_bright_whatever_its_colour() -> None:
+    patches = np.zeros((90, 90, 3), np.uint8)
+    patches[:, :30], patches[:, 30:60], patches[:, 60:] = (224, 172, 150), (120, 74, 52), (40, 60, 120)
+    seen = near_infrared(patches, np.random.default_rng(0))
+    assert (seen[..., 0] == seen[..., 1]).all()
+    assert (seen[..., 0] == seen[..., 2]).all()
+    light, dark, cloth = (float(seen[40:50, left : left + 10].mean()) for left in (10, 40, 70))
+    assert light > dark > cloth
+    assert dark / light > 1.2 * (120 / 224)
+
+
+def test_a_face_that_is_worn_leaves_the_eyes_and_what_is_around() -> None:
+    form = FaceMesh(mesh_of_landmarks(CANONICAL_LANDMARKS))
+    mine, theirs = np.full((CROP_SIZE, CROP_SIZE, 3), 60, np.uint8), np.full((CROP_SIZE, CROP_SIZE, 3), 190, np.uint8)
+    worn = disguised(mine, form, theirs, form, np.random.default_rng(0))
+    for kept in (form[Point.RIGHT_EYE], form[Point.LEFT_EYE], (2, 2)):
+        column, row = np.rint(kept).astype(int)
+        assert np.abs(worn[row, column].astype(int) - 60).max() <= 1
+    for place in (form[Point.NOSE_TIP], form[Point.CHIN] * 0.9 + form[Point.NOSE_TIP] * 0.1):
+        column, row = np.rint(place).astype(int)
+        assert worn[row, column].mean() > 150
