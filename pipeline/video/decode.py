@@ -94,14 +94,15 @@ class FileSource:
             packets = "1 packet is" if outcome.bad_packets == 1 else f"{outcome.bad_packets} packets are"
             outcome.problem(f"{packets} damaged: pictures are missing or show damage")
         if not (outcome.problems or info.container.startswith(STORES_DURATIONS)):
-            self.tell_of_holes(gaps)
+            self.tell_of_holes(gaps, repeats=reading.repeats)
         if outcome.frames == 0 and not self.may_be_empty:
             raise DecodeError(f"{self.path}: {self.nothing()}")
 
-    def tell_of_holes(self, gaps: Gaps) -> None:
-        """Warn where times leave room for pictures that may have been lost without a trace."""
-        if (found := gaps.holes()) is not None:
-            room, ticks = found
+    def tell_of_holes(self, gaps: Gaps, *, repeats: int) -> None:
+        """Warn where times leave room for more pictures than the last one was said to stay."""
+        found = gaps.holes()
+        if found is not None and found[0] > repeats:
+            room, ticks = found[0] - repeats, found[1]
             pictures = "1 picture" if room == 1 else f"{room} pictures"
             self.outcome.warn(
                 f"the times of the pictures leave room for {pictures} more, first after "

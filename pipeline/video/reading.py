@@ -106,6 +106,8 @@ class Reading:
         self.video_packets = 0
         self.latest = info.origin
         """When the last packet of any stream ends, in seconds as the input counts."""
+        self.repeats = 0
+        """How many packets of the video say that the last picture stays."""
         self.ended = False
         """True once every picture was given."""
         if start is not None:
@@ -123,6 +125,8 @@ class Reading:
                     failures = 0
                     if packet.size:
                         yield packet
+                    elif packet.pts is not None and packet.stream.index == self.info.video_index:
+                        self.repeats += 1
             except av.error.FFmpegError as error:
                 failures += 1
                 # FFmpeg may fail at the same place for ever.

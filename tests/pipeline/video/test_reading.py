@@ -40,16 +40,17 @@ def numbers_of(source: FileSource) -> list[tuple[Fraction, int]]:
 # Empty packets -----------------------------------------------------------------------------------------------------
 
 
-def with_empty_packets(kind: str, folder: Path, empty: tuple[int, ...]) -> Path:
-    """A clip of 30 pictures in which the packets of these numbers hold nothing."""
+def with_empty_packets(kind: str, folder: Path, empty: tuple[int, ...], *, frames: int = 30) -> Path:
+    """A clip of so many pictures in which the packets of these numbers hold nothing."""
+    clip = MJPEG.but(frames=frames)
     if kind == "mov":
-        return empty_quicktime_samples(MJPEG.write(folder / "in.mov"), empty)
+        return empty_quicktime_samples(clip.write(folder / "in.mov"), empty)
     if kind == "mkv":
-        clip = MJPEG.but(muxer_options={"write_crc32": "0"})
+        clip = clip.but(muxer_options={"write_crc32": "0"})
         return empty_matroska_blocks(clip.write(folder / "in.mkv"), empty)
     with av.open(str(folder / f"in.{kind}"), "w") as output:
-        stream = MJPEG.add_video(output)
-        for number, packet in enumerate(MJPEG.video_packets(stream)):
+        stream = clip.add_video(output)
+        for number, packet in enumerate(clip.video_packets(stream)):
             nothing = av.Packet(b"")
             nothing.stream, nothing.time_base, nothing.duration = stream, packet.time_base, packet.duration
             nothing.pts, nothing.dts = packet.pts, packet.dts
@@ -70,6 +71,13 @@ def test_an_empty_packet_is_not_the_end(kind: str, empty: tuple[int, ...], tmp_p
 def test_a_picture_stays_where_the_next_is_empty(kind: str, tmp_path: Path) -> None:
     source = FileSource(with_empty_packets(kind, tmp_path, (7, 8, 20)))
     assert all(abs(time - Fraction(number, 30)) <= Fraction(1, 1000) for time, number in numbers_of(source))
+
+
+@pytest.mark.parametrize("kind", ["mov", "nut", "avi"])  # FFmpeg does not tell of empty blocks in Matroska
+def test_no_picture_is_said_to_be_lost_where_the_last_one_was_to_stay(kind: str, tmp_path: Path) -> None:
+    source = FileSource(with_empty_packets(kind, tmp_path, (40,), frames=90))
+    assert len(list(source)) == 89
+    assert source.outcome.warnings == []
 
 
 # Where the clock begins --------------------------------------------------------------------------------------------
