@@ -177,10 +177,7 @@ def of_one_person(gathered: Gathered, embedder: Embedder | None, wanted: Look | 
     """
     if embedder is None:
         if gathered.several > OFTEN * gathered.pictures:
-            raise SourceError(
-                "several people are seen, and the recogniser that was asked for is not here: cut the recording, or "
-                "leave --recogniser out and say who is meant with --only PERSON.jpg"
-            )
+            raise SourceError("several people are seen: cut the recording, or say who is meant with --only PERSON.jpg")
         return gathered.views
 
     looks = _looks_of_tracks(gathered.views, embedder)
