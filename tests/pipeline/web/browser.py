@@ -45,7 +45,16 @@ class Browser:
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, selector: str) -> None:
-        self.ask("POST", f"/element/{self._element(selector)}/click")
+        """Click on what is there; where the page redraws it between finding and clicking, on what took its place."""
+        for left in reversed(range(20)):
+            try:
+                self.ask("POST", f"/element/{self._element(selector)}/click")
+            except AssertionError as error:
+                if left == 0 or "stale element reference" not in str(error):
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def press(self, selector: str, keys: str) -> None:
         self.ask("POST", f"/element/{self._element(selector)}/value", {"text": keys})
