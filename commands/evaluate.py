@@ -101,6 +101,8 @@ def _add_evaluate_video(what: Commands) -> None:
         summary="masks drawn on bare clips and taken off again, frame by frame",
         description=manual.EVALUATE_VIDEO,
     )
+
+    # On what, in which masks.
     video.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="videos of bare faces")
     video.add_argument(
         "--mask-seed", type=int, default=0, metavar="N", help="number that picks the random masks (default: 0)"
@@ -110,6 +112,8 @@ def _add_evaluate_video(what: Commands) -> None:
     )
     video.add_argument("--start", type=Fraction, metavar="SECONDS", help="begin each clip here")
     video.add_argument("--end", type=Fraction, metavar="SECONDS", help="end each clip before this time")
+
+    # With what it is drawn.
     video.add_argument(
         "--face", action="append", default=[], metavar="FILE.face", help="draw with this face; again for more people"
     )

@@ -109,6 +109,7 @@ def write_face(
 
     Raises `SinkError` when `path` exists and `overwrite` is False, or can't be written.
     """
+    # The weights lie behind each other as bare numbers: where each begins, the manifest says.
     packed = b"".join(
         np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes() for values in weights.values()
     )
@@ -119,6 +120,7 @@ def write_face(
         "weights": [[name, values.dtype.name, list(values.shape)] for name, values in weights.items()],
         "weights_sha256": hashlib.sha256(packed).hexdigest(),
     }
+
     with whole_file(path, overwrite=overwrite) as unfinished:
         unfinished.chmod(0o600)  # before anything is in it
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -206,6 +206,7 @@ class FinishedChunk:
                     arrays["data"].tobytes(),
                     tuple(facts["warnings"]),
                 )
+
             end_time = facts["outcome"].pop("end_time")
             outcome = Outcome(**facts["outcome"], end_time=None if end_time is None else Fraction(end_time))
             stages = tuple(StageStats(**stage) for stage in facts["stages"])

