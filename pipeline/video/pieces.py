@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import av
+import cv2
 import numpy as np
 
 from pipeline.errors import SourceError
@@ -44,10 +45,16 @@ if TYPE_CHECKING:
 ENCODER_THREADS = 4
 """How many threads encode a piece, on every machine, since the bytes of most encoders depend on it."""
 
-X264_INSTRUCTIONS = "asm=MMX2,SSE2Fast,SSSE3,SSE4.2"
+X264_INSTRUCTIONS = "MMX2,SSE2Fast,SSSE3,SSE4.2"
 """The instructions that x264 may use on x86-64, all of which every such processor of the last fifteen years has. With
 AVX-512 its macroblock tree reads memory that nobody wrote, where the width is no multiple of 256 (seen with x264 165):
 the same pictures then give other bytes in one of ten runs."""
+
+X264_AVX2 = "AVX,FMA3,AVX2"
+"""The instructions that x264 may use besides where the processor has them: they give the same bytes, 7 % sooner."""
+
+OPENCV_AVX2_AND_FMA3 = (11, 12)
+"""The numbers of these features in OpenCV (CV_CPU_AVX2 and CV_CPU_FMA3), which has no names for them in Python."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,9 @@ def reproducible(encoding: Encoding) -> Encoding:
     """The same encoder, set up so that the same pictures give the same bytes."""
     if encoding.encoder != "libx264" or platform.machine().lower() not in ("x86_64", "amd64"):
         return encoding
-    parameters = ":".join(filter(None, [encoding.options.get("x264-params"), X264_INSTRUCTIONS]))
+    newer = all(map(cv2.checkHardwareSupport, OPENCV_AVX2_AND_FMA3))
+    instructions = f"asm={X264_INSTRUCTIONS},{X264_AVX2}" if newer else f"asm={X264_INSTRUCTIONS}"
+    parameters = ":".join(filter(None, [encoding.options.get("x264-params"), instructions]))
     return replace(encoding, options=encoding.options | {"x264-params": parameters})
 
 

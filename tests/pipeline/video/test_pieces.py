@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import pytest
 
 from pipeline.errors import SinkError
 from pipeline.video.codecs import Codec
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
-from pipeline.video.pieces import ENCODER_THREADS, Piece, PieceSink
+from pipeline.video.pieces import ENCODER_THREADS, OPENCV_AVX2_AND_FMA3, Piece, PieceSink
 from tests.pipeline.clips import Clip, Sound, images_of, number_in, sound_of, times_of, variable_rate
 
 if TYPE_CHECKING:
@@ -74,6 +77,28 @@ def test_a_piece_is_the_same_whenever_it_is_encoded(tmp_path: Path) -> None:
     assert one.data == other.data
     assert (one.times == other.times).all()
     assert one.configuration == other.configuration
+
+
+def test_a_processor_with_newer_instructions_encodes_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the usual preset, whose macroblock tree is where instructions once made a difference."""
+    source = replace(CLIP, width=400, height=304).write(tmp_path / "in.mkv")
+    asked, has_avx2 = list[int](), all(map(cv2.checkHardwareSupport, OPENCV_AVX2_AND_FMA3))
+
+    def encoded(newer: bool) -> Piece:
+        monkeypatch.setattr(cv2, "checkHardwareSupport", lambda feature: asked.append(feature) or newer)
+        reading = FileSource(source, may_be_empty=True)
+        sink = PieceSink(FileSink(reading, tmp_path / "out.mp4"))
+        assert sum(1 for _ in sink(iter(reading))) == 60
+        assert sink.piece is not None
+        return sink.piece
+
+    old = encoded(newer=False)
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        assert asked
+    if has_avx2:
+        assert encoded(newer=True).data == old.data
 
 
 def test_times_of_a_variable_rate_stay_exact(tmp_path: Path) -> None:
