@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
     from training.enrol.enrol import Enrolled
     from training.enrol.gather import View
+    from training.enrol.tune import TuningProgress
 
 
 def add_enroll(commands: Commands) -> None:
@@ -122,8 +123,6 @@ def _enroll(options: argparse.Namespace) -> int:
 
 def _learned(options: argparse.Namespace) -> Enrolled:
     """The face of the person in the sources. Raises `SourceError` where there is none that is of use."""
-    from tqdm import tqdm
-
     from barefaced.enrolment import Learning
     from pipeline.live.camera import Sitting
     from pipeline.live.devices import camera
@@ -136,19 +135,23 @@ def _learned(options: argparse.Namespace) -> Enrolled:
     if options.camera is not None:
         device = camera(options.camera, size=None, fps=30)
         sitting = Sitting(device, options.seconds, lambda said: print(f"barefaced: {said}", file=sys.stderr))
-    with tqdm(unit="frame", disable=options.quiet > 0 or not sys.stderr.isatty(), leave=False) as bar:
-        lines = _Lines(quiet=options.quiet > 0)
-        learning = Learning(
-            options.minutes,
-            Path(options.person) if options.person else None,
-            not options.no_recognition,
-            lambda far: lines.show(far) if bar.disable else _show(far, bar),
-            note,
-        )
+    with _telling(quiet=options.quiet > 0) as tell:
+        person = Path(options.person) if options.person else None
+        learning = Learning(options.minutes, person, not options.no_recognition, tell, note)
         settings = values.build(flags.given(options))
         return learning(
             [Path(path) for path in options.sources], settings, camera=None if sitting is None else sitting.frames()
         )
+
+
+@contextmanager
+def _telling(*, quiet: bool) -> Iterator[Callable[[Enrolment], None]]:
+    """What shows how far an enrolment is: a bar in a terminal, else lines now and then."""
+    from tqdm import tqdm
+
+    with tqdm(unit="frame", disable=quiet or not sys.stderr.isatty(), leave=False) as bar:
+        lines = _Lines(quiet=quiet)
+        yield lambda far: lines.show(far) if bar.disable else _show(far, bar)
 
 
 def _show(far: Enrolment, bar: tqdm[None]) -> None:
@@ -228,19 +231,20 @@ MOST_MINUTES = 10.0
 
 @contextmanager
 def learned_faces(
-    source: Path, settings: Config, networks: Networks, keep: Path | None, say: Callable[[str], None]
+    source: Path, settings: Config, networks: Networks, keep: Path | None, say: Callable[[str], None], *, quiet: bool
 ) -> Iterator[tuple[str, ...]]:
     """The `.face` files of those who are bare for a while in the video `source`.
 
     They are written to the directory `keep`, or are gone at the end. `say` is told what was learned of whom, and why of
-    others nothing was. Raises `SourceError`, `EngineError` and `SinkError`.
+    others nothing was. Unless `quiet`, it shows how far it is. Raises `SourceError`, `EngineError` and `SinkError`.
     """
     from pipeline.people.enrolled import SUFFIX, write_face
     from training.enrol.enrol import Enrolling
 
     with ExitStack() as stack:
         embedder = _embedder(settings, stack)
-        people = _people(source, settings, networks, embedder)
+        with _telling(quiet=quiet) as tell:
+            people = _people(source, settings, networks, embedder, tell)
         folder = keep or stack.enter_context(temporary_folder("barefaced-enroll-"))
         folder.mkdir(parents=True, exist_ok=True)
         if not people:
@@ -248,12 +252,11 @@ def learned_faces(
 
         faces = []
         for number, views in enumerate(people, start=1):
-            path = folder / f"{source.stem}-{number}{SUFFIX}"
-            enrolling = Enrolling(
-                60 * MOST_MINUTES / len(people), lambda _: None, embedder, engine=settings.engine.engine
-            )
+            path, seconds = folder / f"{source.stem}-{number}{SUFFIX}", 60 * MOST_MINUTES / len(people)
             try:
-                face = enrolling(views)
+                with _telling(quiet=quiet) as tell:
+                    enrolling = Enrolling(seconds, _steps(tell), embedder, engine=settings.engine.engine)
+                    face = enrolling(views)
             except SourceError as error:
                 say(f"person {number}: {error}")
                 continue
@@ -261,6 +264,13 @@ def learned_faces(
             say(f"person {number}: learned from {face.manifest.frames} pictures, {face.manifest.gain or 0:+.2f} dB")
             faces.append(str(path))
         yield tuple(faces)
+
+
+def _steps(tell: Callable[[Enrolment], None]) -> Callable[[TuningProgress], None]:
+    """Tells the steps of a tuning."""
+    from barefaced.enrolment import Enrolment
+
+    return lambda made: tell(Enrolment(0, made.step, made.steps, made.gain))
 
 
 def _embedder(settings: Config, stack: ExitStack) -> Embedder | None:
@@ -273,16 +283,17 @@ def _embedder(settings: Config, stack: ExitStack) -> Embedder | None:
     return stack.enter_context(load.examiner(settings)).embedder
 
 
-def _people(source: Path, settings: Config, networks: Networks, embedder: Embedder | None) -> list[list[View]]:
-    """The bare moments of each person in a video."""
-    from tqdm import tqdm
-
+def _people(
+    source: Path, settings: Config, networks: Networks, embedder: Embedder | None, tell: Callable[[Enrolment], None]
+) -> list[list[View]]:
+    """The bare moments of each person in a video; `tell` is told how many frames were looked at."""
+    from barefaced.enrolment import Enrolment
     from pipeline.video.decode import FileSource
     from training.enrol.gather import Gather, Gathered, people_in
 
     gathered = Gathered()
     video = FileSource(source, start=settings.input.start, end=settings.input.end)
     seen = Gather(networks.detector, networks.segmenter).video(video, str(source), gathered)
-    for _ in tqdm(seen, desc="learning", unit="frame", disable=not sys.stderr.isatty(), leave=False):
-        pass
+    for pictures, _ in enumerate(seen, start=1):
+        tell(Enrolment(pictures))
     return people_in(gathered, embedder)

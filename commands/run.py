@@ -181,7 +181,8 @@ class _Run:
             _say(f"{job.source}: {sentence}", self.options)
 
         try:
-            with learned_faces(job.source, settings, networks, self.options.keep_faces, say) as faces:
+            quiet, keep = self.options.quiet > 0, self.options.keep_faces
+            with learned_faces(job.source, settings, networks, keep, say, quiet=quiet) as faces:
                 known = replace(settings.identity, face=(*settings.identity.face, *faces))
                 settings = replace(settings, identity=known)
                 with load.networks(settings) as own:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -15,10 +17,12 @@ from engine.onnx_file import read_weight, stored_weights
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
 from pipeline.run import progress
-from pipeline.settings.config import ProgressKind
+from pipeline.settings.config import Config, ProgressKind
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from pipeline.run.load import Networks
 
 KEY = "trunk.leave.0.weight_half"
 
@@ -136,6 +140,52 @@ def test_the_faces_of_a_named_directory_are_described(tmp_path: Path, capsys: py
 def test_faces_are_kept_only_where_they_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "talk.mp4", "-o", str(tmp_path / "bare.mp4"), "--keep-faces", str(tmp_path)]) == 1
     assert "give --learn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_people_of_a_clip_are_learned_one_by_one_and_it_says_how_far_it_is(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two people in the clip one can't be learned; the other's file is there while the clip is drawn."""
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    from training.enrol import enrol
+    from training.enrol.tune import TuningProgress
+
+    base, asked = models.shipped("generator"), []
+
+    class Enrolling:
+        def __init__(self, seconds: float, watch: Callable[[TuningProgress], None], *_: object, **__: object) -> None:
+            asked.append(seconds)
+            self.watch = watch
+
+        def __call__(self, views: list[str]) -> SimpleNamespace:
+            self.watch(TuningProgress(30, 240, 5.0, 1.5))
+            if views == ["hardly seen"]:
+                raise SourceError("there are only 24 pictures to learn from")
+            weights = {KEY: read_weight(base, stored_weights(base)[KEY]) * 2}
+            manifest = FaceManifest(base.sha256, "2026-11-26", 1, 90, 20, 200, 20.5, 24.5)
+            return SimpleNamespace(manifest=manifest, weights=weights, recognition=None)
+
+    monkeypatch.setattr(enrol, "Enrolling", Enrolling)
+    monkeypatch.setattr(enroll, "_embedder", lambda *_: None)
+    monkeypatch.setattr(enroll, "_people", lambda *_: [["hardly seen"], ["often seen"]])
+    monkeypatch.setitem(progress.SECONDS, ProgressKind.LINES, 0.0)
+    said: list[str] = []
+    folder = tmp_path / "faces" if kept else None
+    learned = enroll.learned_faces(
+        tmp_path / "talk.mp4", Config(), cast("Networks", None), folder, said.append, quiet=False
+    )
+    with learned as files:
+        assert [Path(file).name for file in files] == ["talk-2.face"]
+        assert read_face(Path(files[0])).manifest.frames == 90
+
+    assert Path(files[0]).exists() is kept
+    assert asked == [300.0, 300.0]
+    assert said == [
+        "person 1: there are only 24 pictures to learn from",
+        "person 2: learned from 90 pictures, +4.00 dB",
+    ]
+    assert capsys.readouterr().err.count("step 30 of 240, +1.50 dB") == 2
 
 
 def test_enrolling_needs_a_source_or_a_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
