@@ -109,7 +109,7 @@ def auto_is_int8(backend: str, device: Device) -> bool:
         return False
     names = PREFERRED.get(device.kind, ()) if backend == AUTO else (backend,)
     taken = next((found for found in map(find_backend, names) if found.missing() is None), None)
-    return taken is not None and taken.offer().precisions[0] is Precision.INT8
+    return taken is not None and taken.fastest() is Precision.INT8
 
 
 def version_taken(asked: Precision, *, backend: str, device: Device) -> Precision:

@@ -206,6 +206,10 @@ class Backend(Protocol):
         """What it offers here. Call it only where `missing()` is None."""
         ...
 
+    def fastest(self) -> Precision:
+        """The first precision of its offer, for which it need not look at what devices there are."""
+        ...
+
     def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> Engine:
         """Compile `network`. `threads` is how many CPU threads the engine may use, 0 for the runtime's choice.
 

@@ -64,6 +64,10 @@ class Family:
         """Version, devices and precisions."""
         return Offer(self.version(), tuple(str(card) for card in cuda.cards()), PRECISIONS)
 
+    def fastest(self) -> Precision:
+        """The precision that `auto` stands for."""
+        return PRECISIONS[0]
+
     def load(self, network: Network, *, device: Device, precision: Precision, threads: int) -> TensorRtEngine:
         """Compile `network` for a GPU of this machine, or take its engine from the cache.
 

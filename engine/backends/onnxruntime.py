@@ -52,7 +52,12 @@ def offer() -> Offer:
 
     there = onnxruntime.get_available_providers()
     devices = tuple(kind for kind, provider in PROVIDERS.items() if provider in there)
-    return Offer(onnxruntime.__version__, devices, (Precision.F32, Precision.INT8))
+    return Offer(onnxruntime.__version__, devices, (fastest(), Precision.INT8))
+
+
+def fastest() -> Precision:
+    """The precision that `auto` stands for."""
+    return Precision.F32
 
 
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> OnnxRuntimeEngine:

@@ -23,7 +23,7 @@ from engine.spec import Array, Device, Network, Offer, Precision, TensorSpec, ch
 from pipeline.errors import BackendMissing, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import openvino
 
@@ -53,9 +53,20 @@ def offer() -> Offer:
     core = _core()
     there = {name.partition(".")[0] for name in core.available_devices}
     kinds = tuple(kind for kind, target in TARGETS.items() if target in there)
+    return Offer(_version(), kinds, tuple(_precisions(core)))
+
+
+def fastest() -> Precision:
+    """The precision that `auto` stands for on the processor."""
+    return next(_precisions(_core()))
+
+
+def _precisions(core: openvino.Core) -> Iterator[Precision]:
+    """The precisions of the processor, the fastest first."""
     have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precisions = [ours for ours, theirs in CAPABILITIES.items() if theirs in have]
-    return Offer(_version(), kinds, tuple(one for one in precisions if one is not Precision.INT8 or int8_is_exact()))
+    for ours, theirs in CAPABILITIES.items():
+        if theirs in have and (ours is not Precision.INT8 or int8_is_exact()):
+            yield ours
 
 
 @lru_cache(maxsize=1)
@@ -148,6 +159,8 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
 
 def _target(core: openvino.Core, device: Device) -> str:
     """OpenVINO's name of the device. Raises `BackendMissing` when it is not there."""
+    if device == Device():
+        return TARGETS[device.kind]  # who asks what else is there loads what drives GPUs and NPUs: 18 MB
     wanted = TARGETS.get(device.kind)
     there = list(core.available_devices)
     # Where there are several of a kind they are called GPU.0 and GPU.1; one alone is called GPU.

@@ -34,6 +34,11 @@ def offer() -> Offer:
     return reference.offer()
 
 
+def fastest() -> Precision:
+    """The precision that `auto` stands for."""
+    return reference.fastest()
+
+
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> reference.TorchEngine:
     """Make `network` ready to be compiled at its first run.
 

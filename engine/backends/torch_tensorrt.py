@@ -45,6 +45,11 @@ def offer() -> Offer:
     return Offer(str(torch_tensorrt.__version__), tuple(str(card) for card in cuda.cards()), PRECISIONS)
 
 
+def fastest() -> Precision:
+    """The precision that `auto` stands for."""
+    return PRECISIONS[0]
+
+
 def load(network: Network, *, device: Device, precision: Precision, threads: int) -> reference.TorchEngine:
     """Make `network` ready to be compiled at its first run, in float16 for precision auto.
 

@@ -102,6 +102,14 @@ def test_a_batch_gives_what_its_pictures_give_alone(name: str) -> None:
             np.testing.assert_allclose(together, alone, atol=TOLERANCES[Precision.F32])
 
 
+@pytest.mark.parametrize("name", select.names())
+def test_the_fastest_precision_is_the_first_of_those_offered(name: str) -> None:
+    backend = select.find_backend(name)
+    if backend.missing() is not None:
+        pytest.skip(backend.missing())
+    assert backend.fastest() is backend.offer().precisions[0]
+
+
 def test_says_what_it_takes_and_gives(engine: Engine) -> None:
     assert [(spec.name, spec.shape, spec.dtype) for spec in engine.inputs] == [
         ("picture", (None, 3, 32, 32), np.float32)

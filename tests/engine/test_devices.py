@@ -146,6 +146,14 @@ def test_openvino_compiles_for_the_device_that_was_asked_for(
     assert "INFERENCE_NUM_THREADS" not in core.compiled[-1][2]
 
 
+def test_the_processor_is_taken_without_a_look_at_what_else_there_is(core: Core) -> None:
+    """Looking loads the libraries that drive GPUs and NPUs."""
+    del core.available_devices
+    openvino.load(networks.tower(), device=Device(), precision=Precision.AUTO, threads=0)
+    assert openvino.fastest() is Precision.F32
+    assert not select.auto_is_int8("auto", Device())
+
+
 def test_a_device_that_openvino_does_not_see_is_an_error(core: Core) -> None:
     core.available_devices.remove("NPU")
     with pytest.raises(BackendMissing, match=r"what is there: CPU, GPU\.0, GPU\.1, not on npu"):

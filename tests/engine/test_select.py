@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine import cuda, models, select
-from engine.spec import Device, Offer, Precision
+from engine.spec import Device, Precision
 from pipeline.errors import BackendMissing, ConfigError
 from tests.engine import networks
 
@@ -66,7 +66,7 @@ def test_auto_is_int8_where_nothing_is_faster(
     monkeypatch: pytest.MonkeyPatch, precisions: tuple[Precision, ...], is_int8: bool
 ) -> None:
     openvino = select.find_backend("openvino")
-    monkeypatch.setattr(openvino, "offer", lambda: Offer("1", ("cpu",), precisions))
+    monkeypatch.setattr(openvino, "_precisions", lambda _core: iter(precisions))
     assert select.auto_is_int8("auto", Device()) is is_int8
     assert not select.auto_is_int8("onnxruntime", Device())
 
