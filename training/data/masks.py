@@ -159,6 +159,97 @@ def straps(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, kind: MaskKin
     return lines.astype(np.float32) / np.float32(255)
 
 
+FASTENINGS = {"loops": 0.4, "strands": 0.25, "bands": 0.15, "ties": 0.1, "cords": 0.1}
+"""How often what holds a mask: loops at the ears, a single strand to each, bands round the head, ties, and a cord round
+the neck beside loops."""
+
+
+def fastening(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, rng: Rng) -> Floats:
+    """(size, size) coverage of what holds a mask, much of it in front of hair and ears and thinner than a pixel.
+
+    More of it than `straps` draws: for those who look for it. The far ear's is mostly hidden by the head.
+    """
+    face = max(float(np.linalg.norm(mesh.across)), 1.2 * float(np.linalg.norm(mesh.down)))
+    across = mesh.across / (np.linalg.norm(mesh.across) + 1e-6) * face
+    up = np.asarray(-mesh.down / (np.linalg.norm(mesh.down) + 1e-6) * face, np.float32)
+    held = str(rng.choice(list(FASTENINGS), p=list(FASTENINGS.values())))
+    wide = face * float(np.exp(rng.uniform(*np.log([0.006, 0.028]))))
+    wide *= rng.uniform(1, 2.5) if held in ("bands", "ties") else 1
+    far = 0 if mesh.turn > 0 else 1
+
+    lines = np.zeros((2 * size, 2 * size), np.uint8)
+    for side, ear in enumerate((mesh[Point.RIGHT_EAR], mesh[Point.LEFT_EAR])):
+        if rng.random() < (0.8 * abs(mesh.turn) if side == far else 0.06):
+            continue
+        out = np.asarray(across * (1 if side else -1) * (1 if side == far else 1 + abs(mesh.turn)), np.float32)
+        for stops in _strap_stops(held, top[-side], bottom[-side], ear, out, up, rng):
+            path = curve(stops, 32)
+            points = np.rint((2 * path + 0.5) * 16).astype(np.int32)
+            thick = max(1, round(2 * wide))
+            cv2.polylines(lines, [points], isClosed=False, color=255, thickness=thick, lineType=cv2.LINE_AA, shift=4)
+            if rng.random() < 0.12:  # what makes a loop shorter
+                knot = tuple(points[rng.integers(6, 20)].tolist())
+                cv2.circle(lines, knot, round(16 * wide * rng.uniform(1.5, 3)), 255, -1, cv2.LINE_AA, 4)
+    return np.asarray(cv2.resize(lines, (size, size), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+
+
+def _strap_stops(
+    held: str, upper: Floats, lower: Floats, ear: Floats, out: Floats, up: Floats, rng: Rng
+) -> list[list[NDArray[np.floating]]]:
+    """Points through which the straps at one side run, from the mask's upper and lower corner there.
+
+    `out` points from the face's middle to that side and `up` upwards, both as long as the face is wide.
+    """
+
+    def off(place: Floats, beside: tuple[float, float], above: tuple[float, float]) -> Floats:
+        return np.asarray(place + out * rng.uniform(*beside) + up * rng.uniform(*above), np.float32)
+
+    over, under = off(ear, (-0.04, 0.12), (0.02, 0.2)), off(ear, (-0.04, 0.1), (-0.2, -0.02))
+    ends = [(upper, over), (lower, under)]
+    if held == "strands":
+        ends = [(lower if rng.random() < 0.2 else upper, off(ear, (-0.05, 0.3), (-0.05, 0.35)))]
+    elif held == "bands":
+        ends = [(upper, off(upper, (0.1, 0.5), (0.3, 0.9))), (lower, off(lower, (0.15, 0.5), (-0.3, 0.15)))]
+    elif held == "ties":
+        ends = [(upper, off(upper, (0.1, 0.4), (0.2, 0.8))), (lower, off(lower, (-0.1, 0.3), (-0.8, -0.2)))]
+    elif held == "cords":
+        ends.append((upper if rng.random() < 0.5 else lower, off(lower, (-0.3, 0.1), (-1.4, -0.6))))
+    elif rng.random() < 0.4:  # round the whole ear
+        return [[upper, over, off(ear, (0.1, 0.25), (-0.08, 0.1)), under, lower]]
+    elif rng.random() < 0.12:  # twisted
+        ends = [(upper, under), (lower, over)]
+    slack = rng.uniform(0, 0.07)
+    return [[a, (a + b) / 2 + rng.normal(0, slack, 2) * float(np.linalg.norm(b - a)), b] for a, b in ends]
+
+
+def strands(picture: Image, alpha: Floats, rng: Rng) -> None:
+    """Lay bands of any colour across `picture` (S, S, 3) from within its mask, and add them to `alpha` (S, S).
+
+    Straps run anywhere: round the neck, over the hair, beyond the cheek. What is behind them is all that is hidden.
+    """
+    side = len(alpha)
+    # One pixel in many is enough to choose a beginning from.
+    held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
+    if not len(held):
+        return
+
+    drawn = np.zeros(alpha.shape, np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        start = held[rng.integers(len(held)), ::-1]
+        way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
+        bend = rng.normal(0, 0.1, 2) * length
+
+        end = start + length * np.array([np.cos(way), np.sin(way)])
+        path = curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
+        wide = max(1, round(side * rng.uniform(0.005, 0.03)))
+        points = np.rint(path * 16).astype(np.int32)
+        cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
+
+    band = drawn.astype(np.float32) / 255
+    picture[:] = np.rint(picture * (1 - band[..., None]) + rng.integers(0, 256, 3) * band[..., None])
+    np.maximum(alpha, band, out=alpha)
+
+
 def valve(paint: Floats, u: Floats, v: Floats, rng: Rng) -> Floats:
     """The paint with a respirator's breathing valve."""
     across, down, radius = (
@@ -206,18 +297,23 @@ def draw(
     textures: Sequence[Image] = (),
     plain: bool = False,
     reach: float = 0.0,
+    fastened: bool = False,
 ) -> tuple[Image, Floats]:
     """`image` (S, S, 3) with a mask drawn on the face of `mesh` in its pixels, and the mask's alpha (S, S).
 
     The mask's kind, cut, colour, wear and light are drawn from `rng`: the same generator gives the same mask. A `plain`
     one has no print and no folds, which take long: for those who never look beneath the alpha. It ends `reach` farther
-    down than its kind does, in parts of the face's height.
+    down than its kind does, in parts of the face's height. A `fastened` one is held as `fastening` has it; what a strap
+    touches is mask then, however soft the picture shows it.
     """
     kind = kind or MaskKind(
         rng.choice(list(MaskKind), p=[0.28, 0.22, 0.14, 0.18, 0.18])
     )  # NumPy gives back a plain string
     size = image.shape[0]
     cut = cut_of(kind, rng)
+    fastened = fastened and kind not in NECK
+    if fastened and rng.random() < 0.4:  # so narrow that straps cross the cheek
+        cut = replace(cut, out=rng.uniform(-0.35, -0.1))
     top, bottom = outline(mesh, replace(cut, drop=cut.drop + reach), kind, rng)
     bulge = rng.uniform(0.0, 0.12)
     if plain:
@@ -227,11 +323,17 @@ def draw(
         cover, u, v = surface(top, bottom, size, bulge=bulge)
         cloth = _Cloth(cover, _painted(kind, u, v, mesh, rng, textures))
 
-    band = straps(size, top, bottom, mesh, kind, rng)
+    band = fastening(size, top, bottom, mesh, rng) if fastened else straps(size, top, bottom, mesh, kind, rng)
     paint = _with_straps(cloth, band, rng)
+    if fastened:  # straps in a light of their own
+        shade = rng.uniform(0.5, 1.2) * (1 + 0.12 * field(size, 8, rng))
+        paint = np.where((cover >= band)[..., None], paint, paint * shade[..., None])
     level, slope = face_light(image, mesh)
     paint = paint * (level * rng.uniform(0.75, 1.35)) * slope[None, :, None] * 255
-    return _laid_over(image, np.maximum(cover, band), paint, cover, rng)
+    if not fastened:
+        return _laid_over(image, np.maximum(cover, band), paint, cover, rng)
+    picture, alpha = _laid_over(image, np.maximum(cover, band), paint, np.maximum(cover, 0.5 * band), rng)
+    return picture, np.maximum(alpha, np.minimum(1.5 * band, 1)).astype(np.float32)
 
 
 def _painted(kind: MaskKind, u: Floats, v: Floats, mesh: FaceMesh, rng: Rng, textures: Sequence[Image]) -> Floats:
@@ -269,3 +371,27 @@ def _laid_over(
     scene = image * (1 - shadow * (1 - alpha))[..., None]
     picture = scene * (1 - alpha[..., None]) + paint * alpha[..., None]
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), alpha
+
+
+def near_infrared(picture: Image, rng: Rng) -> Image:
+    """About what a camera for near-infrared light sees (S, S, 3), three equal channels, made of a colour photo.
+
+    Skin is bright there whatever its colour, and even, since blood and pigment hardly absorb; lips fade, cloth of any
+    dye is bright, the light comes from beside the lens and falls off to the rim, and the sensor is noisy. What a dye or
+    a skin really reflects is not in a colour photo: this approximates the look, not the physics.
+    """
+    red, green, blue = picture.astype(np.float32).transpose(2, 0, 1) / 255
+    seen = np.clip(1.0 * red + 0.25 * np.maximum(green, blue), 0, 1) ** 0.8
+    rows, columns = np.mgrid[-1 : 1 : seen.shape[0] * 1j, -1 : 1 : seen.shape[1] * 1j]
+    lit = seen * (1.1 - 0.45 * np.clip(rows**2 + columns**2, 0, 1.5))
+    noisy = blurred(lit.astype(np.float32), 0.6) + rng.normal(0, 0.015, seen.shape)
+    grey = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def pale_cloth(picture: Image, alpha: Floats, rng: Rng) -> Image:
+    """The picture (S, S, 3) with its mask, `alpha` (S, S), grey and mostly bright: in near-infrared no dye is seen."""
+    grey = picture.mean(axis=2, keepdims=True)
+    level = rng.uniform(120, 255) if rng.random() < 0.8 else rng.uniform(20, 120)
+    cloth = level + (grey - grey[alpha > 0.5].mean()) * rng.uniform(0.2, 0.8) if (alpha > 0.5).any() else grey
+    return np.asarray(np.clip(np.rint(picture + (cloth - picture) * alpha[..., None]), 0, 255), np.uint8)

@@ -57,12 +57,10 @@ class Faces:
     def __len__(self) -> int:
         return len(self.meshes)
 
-    def any_index(self, rng: np.random.Generator) -> int:
-        """A face at random; turned heads, which are rare in photos, twice as often as they come."""
-        index, other = rng.integers(len(self), size=2)
-        if rng.random() < 0.5 and abs(self.mesh(other).turn) > abs(self.mesh(index).turn):
-            return int(other)
-        return int(index)
+    def any_index(self, rng: np.random.Generator, *, among: int = 2) -> int:
+        """A face at random; turned heads, which are rare in photos, more often: every other turns most of `among`."""
+        some = rng.integers(len(self), size=among)
+        return int(max(some, key=lambda one: abs(self.mesh(one).turn)) if rng.random() < 0.5 else some[0])
 
     def mesh(self, index: int) -> FaceMesh:
         """The mesh of a face, in the canonical crop."""
@@ -128,6 +126,12 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
 ODD = 0.35
 """How much of what the segmenter learns from is out of the ordinary, as `draw_sample` says."""
 
+ODDITIES = (1.0, 1.4, 1.0, 0.5, 2.2, 0.6, 0.2)
+"""How much of that share each has: view, dark skin, mask, light, straps, thin things beside the face, near-infrared."""
+
+STRANDED = 0.3
+"""How often bands run from a mask that have nothing to do with ears."""
+
 ELSEWHERE = 0.75
 """How often a mask sits as on somebody else who holds the head alike."""
 
@@ -151,38 +155,6 @@ def loosely(faces: Faces, index: int, rng: np.random.Generator) -> NDArray[np.fl
     where = np.clip(points * (3 / CROP_SIZE), 0, 3).astype(np.float32)
     bent = cv2.remap(bends, where[:, :1], where[:, 1:], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(points + bent[:, 0], np.float32)
-
-
-STRANDED = 0.3
-"""How often bands run from a mask that have nothing to do with ears."""
-
-
-def strands(picture: NDArray[np.uint8], alpha: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Lay bands of any colour across `picture` (S, S, 3) from within its mask, and add them to `alpha` (S, S).
-
-    Straps run anywhere: round the neck, over the hair, beyond the cheek. What is behind them is all that is hidden.
-    """
-    side = len(alpha)
-    # One pixel in many is enough to choose a beginning from.
-    held = np.argwhere(alpha[:: side // 32, :: side // 32] > 0.5) * (side // 32)
-    if not len(held):
-        return
-
-    drawn = np.zeros(alpha.shape, np.uint8)
-    for _ in range(rng.integers(1, 4)):
-        start = held[rng.integers(len(held)), ::-1]
-        way, length = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.2, 0.7)
-        bend = rng.normal(0, 0.1, 2) * length
-
-        end = start + length * np.array([np.cos(way), np.sin(way)])
-        path = curve([np.asarray(p, np.float32) for p in (start, (start + end) / 2 + bend, end)], 12)
-        wide = max(1, round(side * rng.uniform(0.005, 0.03)))
-        points = np.rint(path * 16).astype(np.int32)
-        cv2.polylines(drawn, [points], isClosed=False, color=255, thickness=wide, lineType=cv2.LINE_AA, shift=4)
-
-    band = drawn.astype(np.float32) / 255
-    picture[:] = np.rint(picture * (1 - band[..., None]) + rng.integers(0, 256, 3) * band[..., None])
-    np.maximum(alpha, band, out=alpha)
 
 
 def recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -216,6 +188,32 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image
+
+
+def thin_things(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture with lines beside the face that hold no mask: temples of glasses, strands of hair, or a cable."""
+    out, what = image.copy(), rng.random()
+    width, up = float(np.linalg.norm(mesh.across)), -mesh.down
+    for ear, eye in ((Point.RIGHT_EAR, Point.RIGHT_EYE), (Point.LEFT_EAR, Point.LEFT_EYE)):
+        beyond = mesh[ear] + (mesh[ear] - mesh[Point.NOSE_TIP]) * rng.uniform(-0.05, 0.25)
+        if what < 0.4:
+            ends = [(mesh[eye] + 0.25 * (mesh[ear] - mesh[eye]), beyond + up * rng.uniform(0.1, 0.35))]
+        elif what < 0.9:
+            ends = [
+                (
+                    beyond + up * rng.uniform(0.3, 1.1),
+                    beyond + rng.normal(0, 0.12 * width, 2) - up * rng.uniform(-0.2, 1),
+                )
+                for _ in range(rng.integers(1, 6))
+            ]
+        else:
+            ends = [(beyond, mesh[Point.CHIN] - up * rng.uniform(0.5, 1.2) + rng.normal(0, 0.2 * width, 2))]
+        colour = (rng.uniform(5, 120 if what < 0.9 else 240) * np.array([1, 0.9, 0.8])).tolist()
+        for start, end in ends:
+            path = curve([start, (start + end) / 2 + rng.normal(0, 0.05 * width, 2), end], 16)
+            points, thick = np.rint(path * 16).astype(np.int32), max(1, round(width * rng.uniform(0.006, 0.025)))
+            cv2.polylines(out, [points], isClosed=False, color=colour, thickness=thick, lineType=cv2.LINE_AA, shift=4)
+    return out
 
 
 def distract(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -307,14 +305,15 @@ def draw_sample(
     mask.
 
     `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
-    A share `odd` of views, of skin and of masks is as `unusual` has them, each by itself, and half of it of the light.
+    A share `odd` of views, of skin and of masks is as `unusual` has them, each by itself, and half of it of the light;
+    where there is any, most masks are `fastened`, some things beside the face are thin, and some light near-infrared.
     """
     stored = faces.crops[index]
     # Not larger than what is stored: an enlarged truth would teach to draw blurred faces.
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     view_from_canonical = jitter(rng, side, variation)
-    # View, skin, mask and light, each by itself. Where none is odd, chance is not asked: samples stay what they were.
-    is_odd = rng.random(4) < odd * np.array([1, 1, 1, 0.5]) if odd > 0 else np.zeros(4, bool)
+    # Each by itself. Where none is odd, chance is not asked: samples stay what they were.
+    is_odd = rng.random(7) < odd * np.array(ODDITIES) if odd > 0 else np.zeros(7, bool)
     if is_odd[0]:
         view_from_canonical = unusual.wider(rng, side).after(view_from_canonical)
     view_from_stored = view_from_canonical.after(stored_from_canonical(len(stored)).inverse())
@@ -329,13 +328,15 @@ def draw_sample(
     mesh = FaceMesh(view_from_canonical.apply(points).astype(np.float32))
     if is_odd[1]:
         truth = unusual.darker_skin(truth, mesh, rng)
+    if is_odd[5]:
+        truth = thin_things(truth, mesh, rng)
     if rng.random() >= bare:
         if is_odd[2]:
             picture, alpha = unusual.worn(truth, mesh, rng, textures=textures)
         else:
-            picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain)
+            picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain, fastened=bool(is_odd[4]))
         if plain and rng.random() < STRANDED:
-            strands(picture, alpha, rng)
+            masks.strands(picture, alpha, rng)
     else:
         picture, truth = _unmasked(truth, mesh, stored, rng, textures)
         if is_odd[2]:
@@ -346,6 +347,8 @@ def draw_sample(
         alpha = np.zeros((side, side), np.float32)
     if is_odd[3]:
         picture = unusual.hard_light(picture, rng)
+    if is_odd[6]:
+        picture = masks.near_infrared(masks.pale_cloth(picture, alpha, rng) if rng.random() < 0.7 else picture, rng)
 
     sample = _sized(degrade(picture, rng), truth, alpha, size)
     if rng.random() < variation.colourless:

@@ -59,7 +59,7 @@ def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -
     what = rng.random()
     if what < 0.35:
         kind = MaskKind.CLOTH if rng.random() < 0.7 else MaskKind.RESPIRATOR
-        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures)
+        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures, fastened=rng.random() < 0.5)
         picture, alpha = _with_flaps(truth, picture, alpha, mesh, rng)
     elif what < 0.65:
         kind = MaskKind.GAITER if rng.random() < 0.5 else MaskKind.SCARF
@@ -67,7 +67,7 @@ def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -
     elif what < 0.75:
         picture, alpha = _balaclava(truth, mesh, rng)
     else:
-        picture, alpha = masks.draw(truth, mesh, rng, textures=textures)
+        picture, alpha = masks.draw(truth, mesh, rng, textures=textures, fastened=True)
 
     dressed = rng.random()
     if dressed < 0.3:

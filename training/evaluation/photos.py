@@ -246,22 +246,6 @@ def write_sheet(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None
         raise SinkError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def near_infrared(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """About what a camera for near-infrared light sees (S, S, 3), three equal channels, made of a colour photo.
-
-    Skin is bright there whatever its colour, and even, since blood and pigment hardly absorb; lips fade, cloth of any
-    dye is bright, the light comes from beside the lens and falls off to the rim, and the sensor is noisy. What a dye or
-    a skin really reflects is not in a colour photo: this approximates the look, not the physics.
-    """
-    red, green, blue = picture.astype(np.float32).transpose(2, 0, 1) / 255
-    seen = np.clip(1.0 * red + 0.25 * np.maximum(green, blue), 0, 1) ** 0.8
-    rows, columns = np.mgrid[-1 : 1 : seen.shape[0] * 1j, -1 : 1 : seen.shape[1] * 1j]
-    lit = seen * (1.1 - 0.45 * np.clip(rows**2 + columns**2, 0, 1.5))
-    noisy = masks.blurred(lit.astype(np.float32), 0.6) + rng.normal(0, 0.015, seen.shape)
-    grey = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
 def disguised(
     crop: NDArray[np.uint8], mesh: FaceMesh, other: NDArray[np.uint8], other_mesh: FaceMesh, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
@@ -293,7 +277,7 @@ def altered(how: str, paths: Sequence[Path]) -> Iterator[tuple[Path, NDArray[np.
     for number, path in enumerate(paths):
         rng = np.random.default_rng(number)
         if how == NEAR_INFRARED:
-            yield path, near_infrared(read(path), rng)
+            yield path, masks.near_infrared(read(path), rng)
             continue
 
         for one in (path, paths[(number + 1) % len(paths)]):

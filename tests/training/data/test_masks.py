@@ -80,6 +80,56 @@ def test_plain_mask_is_worn_as_others_are_and_has_one_colour(kind: MaskKind) -> 
     assert (shades / brightness).std(0).max() < 0.02
 
 
+def lines_of(mask: np.ndarray) -> np.ndarray:
+    """(256, 256) the part of a mask in which no square of 11 pixels has room: straps, loops and ties."""
+    inside = (mask > 0.5).astype(np.uint8)
+    return (inside > 0) & (cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((11, 11), np.uint8)) == 0)
+
+
+def test_a_fastened_mask_has_more_straps_and_shows_them() -> None:
+    """In the picture and in the alpha; on the far side of a turned head most are hidden."""
+    counts = {}
+    for fastened in (False, True):
+        lengths, contrast = [], []
+        for seed in range(24):
+            picture, alpha = draw(face(), MESH, np.random.default_rng(seed), kind=MaskKind.SURGICAL, fastened=fastened)
+            thin = lines_of(alpha)
+            lengths.append(int(thin.sum()))
+            changed = np.abs(picture.astype(int) - face()).max(2)
+            contrast.append(float((changed[thin] > 2).mean()) if thin.any() else 1.0)
+        counts[fastened] = np.mean(lengths)
+        assert np.median(contrast) > 0.8
+    assert counts[True] > 1.3 * counts[False]
+
+
+@pytest.mark.parametrize("held", list(masks.FASTENINGS))
+def test_what_holds_a_mask_begins_at_its_corners_and_ends_beside_the_face(
+    held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "FASTENINGS", {held: 1.0})
+    corners = np.array([[70, 150], [186, 150]], np.float32), np.array([[80, 190], [176, 190]], np.float32)
+    outside = 0
+    for seed in range(12):
+        band = masks.fastening(256, *corners, MESH, np.random.default_rng(seed))
+        assert band.shape == (256, 256)
+        assert 0 <= band.min() <= band.max() <= 1
+        y, x = np.nonzero(band > 0.3)
+        near = min(np.hypot(x - cx, y - cy).min() for cx, cy in np.concatenate(corners)) if len(x) else 0
+        assert near < 4
+        outside += bool((x < MESH[Point.RIGHT_EAR][0] - 4).any() or (x > MESH[Point.LEFT_EAR][0] + 4).any())
+        assert (band > 0.3).mean() < 0.12
+    assert outside >= 6
+
+
+def test_near_infrared_shows_no_dye_in_cloth() -> None:
+    image, alpha = face(), np.zeros((256, 256), np.float32)
+    alpha[140:200, 80:176] = 1
+    image[140:200, 80:176] = (20, 40, 200)
+    pale = masks.pale_cloth(image, alpha, np.random.default_rng(0))
+    assert np.array_equal(pale[alpha == 0], image[alpha == 0])
+    assert np.ptp(pale[150:190, 90:160].astype(int), axis=2).max() <= 1
+
+
 def test_dark_face_wears_a_darker_mask() -> None:
     levels = []
     for dim in (1.0, 0.35):

@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import face, mesh, store
-from training.data import unusual
+from training.data import masks, unusual
 from training.data.mesh import FaceMesh
-from training.data.samples import Faces, draw_sample, loosely, strands
+from training.data.samples import Faces, draw_sample, loosely, thin_things
 
 FACES = 200
 SIDE = 160
@@ -64,7 +64,7 @@ def test_strands_run_from_the_mask_and_are_part_of_it() -> None:
     reached = 0
     for seed in range(8):
         shown, covered = picture.copy(), before.copy()
-        strands(shown, covered, np.random.default_rng(seed))
+        masks.strands(shown, covered, np.random.default_rng(seed))
         assert (covered >= before).all()
         assert np.array_equal(shown[covered == 0], picture[covered == 0])
         pieces, _ = cv2.connectedComponents((covered > 0).astype(np.uint8))
@@ -75,7 +75,7 @@ def test_strands_run_from_the_mask_and_are_part_of_it() -> None:
 
 def test_without_a_mask_there_are_no_strands() -> None:
     picture, alpha = np.full((SIDE, SIDE, 3), 90, np.uint8), np.zeros((SIDE, SIDE), np.float32)
-    strands(picture, alpha, np.random.default_rng(0))
+    masks.strands(picture, alpha, np.random.default_rng(0))
     assert (picture == 90).all()
     assert not alpha.any()
 
@@ -114,6 +114,15 @@ def test_an_unusual_mask_is_painted_where_its_alpha_says(faces: Faces) -> None:
         beyond += bool((alpha[-2:] > 0.5).any())
     assert np.median(unpainted) < 0.05
     assert beyond >= 8  # masks that go on below the crop
+
+
+def test_lines_beside_the_face_are_thin_and_leave_most_of_it(faces: Faces) -> None:
+    truth = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    form = FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
+    changed = [(thin_things(truth, form, np.random.default_rng(seed)) != truth).any(2) for seed in range(20)]
+    assert all(0.001 < lines.mean() < 0.2 for lines in changed)
+    middle = np.s_[int(0.4 * SIDE) : int(0.7 * SIDE), int(0.4 * SIDE) : int(0.6 * SIDE)]
+    assert np.mean([lines[middle].mean() for lines in changed]) < 0.05
 
 
 def test_what_is_eaten_is_no_mask(faces: Faces) -> None:

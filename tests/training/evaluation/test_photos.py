@@ -7,9 +7,10 @@ from PIL import Image
 from pipeline.errors import SourceError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
 from tests.pipeline.masked_scenes import portrait
+from training.data import masks
 from training.data.mesh import FaceMesh, Point
 from training.enrol.judge import mesh_of_landmarks
-from training.evaluation.photos import DrawnPairs, FixedPairs, disguised, near_infrared, read_labels, wear
+from training.evaluation.photos import DrawnPairs, FixedPairs, disguised, read_labels, wear
 from training.needs import MaskKind
 
 
@@ -134,7 +135,7 @@ def test_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_near_infrared_light_shows_skin_bright_whatever_its_colour() -> None:
     patches = np.zeros((90, 90, 3), np.uint8)
     patches[:, :30], patches[:, 30:60], patches[:, 60:] = (224, 172, 150), (120, 74, 52), (40, 60, 120)
-    seen = near_infrared(patches, np.random.default_rng(0))
+    seen = masks.near_infrared(patches, np.random.default_rng(0))
     assert (seen[..., 0] == seen[..., 1]).all()
     assert (seen[..., 0] == seen[..., 2]).all()
     light, dark, cloth = (float(seen[40:50, left : left + 10].mean()) for left in (10, 40, 70))
