@@ -259,7 +259,7 @@ def real(clip: Path, turns: int) -> Iterator[str]:
     ways: dict[str, list[str]] = {
         "one pass": ["--chunk-seconds", "0"],
         "chunks, as long as by default": ["--chunk-seconds", str(resume.CHUNK_SECONDS)],
-        "chunks of 10 s": ["--chunk-seconds", "10"],
+        "chunks, as long as on a cluster": ["--chunk-seconds", str(resume.CLUSTER_CHUNK_SECONDS)],
         "--cluster auto": ["--cluster", "auto"],
         "--cluster, two workers": ["--cluster", cluster.address],
     }

@@ -47,8 +47,8 @@ LOCK = "lock"
 CHUNK_SECONDS = 90
 """How long chunks are unless the settings say otherwise: what they cost is then lost in the noise."""
 
-CLUSTER_CHUNK_SECONDS = 10
-"""How long they are on a cluster: some seconds of work each, so that all workers end together."""
+CLUSTER_CHUNK_SECONDS = 30
+"""How long they are on a cluster: less than half a minute of work each, so that all workers end together."""
 
 LONG_SECONDS = 180
 """A video is cut from this length on unless the settings say otherwise."""

@@ -330,7 +330,7 @@ class ChunksConfig:
     cluster: str | None = setting(
         None,
         Text(metavar="auto|ADDRESS"),
-        "compute chunks on a Ray cluster: auto starts one on this machine; in chunks of 10 seconds unless told",
+        "compute chunks on a Ray cluster: auto starts one on this machine; in chunks of 30 seconds unless told",
     )
     shared: bool = setting(
         default=False, rule=Switch(), meaning="all nodes of the cluster see the inputs under the same paths"
