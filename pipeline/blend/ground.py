@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Beyond, Tracked
     from pipeline.geometry import Box
+    from pipeline.picture.samples import Values
 
 _CROP = slice((CROP_SIZE - HOLE_SIZE) // 2, (CROP_SIZE + HOLE_SIZE) // 2)
 """The rows, and the columns, of a view that its crop covers; a hole of the crop has a pixel for each of the view's."""
@@ -64,7 +65,8 @@ class Background:
         self._frames = 0
         self._image: NDArray[np.uint8] | None = None
         """(h, w, 3) RGB, smaller than the frame."""
-        self._seen: NDArray[np.bool_] = np.zeros((0, 0), bool)
+        self._seen = np.zeros((0, 0), np.uint8)
+        """(h, w) 255 where the background was seen, else 0."""
         self._small_from_frame = Affine.resize(1.0)
 
     def look(self, tracked: Tracked) -> None:
@@ -79,16 +81,17 @@ class Background:
         halvings = max(0, math.ceil(math.log2(max(frame.width, frame.height) / _LARGEST_PX)))
         width, height = max(frame.width >> halvings, 1), max(frame.height >> halvings, 1)
         image = read_small(frame.planes, width=width, height=height)
-        free = np.ones((height, width), bool)
+        free = np.full((height, width), 255, np.uint8)
         for track in tracked.tracks:
             _without_person(free, track.detection.box, width / frame.width, height / frame.height)
 
         before, both = self._image, free & self._seen if self._seen.shape == free.shape else np.zeros_like(free)
         # The camera moved, or the light changed: what was seen before lies elsewhere now.
-        if before is None or not both.any() or cv2.absdiff(image, before)[both].mean() > _STILL_LEVELS:
+        if before is None or not both.any() or _mean(cv2.absdiff(image, before), both) > _STILL_LEVELS:
             self._image, self._seen = image, free
         else:
-            self._image, self._seen = np.where(free[..., None], image, before), self._seen | free
+            cv2.copyTo(image, free, before)
+            self._seen = self._seen | free
         self._small_from_frame = Affine.resize(width / frame.width, height / frame.height)
 
     def within(self, view_from_frame: Affine) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
@@ -97,17 +100,22 @@ class Background:
             return None
         matrix, size = view_from_frame.after(self._small_from_frame.inverse()).matrix, (CROP_SIZE, CROP_SIZE)
         image = cv2.warpAffine(self._image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        seen = cv2.warpAffine(self._seen.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+        seen = cv2.warpAffine(self._seen, matrix, size, flags=cv2.INTER_NEAREST)
         return np.asarray(image, np.uint8), np.asarray(seen > 0)
 
 
-def _without_person(free: NDArray[np.bool_], box: Box, across: float, down: float) -> None:
+def _mean(image: Values, where: NDArray[np.uint8]) -> float:
+    """The mean of `image` (h, w, 3) where `where` (h, w) is not 0; many times as fast as picking out these pixels."""
+    return sum(cv2.mean(image, mask=where)[:3]) / 3
+
+
+def _without_person(free: NDArray[np.uint8], box: Box, across: float, down: float) -> None:
     """Take head, hair and body of somebody whose face is in `box` out of what is `free` of people."""
     (middle, _), wide, high = box.centre, box.width, box.height
 
     def cleared(left: float, top: float, right: float) -> None:
         columns = slice(max(0, round(left * across)), max(0, round(right * across)))
-        free[max(0, round(top * down)) :, columns] = False
+        free[max(0, round(top * down)) :, columns] = 0
 
     cleared(middle - 1.5 * wide, box.top - 0.7 * high, middle + 1.5 * wide)
     cleared(middle - 2.5 * wide, box.bottom, middle + 2.5 * wide)
