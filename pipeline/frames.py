@@ -136,7 +136,8 @@ class FaceCrop:
 
     track: Track
     image: NDArray[np.uint8]
-    """(S, S, 3) uint8 RGB, S = `geometry.CROP_SIZE`."""
+    """(s, s, 3) uint8 RGB: s is S = `geometry.CROP_SIZE` where the face is drawn anew, else S / 2 or S / 4, which is
+    enough to look at it."""
     mask: NDArray[np.float32]
     """(S, S) float32 in [0, 1]: what hides the face."""
     crop_from_frame: Affine
@@ -151,7 +152,8 @@ class FaceCrop:
     """What the mask hides beyond the crop; None where it ends within."""
 
     def __post_init__(self) -> None:
-        if self.image.shape != (CROP_SIZE, CROP_SIZE, 3) or self.mask.shape != (CROP_SIZE, CROP_SIZE):
+        sides = (CROP_SIZE, CROP_SIZE // 2, CROP_SIZE // 4)
+        if self.image.shape not in [(side, side, 3) for side in sides] or self.mask.shape != (CROP_SIZE, CROP_SIZE):
             raise ValueError(f"a crop is {CROP_SIZE} square, not image {self.image.shape}, mask {self.mask.shape}")
 
     def __repr__(self) -> str:

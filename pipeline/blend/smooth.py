@@ -173,20 +173,21 @@ class Smooth:
 
     def _joined(self, average: _Average | None, patch: Patch) -> tuple[_Average, Patch]:
         """The average with `patch` in it, and what is to be painted instead of `patch`."""
-        crop, small = shrunk(patch.crop.image), shrunk(patch.image)
+        crop = shrunk(patch.crop.image)
         small_from_average = None if average is None else _nearby(average, crop)
         # A face that is new, or in another pose, begins an average of its own.
         if average is None or small_from_average is None:
             drawn = patch.image.astype(np.float32)
-            return _Average(drawn, patch.image, patch.crop.mask, small, crop, _QUIETEST), patch
+            return _Average(drawn, patch.image, patch.crop.mask, shrunk(patch.image), crop, _QUIETEST), patch
         if patch.crop.held:
             return average, _laid(patch, average, small_from_average)
 
         # From here on everything is in the average's coordinates.
         settled = patch
-        if _farthest(small_from_average) > _NEAREST:
-            settled = _moved(patch, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
-            crop, small = (_warped(values, small_from_average.matrix, crop.shape[:2]) for values in (crop, small))
+        is_moved = _farthest(small_from_average) > _NEAREST
+        if is_moved:
+            crop = _warped(crop, small_from_average.matrix, crop.shape[:2])
+            settled = _moved(patch, crop, small_from_average, _around(np.maximum(patch.crop.mask, average.mask)))
 
         # Where the last drawing is carried on, only the mask is new.
         if patch.crop.carried:
@@ -194,6 +195,9 @@ class Smooth:
             settled = replace(settled, crop=replace(settled.crop, mask=mask), image=average.image)
             return replace(average, mask=mask), settled
 
+        small = shrunk(patch.image)
+        if is_moved:
+            small = _warped(small, small_from_average.matrix, small.shape[:2])
         pace, noise = self._pace(average, crop, small)  # (64, 64)
         fine = cv2.resize(pace, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)  # (S, S)
         mask = _shrunk_towards(settled.crop.mask, average.mask, np.maximum(fine, self.release))
@@ -274,19 +278,20 @@ def _in_full(small_from_average: Affine) -> Affine:
     return crop_from_small.after(small_from_average).after(crop_from_small.inverse())
 
 
-def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, int]) -> Patch:
-    """`patch` in the average's coordinates; its pictures are moved only inside `box`, where they are looked at.
+def _moved(
+    patch: Patch, small: NDArray[np.float32], small_from_average: Affine, box: tuple[int, int, int, int]
+) -> Patch:
+    """`patch` in the average's coordinates; drawing and mask are moved only inside `box`, where they are looked at.
 
-    Of a drawing that is carried on only the crop is moved, since the drawing that will be shown is the average's.
+    `small` (64, 64, 3) is the crop in these coordinates. A drawing that is carried on is not moved, since the one that
+    will be shown is the average's.
     """
     crop_from_average = _in_full(small_from_average)
     left, top, right, bottom = box
     matrix = crop_from_average.after(Affine.shift(left, top)).matrix
     inside, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
 
-    # The crop is looked at in small only, the drawing in full.
-    image, crop_image, mask = patch.image, patch.crop.image.copy(), patch.crop.mask.copy()
-    crop_image[inside] = _warped(crop_image, matrix, shape, cv2.INTER_NEAREST)
+    image, mask = patch.image, patch.crop.mask.copy()
     mask[inside] = _warped(mask, matrix, shape)
     if not patch.crop.carried:
         drawn = _warped(image.astype(np.float32), matrix, shape, cv2.INTER_CUBIC)
@@ -294,7 +299,8 @@ def _moved(patch: Patch, small_from_average: Affine, box: tuple[int, int, int, i
         image[inside] = cv2.convertScaleAbs(np.maximum(drawn, 0))
 
     crop_from_frame = crop_from_average.inverse().after(patch.crop.crop_from_frame)
-    crop = replace(patch.crop, image=crop_image, mask=mask, crop_from_frame=crop_from_frame)
+    seen = np.asarray(cv2.convertScaleAbs(small), np.uint8)
+    crop = replace(patch.crop, image=seen, mask=mask, crop_from_frame=crop_from_frame)
     return replace(patch, crop=crop, image=image)
 
 

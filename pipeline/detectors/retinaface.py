@@ -21,7 +21,7 @@ from engine.spec import Network
 from pipeline.errors import CheckpointError
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
-from pipeline.picture.pixels import read_small
+from pipeline.picture.pixels import halved, read_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,7 +202,7 @@ class RetinaFace:
         faces = self._confirmed(self._look(lifted, threshold), lifted)
         if len(faces.scores):
             return faces
-        half = _halved(picture)
+        half = halved(picture)
         faces = self._confirmed(self._look(half, threshold), half)
         return Found(2 * faces.boxes, 2 * faces.landmarks, faces.scores)
 
@@ -212,15 +212,9 @@ class RetinaFace:
         unsure = large & (faces.scores < SURE)
         if not unsure.any():
             return faces
-        again = self._look(_halved(picture), SECOND_THRESHOLD).boxes * 2
+        again = self._look(halved(picture), SECOND_THRESHOLD).boxes * 2
         seen_again = np.array([(overlaps(box, again) > SAME_FACE_IOU).any() for box in faces.boxes])
         return faces.only(~unsure | seen_again)
-
-
-def _halved(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(h, w, 3) at half the size."""
-    size = (max(picture.shape[1] // 2, 1), max(picture.shape[0] // 2, 1))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def lift(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

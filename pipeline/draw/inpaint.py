@@ -12,7 +12,7 @@ from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, Mouth
 from pipeline.draw.segment import Holder, kept
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FACE, write_colours
+from pipeline.picture.pixels import FACE, read_crop, write_colours
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class Inpaint:
                 last = drawn.get(crop.track.id)
                 allowed = last is not None and last.serves(crop, expression)
                 carried = holder.holds(crop.track.id, crop.image, where=_looked_at(crop.mask), allowed=allowed)
-                crops.append(replace(crop, held=crop.held and carried, carried=carried))
+                image = crop.image if carried else _whole(crop, cropped.frame)
+                crops.append(replace(crop, image=image, held=crop.held and carried, carried=carried))
 
             new = [crop for crop in crops if not crop.carried]
             drawn |= {
@@ -199,6 +200,13 @@ class _DrawnBySeveral:
         for places, pending in self.pending.items():
             drawn |= zip(places, pending.result()["face"], strict=True)
         return {"face": np.stack([drawn[place] for place in sorted(drawn)])}
+
+
+def _whole(crop: FaceCrop, frame: Frame) -> NDArray[np.uint8]:
+    """(S, S, 3) the face as its generator sees it; until it is to be drawn it was looked at in less."""
+    if crop.image.shape[0] == CROP_SIZE:
+        return crop.image
+    return read_crop(frame.planes, crop.crop_from_frame, size=CROP_SIZE)
 
 
 def _drawer(crop: FaceCrop) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.draw.beyond import joined, may_go_on, view_of
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
-from pipeline.geometry import CROP_SIZE
+from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.pixels import FACE, align, largest, read_crop, shrunk, turned_away, write_colours
 from pipeline.rules import Number, setting
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine, Pending
     from pipeline.frames import Frame, Track, Tracked
-    from pipeline.geometry import Affine
 
 
 Kept = TypeVar("Kept")
@@ -74,7 +73,7 @@ class Holder:
     def holds(
         self, track: int, image: NDArray[np.uint8], *, where: NDArray[np.uint8] = FACE, allowed: bool = True
     ) -> bool:
-        """Whether the face of `track`, whose crop is `image` (S, S, 3), is kept as it was; else it is looked at now.
+        """Whether the face of `track`, whose crop is `image` (s, s, 3), is kept as it was; else it is looked at now.
 
         No spot of `where` (64, 64) may have changed, 255 is inside. Without `allowed` it is looked at in any case.
         """
@@ -119,7 +118,7 @@ class Aligned:
 
     track: Track
     image: NDArray[np.uint8]
-    """(S, S, 3) uint8 RGB."""
+    """(s, s, 3) uint8 RGB, s = `INPUT_SIZE`: what is not drawn anew needs no more."""
     crop_from_frame: Affine
     held: bool
     """The face is as it was when it was last searched: what was found then holds."""
@@ -202,7 +201,7 @@ class Segment:
             for track in tracked.tracks:
                 reason = self._unfit(track)
                 if reason is None:
-                    image, crop_from_frame = align(tracked.frame, track)
+                    image, crop_from_frame = align(tracked.frame, track, size=INPUT_SIZE)
                     aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
                 else:
                     skipped.append((track, reason))
@@ -253,7 +252,7 @@ class Segment:
             (small,) = next(masks)
             mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
             worn = before.get(face.track.id, Skipped.BARE)
-            reason = self._unmasked(mask, was_masked=isinstance(worn, _Worn))
+            reason = self._unmasked(small, was_masked=isinstance(worn, _Worn))
             if reason is None:
                 verdicts[face.track.id] = self._whole(mask, face, looking.frame)
             # One look without a mask may be a hand before the face, so the former mask stays for once.
@@ -268,7 +267,8 @@ class Segment:
         if not may_go_on(mask):
             return _Worn(mask, None)
         view_from_frame = view_of(face.crop_from_frame)
-        view = read_crop(frame.planes, view_from_frame, size=CROP_SIZE)
+        image_from_frame = Affine.resize(INPUT_SIZE / CROP_SIZE).after(view_from_frame)
+        view = read_crop(frame.planes, image_from_frame, size=INPUT_SIZE)
         ((small,),) = self._submit([view]).result()["mask"]
         wide = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         return _Worn(*joined(mask, wide, view_from_frame, width=frame.width, height=frame.height))
@@ -297,9 +297,8 @@ class Segment:
 
 
 def _feed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """(N, 3, s, s) in [-1, 1] of N crops, s = `INPUT_SIZE`."""
-    size = (INPUT_SIZE, INPUT_SIZE)
-    feed = np.empty((len(images), 3, *size), np.float32)
+    """(N, 3, s, s) in [-1, 1] of N crops (s, s, 3), s = `INPUT_SIZE`."""
+    feed = np.empty((len(images), 3, INPUT_SIZE, INPUT_SIZE), np.float32)
     for image, planes in zip(images, feed, strict=True):
-        write_colours(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), planes)
+        write_colours(image, planes)
     return feed

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine, Network, Pending
     from pipeline.detectors import Detector
-    from pipeline.frames import Cropped, FaceCrop
+    from pipeline.frames import Cropped
     from pipeline.recognisers import Recogniser, Thresholds
 
 
@@ -131,21 +131,16 @@ class ClearFace:
     """A face that is large and frontal enough to be embedded."""
 
     track: Track
-    crop: FaceCrop | None
-    """The crop of a masked face; None for a bare face, whose crop was not kept."""
-
-    @property
-    def masked(self) -> bool:
-        """Whether the segmenter found a mask."""
-        return self.crop is not None
+    masked: bool
+    """Whether the segmenter found a mask."""
 
     def image(self, cropped: Cropped) -> NDArray[np.uint8]:
         """The face's canonical crop (S, S, 3) RGB."""
-        return align(cropped.frame, self.track)[0] if self.crop is None else self.crop.image
+        return align(cropped.frame, self.track)[0]
 
 
 def clear_faces(cropped: Cropped) -> dict[int, ClearFace]:
     """The faces of a frame that can be embedded, by track id: neither too small nor turned away nor in doubt."""
-    masked = {crop.track.id: ClearFace(crop.track, crop) for crop in cropped.crops}
-    bare = {track.id: ClearFace(track, None) for track, why in cropped.skipped if why is Skipped.BARE}
+    masked = {crop.track.id: ClearFace(crop.track, masked=True) for crop in cropped.crops}
+    bare = {track.id: ClearFace(track, masked=False) for track, why in cropped.skipped if why is Skipped.BARE}
     return masked | bare

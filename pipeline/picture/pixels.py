@@ -187,10 +187,17 @@ cv2.ellipse(FACE, (FIELD_SIZE // 2, FIELD_SIZE // 2), (17, 22), 0, 0, 360, 255, 
 """Where a face lies in a field: 255 inside, 0 outside. What changes behind the face says nothing about it."""
 
 
+def halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) at half the size; that is the one shrinking that is fast."""
+    size = max(image.shape[1] // 2, 1), max(image.shape[0] // 2, 1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def shrunk(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A crop (S, S, 3) at the correction's resolution: (64, 64, 3) float32."""
-    half = cv2.resize(image, (2 * FIELD_SIZE, 2 * FIELD_SIZE), interpolation=cv2.INTER_AREA)  # halving is fast
-    return cv2.resize(half, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    """A crop (s, s, 3), s = 64, 128 or 256, at the resolution of a field: (64, 64, 3) float32."""
+    while image.shape[0] > FIELD_SIZE:
+        image = halved(image)
+    return image.astype(np.float32)
 
 
 def largest(image: Values) -> NDArray[np.float32]:
@@ -199,13 +206,14 @@ def largest(image: Values) -> NDArray[np.float32]:
     return cv2.max(cv2.max(first, second), third).astype(np.float32, copy=False)
 
 
-def align(frame: Frame, track: Track) -> tuple[NDArray[np.uint8], Affine]:
-    """The face's canonical crop (S, S, 3) uint8 RGB, S = `CROP_SIZE`, and its `crop_from_frame`.
+def align(frame: Frame, track: Track, *, size: int = CROP_SIZE) -> tuple[NDArray[np.uint8], Affine]:
+    """The face's canonical crop as (size, size, 3) uint8 RGB, and `crop_from_frame`, which is that of a whole crop.
 
     Raises `ValueError` when the track's landmarks fall together.
     """
     crop_from_frame = face_crop(track.detection.landmarks, pixel_aspect=frame.pixel_aspect)
-    return read_crop(frame.planes, crop_from_frame, size=CROP_SIZE), crop_from_frame
+    image_from_crop = Affine.resize(size / CROP_SIZE)
+    return read_crop(frame.planes, image_from_crop.after(crop_from_frame), size=size), crop_from_frame
 
 
 def write_colours(image: NDArray[np.uint8], planes: NDArray[np.float32]) -> None:

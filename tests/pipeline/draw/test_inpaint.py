@@ -124,6 +124,16 @@ def test_a_moving_face_is_carried_on_with_its_new_mask_until_its_time_is_up() ->
     assert not results[2].patches[0].crop.held
 
 
+def test_a_face_is_read_whole_where_it_is_drawn_and_not_where_its_drawing_is_carried_on() -> None:
+    engine, track = MadeEngine(echo), track_of(upright(x=50, y=50))
+    frame = frame_of(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8))
+    (fine, crop_from_frame), (coarse, _) = align(frame, track), align(frame, track, size=CROP_SIZE // 2)
+    crop = FaceCrop(track, coarse, masked().mask, crop_from_frame)
+    results = drawn(engine, [Cropped(tracked(frame, track), (crop,), skipped=()) for _ in range(2)])
+    assert np.array_equal(results[0].patches[0].image, fine)
+    assert [result.patches[0].crop.image.shape for result in results] == [fine.shape, coarse.shape]
+
+
 def test_the_more_a_face_changes_the_sooner_it_is_drawn() -> None:
     first = masked()
     calm = replace(first, image=first.image // 4 + 100)
