@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -94,11 +95,16 @@ def read_label(path: Path) -> Label:
     return _head(path)[0]
 
 
-def read(path: Path) -> tuple[Label, bytes]:
-    """Read label and compiled bytes. Raises `CheckpointError` for a file that is cut off, damaged or no engine file."""
+def read(path: Path) -> tuple[Label, memoryview]:
+    """Read the label, and the compiled bytes where they lie in the file, which is mapped for as long as they are used.
+
+    What is written to them stays in this process. Raises `CheckpointError` for a file that is cut off, damaged or no
+    engine file.
+    """
     label, content, start = _head(path)
     try:
-        compiled = path.read_bytes()[start:]
+        with path.open("rb") as file:
+            compiled = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))[start:]
     except OSError as error:
         raise CheckpointError(f"the engine file {path} can't be read: {error.strerror or error}") from error
 
@@ -140,8 +146,8 @@ class Cache:
         """The cache of this user."""
         return cls(default_folder())
 
-    def find(self, wanted: Label) -> bytes | None:
-        """Find an engine that serves `wanted`, and give its compiled bytes; None when no whole file is there."""
+    def find(self, wanted: Label) -> memoryview | None:
+        """Find an engine that serves `wanted`, and give its bytes as `read` does; None when no whole file is there."""
         for path in self._files(wanted):
             try:
                 if read_label(path).serves(wanted):
@@ -158,7 +164,8 @@ class Cache:
             write(self.folder / label.file_name, label, compiled)
             # Every version of a network or a driver leaves files that nothing asks for any more.
             for old in sorted(self._files(label), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-                old.unlink(missing_ok=True)
+                with suppress(PermissionError):  # on Windows, of a file that somebody uses
+                    old.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("the compiled engine can't be kept in %s: %s", self.folder, error.strerror or error)
 

@@ -86,7 +86,8 @@ class Family:
 
         label, capabilities = self._for_card(network, precision, cards[device.index])
         cache = Cache.default()
-        plan = cache.find(label)
+        kept = cache.find(label)
+        plan = None if kept is None else bytes(kept)
         if plan is None:
             plan = self._compile(network, label, capabilities)
             cache.keep(label, plan)

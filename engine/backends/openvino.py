@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import io
 import json
 import sys
 from collections import OrderedDict
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from engine.cache import Cache, Label, logger
 from engine.onnx_file import read_interface
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import openvino
+    from numpy.typing import NDArray
 
 NAME = "openvino"
 CAPABILITIES = {Precision.BF16: "BF16", Precision.INT8: "INT8", Precision.F32: "FP32", Precision.FP16: "FP16"}
@@ -109,7 +111,6 @@ def int8_is_exact() -> bool:
     a convolution is computed whose result is known: 32 channels of 3 x 3 ones.
     """
     core = _core()
-    import numpy as np
     import openvino
     from openvino import opset13 as operators
 
@@ -205,6 +206,9 @@ class _Program:
 
     compiled: openvino.CompiledModel
     idle: list[openvino.InferRequest] = field(default_factory=list)
+    # The last field, as fields are freed in order: what uses these bytes is gone before they are.
+    kept: NDArray[np.uint8] | None = None
+    """The bytes that it uses and does not own; None where it was compiled here."""
 
     def start(self, feeds: Mapping[str, Array], outputs: tuple[TensorSpec, ...]) -> _Running:
         """Start a run on a request that is idle, or on a new one."""
@@ -216,15 +220,15 @@ class _Program:
             # Copied: a request does not keep alive the memory that it shares, and a caller may write to its own.
             tensor.data[...] = array
         request.start_async()
-        return _Running(self, request, outputs)
+        return _Running(request, self, outputs)
 
 
 @dataclass
 class _Running:
     """A run under way."""
 
-    program: _Program
     request: openvino.InferRequest
+    program: _Program  # behind the request, which is freed before it and waits for its run to end
     specs: tuple[TensorSpec, ...]
     outputs: dict[str, Array] | None = None
 
@@ -328,7 +332,7 @@ class OpenVinoEngine:
         kept = cache.find(label)
         if kept is not None:
             try:
-                return self._checked(self._core.import_model(io.BytesIO(kept), self._target, self._settings))
+                return self._imported(self._core, np.frombuffer(kept, np.uint8))
             except RuntimeError as error:
                 logger.info("the kept engine of %s is compiled anew: %s", self._network.name, _first_lines(error))
 
@@ -336,6 +340,13 @@ class OpenVinoEngine:
         program = self._checked(compiled)
         cache.keep(label, compiled.export_model().getvalue())
         return program
+
+    def _imported(self, core: openvino.Core, kept: NDArray[np.uint8]) -> _Program:
+        """The program of bytes from the cache. They are not copied: its weights stay where they are, in the file."""
+        import openvino
+
+        tensor = openvino.Tensor(kept, shared_memory=True)
+        return self._checked(core.import_model(tensor, self._target, self._settings), kept)
 
     def _compile_anew(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel:
         """Compile the network for these shapes. Raises `EngineError`."""
@@ -350,12 +361,12 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise EngineError(f"backend {NAME} can't compile {self._network.name}: {_first_lines(error)}") from error
 
-    def _checked(self, compiled: openvino.CompiledModel) -> _Program:
+    def _checked(self, compiled: openvino.CompiledModel, kept: NDArray[np.uint8] | None = None) -> _Program:
         """Raise `EngineError` when it computes in other numbers than was asked for."""
         got = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if got != self._settings["INFERENCE_PRECISION_HINT"]:
             raise EngineError(f"backend {NAME} came up in {got}, not in {self._precision}; use precision auto or f32")
-        return _Program(compiled)
+        return _Program(compiled, kept=kept)
 
     def _label(self, core: openvino.Core, shapes: tuple[tuple[int, ...], ...]) -> Label:
         """The label of the program for these shapes."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from engine import select
+from engine import models, select
 from engine.spec import Device, Engine, Network, Precision
 from pipeline.errors import BackendMissing, EngineError, ShapeError
 from tests.engine import networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.spec import Array
 
@@ -108,6 +109,22 @@ def test_the_fastest_precision_is_the_first_of_those_offered(name: str) -> None:
     if backend.missing() is not None:
         pytest.skip(backend.missing())
     assert backend.fastest() is backend.offer().precisions[0]
+
+
+def test_openvino_computes_the_same_with_weights_in_a_file_that_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAREFACED_CACHE", str(tmp_path))
+    crops = np.random.default_rng(0).uniform(-1, 1, (3, 4, 256, 256)).astype(np.float32)
+    found = []
+    for _ in range(2):
+        with closing(load("openvino", models.shipped("generator"), Precision.F32)) as engine:
+            engine.run({"crop_and_mask": crops[:2]})
+            for path in tmp_path.glob("*.engine") if found else ():
+                path.unlink()
+                path.write_bytes(b"another file")
+            found.append(engine.run({"crop_and_mask": crops})["face"])
+    assert np.array_equal(*found)
 
 
 def test_says_what_it_takes_and_gives(engine: Engine) -> None:
