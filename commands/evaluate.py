@@ -213,7 +213,7 @@ def _evaluate_video(options: argparse.Namespace) -> int:
     from training.data.mesh import mesh_network
     from training.data.wear import Wear
     from training.evaluation import photos, video_scores
-    from training.evaluation.mouth_scores import MouthScores
+    from training.evaluation.mouths import MouthScores
     from training.evaluation.product import product
 
     mesh_network()  # says what to install before anything is begun
@@ -250,7 +250,7 @@ def _there_and_back(
     from pipeline.run import assemble, load
     from pipeline.video.decode import FileSource
     from training.data.wear import Dressed
-    from training.evaluation.speech import seen
+    from training.evaluation.mouths import seen
 
     mouth = Mouth(spoken=Spoken.measured(*seen(clip))) if options.expression == "true" else None
     source = FileSource(clip, start=options.start, end=options.end)

@@ -18,7 +18,7 @@ from pipeline.errors import SourceError
 from pipeline.picture.pixels import read_crop, read_luma
 from training.data.samples import hole_psnr
 from training.data.wear import SIDE
-from training.evaluation import mouth_scores, photos
+from training.evaluation import mouths, photos
 from training.evaluation.measures import WINDOW
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pipeline.frames import Frame
     from pipeline.geometry import Affine
     from training.data.wear import Worn
-    from training.evaluation.mouth_scores import MouthScores
+    from training.evaluation.mouths import MouthScores
 
-MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam", *mouth_scores.MEASURES)
+MEASURES = ("hole_psnr", "hole_ssim", "flicker", "lag_ms", "seam", *mouths.MEASURES)
 """Their names, in the order in which tables show them."""
 
 MOMENTS = 10
@@ -110,7 +110,7 @@ class VideoScores:
             "flicker": _ratio(self.change),
             "lag_ms": self._lag_ms(),
             "seam": _ratio(self.edges),
-            **(dict.fromkeys(mouth_scores.MEASURES) if self.mouth is None else self.mouth.summary()),
+            **(dict.fromkeys(mouths.MEASURES) if self.mouth is None else self.mouth.summary()),
         }
 
     def _lag_ms(self) -> float | None:

@@ -12,12 +12,15 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
+from pipeline.draw.mouth import heard
 from pipeline.geometry import Affine
 from pipeline.video.stills import still_frame
+from tests.pipeline.draw.test_mouth import FRAMES as MOMENTS
+from tests.pipeline.draw.test_mouth import loudness, mouths, voice
 from training.data.crops import stored_from_canonical
 from training.data.mesh import Point
 from training.data.wear import SIDE, Worn
-from training.evaluation.mouth_scores import MouthScores, lips_box, slope_energy
+from training.evaluation.mouths import MouthScores, lips_box, scores, slope_energy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,3 +120,10 @@ def test_the_box_holds_the_lips_and_little_else() -> None:
     assert (columns.start, columns.stop) == (pytest.approx(104, abs=2), pytest.approx(216, abs=2))
     flat = np.full((8, 8, 3), 90, np.uint8)
     assert slope_energy(flat) == 0
+
+
+@pytest.mark.parametrize("late", [0.0, 0.16, 0.3])
+def test_what_was_learned_from_one_part_of_a_voice_is_scored_on_the_other(late: float) -> None:
+    found = scores(heard([voice(late)]), MOMENTS, mouths(loudness(MOMENTS)))
+    assert found["learned"]["opening"] > 0.85
+    assert found["learned"]["width"] is None  # it never moved
