@@ -19,7 +19,7 @@ from training.data.samples import ODD, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared
 from training.loop.stream import Batch, grown, hole_of, picture, scaled, segmenter_sized
-from training.networks.segmenter import Logits, Segmenter
+from training.networks.generator import Logits, Segmenter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,8 @@ from onnx import numpy_helper
 
 from pipeline.errors import CheckpointError
 from pipeline.whole_file import whole_file
-from training.networks.generator import Generator, Trunk
+from training.networks.generator import Generator, Segmenter, Trunk
 from training.networks.mcsam_paper import McsamPaper
-from training.networks.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

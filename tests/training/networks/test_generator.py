@@ -17,11 +17,11 @@ from training.networks.generator import (
     Dilated,
     Generator,
     GeneratorConfig,
+    Segmenter,
     Trunk,
     doubled,
     multiply_adds,
 )
-from training.networks.segmenter import Segmenter
 from training.settings import TrainConfig
 
 ROOT = Path(__file__).parents[3]
