@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, Mouth
+from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, takes_expression
 from pipeline.draw.segment import Holder, kept
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Array, Engine, Pending
+    from pipeline.draw.mouth import Telling
     from pipeline.frames import Cropped, FaceCrop, Frame
 
 GROW_PX = 5
@@ -92,7 +93,7 @@ class Inpaint:
     """The shipped generator."""
     own: Mapping[str, Engine] = field(default_factory=dict)
     """The generators of enrolled faces, by the face's name; each takes and gives what the shipped one does."""
-    mouth: Mouth = UNTOLD
+    mouth: Telling = UNTOLD
     """What the generators are told of the mouths, where they take an expression."""
     grow_px: int = setting(
         GROW_PX,
@@ -124,7 +125,7 @@ class Inpaint:
         drawn: dict[int, _Drawn] = {}
         for cropped in stream:
             holder.keep((crop.track.id for crop in cropped.crops), cut=cropped.tracked.detected.cut)
-            expression = self.mouth.numbers(float(cropped.frame.time), len(cropped.crops))
+            expression = self.mouth.numbers(cropped.frame, len(cropped.crops))
             crops = []
             for crop in cropped.crops:
                 last = drawn.get(crop.track.id)
@@ -180,11 +181,6 @@ class Inpaint:
     def unanswered(self, drawing: Drawing) -> Inpainted:
         """The frame as it goes on when `answer` failed on it: its faces are left as they are."""
         return Inpainted(self.unasked(drawing.cropped).cropped, ())
-
-
-def takes_expression(engine: Engine) -> bool:
-    """Whether a generator asks what the mouth beneath the mask does."""
-    return any(spec.name == "expression" for spec in engine.inputs)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import cv2
 from pipeline.blend.blend import Blend
 from pipeline.blend.paste import Mark
 from pipeline.blend.smooth import Smooth
-from pipeline.draw.inpaint import Inpaint, takes_expression
-from pipeline.draw.mouth import AT_REST, RATE, UNTOLD, Mouth, Spoken, heard
+from pipeline.draw.inpaint import Inpaint
+from pipeline.draw.mouth import AT_REST, UNTOLD, Mouth, Spoken, by_rule, takes_expression
 from pipeline.draw.segment import Segment
+from pipeline.draw.sound import RATE, heard
 from pipeline.errors import ConfigError, SourceError
 from pipeline.find.detect import Detect, DetectInPicture
 from pipeline.find.track import TrackFaces, track_each_detection
@@ -277,7 +278,7 @@ def told_mouth(config: Config, path: Path | None) -> Mouth:
 def _spoken(path: Path, _changed: int) -> Spoken:
     """What the sound of a file, last changed at that time, says of the mouth that speaks. Raises `SourceError`."""
     start, blocks = read_sound(path, RATE)
-    return Spoken.by_rule(heard(blocks, start))
+    return Spoken.told_by(by_rule, heard(blocks, start))
 
 
 def file_tracker(config: Config) -> TrackFaces:

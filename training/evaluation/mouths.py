@@ -18,7 +18,8 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.draw.mouth import NAMES, OPENING, RATE, VoiceModel, by_rule, heard
+from pipeline.draw.mouth import NAMES, OPENING, VoiceModel, by_rule
+from pipeline.draw.sound import RATE, heard
 from pipeline.errors import SourceError
 from pipeline.picture.pixels import read_crop
 from pipeline.video.opening import read_sound
@@ -30,7 +31,7 @@ from training.needs import errors_in_one_line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.draw.mouth import Numbers, Sound
+    from pipeline.draw.sound import Numbers, Sound
     from pipeline.frames import Frame
     from pipeline.geometry import Affine
     from training.data.wear import Mesh, Worn
@@ -180,18 +181,20 @@ def scores(sound: Sound, seconds: Numbers, numbers: NDArray[np.float32]) -> dict
         "learned": VoiceModel.learned(sound, seconds[:first], numbers[:first])(sound, last),
     }
     return {
-        guess: {name: _alike(found[:, place], numbers[first:, place]) for place, name in enumerate(NAMES)}
+        guess: {name: alike(found[:, place], numbers[first:, place]) for place, name in enumerate(NAMES)}
         for guess, found in guesses.items()
     }
 
 
-def _alike(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
+def alike(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
+    """The correlation of two series (N,); None where one does not move."""
     if min(np.std(one), np.std(other)) < 1e-6:
         return None
     return round(float(np.corrcoef(one, other)[0, 1]), 3)
 
 
-def _heard(clip: Path) -> Sound:
+def heard_in(clip: Path) -> Sound:
+    """The sound of a file. Raises `SourceError` for one that has none."""
     start, blocks = read_sound(clip, RATE)
     return heard(blocks, start)
 
@@ -205,7 +208,7 @@ def main() -> None:
     lines = [f"{'':<20}{'guess':<10}" + "".join(f"{name:>10}" for name in NAMES)]
     with errors_in_one_line(parser):
         for clip in flags.clips:
-            for guess, found in scores(_heard(clip), *seen(clip)).items():
+            for guess, found in scores(heard_in(clip), *seen(clip)).items():
                 cells = "".join(f"{'-' if value is None else value:>10}" for value in found.values())
                 lines.append(f"{clip.stem:<20}{guess:<10}{cells}")
         print("\n".join(lines))  # noqa: T201 (the command's answer)

@@ -1,30 +1,29 @@
-"""Made voices: noise in the speech band that swells and fades as the mouth opens."""
+"""Made voices: vowels of a gliding pitch that swell and fade as the mouth opens."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
-from pipeline.draw import mouth
 from pipeline.draw.mouth import (
     AT_REST,
     CORNERS,
     FASTEST,
-    HOP,
     OPENING,
-    RATE,
     UNTOLD,
     WIDTH,
-    WINDOW,
     Mouth,
-    Sound,
     Spoken,
     VoiceModel,
     by_rule,
-    followed,
-    heard,
     steady,
 )
+from pipeline.draw.sound import RATE, Sound, heard
+from pipeline.frames import Frame
+from tests.pipeline.draw.made_sounds import VOWELS, clock, tones
 
 SECONDS = 12.0
 FRAMES = np.arange(0, SECONDS - 1, 0.04)
@@ -36,27 +35,21 @@ def loudness(seconds: np.ndarray) -> np.ndarray:
 
 
 def voice(late: float = 0.0) -> np.ndarray:
-    """Samples of noise between 500 and 2500 Hz, `late` seconds behind `loudness`."""
-    seconds = np.arange(int(SECONDS * RATE)) / RATE
-    spectrum = np.fft.rfft(np.random.default_rng(0).normal(0, 1, len(seconds)))
-    hertz = np.fft.rfftfreq(len(seconds), 1 / RATE)
-    spectrum[(hertz < 500) | (hertz > 2500)] = 0
-    return (0.3 * np.fft.irfft(spectrum) * loudness(seconds - late) ** 2).astype(np.float32)
+    """Samples of a vowel whose pitch goes up and down, `late` seconds behind `loudness`."""
+    seconds = clock(SECONDS)
+    vowel = tones(130 * (1 + 0.2 * np.sin(seconds * 9)), VOWELS[0])
+    return (0.6 * vowel * loudness(seconds - late) ** 2).astype(np.float32)
+
+
+def frame_at(seconds: float) -> Frame:
+    """A frame of a file; its picture is never looked at."""
+    return Frame(0, Fraction(round(seconds * 1000), 1000), 0.0, av.VideoFrame(16, 16, "yuv420p"))
 
 
 def mouths(openings: np.ndarray) -> np.ndarray:
     numbers = np.zeros((len(openings), 4), np.float32)
     numbers[:, 0] = 3 * openings - 1
     return numbers
-
-
-def test_a_tone_is_as_loud_as_it_is_and_its_centre_is_its_pitch() -> None:
-    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
-    sound = heard([tone.astype(np.float32)])
-    assert sound.speech[20:-20] == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
-    assert sound.centre[20:-20] == pytest.approx(1000, rel=0.02)
-    hum = heard([np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE).astype(np.float32)])
-    assert hum.speech[20:-20].max() < 0.01
 
 
 def test_the_rule_opens_the_mouth_where_it_is_loud() -> None:
@@ -101,32 +94,13 @@ def test_numbers_change_no_faster_than_a_mouth() -> None:
     assert steady(slow, loud, seconds) == pytest.approx(slow)
 
 
-def test_loudness_is_followed_faster_upwards() -> None:
-    step = np.concatenate([np.zeros(50), np.ones(100), np.zeros(100)])
-    found = followed(step)
-    up, down = found[50:150], found[150:]
-    assert np.argmax(up > 0.63) < 5
-    assert 9 < np.argmax(down < 0.37) < 14
-
-
-def test_sound_in_blocks_of_any_size_is_heard_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = np.tile(voice(), 5)[: RATE * 50 + 37]
-    assert len(samples) > mouth.BLOCK * HOP
-    parted = heard(np.split(samples, [1, 500, 70_001, 500_000]))
-    monkeypatch.setattr(mouth, "BLOCK", len(samples))
-    whole = heard([samples])
-    for name in ("speech", "centre", "bands"):
-        assert getattr(parted, name) == pytest.approx(getattr(whole, name), abs=1e-9)
-    assert 0 <= len(whole.speech) - len(samples) / HOP < WINDOW / HOP
-
-
 def test_a_mouth_of_which_nothing_is_known_is_all_zeros() -> None:
     assert not UNTOLD.told
-    assert UNTOLD.numbers(1.0, 1) == pytest.approx(np.zeros(5))
+    assert UNTOLD.numbers(frame_at(1), 1) == pytest.approx(np.zeros(5))
 
 
 def test_a_mouth_at_rest_smiles_and_opens_as_it_is_told() -> None:
-    numbers = Mouth(AT_REST, smile=1.5, opening=2.0).numbers(0.0, 3)
+    numbers = Mouth(AT_REST, smile=1.5, opening=2.0).numbers(frame_at(0), 3)
     assert numbers[4] == 1
     assert numbers[CORNERS] == pytest.approx(1.5)
     assert 0 < numbers[WIDTH] < 1.5
@@ -136,12 +110,12 @@ def test_a_mouth_at_rest_smiles_and_opens_as_it_is_told() -> None:
 def test_the_voice_moves_the_mouth_of_somebody_alone_and_nobody_elses() -> None:
     spoken = Spoken.measured(np.array([2.0, 3.0]), np.array([[0.0, 1, 0, 0], [2.0, 1, 0, 0]]))
     speaking = Mouth(spoken=spoken)
-    assert speaking.numbers(2.5, 1) == pytest.approx([1, 1, 0, 0, 1], abs=0.02)
-    assert not speaking.numbers(2.5, 2).any()
-    assert speaking.numbers(9.0, 1)[:4] == pytest.approx(AT_REST)  # behind the end of the sound
+    assert speaking.numbers(frame_at(2.5), 1) == pytest.approx([1, 1, 0, 0, 1], abs=0.02)
+    assert not speaking.numbers(frame_at(2.5), 2).any()
+    assert speaking.numbers(frame_at(9), 1)[:4] == pytest.approx(AT_REST)  # behind the end of the sound
 
 
 def test_what_is_spoken_lies_at_the_time_of_the_sound() -> None:
-    spoken = Spoken.by_rule(heard([voice()], start=5.0))
-    found = [spoken.at(5 + seconds)[OPENING] for seconds in FRAMES]
+    spoken = Spoken.told_by(by_rule, heard([voice()], start=5.0))
+    found = [spoken.at(frame_at(5 + seconds))[OPENING] for seconds in FRAMES]
     assert np.corrcoef(found, loudness(FRAMES))[0, 1] > 0.7

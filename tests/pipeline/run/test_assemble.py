@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import wave
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pipeline.draw.mouth import AT_REST, CORNERS, OPENING
+from pipeline.draw.sound import RATE
 from pipeline.errors import ConfigError, SourceError
 from pipeline.run.assemble import live, told_mouth, video
 from pipeline.run.batch import Job
 from pipeline.settings import values
 from tests.pipeline.clips import Clip
+from tests.pipeline.draw.made_sounds import syllables, write_sound
+from tests.pipeline.faces import frame_of
 from tests.stand_ins import stand_in_networks
 
 if TYPE_CHECKING:
@@ -22,20 +24,17 @@ if TYPE_CHECKING:
 
 
 def write_voice(path: Path, *, loud_second: int) -> None:
-    """Three seconds of noise, of which one is loud."""
-    rate = 16_000
-    noise = np.random.default_rng(0).normal(0, 0.002, 3 * rate)
-    noise[loud_second * rate : (loud_second + 1) * rate] *= 100
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((noise.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    """Three seconds of speech, of which one is loud."""
+    voice = 0.02 * syllables(3, 4.5)
+    voice[loud_second * RATE : (loud_second + 1) * RATE] *= 50
+    write_sound(path, voice)
 
 
 def openings(path: Path) -> list[float]:
     mouth = told_mouth(values.build({"expression": "speech"}), path)
-    return [float(mouth.numbers(second + 0.5, faces=1)[OPENING]) for second in range(3)]
+    image = np.zeros((16, 16, 3), np.uint8)
+    found = [mouth.numbers(frame_of(image, index), faces=1)[OPENING] for index in range(90)]
+    return [float(np.mean(found[30 * second : 30 * second + 30])) for second in range(3)]
 
 
 def test_speech_opens_the_mouth_where_the_file_is_loud(tmp_path: Path) -> None:
@@ -56,7 +55,7 @@ def test_a_file_that_was_written_anew_is_heard_anew(tmp_path: Path) -> None:
 
 def test_neutral_is_at_rest_and_smiles_on_top() -> None:
     mouth = told_mouth(values.build({"expression": "neutral", "smile": 1.0}), None)
-    numbers = mouth.numbers(0.0, faces=2)
+    numbers = mouth.numbers(frame_of(np.zeros((16, 16, 3), np.uint8)), faces=2)
     assert numbers[OPENING] == pytest.approx(AT_REST[OPENING])
     assert numbers[CORNERS] == pytest.approx(1)
     assert not told_mouth(values.build({}), None).told

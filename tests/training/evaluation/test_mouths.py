@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra `training`")
 
-from pipeline.draw.mouth import heard
+from pipeline.draw.sound import heard
 from pipeline.geometry import Affine
 from pipeline.video.stills import still_frame
 from tests.pipeline.draw.test_mouth import FRAMES as MOMENTS
@@ -20,7 +20,12 @@ from tests.pipeline.draw.test_mouth import loudness, mouths, voice
 from training.data.crops import stored_from_canonical
 from training.data.mesh import Point
 from training.data.wear import SIDE, Worn
-from training.evaluation.mouths import MouthScores, lips_box, scores, slope_energy
+from training.evaluation.mouths import (
+    MouthScores,
+    lips_box,
+    scores,
+    slope_energy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
