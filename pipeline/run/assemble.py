@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -14,10 +14,9 @@ from pipeline.blend.blend import Blend
 from pipeline.blend.paste import Mark
 from pipeline.blend.smooth import Smooth
 from pipeline.draw.inpaint import Inpaint
-from pipeline.draw.mouth import AT_REST, UNTOLD, Mouth, Spoken, by_rule, takes_expression
+from pipeline.draw.mouth import UNTOLD, Mouth
 from pipeline.draw.segment import Segment
-from pipeline.draw.sound import RATE, heard
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError
 from pipeline.find.detect import Detect, DetectInPicture
 from pipeline.find.track import TrackFaces, track_each_detection
 from pipeline.people.identify import Identify
@@ -32,7 +31,6 @@ from pipeline.video.codecs import Codec, OtherStreams
 from pipeline.video.decode import FileSource
 from pipeline.video.encode import FileSink
 from pipeline.video.labels import Seal
-from pipeline.video.opening import read_sound
 from pipeline.video.pieces import ENCODER_THREADS, PieceSink
 from pipeline.video.stills import StillSink, StillSource
 
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
 
     from pipeline.detectors import Detector
     from pipeline.draw.inpaint import Drawing
+    from pipeline.draw.mouth import Speaking, Telling
     from pipeline.draw.segment import Looking
     from pipeline.frames import Cropped, Detected, Frame, Inpainted, Tracked
     from pipeline.people.identify import Asking
@@ -132,7 +131,7 @@ def video(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".mkv")
     frames = Pipeline.from_source("decode", source)
-    look: dict[str, Any] = {"controls": controls, "mouth": told_mouth(config, job.source)}
+    look: dict[str, Any] = {"controls": controls, "mouth": networks.told_mouth(config, job.source)}
     bare = faces(frames, config, networks, tally, follow=file_tracker(config), **look)
     return Film(source, sink, tally, bare.then("encode", sink), config.faces.detect_size)
 
@@ -146,7 +145,7 @@ def _check_matte(config: Config, suffix: str) -> None:
 def stretch(source: FileSource, config: Config, networks: Networks, tally: Tally) -> Pipeline[Frame]:
     """The frames of a stretch of a video file with their masks taken off. Nothing is opened yet."""
     follow = joined(file_tracker(config), _until(source))
-    frames, mouth = Pipeline.from_source("decode", source), told_mouth(config, source.path)
+    frames, mouth = Pipeline.from_source("decode", source), networks.told_mouth(config, source.path)
     return faces(frames, config, networks, tally, follow=follow, mouth=mouth)
 
 
@@ -177,7 +176,7 @@ def still(job: Job, config: Config, networks: Networks, controls: Controls | Non
     tally = Tally()
     _check_matte(config, ".png")
     frames = Pipeline.from_source("decode", source)
-    look: dict[str, Any] = {"controls": controls, "mouth": told_mouth(config, None), "picture": True}
+    look: dict[str, Any] = {"controls": controls, "mouth": networks.told_mouth(config, None), "picture": True}
     bare = faces(frames, config, networks, tally, follow=track_each_detection, **look)
 
     values = {**vars(config.input), **vars(config.output)}
@@ -199,17 +198,24 @@ def beside(job: Job, result: Path, config: Config) -> Film | Photo:
     return Film(film_source, film_sink, Tally(), paired.then("encode", film_sink))
 
 
-def live(source: Iterable[Frame], config: Config, networks: Networks, controls: Controls | None = None) -> Stream:
+def live(
+    source: Iterable[Frame],
+    config: Config,
+    networks: Networks,
+    controls: Controls | None = None,
+    speaking: Speaking | None = None,
+) -> Stream:
     """The pipeline from a live source to what is shown, one item for each frame. Nothing is opened yet.
 
-    Raises `ConfigError` for mouths that are to follow a sound, which a live run does not hear.
+    Mouths do what `speaking` hears, where there is one. Raises `ConfigError` for mouths that are to follow a sound
+    where there is none.
     """
-    if config.faces.expression == Expression.SPEECH:
-        raise ConfigError("expression can't be speech in a live run, which hears nothing: give --smile or --mouth-open")
+    if config.faces.expression == Expression.SPEECH and speaking is None:
+        raise ConfigError("expression can't be speech in a live run that hears nothing: give --microphone default")
     ledger, tally = Ledger(OnError(config.live.on_error)), Tally()
     entered = Pipeline.from_source("camera", source).then("enter", ledger.enter)
     follow = TrackFaces(**config.of_stage("track"))
-    mouth = told_mouth(config, None)
+    mouth = replace(networks.told_mouth(config, None), spoken=speaking)
     bare = faces(entered, config, networks, tally, follow=follow, ledger=ledger, controls=controls, mouth=mouth)
     return Stream(ledger, tally, bare.then("settle", ledger.settle))
 
@@ -252,33 +258,8 @@ def there_and_back(
         .then("follow", file_tracker(config))
         .then("wear", wear)
     )
-    mouth = told_mouth(config, source.path) if mouth is None else mouth
+    mouth = networks.told_mouth(config, source.path) if mouth is None else mouth
     return faces(masked, config, networks, Tally(), follow=file_tracker(config), mouth=mouth)
-
-
-def told_mouth(config: Config, path: Path | None) -> Mouth:
-    """What the settings have the generator told of mouths; `path` is the file with the sound, None where there is none.
-
-    Raises `SourceError` when the sound of a file is asked for that has none.
-    """
-    plain = Mouth(smile=config.faces.smile, opening=config.faces.mouth_open)
-    expression = Expression(config.faces.expression)
-    if expression is Expression.NEUTRAL:
-        return replace(plain, rest=AT_REST)
-    if expression is Expression.AUTO or path is None:
-        return plain
-
-    try:
-        return replace(plain, spoken=_spoken(path, path.stat().st_mtime_ns))
-    except (OSError, SourceError) as error:
-        raise SourceError(f"no mouth can follow the sound: {error}; leave --expression speech out") from error
-
-
-@lru_cache(maxsize=1)  # the chunks of a file share it
-def _spoken(path: Path, _changed: int) -> Spoken:
-    """What the sound of a file, last changed at that time, says of the mouth that speaks. Raises `SourceError`."""
-    start, blocks = read_sound(path, RATE)
-    return Spoken.told_by(by_rule, heard(blocks, start))
 
 
 def file_tracker(config: Config) -> TrackFaces:
@@ -305,10 +286,17 @@ def faces(
     A live run has a `ledger`: a network that fails is noted there and outlived, and faces are looked for by time as
     well. Without one a failure ends the run. With `controls` somebody may change how faces are drawn meanwhile.
     A `picture` is searched more thoroughly than the frames of a video.
+
+    Raises `ConfigError` when the generator is to be told of a `mouth` and takes no expression.
     """
     # Each stage has a thread; OpenCV's own pool only spins beside them: up to half of a stage's CPU time.
     cv2.setNumThreads(1)
-    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, mouth)
+    if mouth.told and not networks.takes_expression:
+        raise ConfigError(
+            "expression, smile and mouth-open need a generator that takes an expression; this one doesn't"
+        )
+    told = mouth if controls is None else controls.mouth(mouth)
+    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, told)
     if picture:
         detect = DetectInPicture(networks.detector, config.faces.detect_size)
     choose, smooth, blend = _watched(config, controls)
@@ -330,16 +318,9 @@ def faces(
 
 
 def _network_stages(
-    config: Config, networks: Networks, tally: Tally, ledger: Ledger | None, mouth: Mouth
+    config: Config, networks: Networks, tally: Tally, ledger: Ledger | None, mouth: Telling
 ) -> _NetworkStages:
-    """The stages around each network. With a `ledger` they outlive the failures of their networks.
-
-    Raises `ConfigError` when the generator is to be told of a mouth and takes no expression.
-    """
-    if mouth.told and not takes_expression(networks.generator):
-        raise ConfigError(
-            "expression, smile and mouth-open need a generator that takes an expression; this one doesn't"
-        )
+    """The stages around each network. With a `ledger` they outlive the failures of their networks."""
     every = config.faces.detect_every
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))

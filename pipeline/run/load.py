@@ -1,4 +1,4 @@
-"""Compiles the networks that settings ask for, and closes them at the end."""
+"""Compiles the networks that settings ask for, and closes them at the end; and what they are told of mouths."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Self
 
 from engine import models, select
 from engine.spec import Device, Precision
 from pipeline.detectors import detector_file
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.draw.mouth import AT_REST, Mouth, Spoken, by_rule, takes_expression
+from pipeline.draw.sound import RATE, heard
+from pipeline.errors import CheckpointError, ConfigError, SourceError
 from pipeline.people.embed import Examiner, chosen_people, load_embedder, recogniser_missing
 from pipeline.people.enrolled import read_faces
 from pipeline.people.people import Wearers
+from pipeline.settings.config import Expression
+from pipeline.video.opening import read_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine, Network
     from pipeline.detectors import Detector, DetectorFile
+    from pipeline.draw.mouth import Voice
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
     from pipeline.settings.config import Config
@@ -58,9 +63,38 @@ class Networks:
     """The enrolled faces; None where there are none."""
 
     @property
+    def takes_expression(self) -> bool:
+        """Whether the generator asks what the mouths do."""
+        return takes_expression(self.generator)
+
+    def told_mouth(self, config: Config, path: Path | None) -> Mouth:
+        """What the settings have the generator told of mouths; `path` is the file with the sound, None: there is none.
+
+        Raises `SourceError` when the sound of a file is asked for that has none.
+        """
+        plain = Mouth(smile=config.faces.smile, opening=config.faces.mouth_open)
+        expression = Expression(config.faces.expression)
+        if expression is Expression.NEUTRAL:
+            return replace(plain, rest=AT_REST)
+        if expression is Expression.AUTO or path is None:
+            return plain
+
+        try:
+            return replace(plain, spoken=_spoken(path, path.stat().st_mtime_ns, by_rule))
+        except (OSError, SourceError) as error:
+            raise SourceError(f"no mouth can follow the sound: {error}; leave --expression speech out") from error
+
+    @property
     def hashes(self) -> dict[str, str]:
         """Each network's name to the SHA-256 of its file."""
         return {name: network.sha256 for name, network in self.files.items()}
+
+
+@lru_cache(maxsize=1)  # the chunks of a file share it
+def _spoken(path: Path, _changed: int, voice: Voice) -> Spoken:
+    """What `voice` makes of the sound of a file, last changed at that time. Raises `SourceError`."""
+    start, blocks = read_sound(path, RATE)
+    return Spoken.told_by(voice, heard(blocks, start))
 
 
 def share_freed_memory() -> None:

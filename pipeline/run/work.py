@@ -1,8 +1,8 @@
 """What is assembled for a run, what was read and written of it, and what somebody who watches may change meanwhile.
 
-A `Controls` says which faces are drawn, how calm, and how soft their edges. It is written by whoever asks a person and
-read by the stages. Each thing in it is replaced as a whole, never changed in place, so that a reader in another thread
-sees the old or the new and needs no lock.
+A `Controls` says which faces are drawn, how calm, how soft their edges, and how their mouths smile and open. It is
+written by whoever asks a person and read by the stages. Each thing in it is replaced as a whole, never changed in
+place, so that a reader in another thread sees the old or the new and needs no lock.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.draw.mouth import Mouth
     from pipeline.frames import Cropped, Frame, Inpainted, Track
     from pipeline.run.ledger import Ledger, Shown
     from pipeline.run.report import Tally
@@ -160,6 +161,9 @@ SLOWEST_PACE = 0.02
 WIDEST_FEATHER_PX = 24.0
 """The widest feather, in pixels of the crop: a wider one would reach the crop's border."""
 
+MOST_OF_A_MOUTH = 3.0
+"""How far smile and opening go to each side, as the settings have it."""
+
 
 PORTRAIT_PX = 96
 """The side of a face's small picture."""
@@ -180,6 +184,10 @@ class Wishes:
     longer to gain from a better view."""
     feather_px: float = Blend.feather_px
     """The width of the feather as `Blend.feather_px`, up to `WIDEST_FEATHER_PX`."""
+    smile: float = 0.0
+    """How much drawn mouths smile, as the setting, up to `MOST_OF_A_MOUTH`."""
+    mouth_open: float = 0.0
+    """How much wider than otherwise they are open, the same."""
     faces: Mapping[int, bool] = field(default_factory=dict)
     """Track to whether its mask is drawn over, for the faces of which somebody said so."""
     others: bool = True
@@ -187,10 +195,17 @@ class Wishes:
 
     @classmethod
     def of(cls, config: Config) -> Wishes:
-        """What nobody has changed yet: smoothing and feather as the settings have them."""
+        """What nobody has changed yet: smoothing and feather as the settings have them, and mouths."""
         pace = config.of_stage("smooth").get("pace", Smooth.pace)
         feather_px = config.of_stage("blend").get("feather_px", Blend.feather_px)
-        return cls(min(1.0, math.log(pace) / math.log(SLOWEST_PACE)), min(feather_px, WIDEST_FEATHER_PX))
+        smoothing = min(1.0, math.log(pace) / math.log(SLOWEST_PACE))
+        return cls(smoothing, min(feather_px, WIDEST_FEATHER_PX), config.faces.smile, config.faces.mouth_open)
+
+    @property
+    def sliders(self) -> dict[str, float]:
+        """What the sliders of the page say, as it gets them."""
+        names = ("smoothing", "feather", "smile", "mouth_open")
+        return dict(zip(names, (self.smoothing, self.feather_px, self.smile, self.mouth_open), strict=True))
 
     def draws(self, track: int) -> bool:
         """Whether this face's mask is drawn over."""
@@ -267,6 +282,15 @@ class Controls:
         """Stage: `stage` with the feather that is chosen."""
         return Adjustable(lambda: self.choice.feather_px, lambda feather_px: replace(stage, feather_px=feather_px))
 
+    def mouth(self, mouth: Mouth) -> Told:
+        """`mouth` with the smile and the opening that are chosen when a frame is drawn."""
+
+        def now() -> Mouth:
+            choice = self.choice
+            return replace(mouth, smile=choice.smile, opening=choice.mouth_open)
+
+        return Told(now)
+
     def _note(self, cropped: Cropped) -> None:
         faces = [SeenFace(crop.track, None) for crop in cropped.crops]
         faces += [SeenFace(track, reason) for track, reason in cropped.skipped]
@@ -312,6 +336,18 @@ def _portrait(frame: Frame, track: Track) -> NDArray[np.uint8] | None:
     above, before = (PORTRAIT_PX - size[1]) // 2, (PORTRAIT_PX - size[0]) // 2
     square[above : above + size[1], before : before + size[0]] = small
     return square
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a generator is told of mouths while somebody may change it."""
+
+    mouth: Callable[[], Mouth]
+    """Asked for every frame, in the stage's thread."""
+
+    def numbers(self, frame: Frame, faces: int) -> NDArray[np.float32]:
+        """(5,) as `Mouth.numbers` gives them."""
+        return self.mouth().numbers(frame, faces)
 
 
 @dataclass(frozen=True)

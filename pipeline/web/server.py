@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pipeline.errors import BarefacedError, Busy, ConfigError, Refused, SinkError, SourceError, TooLarge, TooSlow
 from pipeline.run.report import INVENTED
-from pipeline.run.work import WIDEST_FEATHER_PX, Wishes
+from pipeline.run.work import MOST_OF_A_MOUTH, WIDEST_FEATHER_PX, Wishes
 from pipeline.video.stills import labelled_png
 from pipeline.web.faces import WornFaces
 from pipeline.web.guard import IDLE_SECONDS, LOG, Doors, Guard, add_headers, new_token
@@ -118,16 +118,16 @@ class Site:
 
     async def about(self, _request: web.Request) -> web.Response:
         """Answer with what the page says of itself, and the ranges of what a visitor may choose."""
-        serve, choice = self.config.serve, Wishes.of(self.config)
+        serve = self.config.serve
         return web.json_response(
             {
                 "engine": self.networks.description,
                 "note": INVENTED,
                 "suffixes": SUFFIXES,
                 "upload_megabytes": serve.upload_megabytes,
-                "smoothing": choice.smoothing,
-                "feather": choice.feather_px,
+                **Wishes.of(self.config).sliders,
                 "widest_feather": WIDEST_FEATHER_PX,
+                "takes_expression": self.networks.takes_expression,
             }
         )
 
@@ -308,17 +308,19 @@ def _wishes_in(request: web.Request) -> Wishes:
     return Wishes(
         smoothing=_number_in(request, "smoothing", highest=1),
         feather_px=_number_in(request, "feather", highest=WIDEST_FEATHER_PX),
+        smile=_number_in(request, "smile", lowest=-MOST_OF_A_MOUTH, highest=MOST_OF_A_MOUTH),
+        mouth_open=_number_in(request, "mouth_open", lowest=-MOST_OF_A_MOUTH, highest=MOST_OF_A_MOUTH),
     )
 
 
-def _number_in(request: web.Request, key: str, *, highest: float) -> float:
+def _number_in(request: web.Request, key: str, *, lowest: float = 0, highest: float) -> float:
     """Read a number from the query. Raises `ConfigError`."""
     text = request.query.get(key, "")
     try:
         value = float(text)
     except ValueError as error:
         raise ConfigError(f"{key} is {text!r}; it must be a number") from error
-    return number(key, value, highest=highest)
+    return number(key, value, lowest=lowest, highest=highest)
 
 
 @asynccontextmanager

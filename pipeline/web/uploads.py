@@ -160,7 +160,7 @@ class Upload:
             "notes": [self.public(note) for note in (*report.missing, *report.warnings)] if report else [],
             "drawn": report.tally.masked_faces > 0 if report else False,
             "faces": faces_of(self.controls) if report else [],
-            "choice": {"smoothing": choice.smoothing, "feather": choice.feather_px, "others": choice.others},
+            "choice": choice.sliders | {"others": choice.others},
             "suffix": result.suffix if result else None,
             "version": result.stem if result else None,
             "still": is_still(self.source),

@@ -21,7 +21,7 @@ from pipeline.errors import BarefacedError, Busy, ConfigError, EngineError, Sour
 from pipeline.live.camera import CameraSource
 from pipeline.live.live import LiveRun, rehearsal
 from pipeline.run.process import described
-from pipeline.run.work import WIDEST_FEATHER_PX, Controls, Wishes
+from pipeline.run.work import MOST_OF_A_MOUTH, WIDEST_FEATHER_PX, Controls, Wishes
 from pipeline.web.peer import BrowserCamera, Peer
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def choice_of(message: Message) -> Wishes:
     return Wishes(
         smoothing=number("smoothing", message.get("smoothing"), highest=1),
         feather_px=number("feather", message.get("feather"), highest=WIDEST_FEATHER_PX),
+        smile=number("smile", message.get("smile"), lowest=-MOST_OF_A_MOUTH, highest=MOST_OF_A_MOUTH),
+        mouth_open=number("mouth_open", message.get("mouth_open"), lowest=-MOST_OF_A_MOUTH, highest=MOST_OF_A_MOUTH),
         faces=_switches(faces),
         others=others,
     )
@@ -136,10 +138,10 @@ def _data_url(image: NDArray[np.uint8]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
 
 
-def number(key: str, value: object, *, highest: float) -> float:
-    """Check that `value` is a number from 0 to `highest`. Raises `ConfigError`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
-        raise ConfigError(f"{key} is {value!r}; it must be a number from 0 to {highest:g}")
+def number(key: str, value: object, *, lowest: float = 0, highest: float) -> float:
+    """Check that `value` is a number from `lowest` to `highest`. Raises `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
+        raise ConfigError(f"{key} is {value!r}; it must be a number from {lowest:g} to {highest:g}")
     return float(value)
 
 

@@ -6,7 +6,12 @@ import { t } from "./words.js";
  *
  * @typedef {{ id: number, state: string, on: boolean, box?: [number, number, number, number], picture?: string }} Face
  */
-/** @typedef {{ smoothing: number, feather: number, faces: Record<string, boolean>, others: boolean }} Choice */
+/**
+ * What the sliders say.
+ *
+ * @typedef {{ smoothing: number, feather: number, smile: number, mouth_open: number }} Sliders
+ */
+/** @typedef {Sliders & { faces: Record<string, boolean>, others: boolean }} Choice */
 
 /** How old a face's small picture may get, in milliseconds. */
 const PICTURE_MS = 1000;
@@ -26,6 +31,8 @@ const WORDS = /** @type {Record<string, string>} */ ({
 export class Choices {
   #smoothing = find("smoothing", HTMLInputElement);
   #feather = find("feather", HTMLInputElement);
+  #smile = find("smile", HTMLInputElement);
+  #mouthOpen = find("mouth-open", HTMLInputElement);
   #others = find("others", HTMLInputElement);
   #list = find("faces", HTMLUListElement);
   #noFaces = find("no-faces", HTMLElement);
@@ -40,21 +47,27 @@ export class Choices {
       this.#say();
       changed(this.value);
     };
-    for (const input of [this.#smoothing, this.#feather, this.#others]) {
+    for (const input of [this.#smoothing, this.#feather, this.#smile, this.#mouthOpen, this.#others]) {
       input.addEventListener("input", tell);
     }
     this.changed = changed;
   }
 
-  /** @param {number} widest the widest soft edge that there is */
-  setWidest(widest) {
+  /**
+   * @param {number} widest the widest soft edge that there is
+   * @param {boolean} mouths whether the network can be told what mouths do
+   */
+  setLimits(widest, mouths) {
     this.#feather.max = String(widest);
+    find("mouth-rows", HTMLElement).hidden = !mouths;
   }
 
-  /** @param {{ smoothing: number, feather: number, others?: boolean }} choice */
+  /** @param {Sliders & { others?: boolean }} choice */
   set(choice) {
     this.#smoothing.value = String(100 * choice.smoothing);
     this.#feather.value = String(choice.feather);
+    this.#smile.value = String(choice.smile);
+    this.#mouthOpen.value = String(choice.mouth_open);
     this.#others.checked = choice.others ?? true;
     this.#say();
   }
@@ -64,6 +77,8 @@ export class Choices {
     return {
       smoothing: Number(this.#smoothing.value) / 100,
       feather: Number(this.#feather.value),
+      smile: Number(this.#smile.value),
+      mouth_open: Number(this.#mouthOpen.value),
       faces: this.#faces,
       others: this.#others.checked,
     };
@@ -109,12 +124,16 @@ export class Choices {
   }
 
   #say() {
-    const smoothing = `${Math.round(Number(this.#smoothing.value))} %`;
-    const feather = `${Number(this.#feather.value)} px`;
-    find("smoothing-value", HTMLOutputElement).value = smoothing;
-    find("feather-value", HTMLOutputElement).value = feather;
-    this.#smoothing.setAttribute("aria-valuetext", smoothing);
-    this.#feather.setAttribute("aria-valuetext", feather);
+    const shown = /** @type {[HTMLInputElement, string][]} */ ([
+      [this.#smoothing, `${Math.round(Number(this.#smoothing.value))} %`],
+      [this.#feather, `${Number(this.#feather.value)} px`],
+      [this.#smile, this.#smile.value],
+      [this.#mouthOpen, this.#mouthOpen.value],
+    ]);
+    for (const [input, text] of shown) {
+      find(`${input.id}-value`, HTMLOutputElement).value = text;
+      input.setAttribute("aria-valuetext", text);
+    }
   }
 }
 

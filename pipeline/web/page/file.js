@@ -1,4 +1,4 @@
-/** @import { Choice, Face } from "./choices.js" */
+/** @import { Choice, Face, Sliders } from "./choices.js" */
 import { Told, told } from "./dom.js";
 import { heard, t } from "./words.js";
 
@@ -12,7 +12,7 @@ import { heard, t } from "./words.js";
 /**
  * @typedef {{ frames: number, expected: number | null, seconds_left: number | null, done: boolean,
  *   error: string | null, refusal: string | null, counts: Counts | null, notes: string[], drawn: boolean,
- *   faces: Face[], choice: { smoothing: number, feather: number, others: boolean }, suffix: string | null,
+ *   faces: Face[], choice: Sliders & { others: boolean }, suffix: string | null,
  *   version: string | null, still: boolean }} Progress
  */
 /**
@@ -69,6 +69,8 @@ export class FileRun {
       name: this.name,
       smoothing: String(choice.smoothing),
       feather: String(choice.feather),
+      smile: String(choice.smile),
+      mouth_open: String(choice.mouth_open),
     });
     const headers = { "Content-Type": "application/octet-stream" };
     await this.#send(file === null ? `/sample?${query}` : `/files?${query}`, { body: file, headers });

@@ -1,4 +1,5 @@
 /** @import { Status } from "./camera.js" */
+/** @import { Sliders } from "./choices.js" */
 /** @import { Progress } from "./file.js" */
 import { ask } from "./ask.js";
 import { Camera, cameras } from "./camera.js";
@@ -14,8 +15,8 @@ import { Result, save, video } from "./result.js";
 import { heard, language, speak, t, translatePage } from "./words.js";
 
 /**
- * @typedef {{ engine: string, suffixes: string[], upload_megabytes: number, smoothing: number, feather: number,
- *   widest_feather: number }} About
+ * @typedef {Sliders & { engine: string, suffixes: string[], upload_megabytes: number, widest_feather: number,
+ *   takes_expression: boolean }} About
  */
 
 /** Pictures a second below which a camera is too slow to talk by. */
@@ -502,7 +503,7 @@ find("engine", HTMLElement).textContent = about.engine;
 const limits = { n: about.upload_megabytes };
 find("limits", HTMLElement).textContent = t("Nothing leaves this machine. Files up to {n} MB.", limits);
 chooser.accept = about.suffixes.join(",");
-choices.setWidest(about.widest_feather);
+choices.setLimits(about.widest_feather, about.takes_expression);
 choices.set(about);
 show("empty");
 void listCameras();

@@ -11,7 +11,7 @@ import pytest
 from pipeline.draw.mouth import AT_REST, CORNERS, OPENING
 from pipeline.draw.sound import RATE
 from pipeline.errors import ConfigError, SourceError
-from pipeline.run.assemble import live, told_mouth, video
+from pipeline.run.assemble import live, video
 from pipeline.run.batch import Job
 from pipeline.settings import values
 from tests.pipeline.clips import Clip
@@ -31,7 +31,7 @@ def write_voice(path: Path, *, loud_second: int) -> None:
 
 
 def openings(path: Path) -> list[float]:
-    mouth = told_mouth(values.build({"expression": "speech"}), path)
+    mouth = stand_in_networks().told_mouth(values.build({"expression": "speech"}), path)
     image = np.zeros((16, 16, 3), np.uint8)
     found = [mouth.numbers(frame_of(image, index), faces=1)[OPENING] for index in range(90)]
     return [float(np.mean(found[30 * second : 30 * second + 30])) for second in range(3)]
@@ -54,17 +54,17 @@ def test_a_file_that_was_written_anew_is_heard_anew(tmp_path: Path) -> None:
 
 
 def test_neutral_is_at_rest_and_smiles_on_top() -> None:
-    mouth = told_mouth(values.build({"expression": "neutral", "smile": 1.0}), None)
+    mouth = stand_in_networks().told_mouth(values.build({"expression": "neutral", "smile": 1.0}), None)
     numbers = mouth.numbers(frame_of(np.zeros((16, 16, 3), np.uint8)), faces=2)
     assert numbers[OPENING] == pytest.approx(AT_REST[OPENING])
     assert numbers[CORNERS] == pytest.approx(1)
-    assert not told_mouth(values.build({}), None).told
+    assert not stand_in_networks().told_mouth(values.build({}), None).told
 
 
 def test_speech_without_sound_is_refused_with_a_cure(tmp_path: Path) -> None:
     path = Clip(frames=3, width=64, height=64).write(tmp_path / "mute.mp4")
     with pytest.raises(SourceError, match="has no sound; leave --expression speech out"):
-        told_mouth(values.build({"expression": "speech"}), path)
+        stand_in_networks().told_mouth(values.build({"expression": "speech"}), path)
     with pytest.raises(ConfigError, match="hears nothing"):
         live([], values.build({"expression": "speech"}), stand_in_networks())
 

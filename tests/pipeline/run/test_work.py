@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.blend.blend import Blend
 from pipeline.blend.smooth import Smooth
+from pipeline.draw.mouth import AT_REST, CORNERS, OPENING, UNTOLD
 from pipeline.frames import Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.run.batch import Job
@@ -79,6 +80,21 @@ def test_a_choice_takes_effect_with_the_next_frame() -> None:
     assert len(next(stream).crops) == 2
     controls.choice = Wishes(others=False)
     assert not next(stream).crops
+
+
+def test_a_mouth_smiles_as_it_was_chosen_last_and_else_is_left_to_the_network() -> None:
+    controls = Controls()
+    told, frame = controls.mouth(UNTOLD), two_faces().frame
+    assert not told.numbers(frame, 2).any()
+    controls.choice = Wishes(smile=1.5, mouth_open=2)
+    assert told.numbers(frame, 2)[[OPENING, CORNERS]] == pytest.approx([AT_REST[OPENING] + 2, 1.5])
+    controls.choice = Wishes()
+    assert not told.numbers(frame, 2).any()
+
+
+def test_what_the_settings_say_of_mouths_is_where_the_sliders_begin() -> None:
+    wishes = Wishes.of(build({"smile": 1.5, "mouth-open": -1.0}))
+    assert (wishes.smile, wishes.mouth_open) == (1.5, -1.0)
 
 
 def stages(begun: list[float]) -> Callable[[float], Callable[[Iterator[str]], Iterator[tuple[str, float, int]]]]:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from pipeline.web.guard import Guard
 
 
+SLIDERS = {"smoothing": "0.5", "feather": "5", "smile": "0", "mouth_open": "0"}
+"""What a browser sends of the sliders with a file."""
+
+
 class Page:
     """What a browser does: it keeps the cookie, and says on every request where it comes from."""
 
@@ -48,7 +52,7 @@ class Page:
 
     async def send(self, name: str, content: Any, **query: str) -> tuple[int, dict[str, Any]]:
         """Drop a file: the status and the answer."""
-        asked = {"name": name, "smoothing": "0.5", "feather": "5", **query}
+        asked = {"name": name, **SLIDERS, **query}
         async with self.session.post(
             f"{self.origin}/files", params=asked, data=content, headers={"Origin": self.origin}
         ) as answer:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ from pipeline.settings import values
 from pipeline.video.labels import claims
 from pipeline.web.uploads import KEPT, SUFFIXES, Uploads, known_suffix, result_suffix, small_jpeg
 from pipeline.web.visit import Turn
-from tests.pipeline.web.site import Page, new_browser, run, site
+from tests.pipeline.web.site import SLIDERS, Page, new_browser, run, site
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def test_an_upload_that_breaks_off_or_lies_about_its_length_leaves_nothing(
             for length, given in ((1000, b"x" * 10), (10, b""), (10**8, b"x" * 100_000)):
                 reader, writer = await asyncio.open_connection("127.0.0.1", page.guard.port)
                 writer.write(
-                    f"POST /files?name=a.mp4&smoothing=0.5&feather=5 HTTP/1.1\r\nHost: 127.0.0.1:{page.guard.port}\r\n"
+                    f"POST /files?name=a.mp4&{urlencode(SLIDERS)} HTTP/1.1\r\nHost: 127.0.0.1:{page.guard.port}\r\n"
                     f"Origin: {page.origin}\r\nCookie: {cookie}\r\nContent-Length: {length}\r\n\r\n".encode()
                     + given
                 )
@@ -358,7 +359,15 @@ def test_what_is_no_video_says_so_without_a_path_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("smoothing", "2"), ("smoothing", "nan"), ("feather", "-1"), ("feather", "x")]
+    ("key", "value"),
+    [
+        ("smoothing", "2"),
+        ("smoothing", "nan"),
+        ("feather", "-1"),
+        ("feather", "x"),
+        ("smile", "-4"),
+        ("mouth_open", ""),
+    ],
 )
 def test_a_choice_out_of_range_is_refused(key: str, value: str) -> None:
     async def test() -> None:
@@ -372,7 +381,8 @@ def test_a_choice_out_of_range_is_refused(key: str, value: str) -> None:
 
 async def asked_again(page: Page, number: str, **choice: object) -> dict[str, Any]:
     """The last that the page is told of a file that is drawn again."""
-    body = {"type": "choice", "smoothing": 0.5, "feather": 5, "faces": {}, "others": True, **choice}
+    sliders = {"smoothing": 0.5, "feather": 5, "smile": 0, "mouth_open": 0}
+    body = {"type": "choice", **sliders, "faces": {}, "others": True, **choice}
     address = f"{page.origin}/files/{number}/again"
     async with page.session.post(address, json=body, headers={"Origin": page.origin}) as answer:
         assert answer.status == 201, await answer.text()
@@ -467,7 +477,7 @@ def test_the_sample_is_drawn_and_processed(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def test() -> None:
         async with site() as page:
-            query = {"name": "sample.mp4", "smoothing": "0.5", "feather": "5"}
+            query = {"name": "sample.mp4", **SLIDERS}
             address = f"{page.origin}/sample"
             async with page.session.post(address, params=query, headers={"Origin": page.origin}) as answer:
                 assert answer.status == 201

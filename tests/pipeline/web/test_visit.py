@@ -11,19 +11,23 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 import pytest
 from aiohttp import WSMsgType
 from aioice.ice import get_host_addresses
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from engine.spec import TensorSpec
 from pipeline.demo.clip import draw_frames
+from pipeline.draw.mouth import AT_REST, WIDER
 from pipeline.errors import Busy
 from pipeline.web.peer import BrowserCamera, Peer, with_start_bitrate
 from pipeline.web.visit import Turn
+from tests.pipeline.faces import MadeEngine
 from tests.pipeline.live_fakes import SlowEngine, always_there, lower_half_is_mask
 from tests.pipeline.web.site import Page, run, site, told
-from tests.stand_ins import StandInEngine, stand_in_networks
+from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 
 pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
@@ -32,7 +36,6 @@ pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.run.load import Networks
@@ -100,7 +103,8 @@ class Client:
         return found
 
     async def choose(self, **choice: object) -> None:
-        whole = {"type": "choice", "smoothing": 0.5, "feather": 5, "faces": {}, "others": True, **choice}
+        sliders = {"smoothing": 0.5, "feather": 5, "smile": 0, "mouth_open": 0}
+        whole = {"type": "choice", **sliders, "faces": {}, "others": True, **choice}
         await self.socket.send_str(json.dumps(whole))
 
 
@@ -165,6 +169,43 @@ def test_a_face_is_switched_off_and_on_while_it_runs() -> None:
             await visitor.choose(smoothing=0, feather=20)
             while red(await visitor.picture()) < 0.02:
                 pass
+
+    run(test())
+
+
+def told_of_mouths() -> MadeEngine:
+    """A generator that takes an expression."""
+    floats = np.dtype(np.float32)
+    inputs = (TensorSpec("crop_and_mask", (None, 4, 256, 256), floats), TensorSpec("expression", (None, 5), floats))
+    return MadeEngine(lambda feeds: {"face": flat_colour(feeds["crop_and_mask"])}, inputs=inputs)
+
+
+def test_the_mouth_follows_the_sliders_while_it_runs() -> None:
+    generator = told_of_mouths()
+
+    def told(expression: list[float]) -> bool:
+        return bool(generator.fed) and generator.fed[-1]["expression"][0] == pytest.approx(expression)
+
+    async def test() -> None:
+        async with site(replace(networks(), generator=generator)) as page, client(page) as visitor:
+            await visitor.picture()
+            while not told([0, 0, 0, 0, 0]):  # the network decides
+                await visitor.picture()
+            await visitor.choose(smile=2, mouth_open=1.5)
+            while not told([AT_REST[0] + 1.5, 2 * WIDER, 2, 0, 1]):
+                await visitor.picture()
+            await visitor.choose()
+            while not told([0, 0, 0, 0, 0]):
+                await visitor.picture()
+
+    run(test())
+
+
+def test_the_page_offers_the_mouth_only_where_the_network_can_be_told() -> None:
+    async def test() -> None:
+        for known, offers in ((networks(), False), (replace(networks(), generator=told_of_mouths()), True)):
+            async with site(known) as page, page.session.get(f"{page.origin}/about") as answer:
+                assert (await answer.json())["takes_expression"] is offers
 
     run(test())
 
@@ -282,6 +323,8 @@ def test_an_offer_of_anything_but_one_camera_is_refused(kinds: tuple[str, ...]) 
         ({"smoothing": 2}, "smoothing is 2; it must be a number from 0 to 1"),
         ({"smoothing": True}, "smoothing is True; it must be a number from 0 to 1"),
         ({"feather": "5"}, "feather is '5'; it must be a number from 0 to 24"),
+        ({"smile": 4}, "smile is 4; it must be a number from -3 to 3"),
+        ({"mouth_open": None}, "mouth_open is None; it must be a number from -3 to 3"),
         ({"others": 1}, "faces must be an object of at most 1000 entries, and others true or false"),
         ({"faces": []}, "faces must be an object of at most 1000 entries, and others true or false"),
         ({"faces": {"x": True}}, "faces must give true or false by the number of the face"),

@@ -71,7 +71,7 @@ UNSENT = {
     "the page sent no offer",
     "the picture is no PNG that can be read ({1})",
     "{1} is {2}; it must be a number",
-    "{1} is {2}; it must be a number from 0 to {3}",
+    "{1} is {2}; it must be a number from {3} to {4}",
     # What was cancelled is told by the page itself.
     "it was cancelled",
     # Headers, names, and what is drawn into pictures.
