@@ -56,12 +56,18 @@ def add_live(commands: Commands) -> None:
 
 def add_cameras(commands: Commands) -> None:
     """Add `cameras`."""
-    add(commands, "cameras", _cameras, summary="list the cameras of this machine", description=manual.CAMERAS)
+    add(
+        commands,
+        "cameras",
+        _cameras,
+        summary="list the cameras and microphones of this machine",
+        description=manual.CAMERAS,
+    )
 
 
 def _live(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    from pipeline.live.live import always, device_of, prepared
+    from pipeline.live.live import always, device_of, hearing_of, prepared
     from pipeline.live.sinks import Preview
     from pipeline.live.terminal import Keys, Terminal
     from pipeline.run import load
@@ -80,12 +86,12 @@ def _live(options: argparse.Namespace) -> int:
         if settings.live.rest and not terminal.can_rest:
             raise ConfigError("rest needs a virtual camera on Linux, and no preview: leave --rest out")
         check_report(settings.report.report)
-        device = device_of(settings.live)
+        device, hearing = device_of(settings.live), hearing_of(settings.live)
         if options.preview:
             Preview.check()  # before networks are compiled and the camera is opened
         with load.networks(settings) as networks:
             wanted = terminal.onlookers if settings.live.rest else always
-            run = prepared(settings, networks, terminal.say, device, wanted=wanted)
+            run = prepared(settings, networks, terminal.say, device, wanted=wanted, hearing=hearing)
             interrupts.watch(run)
             return _show(run, terminal, interrupts, options)
 
@@ -114,6 +120,7 @@ def _show(run: LiveRun, terminal: Terminal, interrupts: Interrupts, options: arg
 
 def _cameras(_options: argparse.Namespace) -> int:
     from pipeline.live import devices
+    from pipeline.live.microphone import microphones
 
     found = devices.cameras()
     for name, description in found:
@@ -122,6 +129,8 @@ def _cameras(_options: argparse.Namespace) -> int:
             print(f"    {line}")
     if not found:
         print("no camera here; `barefaced live --input rtsp://…` takes one from the network")
+    for name, description in microphones():
+        print(f"microphone {name}  {description}")
     return 0 if found else FAILED
 
 

@@ -11,7 +11,7 @@ import pytest
 import cli
 from pipeline.demo.clip import write_clip
 from pipeline.errors import SourceError
-from pipeline.live import devices
+from pipeline.live import devices, microphone
 from pipeline.run import load
 from tests.pipeline.live_fakes import Screen
 from tests.stand_ins import as_if_loaded
@@ -127,8 +127,10 @@ def test_cameras_are_listed_with_what_they_send(
 ) -> None:
     monkeypatch.setattr(devices, "cameras", lambda: (("/dev/video0", "HD Webcam"),))
     monkeypatch.setattr(devices, "formats", lambda _device: ("Raw : yuyv422 : 640x480",))
+    monkeypatch.setattr(microphone, "microphones", lambda: (("default", "Headset"),))
     assert cli.main(["cameras"]) == 0
-    assert capsys.readouterr().out == "/dev/video0  HD Webcam\n    Raw : yuyv422 : 640x480\n"
+    listed = "/dev/video0  HD Webcam\n    Raw : yuyv422 : 640x480\nmicrophone default  Headset\n"
+    assert capsys.readouterr().out == listed
 
 
 def test_a_system_that_does_not_tell_its_cameras_is_an_error(

@@ -19,6 +19,7 @@ from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Box, Landmarks
 from pipeline.live import devices
 from pipeline.live.camera import CameraSource
 from pipeline.live.devices import Playback
+from pipeline.live.microphone import Microphone, microphone
 from pipeline.live.pace import TOO_OLD, Outbox, ticks
 from pipeline.live.report import LiveReport
 from pipeline.live.sinks import ChosenView
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pipeline.detectors import Detector
     from pipeline.frames import Frame
     from pipeline.live.camera import Openable
+    from pipeline.live.microphone import Hears
     from pipeline.live.sinks import Key
     from pipeline.run.load import Networks
     from pipeline.run.work import Controls
@@ -90,6 +92,11 @@ def device_of(live: LiveConfig) -> Openable:
     return Playback(Path(live.input))
 
 
+def hearing_of(live: LiveConfig) -> Hears | None:
+    """The microphone that the settings name; None where they name none. Raises `ConfigError` and `SourceError`."""
+    return None if live.microphone is None else microphone(live.microphone)
+
+
 @dataclass
 class LiveRun:
     """A live run: its camera, its pipeline, and what it showed.
@@ -106,11 +113,13 @@ class LiveRun:
     began: float = field(default_factory=time.perf_counter)
     controls: Controls | None = None
     """What a viewer may change during the run."""
+    microphone: Microphone | None = None
+    """What moves the mouth of somebody who is alone in the picture."""
 
     def __post_init__(self) -> None:
         live = self.config.live
         self.outbox = Outbox(live.delay / 1000, live.oldest_ms / 1000, instead=self._newest)
-        self.stream = assemble.live(self.source, self.config, self.networks, self.controls)
+        self.stream = assemble.live(self.source, self.config, self.networks, self.controls, self.microphone)
         self.run: Run[Shown] = self.stream.pipeline.run(
             capacity=CAPACITY, in_flight=self.config.live.in_flight, on_end=self.source.stop
         )
@@ -136,6 +145,8 @@ class LiveRun:
         """
         deliverer = threading.Thread(target=self._deliver, name="deliver", daemon=False)
         with ExitStack() as stack:
+            if self.microphone is not None:
+                stack.enter_context(self.microphone)
             deliverer.start()
             try:
                 self._show_at_ticks(around, stack)
@@ -248,11 +259,12 @@ def prepared(
     device: Openable,
     *,
     wanted: Callable[[], bool] = always,
+    hearing: Hears | None = None,
 ) -> LiveRun:
     """Make a run over `device` that has not begun.
 
     `say` gets a sentence about what happens during the run, from any thread. The camera is closed while `wanted` says
-    that nobody watches.
+    that nobody watches, and so is the microphone `hearing`, where there is one.
     """
     said: list[str] = []
 
@@ -262,7 +274,10 @@ def prepared(
 
     lasts = not isinstance(device, Playback)
     source = CameraSource(device, note, lasts=lasts, wanted=wanted, rehearse=rehearsal(networks, note))
-    return LiveRun(config, networks, source, said)
+    heard = None
+    if hearing is not None:
+        heard = Microphone(hearing, note, wanted=lambda: not source.stats.resting)
+    return LiveRun(config, networks, source, said, microphone=heard)
 
 
 def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame], None]:

@@ -171,7 +171,8 @@ class FacesConfig:
         "auto",
         OneOf(tuple(Expression)),
         "what drawn mouths do; auto leaves it to the network, neutral closes the lips, speech moves the mouth of "
-        "somebody who is alone in the picture with the file's sound; whatever they do is invented",
+        "somebody who is alone in the picture with the file's sound, or live with --microphone; whatever they do is "
+        "invented",
     )
     smile: float = setting(
         0.0, Number(-3, 3), "how much drawn mouths smile; 2 is a broad smile, -2 turns the corners down"
@@ -266,6 +267,9 @@ class LiveConfig:
         None, Text(metavar="URL|FILE"), "take a stream such as rtsp://… instead of a camera, or a file with --realtime"
     )
     realtime: bool = setting(default=False, rule=Switch(), meaning="play the file of --input as a camera would")
+    microphone: str | None = setting(
+        None, Text(), "move the drawn mouth with this microphone, such as default; implies --expression speech"
+    )
     size: tuple[int, int] | None = setting(
         None, Size(), "size to ask the camera for and to give the virtual camera; left out: the camera's own choice"
     )
@@ -379,6 +383,8 @@ class Config:
             raise ConfigError("overwrite and skip-existing contradict each other: leave one out")
         if self.faces.expression == Expression.SPEECH and self.chunks.cluster and not self.chunks.shared:
             raise ConfigError("expression can't be speech on a cluster that does not see the inputs: add --shared")
+        if self.live.microphone and self.faces.expression == Expression.NEUTRAL:
+            raise ConfigError("a microphone moves the mouth, and expression neutral keeps it still: leave one out")
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """The fields of a stage that were set, as keyword arguments for it."""

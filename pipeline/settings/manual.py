@@ -63,6 +63,7 @@ examples:
   barefaced live --input rtsp://door.local/stream --preview  a camera of the network
   barefaced live --input talk.mp4 --realtime --preview       a file, played as a camera would
   barefaced live --virtual-camera --delay 200                always 200 ms late: delay the microphone alike
+  barefaced live --virtual-camera --microphone default       the drawn mouth moves with the voice
 
 Keys, in the terminal and in the window: p pause, b bypass (the camera as it is), s side by side, q quit.
 A camera that is unplugged is waited for. docs/live.md leads to the set-up for each system.
@@ -90,7 +91,8 @@ Exit codes: 1 an error, 2 wrong usage, 130 Ctrl-C, which is how it ends.
 
 CAMERAS = """\
 Lists the cameras of this machine: what --camera takes, what the system calls it, and the formats and
-sizes that it can send as far as it tells. Exit code 1 when there is none.
+sizes that it can send as far as it tells. Then its microphones: what --microphone takes, and what the
+system calls it. Exit code 1 when there is no camera.
 """
 
 DEMO = """\

@@ -67,6 +67,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "camera-format": ("mjpeg", '"mjpeg"', "mjpeg"),
     "input": ("rtsp://door/1", '"rtsp://door/1"', "rtsp://door/1"),
     "realtime": ("", "true", True),
+    "microphone": ("default", '"default"', "default"),
     "size": ("640x480", '"640x480"', (640, 480)),
     "fps": ("25", "25", 25),
     "delay": ("200", "200", 200),
@@ -310,3 +311,8 @@ def test_naming_somebody_asks_for_identity() -> None:
     assert values.build({"only": ("ann.jpg",)}).identity.wanted
     assert values.build({"except": ("ann.jpg",)}).identity.wanted
     assert values.build({"identity": True}).identity.wanted
+
+
+def test_a_microphone_and_a_mouth_at_rest_contradict_each_other() -> None:
+    with pytest.raises(ConfigError, match="a microphone moves the mouth, and expression neutral keeps it still"):
+        values.build({"microphone": "default", "expression": "neutral"})
