@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError, SourceError
 from pipeline.people.embed import Examiner, portrait, recogniser_missing
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
 from pipeline.run import load
@@ -21,6 +21,7 @@ from pipeline.whole_file import check_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pipeline.draw.mouth import Voices
     from pipeline.frames import Frame
     from pipeline.settings.config import Config
     from training.enrol.enrol import Enrolled
@@ -40,12 +41,14 @@ class Face:
     manifest: FaceManifest
     recognised: bool
     """Whether it can tell its wearer from others; without, it is drawn on whoever is alone in the picture."""
+    voice: bool = False
+    """Whether it holds how the wearer's mouth goes with their voice."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read a file that `enroll` wrote. Raises `CheckpointError` for one that is absent, foreign or damaged."""
         face = read_face(Path(path))
-        return cls(Path(path), face.manifest, face.recognition is not None)
+        return cls(Path(path), face.manifest, face.recognition is not None, face.voices is not None)
 
     @property
     def gain(self) -> float | None:
@@ -119,7 +122,8 @@ def check_enrolment(target: Path, *, agreed: bool, overwrite: bool) -> None:
 
 def keep(enrolled: Enrolled, target: Path, *, sheet: Path | None, overwrite: bool) -> None:
     """Write a face, and the sheet to look at. Raises `SinkError`."""
-    write_face(target, enrolled.manifest, enrolled.weights, enrolled.recognition, overwrite=overwrite)
+    parts = enrolled.manifest, enrolled.weights, enrolled.recognition
+    write_face(target, *parts, overwrite=overwrite, voices=enrolled.voices)
     if sheet is not None:
         enrolled.exam.sheet(sheet, enrolled.shipped, enrolled.own)
 
@@ -139,7 +143,7 @@ class Learning:
     note: Callable[[str], None]
     """Told what the recordings show too little of."""
 
-    def __call__(self, paths: Iterable[Path], config: Config, *, camera: Iterable[Frame] | None = None) -> Enrolled:
+    def __call__(self, paths: Sequence[Path], config: Config, *, camera: Iterable[Frame] | None = None) -> Enrolled:
         """The face of the person in the files of `paths`, and in the frames of a camera where there is one.
 
         Raises `SourceError` where there is none that is of use, `ConfigError` and `EngineError`.
@@ -173,7 +177,22 @@ class Learning:
                 embedder=embedder if self.recognition else None,
                 engine=config.engine.engine,
             )
-            return enrolling(views, reasons=gathered.explained())
+            enrolled = enrolling(views, reasons=gathered.explained())
+        try:
+            return replace(enrolled, voices=self._voices(paths, config))
+        except (SourceError, CheckpointError) as error:
+            self.note(f"nothing was learned of the voice: {error}")
+            return enrolled
+
+    def _voices(self, paths: Iterable[Path], config: Config) -> Voices:
+        """What the recording that speaks most tells of the wearer's voice. Raises `SourceError`, `CheckpointError`."""
+        from training.enrol.gather import learned_voices, speaking_most
+
+        if self.person is not None:
+            raise SourceError("with --only there may be other people's voices in the recording")
+        path, sound = speaking_most(path for path in sources([str(path) for path in paths]) if not is_still(path))
+        frames = FileSource(path, start=config.input.start, end=config.input.end)
+        return learned_voices(sound, frames)
 
 
 def _looked_at(

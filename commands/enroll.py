@@ -216,10 +216,15 @@ def _described(path: Path) -> str:
         judged = f"judged on {manifest.held_back} of them before it learned from them"
         gain = f"{manifest.gain:+.2f} dB beside the shipped network, {judged}"
     known = "recognised" if face.recognition else "not recognised: drawn on whoever is alone in the picture"
+    voice = ""
+    if face.voices is not None:
+        better = f"{face.voices.alike:.2f} beside the true mouth, where the rule has {face.voices.alike_by_rule:.2f}"
+        voice = f"  it holds how the mouth goes with the voice ({better}), which is biometric data, too\n"
     return (
         f"{path}: made {manifest.made} from {counted(manifest.frames, 'picture')} of "
         f"{counted(manifest.sources, 'source')}, {counted(manifest.steps, 'step')}; {gain}\n"
         f"  the wearer is {known}; {path.stat().st_size / 1e6:.1f} MB, biometric data, no picture in it\n"
+        f"{voice}"
         f"  {manifest.agreed}\n"
         f"  {manifest.terms}"
     )

@@ -14,6 +14,7 @@ import cli
 from commands import enroll
 from engine import cache, models
 from engine.onnx_file import read_weight, stored_weights
+from pipeline.draw.mouth import Voices
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
 from pipeline.run import progress
@@ -103,6 +104,18 @@ def test_faces_are_listed_and_described(
     assert "bob.face" in told
     assert "+4.00 dB" in told
     assert AGREED in told
+
+
+def test_a_face_that_holds_a_voice_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = read_face(face(tmp_path / "mute.face"))
+    weights = {KEY: read_weight(whole.generator, stored_weights(whole.generator)[KEY])}
+    voices = Voices(None, None, 0.61, 0.42)
+    write_face(tmp_path / "me.face", whole.manifest, weights, None, overwrite=False, voices=voices)
+    assert cli.main(["faces", str(tmp_path / "mute.face")]) == 0
+    assert "how the mouth goes" not in capsys.readouterr().out
+    assert cli.main(["faces", str(tmp_path / "me.face")]) == 0
+    said = "it holds how the mouth goes with the voice (0.61 beside the true mouth, where the rule has 0.42)"
+    assert said in capsys.readouterr().out
 
 
 def test_forgetting_a_face_deletes_what_was_compiled_of_it(

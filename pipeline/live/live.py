@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pipeline.draw.inpaint import Inpaint
+from pipeline.draw.mouth import by_rule
 from pipeline.draw.segment import Segment
 from pipeline.errors import ConfigError, EngineError
 from pipeline.frames import Cropped, Detected, Detection, FaceCrop, Track, Tracked
@@ -276,7 +277,8 @@ def prepared(
     source = CameraSource(device, note, lasts=lasts, wanted=wanted, rehearse=rehearsal(networks, note))
     heard = None
     if hearing is not None:
-        heard = Microphone(hearing, note, wanted=lambda: not source.stats.resting)
+        voice = None if networks.voices is None else networks.voices.live
+        heard = Microphone(hearing, note, voice or by_rule, wanted=lambda: not source.stats.resting)
     return LiveRun(config, networks, source, said, microphone=heard)
 
 

@@ -1,8 +1,8 @@
 """A person's own face as a file: the weights in which their network differs from the shipped one, and how it was made.
 
 A `.face` file is a ZIP archive of `manifest.json` and `weights.bin`. It holds numbers for a graph that the program
-already has, so nothing in it can run code, and no picture. It is biometric data: it is written for its owner alone, and
-deleting it is forgetting the face.
+already has, so nothing in it can run code, and no picture. It may hold what was learned of the voice, numbers as well.
+It is biometric data: it is written for its owner alone, and deleting it is forgetting the face.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from engine import models
 from engine.onnx_file import with_weights
+from pipeline.draw.mouth import NAMES, VoiceModel, Voices
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.people.people import Look
 from pipeline.whole_file import whole_file
@@ -95,6 +96,8 @@ class EnrolledFace:
     """The shipped generator with this person's weights."""
     recognition: Recognition | None
     """What recognises the person; None where the file was made without a recogniser."""
+    voices: Voices | None = None
+    """What was learned of their voice; None where the recording taught nothing of it."""
 
 
 def write_face(
@@ -104,6 +107,7 @@ def write_face(
     recognition: Recognition | None,
     *,
     overwrite: bool,
+    voices: Voices | None = None,
 ) -> None:
     """Write a face, readable by its owner alone; `weights` are those that differ from the base, by name.
 
@@ -117,6 +121,7 @@ def write_face(
         "format": FORMAT,
         **asdict(manifest),
         "recognition": None if recognition is None else _told(recognition),
+        "voices": None if voices is None else _told_voices(voices),
         "weights": [[name, values.dtype.name, list(values.shape)] for name, values in weights.items()],
         "weights_sha256": hashlib.sha256(packed).hexdigest(),
     }
@@ -139,6 +144,7 @@ def read_face(path: Path, base: Network | None = None) -> EnrolledFace:
         manifest = _manifest(content)
         wanted, written = [_weight(*told) for told in content["weights"]], content["weights_sha256"]
         recognition = None if content["recognition"] is None else _recognition(content["recognition"])
+        voices = None if content.get("voices") is None else _voices(content["voices"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}): enroll the face again") from error
     if manifest.base_sha256 != base.sha256:
@@ -147,7 +153,7 @@ def read_face(path: Path, base: Network | None = None) -> EnrolledFace:
         raise CheckpointError(f"{path} is damaged (its weights are not those that were written): enroll the face again")
 
     generator = with_weights(base, _split(packed, wanted, path), name="generator-own")
-    return EnrolledFace(path.stem, manifest, generator, recognition)
+    return EnrolledFace(path.stem, manifest, generator, recognition, voices)
 
 
 def read_faces(paths: Sequence[str], base: Network | None = None) -> tuple[EnrolledFace, ...]:
@@ -227,6 +233,31 @@ def _recognition(content: Mapping[str, Any]) -> Recognition:
     if look.bare is None:
         raise ValueError("it has no embedding of the bare face")
     return Recognition(str(content["recogniser"]), look)
+
+
+def _told_voices(voices: Voices) -> dict[str, object]:
+    scores = {"alike": voices.alike, "alike_by_rule": voices.alike_by_rule}
+    return scores | {name: _told_model(model) for name, model in (("recorded", voices.recorded), ("live", voices.live))}
+
+
+def _told_model(model: VoiceModel | None) -> dict[str, object] | None:
+    if model is None:
+        return None
+    parts = {"mean": model.mean, "spread": model.spread, "weights": model.weights.ravel(), "rest": model.rest}
+    return {"ahead": model.ahead} | {name: _encoded(part.astype(np.float32)) for name, part in parts.items()}
+
+
+def _voices(content: Mapping[str, Any]) -> Voices:
+    """Raises `KeyError`, `TypeError` and `ValueError`."""
+    recorded, live = (None if content[name] is None else _model(content[name]) for name in ("recorded", "live"))
+    return Voices(recorded, live, float(content["alike"]), float(content["alike_by_rule"]))
+
+
+def _model(content: Mapping[str, Any]) -> VoiceModel:
+    mean, spread, weights, rest = (
+        np.asarray(_decoded(content[name]), np.float64) for name in ("mean", "spread", "weights", "rest")
+    )
+    return VoiceModel(mean, spread, weights.reshape(-1, len(NAMES)), rest, float(content["ahead"]))
 
 
 def _encoded(vector: NDArray[np.float32] | None) -> str | None:

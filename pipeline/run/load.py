@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Engine, Network
     from pipeline.detectors import Detector, DetectorFile
-    from pipeline.draw.mouth import Voice
+    from pipeline.draw.mouth import Voice, Voices
     from pipeline.people.embed import Embedder, Who
     from pipeline.people.enrolled import EnrolledFace
     from pipeline.settings.config import Config
@@ -61,6 +61,8 @@ class Networks:
     """The generators of the enrolled faces, by the face's name."""
     wearers: Wearers | None = None
     """The enrolled faces; None where there are none."""
+    voices: Voices | None = None
+    """What was learned of the voice of the one enrolled face; None where there are several, or nothing was learned."""
 
     @property
     def takes_expression(self) -> bool:
@@ -80,7 +82,8 @@ class Networks:
             return plain
 
         try:
-            return replace(plain, spoken=_spoken(path, path.stat().st_mtime_ns, by_rule))
+            voice = None if self.voices is None else self.voices.recorded
+            return replace(plain, spoken=_spoken(path, path.stat().st_mtime_ns, voice or by_rule))
         except (OSError, SourceError) as error:
             raise SourceError(f"no mouth can follow the sound: {error}; leave --expression speech out") from error
 
@@ -159,9 +162,10 @@ def wearing(bare: Networks, config: Config) -> Iterator[Networks]:
 
         own = {face.name: compiler.compile_face(face) for face in faces}
         wearers = _wearers(config, faces, who) if faces else None
+        voices = faces[0].voices if len(faces) == 1 else None
         files = {name: file for name, file in bare.files.items() if not name.startswith(OF_A_FACE)}
         give_back_memory()
-        yield replace(bare, files=files | compiler.files, who=who, own=own, wearers=wearers)
+        yield replace(bare, files=files | compiler.files, who=who, own=own, wearers=wearers, voices=voices)
 
 
 @contextmanager

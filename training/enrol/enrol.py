@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Array, Network
+    from pipeline.draw.mouth import Voices
     from pipeline.people.embed import Embedder
     from training.enrol.gather import View
     from training.enrol.judge import Choice
@@ -63,6 +64,8 @@ class Enrolled:
     """(N, S, S, 3) what the shipped network draws there."""
     own: NDArray[np.uint8]
     """(N, S, S, 3) what the person's own network draws there."""
+    voices: Voices | None = None
+    """What was learned of the person's voice."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ class Enrolling:
             shipped_psnr=before,
             own_psnr=after,
         )
-        weights = weights_of(tuned.network, drawing.base)
-        return Enrolled(manifest, weights, self._recognition(choice.learned), tuned, exam, shipped, own)
+        weights, who = weights_of(tuned.network, drawing.base), self._recognition(choice.learned)
+        return Enrolled(manifest, weights, who, tuned, exam, shipped, own)
 
     def _tuned(self, views: Sequence[View], choice: Choice | None, plan: TuningPlan, base: Network) -> Tuned:
         """A network tuned to `views`, judged as `choice` says, or not at all."""
@@ -205,12 +208,10 @@ class _Drawing:
 
 def _no_better(gain: float, choice: Choice, reasons: str) -> str:
     """Why there is no face: what can be told of the recording."""
-    causes = []
-    if len(choice.learned) < 40:
-        causes.append(f"there are only {len(choice.learned)} pictures to learn from")
+    count = len(choice.learned)
+    causes = [f"there are only {count} pictures to learn from"] if count < 40 else []
     causes += missing(choice.learned)
-    if reasons:
-        causes.append(f"left out: {reasons}")
+    causes += [f"left out: {reasons}"] if reasons else []
     why = "; ".join(causes) or "the pictures held back are unlike those learned from"
     return (
         f"the face came out {gain:+.2f} dB beside the shipped network, so nothing is written: {why}. "

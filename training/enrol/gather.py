@@ -1,15 +1,21 @@
-"""Recordings to views of one bare face: what is blurred, covered, small or turned away is left out and counted."""
+"""Recordings to views of one bare face: what is blurred, covered, small or turned away is left out and counted.
+
+Besides, to how the mouth goes with the voice, where a recording has sound that tells it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from pipeline.draw.mouth import AHEAD, LIVE_AHEAD, OPENING, VoiceModel, Voices, by_rule
 from pipeline.draw.segment import Segment
+from pipeline.draw.sound import HOP, RATE, SILENCE
 from pipeline.errors import SourceError
 from pipeline.find.detect import Detect
 from pipeline.find.track import TrackFaces, track_each_detection
@@ -17,15 +23,19 @@ from pipeline.frames import Skipped
 from pipeline.geometry import CROP_SIZE
 from pipeline.people.people import mean_of
 from pipeline.picture.pixels import align, read_crop
-from training.data.crops import MARGIN, stored_from_canonical
+from training.data.crops import MARGIN, central_face, stored_from_canonical
+from training.data.mesh import expression_of
+from training.evaluation.mouths import LEARNED, alike, heard_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from engine.spec import Engine
     from pipeline.detectors import Detector
+    from pipeline.draw.sound import Numbers, Sound
     from pipeline.frames import Cropped, Frame, Track
     from pipeline.people.embed import Embedder
     from pipeline.people.people import Look
@@ -225,3 +235,62 @@ def _looks_of_tracks(views: Sequence[View], embedder: Embedder) -> dict[tuple[st
         crops = [seen[place].canonical for place in places]
         found[track] = mean_of(embedder.looks(embedder.submit(crops), [False] * len(crops)))
     return found
+
+
+MOUTH_SECONDS, MOST_MOUTHS = 0.06, 1500
+"""How far apart pictures are at least whose mouth is learned from, and how many of them."""
+LEAST_MOUTHS, LEAST_SPOKEN_SECONDS = 150, 5.0
+"""How many must show a face, and for how long somebody must speak, for a voice to be learned."""
+
+
+def speaking_most(paths: Iterable[Path]) -> tuple[Path, Sound]:
+    """The file in which somebody speaks longest, and its sound. Raises `SourceError` where nobody does."""
+    found: list[tuple[float, Path, Sound]] = []
+    for path in paths:
+        with suppress(SourceError):  # it has no sound
+            sound = heard_in(path)
+            found.append((float(np.count_nonzero(sound.speech > SILENCE)) * HOP / RATE, path, sound))
+
+    spoken = max((seconds for seconds, _, _ in found), default=0.0)
+    if spoken < LEAST_SPOKEN_SECONDS:
+        raise SourceError(f"{spoken:.0f} s of speech are heard, and {LEAST_SPOKEN_SECONDS:.0f} are needed")
+    return next((path, sound) for seconds, path, sound in found if seconds == spoken)
+
+
+def learned_voices(sound: Sound, frames: Iterable[Frame]) -> Voices:
+    """How the mouth that `frames` show goes with the sound, learned from the first part and judged on the last.
+
+    Raises `SourceError` where that is no better than the rule, and `CheckpointError` without the mesh network.
+    """
+    moments: list[float] = []
+    numbers: list[NDArray[np.float32]] = []
+    for frame in frames:
+        if not moments or float(frame.time) - moments[-1] >= MOUTH_SECONDS:
+            face = central_face(frame.image)
+            if face is not None:
+                moments.append(float(frame.time))
+                numbers.append(expression_of(face[1]))
+        if len(moments) >= MOST_MOUTHS:
+            break
+    if len(moments) < LEAST_MOUTHS:
+        raise SourceError(f"{len(moments)} pictures show the mouth, and {LEAST_MOUTHS} are needed")
+    return better_than_the_rule(sound, np.array(moments), np.stack(numbers))
+
+
+def better_than_the_rule(sound: Sound, seconds: Numbers, numbers: NDArray[np.float32]) -> Voices:
+    """The voices of true numbers (T, 4) at times (T,), each None that the rule beats. Raises `SourceError` for both."""
+    first = round(LEARNED * len(seconds))
+    last, true = seconds[first:], numbers[first:, OPENING]
+    rule = alike(by_rule(sound, last)[:, OPENING], true) or 0.0
+
+    kept: dict[str, VoiceModel] = {}
+    best = -1.0
+    for name, ahead in (("recorded", AHEAD), ("live", LIVE_AHEAD)):
+        judged = VoiceModel.learned(sound, seconds[:first], numbers[:first], ahead=ahead)
+        score = alike(judged(sound, last)[:, OPENING], true) or 0.0
+        best = max(best, score)
+        if score > max(rule, 0.0):
+            kept[name] = VoiceModel.learned(sound, seconds, numbers, ahead=ahead)
+    if not kept:
+        raise SourceError(f"what was learned correlates with the true mouth by {best:.2f}, and the rule by {rule:.2f}")
+    return Voices(kept.get("recorded"), kept.get("live"), best, rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import sys
@@ -13,11 +14,14 @@ import pytest
 
 from engine import models
 from engine.onnx_file import read_weight, stored_weights
+from pipeline.draw.mouth import AHEAD, BEHIND, STEP, VoiceModel, Voices
+from pipeline.draw.sound import BANDS, Sound
 from pipeline.errors import CheckpointError, ConfigError, SinkError
 from pipeline.people.enrolled import AGREED, FaceManifest, Recognition, read_face, read_faces, write_face
 from pipeline.people.people import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from engine.spec import Array
@@ -49,6 +53,16 @@ def written(folder: Path, name: str = "me.face", recognition: Recognition | None
     return folder / name
 
 
+def changed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write a face again with another manifest."""
+    with zipfile.ZipFile(path) as archive:
+        content, weights = json.loads(archive.read("manifest.json")), archive.read("weights.bin")
+    change(content)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(content))
+        archive.writestr("weights.bin", weights)
+
+
 def test_a_face_is_the_shipped_network_with_its_own_weights(tmp_path: Path) -> None:
     look = Look(bare=np.array([0.6, 0.8], np.float32), masked=np.array([1.0, 0.0], np.float32))
     face = read_face(written(tmp_path, recognition=Recognition("ab" * 32, look)))
@@ -62,6 +76,55 @@ def test_a_face_is_the_shipped_network_with_its_own_weights(tmp_path: Path) -> N
     assert face.recognition.recogniser == "ab" * 32
     assert np.array_equal(face.recognition.look.bare, look.bare)
     assert np.array_equal(face.recognition.look.masked, look.masked)
+
+
+def a_voice(ahead: float) -> VoiceModel:
+    """Any numbers of the right shapes."""
+    rng = np.random.default_rng(0)
+    count = 2 * BANDS * round((BEHIND + ahead) / STEP + 1)
+    return VoiceModel(
+        rng.normal(size=count), rng.uniform(1, 2, count), rng.normal(size=(count, 4)), rng.normal(size=4), ahead
+    )
+
+
+def test_what_was_learned_of_the_voice_is_read_again(tmp_path: Path) -> None:
+    voices = Voices(a_voice(AHEAD), None, 0.6, 0.4)
+    write_face(tmp_path / "me.face", manifest(), tuned(), None, overwrite=False, voices=voices)
+    found = read_face(tmp_path / "me.face").voices
+    assert found is not None
+    assert (found.live, found.alike, found.alike_by_rule) == (None, 0.6, 0.4)
+    sound = Sound(0.0, np.ones(300), np.ones(300), np.random.default_rng(1).normal(size=(300, 2 * BANDS)))
+    seconds = np.arange(0, 2, 0.04)
+    assert found.recorded is not None
+    assert voices.recorded is not None
+    assert found.recorded(sound, seconds) == pytest.approx(voices.recorded(sound, seconds), abs=1e-4)
+
+
+def test_a_face_of_before_there_were_voices_has_none(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    changed(path, lambda content: content.pop("voices"))
+    assert read_face(path).voices is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.update(ahead=0.2),
+        lambda model: model.update(ahead="soon"),
+        lambda model: model.update(mean=model["rest"]),
+        lambda model: model.update(rest=None),
+        lambda model: model.update(rest=base64.b64encode(np.full(4, np.nan, "<f4").tobytes()).decode()),
+        lambda model: model.update(weights="?"),
+        lambda model: model.pop("spread"),
+    ],
+)
+def test_numbers_that_are_no_voice_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = tmp_path / "me.face"
+    voices = Voices(None, a_voice(0.0), 0.6, 0.4)
+    write_face(path, manifest(), tuned(), None, overwrite=False, voices=voices)
+    changed(path, lambda content: change(content["voices"]["live"]))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_face(path)
 
 
 def test_the_same_face_is_the_same_file_to_an_engine_cache(tmp_path: Path) -> None:

@@ -17,14 +17,16 @@ import pytest
 from engine import models, select
 from engine.onnx_file import read_weight, stored_weights
 from engine.spec import Precision
+from pipeline.draw.mouth import AHEAD, Voices, by_rule
 from pipeline.errors import CheckpointError, ConfigError, EngineError
 from pipeline.live.live import prepared
-from pipeline.people.enrolled import FaceManifest, Recognition, write_face
+from pipeline.people.enrolled import FaceManifest, Recognition, read_face, write_face
 from pipeline.people.people import Look
 from pipeline.run import load
 from pipeline.run.load import give_back_memory
 from pipeline.settings import config, values
 from tests.pipeline.live_fakes import FakeCamera, Plugged, SlowEngine, always_there, lower_half_is_mask
+from tests.pipeline.people.test_enrolled import a_voice
 from tests.stand_ins import StandInEngine, flat_colour, stand_in_networks
 
 if TYPE_CHECKING:
@@ -74,6 +76,29 @@ def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_pa
         assert networks.wearers is not None
         assert networks.wearers.looks == {"me": None}
         assert not networks.wearers.only
+
+
+def test_the_voice_of_the_face_tells_the_mouth_in_the_place_of_the_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(load, "_spoken", lambda _path, _changed, voice: told.append(voice))
+    path = face(tmp_path, "me.face")
+    whole, voices = read_face(Path(path)), Voices(a_voice(AHEAD), None, 0.6, 0.4)
+    write_face(
+        tmp_path / "voice.face",
+        whole.manifest,
+        {KEY: read_weight(whole.generator, stored_weights(whole.generator)[KEY])},
+        None,
+        overwrite=False,
+        voices=voices,
+    )
+    for name in ("me.face", "voice.face"):
+        asked = settings(str(tmp_path / name), expression="speech")
+        with load.networks(asked) as networks:
+            networks.told_mouth(asked, tmp_path / name)
+    assert told[0] is by_rule
+    assert told[1].ahead == AHEAD
 
 
 def test_the_networks_of_every_run_are_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:

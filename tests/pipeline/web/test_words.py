@@ -45,6 +45,10 @@ FROM_ELSEWHERE = {
 """What other modules say to a visitor, and single words that are filled in."""
 
 UNSENT = {
+    # For whoever enrolls in the terminal.
+    "{1} s of speech are heard, and {2} are needed",
+    "{1} pictures show the mouth, and {2} are needed",
+    "what was learned correlates with the true mouth by {1}, and the rule by {2}",
     # For whoever starts the server, in the terminal.
     "pip install aiohttp aiortc",
     "`barefaced serve` needs {1}: {2}",

@@ -11,18 +11,38 @@ import numpy as np
 import pytest
 
 from engine.spec import TensorSpec
+from pipeline.draw.mouth import AHEAD, OPENING
+from pipeline.draw.sound import heard
 from pipeline.errors import SourceError
 from pipeline.frames import Detection
 from pipeline.geometry import Affine, Box, Landmarks
 from pipeline.people.embed import Embedder
 from pipeline.people.people import Look
 from pipeline.recognisers import Recogniser, Thresholds
+from pipeline.video.stills import still_frame
+from tests.pipeline.clips import Clip
+from tests.pipeline.draw import made_sounds
+from tests.pipeline.draw.made_sounds import write_sound
+from tests.pipeline.draw.test_mouth import FRAMES as MOMENTS
+from tests.pipeline.draw.test_mouth import loudness, mouths, voice
 from tests.pipeline.faces import MadeEngine, frame_of
 from tests.training.enrol.portraits import pose, view
-from training.enrol.gather import SIDE, Gather, Gathered, of_one_person, people_in, sharpness
+from training.enrol.gather import (
+    SIDE,
+    Gather,
+    Gathered,
+    better_than_the_rule,
+    learned_voices,
+    of_one_person,
+    people_in,
+    sharpness,
+    speaking_most,
+)
+from training.evaluation.mouths import LEARNED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from engine.spec import Array
     from pipeline.frames import Frame
@@ -168,3 +188,50 @@ def test_without_a_recogniser_one_person_is_learned_and_of_several_none() -> Non
     assert people_in(gathered, None) == [gathered.views]
     gathered.views = gathered.views[:6]
     assert people_in(gathered, None) == []
+
+
+def test_a_voice_is_kept_where_it_beats_the_rule() -> None:
+    sound, numbers = heard([voice(0.3)]), mouths(loudness(MOMENTS))
+    voices = better_than_the_rule(sound, MOMENTS, numbers)
+    assert voices.alike > voices.alike_by_rule
+    assert voices.recorded is not None
+    assert voices.recorded.ahead == AHEAD
+    found = voices.recorded(sound, MOMENTS)[:, OPENING]
+    assert np.corrcoef(found, numbers[:, OPENING])[0, 1] > 0.9
+
+
+def test_a_mouth_that_does_something_else_than_the_voice_teaches_nothing() -> None:
+    numbers = np.random.default_rng(0).normal(size=(len(MOMENTS), 4)).astype(np.float32)
+    # Where the rule is right, nothing that was learned of chance beats it.
+    last = round(LEARNED * len(MOMENTS))
+    numbers[last:, OPENING] = loudness(MOMENTS[last:])
+    with pytest.raises(SourceError, match=r"what was learned correlates with the true mouth by .*, and the rule by"):
+        better_than_the_rule(heard([voice()]), MOMENTS, numbers)
+
+
+def test_the_recording_that_speaks_most_is_learned_from(tmp_path: Path) -> None:
+    write_sound(tmp_path / "short.wav", made_sounds.syllables(8, 4))
+    write_sound(tmp_path / "long.wav", made_sounds.syllables(12, 4))
+    write_sound(tmp_path / "music.wav", made_sounds.chords(20))
+    mute = Clip(frames=3, width=64, height=64).write(tmp_path / "mute.mp4")
+    path, sound = speaking_most([tmp_path / "short.wav", mute, tmp_path / "long.wav", tmp_path / "music.wav"])
+    assert path.name == "long.wav"
+    assert len(sound.speech) == pytest.approx(1200, abs=5)
+    with pytest.raises(SourceError, match="0 s of speech are heard, and 5 are needed"):
+        speaking_most([mute, tmp_path / "music.wav"])
+
+
+def test_the_voice_goes_by_the_mouth_that_the_pictures_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mesh is read off the pictures: each is as bright as the mouth is open."""
+    monkeypatch.setattr("training.enrol.gather.central_face", lambda image: (None, image[0, 0, 0] / 200))
+    monkeypatch.setattr("training.enrol.gather.expression_of", lambda mesh: mouths(np.array([mesh]))[0])
+    sound = heard([voice(0.3)])
+
+    def frames(count: int) -> Iterator[Frame]:
+        for number in range(count):
+            bright = np.full((2, 2, 3), 200 * loudness(np.array(number / 30)), np.uint8)
+            yield replace(still_frame(bright), time=Fraction(number, 30))
+
+    assert learned_voices(sound, frames(330)).recorded is not None
+    with pytest.raises(SourceError, match="50 pictures show the mouth, and 150 are needed"):
+        learned_voices(sound, frames(100))
