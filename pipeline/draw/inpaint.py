@@ -74,14 +74,15 @@ class _Drawn:
     """(S/2, S/2) in [0, 1]: what was filled."""
     expression: NDArray[np.float32]
     """(5,) what the network was told of the mouth."""
+    frame: int
+    """The index of the frame it was made for."""
 
-    def serves(self, crop: FaceCrop, expression: NDArray[np.float32]) -> bool:
-        """Whether the drawing is by the network that is to draw `crop`, fills all that is mask there, and does with
-        its mouth what `expression` (5,) says.
-        """
-        if _drawer(crop) != self.drawer or np.abs(expression - self.expression).max() > REDRAWN_FROM:
+    def serves(self, crop: FaceCrop, expression: NDArray[np.float32] | None) -> bool:
+        """Whether the network that is to draw `crop` drew it, all that is mask there, and the mouth of `expression`."""
+        moved = expression is not None and np.abs(expression - self.expression).max() > REDRAWN_FROM
+        if moved or _drawer(crop) != self.drawer:
             return False
-        beyond = (self.hole < 0.5) & (_halved(crop.mask) > 0.5)
+        beyond = (self.hole < 0.5) & (crop.mask[::2, ::2] > 0.5)
         return int(np.count_nonzero(beyond)) <= MOST_BEYOND
 
 
@@ -104,6 +105,8 @@ class Inpaint:
 
     every: int = 8
     """A face is drawn anew at least in every so many frames, and sooner when it changes."""
+    mouth_every: int = 1
+    """For its mouth alone it is drawn anew in every so many frames at most: each drawing delays a live picture."""
     drift_face_levels: float = setting(
         9.0,
         Number(0, 255),
@@ -129,16 +132,16 @@ class Inpaint:
             crops = []
             for crop in cropped.crops:
                 last = drawn.get(crop.track.id)
-                allowed = last is not None and last.serves(crop, expression)
+                late = last is not None and cropped.frame.index - last.frame >= self.mouth_every
+                allowed = last is not None and last.serves(crop, expression if late else None)
                 carried = holder.holds(crop.track.id, crop.image, where=_looked_at(crop.mask), allowed=allowed)
                 image = crop.image if carried else _whole(crop, cropped.frame)
                 crops.append(replace(crop, image=image, held=crop.held and carried, carried=carried))
 
             new = [crop for crop in crops if not crop.carried]
-            drawn |= {
-                crop.track.id: _Drawn(_drawer(crop), _halved(hole_of(crop.mask, self.grow_px)), expression)
-                for crop in new
-            }
+            for crop in new:
+                hole = hole_of(crop.mask, self.grow_px)[::2, ::2]
+                drawn[crop.track.id] = _Drawn(_drawer(crop), hole, expression, cropped.frame.index)
             faces = self._submit(new, expression) if new else None
             yield Drawing(replace(cropped, crops=tuple(crops)), faces)
 
@@ -214,11 +217,6 @@ def _looked_at(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(64, 64) where a change calls for another drawing, 255 inside: the face, and what lies around its mask."""
     small = (cv2.resize(mask, FACE.shape, interpolation=cv2.INTER_AREA) > 0.3).astype(np.uint8)
     return np.asarray(cv2.max(FACE, 255 * (cv2.dilate(small, RIM) - small)), np.uint8)
-
-
-def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S/2, S/2) every other value of (S, S)."""
-    return values[::2, ::2]
 
 
 def _picture(planes: Array) -> NDArray[np.uint8]:

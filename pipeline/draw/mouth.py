@@ -42,8 +42,8 @@ WIDEST = 1.15
 RIDGE = 3000.0
 """Weight of the squared coefficients, beside squared errors of inputs and outputs of unit deviation."""
 
-FASTEST = 25.0
-"""Standard deviations that a number may change by in a second: an open mouth closes in a sixth of one."""
+FASTEST = 40.0
+"""Standard deviations that a number may change by in a second: an open mouth closes in a tenth of one."""
 
 
 @dataclass(frozen=True)

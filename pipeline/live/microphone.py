@@ -172,8 +172,8 @@ SETTLED = 40
 GAP_SECONDS = 0.25
 """A block that is later than this means that sound was lost, not that the machine was busy."""
 
-WAIT_SECONDS = 0.06
-"""How long after it arrived a picture may wait for the sound by which it is drawn; on two cores it is older by then."""
+WAIT_SECONDS = 0.025
+"""How long after it arrived a picture may wait for the sound that draws it: on two cores it is as old by then."""
 
 DRIFT = 0.001
 """By which share a microphone's clock may differ from the machine's."""

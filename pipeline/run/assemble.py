@@ -62,6 +62,9 @@ VIDEO_ONLY = ("start", "end", "codec", "quality", "preset", "hardware-decoder", 
 USUAL_FPS = 30
 """Frames a second of a usual camera: what `detect-every` means in seconds where frames are left out."""
 
+LIVE_MOUTH_EVERY = 3
+"""In a live run a mouth moves in every third frame: ten times a second at 30, and a syllable takes a quarter of one."""
+
 MOST_HELD_BACK = 16
 """Frames that the tracker may hold back."""
 
@@ -325,9 +328,8 @@ def _network_stages(
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
     segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
-    inpaint = Inpaint(
-        networks.generator, networks.own, mouth, every=config.faces.redraw_every, **config.of_stage("inpaint")
-    )
+    often = {"every": config.faces.redraw_every, "mouth_every": 1 if ledger is None else LIVE_MOUTH_EVERY}
+    inpaint = Inpaint(networks.generator, networks.own, mouth, **often, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = {}

@@ -94,6 +94,23 @@ def test_a_still_face_is_drawn_anew_when_its_mouth_moves() -> None:
     assert [fed["expression"][0, 0] for fed in moving.fed] == pytest.approx([0, 2], abs=0.5)
 
 
+def test_a_mouth_that_never_rests_is_drawn_no_more_often_than_it_may() -> None:
+    numbers = np.zeros((20, 4))
+    numbers[::2, 0] = 2
+    crop = masked()
+    stream = [
+        replace(cropped(crop), tracked=tracked(frame_of(np.zeros((480, 640, 3), np.uint8), place), crop.track))
+        for place in range(12)
+    ]
+    often, seldom = asking(), asking()
+    for engine, every in ((often, 1), (seldom, 3)):
+        spoken = Mouth(spoken=Spoken(0.0, np.repeat(numbers, 3, axis=0).astype(np.float32)))
+        inpaint = Inpaint(engine, mouth=spoken, every=50, mouth_every=every)
+        list(inpaint.answer(inpaint.ask(iter(stream))))
+    assert len(often.fed) > 2 * len(seldom.fed)
+    assert len(seldom.fed) == pytest.approx(4, abs=1)
+
+
 def test_network_is_not_run_without_a_masked_face() -> None:
     engine = MadeEngine(echo)
     (result,) = drawn(engine, [cropped()])
