@@ -12,7 +12,7 @@ from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, takes_expression
 from pipeline.draw.segment import Holder, kept
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FACE, read_crop, write_colours
+from pipeline.picture.pixels import FACE, read_colours, read_crop, write_colours
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Inpaint:
             crops = drawing.cropped.crops
             faces = iter(() if drawing.faces is None else drawing.faces.result()["face"])
             images = {
-                crop.track.id: kept(images, crop.track) if crop.carried else _picture(next(faces)) for crop in crops
+                crop.track.id: kept(images, crop.track) if crop.carried else read_colours(next(faces)) for crop in crops
             }
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
@@ -217,9 +217,3 @@ def _looked_at(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(64, 64) where a change calls for another drawing, 255 inside: the face, and what lies around its mask."""
     small = (cv2.resize(mask, FACE.shape, interpolation=cv2.INTER_AREA) > 0.3).astype(np.uint8)
     return np.asarray(cv2.max(FACE, 255 * (cv2.dilate(small, RIM) - small)), np.uint8)
-
-
-def _picture(planes: Array) -> NDArray[np.uint8]:
-    """(S, S, 3) uint8 of (3, S, S) in [-1, 1]."""
-    lifted = np.maximum(np.asarray(planes, np.float32) + np.float32(1), 0)
-    return np.asarray(cv2.merge([cv2.convertScaleAbs(plane, alpha=127.5) for plane in lifted]), np.uint8)

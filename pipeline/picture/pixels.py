@@ -223,6 +223,12 @@ def write_colours(image: NDArray[np.uint8], planes: NDArray[np.float32]) -> None
         plane -= 1.0
 
 
+def read_colours(planes: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A crop (S, S, 3) uint8 of what our networks give: `planes` (3, S, S) in [-1, 1]."""
+    lifted = np.maximum(np.asarray(planes, np.float32) + np.float32(1), 0)
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(plane, alpha=127.5) for plane in lifted]), np.uint8)
+
+
 def turned_away(track: Track) -> float:
     """How far the head is turned, from 0 (towards the camera) to 1 (one eye hides the other).
 
