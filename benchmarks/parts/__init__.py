@@ -8,7 +8,6 @@ lists the parts whenever it starts, so nothing heavy is imported before one is m
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import importlib
 import pkgutil
@@ -98,9 +97,9 @@ def names() -> tuple[str, ...]:
 
 
 def summary(name: str) -> str:
-    """The first line of a part's docstring, read without importing its file."""
-    source = Path(__path__[0], f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    """The first line of a part's docstring, with which its file begins. Read alone: every command's help has it."""
+    with Path(__path__[0], f"{name}.py").open(encoding="utf-8") as file:
+        return file.readline().strip().strip('"')
 
 
 def part(name: str) -> Part:
