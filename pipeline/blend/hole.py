@@ -74,10 +74,13 @@ NO_SIDE = Sides()
 def sides_outside(frame_from_crop: Affine, *, width: int, height: int) -> Sides:
     """The sides of the crop that lie wholly outside a frame of `width` and `height` pixels."""
     last = CROP_SIZE - 1
-    corners = frame_from_crop.apply([[0, 0], [last, 0], [last, last], [0, last]])
-    beyond = np.column_stack([corners <= 0, corners >= [width - 1, height - 1]])  # (4 corners, 4 sides of the frame)
-    both_ends = beyond & np.roll(beyond, -1, axis=0)
-    top, right, bottom, left = (bool(side.any()) for side in both_ends)
+    corners = frame_from_crop.apply([[0, 0], [last, 0], [last, last], [0, last]]).tolist()
+    # Of each corner, the sides of the frame that it lies beyond; single numbers take less time than small arrays.
+    beyond = [(x <= 0, y <= 0, x >= width - 1, y >= height - 1) for x, y in corners]
+    top, right, bottom, left = (
+        any(first and second for first, second in zip(beyond[place - 1], beyond[place], strict=True))
+        for place in (1, 2, 3, 0)
+    )
     return Sides(left, top, right, bottom)
 
 
@@ -181,10 +184,10 @@ def place_of(box: tuple[int, int, int, int], component: Component, component_fro
     """The samples of `component` that `box` of the crop covers; None when it lies outside the frame."""
     left, top, right, bottom = box
     edges = np.array([[left, top], [right, top], [left, bottom], [right, bottom]]) - 0.5
-    corners = component_from_crop.apply(edges)  # (4, 2)
+    across, down = component_from_crop.apply(edges).T.tolist()
     rows, columns = component.samples.shape
-    first_x, first_y = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int).tolist()
-    end_x, end_y = np.minimum(np.ceil(corners.max(axis=0)) + 1, (columns, rows)).astype(int).tolist()
+    first_x, first_y = max(math.floor(min(across)), 0), max(math.floor(min(down)), 0)
+    end_x, end_y = min(math.ceil(max(across)) + 1, columns), min(math.ceil(max(down)) + 1, rows)
     if first_x >= end_x or first_y >= end_y:
         return None
     here_from_crop = Affine.shift(-first_x, -first_y).after(component_from_crop)

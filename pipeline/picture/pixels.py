@@ -107,11 +107,12 @@ def _source_box(
     width, height = size
     corners = target_from_component.inverse().apply([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
 
-    lows, highs = np.floor(corners.min(axis=0)) - 2 * unit, np.ceil(corners.max(axis=0)) + 2 * unit + 1
+    # Single numbers take a fraction of the time of small arrays, here and below.
     firsts, ends = [], []
-    for low, high, limit in zip(lows, highs, (columns, rows), strict=True):
-        first = int(np.clip(low, 0, max(limit - unit, 0)))
-        whole = (int(np.clip(high, first + unit, limit)) - first) // unit * unit
+    for places, limit in zip(corners.T.tolist(), (columns, rows), strict=True):
+        low, high = math.floor(min(places)) - 2 * unit, math.ceil(max(places)) + 2 * unit + 1
+        first = min(max(low, 0), max(limit - unit, 0))
+        whole = (min(max(high, first + unit), limit) - first) // unit * unit
         firsts.append(first)
         ends.append(min(first + max(whole, unit), limit))
     return firsts[0], firsts[1], ends[0], ends[1]
@@ -234,10 +235,11 @@ def turned_away(track: Track) -> float:
 
     Turning brings the eyes together and leaves the height from eyes to mouth.
     """
-    eyes, mouth = track.detection.landmarks.eyes, track.detection.landmarks.mouth
-    down = mouth.mean(axis=0) - eyes.mean(axis=0)
-    height = float(np.hypot(*down))
+    (right_x, right_y), (left_x, left_y) = track.detection.landmarks.eyes.tolist()
+    (corner_x, corner_y), (other_x, other_y) = track.detection.landmarks.mouth.tolist()
+    down_x, down_y = (corner_x + other_x - right_x - left_x) / 2, (corner_y + other_y - right_y - left_y) / 2
+    height = math.hypot(down_x, down_y)
     if height < 1e-3:
         return 1.0
-    across = (eyes[1] - eyes[0]) @ np.array([down[1], -down[0]]) / height
-    return float(np.clip(1.0 - abs(across) / height, 0.0, 1.0))
+    across = ((left_x - right_x) * down_y - (left_y - right_y) * down_x) / height
+    return float(min(max(1.0 - abs(across) / height, 0.0), 1.0))
