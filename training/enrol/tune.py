@@ -80,7 +80,9 @@ class TuningPlan:
     ssim: float = 0.3
     """Weight of 1 - SSIM."""
     perceptual: float = 0.15
-    """Weight of the difference of ImageNet features, which keeps lips and teeth sharp where they can't be foreseen."""
+    """Weight of the difference of ImageNet features."""
+    slopes: float = 0.25
+    """Weight of the difference of slopes, which keeps lips and teeth sharp where they can't be foreseen."""
     seed: int = 0
     """The seed of all that is drawn by chance."""
 
@@ -249,6 +251,8 @@ class _Tuning:
         inside = losses.hole_l1(drawn, truth, hole)
         around = losses.hole_l1(drawn, truth, grown(hole, scaled(12, plan.size)))
         total = inside + plan.around * around + plan.ssim * losses.hole_ssim(drawn, truth, hole)
+        if plan.slopes > 0:
+            total = total + plan.slopes * losses.hole_slopes(drawn, truth, hole)
         if self.features is None:
             return total
         half = slice(0, max(1, len(drawn) // 2))  # as costly as the generator itself: half a batch steers as well

@@ -19,7 +19,7 @@ def hole() -> torch.Tensor:
     return hidden
 
 
-@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim, losses.hole_ms_ssim])
+@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim, losses.hole_ms_ssim, losses.hole_slopes])
 def test_truth_costs_nothing_and_what_is_outside_the_hole_does_not_count(loss: object) -> None:
     truth = pictures()
     assert loss(truth, truth, hole()) == pytest.approx(0, abs=1e-5)
@@ -67,6 +67,15 @@ def test_perceptual_grows_with_blur_and_is_nothing_for_the_truth() -> None:
     costs = [losses.perceptual(compared(features, blur, truth, hole())).item() for blur in blurs]
     assert costs[0] == pytest.approx(0, abs=1e-6)
     assert costs[0] < costs[1] < costs[2]
+
+
+def test_slopes_prefer_an_edge_nearby_to_the_blur_of_all_places_where_it_may_be() -> None:
+    """As lips that may be open or closed: here absolute differences prefer the blur."""
+    places = torch.arange(128.0).view(1, 1, 128, 1).expand(2, 3, 128, 128)
+    truth, near, *others = ((torch.sigmoid(places - line) - 0.5) for line in (80, 84.5, *range(72, 93)))
+    blurred = torch.stack(others).mean(0)
+    assert losses.hole_slopes(near, truth, hole()) < losses.hole_slopes(blurred, truth, hole())
+    assert losses.hole_l1(near, truth, hole()) > losses.hole_l1(blurred, truth, hole())
 
 
 def test_ms_ssim_sees_a_wrong_shade_that_is_larger_than_the_window_of_ssim() -> None:
