@@ -65,14 +65,14 @@ def chords(seconds: float) -> Samples:
     return found.astype(np.float32)
 
 
-def arpeggio(seconds: float, a_second: float) -> Samples:
-    """Plucked notes of a chord, one after the other."""
+def arpeggio(seconds: float, a_second: float, *, fading: float = 1.2) -> Samples:
+    """Plucked notes of a chord, one after the other; those that fade fast leave pauses between them."""
     found = np.zeros(round(seconds * RATE) + RATE)
     for number in range(int(seconds * a_second)):
         note = 130.81 * 2 ** ((0, 4, 7, 12, 7, 4)[number % 6] / 12)
         time = clock(min(0.9, 1.6 / a_second))
         first = round(number / a_second * RATE)
-        found[first : first + len(time)] += 0.3 * tones(np.full(len(time), note)) * np.exp(-time * a_second * 1.2)
+        found[first : first + len(time)] += 0.3 * tones(np.full(len(time), note)) * np.exp(-time * a_second * fading)
     return found[: round(seconds * RATE)].astype(np.float32)
 
 

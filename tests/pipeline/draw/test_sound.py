@@ -48,6 +48,7 @@ def test_syllables_are_speech_and_open_the_mouth(a_second: float, hertz: float) 
         pytest.param(made_sounds.chords(SECONDS), id="chords"),
         pytest.param(made_sounds.arpeggio(SECONDS, 4), id="arpeggio"),
         pytest.param(made_sounds.arpeggio(SECONDS, 8), id="fast arpeggio"),
+        pytest.param(made_sounds.arpeggio(SECONDS, 4, fading=5), id="notes with pauses"),
         pytest.param(made_sounds.drums(SECONDS), id="drums"),
         pytest.param(made_sounds.drums(SECONDS, 95), id="slow drums"),
         pytest.param(made_sounds.arpeggio(SECONDS, 4) + made_sounds.drums(SECONDS), id="a band"),

@@ -244,7 +244,7 @@ def test_blocks_that_come_late_do_not_move_the_sound() -> None:
     samples, rng = made_sounds.syllables(6, 4), np.random.default_rng(0)
     punctual, delayed = listening(samples), Microphone(Made([]), ignored)
     for number, block in enumerate(blocks_of(samples), start=1):
-        delayed.hear(block, BEGIN + number / 100 + (rng.uniform(0, 0.2) if number % 3 else 0))
+        delayed.hear(block, BEGIN + number / 100 + (0 if number % 3 else rng.uniform(0.1, 0.2)))
     found = [
         [ear.at(frame_at(second)) for second in np.arange(BEGIN + 5.2, BEGIN + 5.9, 0.05)]
         for ear in (punctual, delayed)
