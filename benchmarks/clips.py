@@ -31,7 +31,6 @@ from pipeline.demo.clip import (
     write_clip,
 )
 from pipeline.draw.inpaint import hole_of
-from pipeline.draw.segment import INPUT_SIZE
 from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
 from pipeline.picture.pixels import write_colours
 
@@ -247,10 +246,9 @@ class Faces:
 
     frames: NDArray[np.float32]
     """(N, 3, HEIGHT, WIDTH) in [-128, 128], as the detector takes them."""
-    small: NDArray[np.float32]
-    """(N, 3, INPUT_SIZE, INPUT_SIZE) in [-1, 1], as the segmenter takes them."""
     crops: NDArray[np.float32]
-    """(N, 4, CROP_SIZE, CROP_SIZE): RGB in [-1, 1] and the hole in [0, 1], as the generator takes them."""
+    """(N, 4, CROP_SIZE, CROP_SIZE): RGB in [-1, 1] and the hole in [0, 1], as the generator takes them; the segmenter
+    takes the first three."""
 
     @property
     def holes(self) -> NDArray[np.bool_]:
@@ -259,12 +257,14 @@ class Faces:
 
     def feed(self, network: str, count: int) -> Array:
         """The first `count` for a network of ours."""
-        return {"segmenter": self.small, "generator": self.crops}.get(network, self.frames)[:count]
+        if network == "segmenter":
+            return np.ascontiguousarray(self.crops[:count, :3])
+        return (self.crops if network == "generator" else self.frames)[:count]
 
 
 def moments(count: int) -> Faces:
     """`count` moments of the clip, each with the mask somewhere else."""
-    frames, small, crops = [], [], []
+    frames, crops = [], []
     drawn = list(draw_frames(width=WIDTH, height=HEIGHT, frames=(count - 1) * APART + 1))
     for index in range(0, len(drawn), APART):
         place = frame_from_portrait(Fraction(index, FRAME_RATE), width=WIDTH, height=HEIGHT)
@@ -277,9 +277,8 @@ def moments(count: int) -> Faces:
         mask = cv2.warpAffine(alpha, crop_from_frame, size).astype(np.float32) / np.float32(255)
 
         frames.append(drawn[index].transpose(2, 0, 1)[::-1].astype(np.float32) - 120)
-        small.append(_colours(cv2.resize(crop, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)))
         crops.append(np.concatenate([_colours(crop), hole_of(mask)[None]]))
-    return Faces(np.stack(frames), np.stack(small), np.stack(crops))
+    return Faces(np.stack(frames), np.stack(crops))
 
 
 def _colours(image: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from pipeline.demo.clip import LANDMARKS, frame_from_portrait
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from pipeline.run.load import Networks
+from tests.pipeline.faces import CROP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +50,7 @@ class StandInEngine:
     name: str
     outputs_of: Callable[[Array], Array]
     description: str = "stand-in"
-    inputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = (CROP,)
     outputs: tuple[TensorSpec, ...] = ()
     closed: bool = field(default=False, init=False)
 
@@ -65,7 +66,7 @@ class StandInEngine:
 
 
 def blue_is_mask(crops: Array) -> Array:
-    """(N, 1, 128, 128) from (N, 3, 128, 128): 1 where blue exceeds red."""
+    """(N, 1, S, S) from (N, 3, S, S): 1 where blue exceeds red."""
     images = np.asarray(crops, np.float32)
     return (images[:, 2:3] - images[:, :1] > 0.15).astype(np.float32)
 

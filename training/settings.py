@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NETWORKS = ("trunk", "generator", "segmenter", "mcsam-paper")
 
 SIDE = 128
-"""A crop's is a multiple of it: SSIM is taken at this size, and so is the segmenter's input."""
+"""A crop's is a multiple of it: SSIM is taken at this size."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrainConfig:
     """One of `NETWORKS`: the generator's trunk, the generator, the segmenter, or the paper's, to compare with."""
     crops: Path = required(Location(), "folder of stored crops: train and val, and sharp mixed in where it is there")
     run: Path = required(Location(), "folder of the checkpoint, the log and the sheets; a run in it is continued")
-    size: int = setting(256, Whole(1), "side of the crops in pixels; training at 128 carries over, four times as fast")
+    size: int = setting(256, Whole(1), "side of the crops in pixels; the trunk is trained at 128, four times as fast")
     steps: int = setting(6000, Whole(1), "length of the run")
     batch: int = setting(16, Whole(1), "pictures a step, in each process")
     rate: float = setting(4e-4, Number(), "learning rate at the start; it falls along a cosine to a twentieth")
@@ -81,7 +81,8 @@ class TrainConfig:
             raise ConfigError(f"network {self.network!r} is none of {', '.join(NETWORKS)}")
         check_settings(self)
 
-        least = 2 * SIDE if self.network == "mcsam-paper" else SIDE  # whose widest branch mirrors as far as 256 allow
+        # The paper's widest branch mirrors as far as 256 allow; the segmenter finds masks in crops as a run cuts them.
+        least = 2 * SIDE if self.network in ("mcsam-paper", "segmenter") else SIDE
         if self.size < least or self.size % SIDE:
             raise ConfigError(f"size can't be {self.size}: {self.network} takes a multiple of {SIDE}, at least {least}")
         if self.expression > 0 and self.network not in ("trunk", "generator"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.picture.samples import Component
 
 HOLE_SIZE = 128
-"""Side of the arrays here; the mask is no finer, since the segmenter looks at that many pixels."""
+"""Side of the arrays here: half the mask's, at a quarter of the time; a strap that is two pixels wide is one here."""
 
 _SURE, _NOISE = 0.5, 0.15
 """From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""

@@ -92,8 +92,8 @@ class Holder:
         return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=where)[1] <= self.spot_levels)
 
 
-INPUT_SIZE = 128
-"""Side of the picture that the segmenter looks at."""
+WATCHED_SIZE = CROP_SIZE // 2
+"""Side of the crop in which is seen whether a face has changed."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Aligned:
 
     track: Track
     image: NDArray[np.uint8]
-    """(s, s, 3) uint8 RGB, s = `INPUT_SIZE`: what is not drawn anew needs no more."""
+    """(s, s, 3) uint8 RGB: s is what the segmenter looks at where it is asked, else `WATCHED_SIZE`."""
     crop_from_frame: Affine
     held: bool
     """The face is as it was when it was last searched: what was found then holds."""
@@ -192,7 +192,8 @@ class Segment:
 
     def ask(self, stream: Iterator[Tracked]) -> Iterator[Looking]:
         """Stage: cut the crops of each frame and hand them to the network. Raises `EngineError`."""
-        holder = Holder(self.every, self.still_face_levels, self.still_spot_levels)
+        holder, side = Holder(self.every, self.still_face_levels, self.still_spot_levels), side_of(self.engine)
+        still: set[int] = set()
         for tracked in stream:
             holder.keep((track.id for track in tracked.tracks), cut=tracked.detected.cut)
 
@@ -201,12 +202,18 @@ class Segment:
             for track in tracked.tracks:
                 reason = self._unfit(track)
                 if reason is None:
-                    image, crop_from_frame = align(tracked.frame, track, size=INPUT_SIZE)
-                    aligned.append(Aligned(track, image, crop_from_frame, held=holder.holds(track.id, image)))
+                    # A face that moves goes on moving, mostly, and is read once for both: for the network.
+                    size = WATCHED_SIZE if track.id in still else side
+                    image, crop_from_frame = align(tracked.frame, track, size=size)
+                    held = holder.holds(track.id, image)
+                    if not held and size != side:
+                        image, _ = align(tracked.frame, track, size=side)
+                    aligned.append(Aligned(track, image, crop_from_frame, held))
                 else:
                     skipped.append((track, reason))
 
             # All faces of a frame are searched in one batch.
+            still = {face.track.id for face in aligned if face.held}
             new = [face.image for face in aligned if not face.held]
             masks = self._submit(new) if new else None
             yield Looking(tracked, tuple(aligned), tuple(skipped), masks)
@@ -266,9 +273,9 @@ class Segment:
         """The mask of a face, looked for beyond its crop where it may go on there."""
         if not may_go_on(mask):
             return _Worn(mask, None)
-        view_from_frame = view_of(face.crop_from_frame)
-        image_from_frame = Affine.resize(INPUT_SIZE / CROP_SIZE).after(view_from_frame)
-        view = read_crop(frame.planes, image_from_frame, size=INPUT_SIZE)
+        view_from_frame, side = view_of(face.crop_from_frame), side_of(self.engine)
+        image_from_frame = Affine.resize(side / CROP_SIZE).after(view_from_frame)
+        view = read_crop(frame.planes, image_from_frame, size=side)
         ((small,),) = self._submit([view]).result()["mask"]
         wide = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         return _Worn(*joined(mask, wide, view_from_frame, width=frame.width, height=frame.height))
@@ -276,7 +283,7 @@ class Segment:
     def _submit(self, images: Sequence[NDArray[np.uint8]]) -> Pending:
         """Begin to look for masks."""
         with self._turn:
-            return self.engine.submit({"crop": _feed(images)})
+            return self.engine.submit({"crop": segmenter_input(images)})
 
     def _unfit(self, track: Track) -> Skipped | None:
         if turned_away(track) > self.most_turned:
@@ -296,9 +303,14 @@ class Segment:
         return Skipped.UNCERTAIN if mask[inside].mean() < self.least_certainty else None
 
 
-def _feed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """(N, 3, s, s) in [-1, 1] of N crops (s, s, 3), s = `INPUT_SIZE`."""
-    feed = np.empty((len(images), 3, INPUT_SIZE, INPUT_SIZE), np.float32)
+def side_of(segmenter: Engine) -> int:
+    """Side of the pictures that a segmenter looks at, as its network says; a crop's where it takes any."""
+    return segmenter.inputs[0].shape[-1] or CROP_SIZE
+
+
+def segmenter_input(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, 3, s, s) in [-1, 1] of N crops (s, s, 3)."""
+    feed = np.empty((len(images), 3, *images[0].shape[:2]), np.float32)
     for image, planes in zip(images, feed, strict=True):
         write_colours(image, planes)
     return feed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from engine.spec import Done
+from engine.spec import Done, TensorSpec
 from pipeline.frames import Detected, Detection, Frame, Track, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, Box, Landmarks
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.spec import Array, TensorSpec
+    from engine.spec import Array
 
 
 def frame_of(image: NDArray[np.uint8], index: int = 0) -> Frame:
@@ -45,12 +45,16 @@ def tracked(frame: Frame, *tracks: Track) -> Tracked:
     return Tracked(detected=Detected(frame=frame, detections=None, cut=False), tracks=tracks)
 
 
+CROP = TensorSpec("crop", (None, None, None, None), np.dtype(np.float32))
+"""The input of made networks: as many channels and as large as it comes."""
+
+
 @dataclass
 class MadeEngine:
     """An engine that computes `answer` and remembers what it was fed."""
 
     answer: Callable[[Mapping[str, Array]], dict[str, Array]]
-    inputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = (CROP,)
     outputs: tuple[TensorSpec, ...] = ()
     description: str = "made for a test"
     fed: list[Mapping[str, Array]] = field(default_factory=list)

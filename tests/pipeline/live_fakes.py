@@ -19,6 +19,7 @@ from pipeline.errors import EngineError, SourceError
 from pipeline.frames import Detection
 from pipeline.geometry import Box, Landmarks
 from tests.pipeline.clips import BITS, BLOCK, number_in, picture
+from tests.pipeline.faces import CROP
 from tests.stand_ins import flat_colour
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class SlowEngine:
     name: str = "face"
     outputs_of: Callable[[Array], Array] = flat_colour
     description: str = "slow"
-    inputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = (CROP,)
     outputs: tuple[TensorSpec, ...] = ()
     calls: int = 0
     moments: list[float] = field(default_factory=list)

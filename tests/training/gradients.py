@@ -15,8 +15,9 @@ from training.settings import TrainConfig
 
 def plan(folder: Path, network: str, batch: int) -> TrainConfig:
     """A small run without a discriminator."""
+    size = 256 if network == "segmenter" else 128
     return TrainConfig(
-        network, folder / "crops", folder / "run", size=128, batch=batch, workers=0, precision="f32", ms_ssim=0.3,
+        network, folder / "crops", folder / "run", size=size, batch=batch, workers=0, precision="f32", ms_ssim=0.3,
         sharpen_from=2.0, adversarial=0.0, perceptual=0.0, widths=(8, 8, 8), blocks=1,
     )  # fmt: skip
 

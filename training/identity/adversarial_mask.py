@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from pipeline.draw.segment import INPUT_SIZE
+from pipeline.draw.segment import side_of
 from pipeline.errors import SourceError
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import align
@@ -141,10 +141,11 @@ def comparison_patterns(seed: int) -> dict[str, Tensor]:
 
 def overlap(segmenter: Engine, pattern: Tensor, wearers: Sequence[Wearer]) -> float:
     """The mean IoU of the masks that the segmenter finds in canonical crops and the true ones."""
-    shown = functional.interpolate(worn(pattern, wearers), (INPUT_SIZE, INPUT_SIZE), mode="area")
+    size = (side_of(segmenter),) * 2
+    shown = functional.interpolate(worn(pattern, wearers), size, mode="area")
     found = segmenter.run({"crop": (shown / 127.5 - 1).numpy()})["mask"][:, 0].astype(np.float32) > 0.5
     shares = torch.from_numpy(np.stack([face.cover for face in wearers]))[:, None]
-    true = functional.interpolate(shares, (INPUT_SIZE, INPUT_SIZE), mode="area")[:, 0].numpy() > 0.5
+    true = functional.interpolate(shares, size, mode="area")[:, 0].numpy() > 0.5
     return float(np.mean((found & true).sum((1, 2)) / np.maximum((found | true).sum((1, 2)), 1)))
 
 

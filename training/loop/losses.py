@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pipeline.picture.samples import BT601
-from training.loop.stream import shrunk
+from training.loop.stream import grown, scaled, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Pairs = list[tuple[Tensor, Tensor]]
 """Features (B, C, H, W) of composites and of their truths, from fine to coarse, as `compared` gives them."""
+
+THIN = 5.0
+"""How much more a pixel counts on a strap and close to it when masks are looked for."""
 
 SCALES = 3
 """The scales of `hole_ms_ssim`: at a fourth a picture would be hardly larger than the window."""
@@ -122,9 +125,17 @@ def _slopes(picture: Tensor, averaged: int, window: int) -> Tensor:
     return torch.sqrt(functional.avg_pool2d(across**2 + down**2, window, 4) + 4e-6)
 
 
+def thin_parts(alpha: Tensor) -> Tensor:
+    """(B, 1, S, S) 1 on what is mask and too narrow for a square of 7 pixels of the crop, else 0: straps and loops."""
+    inside, reach = (alpha > 0.5).float(), scaled(3, alpha.shape[-1])
+    broad = grown(1 - grown(1 - inside, reach), reach)
+    return inside * (1 - grown(broad, 1))
+
+
 def segmentation(logits: Tensor, alpha: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice against the drawn alpha."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, alpha)
+    """Binary cross-entropy plus soft Dice against the drawn alpha; straps, which are few pixels, count more."""
+    weight = 1 + THIN * grown(thin_parts(alpha), scaled(2, alpha.shape[-1]))
+    entropy = functional.binary_cross_entropy_with_logits(logits, alpha, weight)
     guess = torch.sigmoid(logits)
     shared, sizes = (guess * alpha).sum((1, 2, 3)), guess.sum((1, 2, 3)) + alpha.sum((1, 2, 3))
     return entropy + 0.3 * (1 - (2 * shared + 64) / (sizes + 64)).mean()

@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipeline.draw.inpaint import GROW_PX
 from training.data.samples import ODD, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared
-from training.loop.stream import Batch, grown, hole_of, picture, scaled, segmenter_sized
+from training.loop.stream import Batch, grown, hole_of, picture, scaled
 from training.networks.generator import Logits, Segmenter
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class SegmenterLoss:
     def __call__(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """As `Objective`; the same all through the run."""
         del progress
-        crop, alpha = segmenter_sized(picture(batch.pictures)), segmenter_sized(batch.alphas.float() / 255)
+        crop, alpha = picture(batch.pictures), batch.alphas.float() / 255
         with torch.autocast(crop.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.logits(crop)
         loss = losses.segmentation(logits.float(), alpha)
@@ -184,15 +183,15 @@ def validate(config: TrainConfig, network: nn.Module, samples: Batch, step: int)
 
 @torch.no_grad()
 def _segmented(_config: TrainConfig, network: nn.Module, samples: Batch) -> tuple[dict[str, float], list[Tensor]]:
-    masked, want = picture(samples.pictures), segmenter_sized(samples.alphas.float() / 255) > 0.5
-    guess = _in_parts(network, segmenter_sized(masked))
-    found, worn = guess > 0.5, want.flatten(1).any(1)
+    masked, alphas = picture(samples.pictures), samples.alphas.float() / 255
+    guess = _in_parts(network, masked)
+    found, want, thin = guess > 0.5, alphas > 0.5, losses.thin_parts(alphas) > 0.5
+    worn = want.flatten(1).any(1)
     iou = (found & want).sum((1, 2, 3)) / (found | want).sum((1, 2, 3)).clamp(min=1)
     wrongly = found[~worn].float().mean((1, 2, 3)) > 0.005
-    shown = functional.interpolate(guess, masked.shape[2:]) * 2 - 1
-    judged = {"iou": iou[worn], "false": wrongly.float()}
+    judged = {"iou": iou[worn], "false": wrongly.float(), "thin": found[thin].float()}
     scores = {name: values.mean().item() for name, values in judged.items() if len(values)}  # none shows it: no score
-    return scores, [masked, shown.expand(-1, 3, -1, -1)]
+    return scores, [masked, (guess * 2 - 1).expand(-1, 3, -1, -1)]
 
 
 @torch.no_grad()

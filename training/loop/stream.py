@@ -24,7 +24,6 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.draw.segment import INPUT_SIZE
 from pipeline.errors import ConfigError
 from pipeline.geometry import CROP_SIZE
 from training.data.samples import ANYBODY, ODD, Faces, Variation, draw_sample
@@ -111,6 +110,9 @@ class Batch(NamedTuple):
         return Batch(self.pictures.flip(3), self.truths.flip(3), self.alphas.flip(3), self.expressions)
 
 
+TURNED_AMONG = 5
+"""From among how many faces a turned head is chosen for those who look for masks: a far wing is seen on them alone."""
+
 EXPRESSION_NOISE = 0.2
 """How far the numbers of an expression are off in training, in standard deviations of photos."""
 
@@ -146,7 +148,7 @@ class MaskedFaces(Dataset[Batch]):
         # A generator of its own for each number: it does not matter who draws a sample, or in which order.
         rng = np.random.default_rng([self.seed, number])
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
-        index = faces.any_index(rng)
+        index = faces.any_index(rng, among=2 if self.plain else TURNED_AMONG)
         sample = draw_sample(
             faces,
             index,
@@ -294,8 +296,3 @@ def shrunk(x: Tensor, side: int) -> Tensor:
     """(B, C, S, S) to (B, C, side, side), means of squares; S a multiple of `side`. As it is where it has that size."""
     times = x.shape[-1] // side
     return x if times == 1 else functional.avg_pool2d(x, times)
-
-
-def segmenter_sized(x: Tensor) -> Tensor:
-    """(B, C, S, S) at the size of the segmenter's input."""
-    return shrunk(x, INPUT_SIZE)

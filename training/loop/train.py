@@ -184,10 +184,11 @@ def begun(config: TrainConfig, world: World) -> TrainingRun:
 
 def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[Batch]:
     """What a run sees from `step` on."""
-    sets = [(Faces.read(config.crops, "train"), 0.9)]
-    if (config.crops / "sharp.npz").exists():
-        sets.append((Faces.read(config.crops, "sharp"), 0.1))
     judges = config.network == "segmenter"  # the others never see what is beneath the alpha
+    sharp = 0.4 if judges else 0.1  # a strap is as thin as a camera shows it only in pictures as fine as a crop
+    sets = [(Faces.read(config.crops, "train"), 1 - sharp)]
+    if (config.crops / "sharp.npz").exists():
+        sets.append((Faces.read(config.crops, "sharp"), sharp))
     bare, textures = (0.3, read_textures(config.textures)) if judges else (0.0, [])
     dataset = MaskedFaces(
         sets,

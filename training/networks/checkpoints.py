@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from training.settings import TrainConfig
 
 
-NEW = ("expression.", "trunk.expression.")
+NEW = ("expression.", "trunk.expression.", "fine.")
 """How the names of weights begin that a network may have learned nothing for: as they begin, they change nothing."""
 
 State = dict[str, Any]

@@ -55,7 +55,7 @@ class Port:
 
 PORTS = {
     "generator": Port({"crop_and_mask": (4, CROP_SIZE, CROP_SIZE)}, "face", tolerance=2 / 255),
-    "segmenter": Port({"crop": (3, CROP_SIZE // 2, CROP_SIZE // 2)}, "mask", tolerance=1 / 255),
+    "segmenter": Port({"crop": (3, CROP_SIZE, CROP_SIZE)}, "mask", tolerance=1 / 255),
 }
 
 

@@ -8,7 +8,7 @@ nothing runs at full resolution; skips are added, not concatenated; there is no 
 at zero instead; and the pixels under the mask are removed before the first convolution, so that a real mask cannot look
 different from a drawn one.
 
-The segmenter, which pixels of the canonical crop hide the face, is a small U-Net of the same parts.
+The segmenter, which pixels of the canonical crop hide the face, is a small U-Net of the same parts, refined likewise.
 """
 
 from __future__ import annotations
@@ -272,13 +272,14 @@ class Generator(nn.Module):
 
 
 def doubled(picture: Tensor) -> Tensor:
-    """(B, 3, H, W) to (B, 12, H, W): enlarged to twice its side, bilinear, before a pixel shuffle by 2.
+    """(B, C, H, W) to (B, 4 C, H, W): enlarged to twice its side, bilinear, before a pixel shuffle by 2.
 
     As a convolution, and a dense one: runtimes take several times as long for a resize or for groups of one channel.
     """
     nearer = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]], dtype=picture.dtype, device=picture.device)
-    itself = torch.eye(3, dtype=picture.dtype, device=picture.device)
-    filters = torch.einsum("oi,ay,bx->oabiyx", itself, nearer, nearer).reshape(12, 3, 3, 3)
+    channels = picture.shape[1]
+    itself = torch.eye(channels, dtype=picture.dtype, device=picture.device)
+    filters = torch.einsum("oi,ay,bx->oabiyx", itself, nearer, nearer).reshape(4 * channels, channels, 3, 3)
     return functional.conv2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), filters)
 
 
@@ -298,10 +299,31 @@ def multiply_adds(network: nn.Module, *shape: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-class Segmenter(nn.Module):
-    """A small U-Net with skips by addition. It enters through a pixel shuffle, so nothing runs at full resolution."""
+class Fine(nn.Module):
+    """What the whole picture adds to the logits of its half: a strap is two pixels wide there, and one in the half."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 64, 96)) -> None:
+    def __init__(self, known: int, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1))
+        self.widen = up(known, width)
+        self.mend = nn.Sequential(nn.LeakyReLU(0.2), Residual(width), nn.LeakyReLU(0.2))
+        self.leave = nn.Conv2d(width, 4, 3, padding=1)
+        zeroed(self.leave)
+
+    def forward(self, crop: Tensor, known: Tensor) -> Tensor:
+        """(B, 3, S, S) and the half's finest features (B, known, S/4, S/4) to (B, 4, S/2, S/2)."""
+        added: Tensor = self.leave(self.mend(self.enter(crop) + self.widen(known)))
+        return added
+
+
+class Segmenter(nn.Module):
+    """A small U-Net with skips by addition on half the picture, and a shallow stage on the whole that finds straps.
+
+    Both enter through a pixel shuffle, so nothing runs at full resolution. A network that has learned without the fine
+    stage, on pictures of half the side, begins as it was.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 64, 96), fine: int = 16) -> None:
         super().__init__()
         first, second, third, fourth = widths
         self.enter = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, first, 3, padding=1), nn.LeakyReLU(0.2))
@@ -315,17 +337,23 @@ class Segmenter(nn.Module):
         self.mend_second = nn.Sequential(nn.LeakyReLU(0.2), Residual(second))
         self.mend_first = nn.Sequential(nn.LeakyReLU(0.2), Residual(first), nn.LeakyReLU(0.2))
         self.leave = nn.Sequential(nn.Conv2d(first, 4, 3, padding=1), nn.PixelShuffle(2))
+        self.fine = Fine(first, fine)
 
     def logits(self, crop: Tensor) -> Tensor:
-        """(B, 3, S, S) RGB in [-1, 1] to (B, 1, S, S); S a multiple of 16."""
-        first = self.enter(crop)  # (B, 24, S/2, S/2)
-        second = self.down_second(first)  # (B, 48, S/4, S/4)
-        third = self.down_third(second)  # (B, 64, S/8, S/8)
-        deep = self.down_fourth(third)  # (B, 96, S/16, S/16)
+        """(B, 3, S, S) RGB in [-1, 1] to (B, 1, S, S); S a multiple of 32."""
+        coarse, known = self.coarse(functional.avg_pool2d(crop, 2))
+        return functional.pixel_shuffle(doubled(coarse) + self.fine(crop, known), 2)
+
+    def coarse(self, half: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, H) to logits (B, 1, H, H) and the finest features (B, 24, H/2, H/2); H a multiple of 16."""
+        first = self.enter(half)  # (B, 24, H/2, H/2)
+        second = self.down_second(first)  # (B, 48, H/4, H/4)
+        third = self.down_third(second)  # (B, 64, H/8, H/8)
+        deep = self.down_fourth(third)  # (B, 96, H/16, H/16)
         third = self.mend_third(self.up_third(deep) + third)
         second = self.mend_second(self.up_second(third) + second)
-        logits: Tensor = self.leave(self.mend_first(self.up_first(second) + first))
-        return logits
+        first = self.mend_first(self.up_first(second) + first)
+        return self.leave(first), first
 
     def forward(self, crop: Tensor) -> Tensor:
         """The probability of mask, (B, 1, S, S) in [0, 1]."""

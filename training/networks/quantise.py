@@ -36,8 +36,9 @@ from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision, checked_feeds
 from pipeline.draw.inpaint import hole_of
-from pipeline.draw.segment import INPUT_SIZE
+from pipeline.draw.segment import segmenter_input
 from pipeline.errors import CheckpointError
+from pipeline.geometry import CROP_SIZE
 from training.data.samples import Faces, draw_sample, hole_psnr
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import halve
@@ -94,23 +95,21 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]  # it comes without ty
         return next(self._waiting, None)
 
 
-def inputs_of(network: str, samples: Sequence[TrainingSample]) -> NDArray[np.float32]:
-    """What the network is fed for these faces, as the pipeline would: (N, channels, S, S)."""
-    feeds = []
-    for sample in samples:
-        picture = sample.picture
-        if network == "segmenter":
-            picture = np.asarray(cv2.resize(picture, (INPUT_SIZE,) * 2, interpolation=cv2.INTER_AREA), np.uint8)
-        planes = picture.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-        feeds.append(planes if network == "segmenter" else np.concatenate([planes, hole_of(sample.alpha)[None]]))
-    return np.stack(feeds)
+def inputs_of(network: str, port: TensorSpec, samples: Sequence[TrainingSample]) -> NDArray[np.float32]:
+    """What the network is fed at its first `port` for these faces, as the pipeline would: (N, channels, S, S)."""
+    side = port.shape[-1] or CROP_SIZE
+    shrunk = [cv2.resize(sample.picture, (side, side), interpolation=cv2.INTER_AREA) for sample in samples]
+    pictures = segmenter_input([np.asarray(picture, np.uint8) for picture in shrunk])
+    if network == "segmenter":
+        return pictures
+    return np.concatenate([pictures, np.stack([hole_of(sample.alpha)[None] for sample in samples])], axis=1)
 
 
 def answers(network: Network, samples: Sequence[TrainingSample], precision: Precision) -> list[NDArray[np.float32]]:
     """What the network answers to each face: (channels, S, S)."""
     with closing(load(network, precision=precision, threads=1)) as engine:
-        name = engine.inputs[0].name
-        runs = (engine.run({name: inputs_of(network.name, [sample])}) for sample in samples)
+        port = engine.inputs[0]
+        runs = (engine.run({port.name: inputs_of(network.name, port, [sample])}) for sample in samples)
         return [np.asarray(next(iter(run.values())), np.float32)[0] for run in runs]
 
 
@@ -137,7 +136,7 @@ def _nearness(drawn: NDArray[np.float32], sample: TrainingSample) -> float:
 
 
 def _overlap(guess: NDArray[np.float32], sample: TrainingSample) -> float:
-    want = cv2.resize(sample.alpha, (INPUT_SIZE,) * 2, interpolation=cv2.INTER_AREA) > 0.5
+    want = cv2.resize(sample.alpha, guess.shape[1:], interpolation=cv2.INTER_AREA) > 0.5
     found = guess[0] > 0.5
     return float((found & want).sum() / max(1, (found | want).sum()))
 
@@ -210,7 +209,8 @@ def trials(
 ) -> Iterator[Trial]:
     """Int8 versions, from the one in which most is quantised."""
     expected = answers(network, held_out, Precision.F32)
-    before, feeds = score(network.name, expected, held_out), inputs_of(network.name, calibration)
+    before, port = score(network.name, expected, held_out), read_interface(network).inputs[0]
+    feeds = inputs_of(network.name, port, calibration)
 
     for kept in KEPT_AT_ENDS:
         made = quantised(network, feeds, kept=kept)

@@ -41,9 +41,9 @@ def test_faces_are_what_the_networks_take(moments: clips.Faces) -> None:
     assert moments.feed("retinaface", 1).shape == (1, 3, clips.HEIGHT, clips.WIDTH)
     assert 0.05 < moments.holes.mean() < 0.5
     with closing(select.load(models.shipped("segmenter"))) as segmenter:
-        mask = np.asarray(segmenter.run({"crop": moments.small})["mask"])
+        mask = np.asarray(segmenter.run({"crop": moments.feed("segmenter", 2)})["mask"])
     seen = mask[:, 0] > 0.5
-    wanted = moments.holes[:, ::2, ::2]
+    wanted = moments.holes[:2]
     # The segmenter finds the mask where the hole is: the feeds lie as in a run.
     assert ((seen & wanted).sum() / (seen | wanted).sum()) > 0.5
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.draw.segment import INPUT_SIZE, Holder, Segment
+from engine.spec import TensorSpec
+from pipeline.draw.segment import Holder, Segment
 from pipeline.errors import EngineError
 from pipeline.frames import Cropped, Skipped, Tracked
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from engine.spec import Array
 
 
+SIDE = 128
+"""Of the picture that the made network gives."""
+
+
 def frame_with_square(size: tuple[int, int] = (480, 640)) -> NDArray[np.uint8]:
     image = np.full((*size, 3), 60, np.uint8)
     image[150:230, 100:200] = (200, 40, 40)
@@ -32,11 +37,11 @@ def red_is_mask(feeds: Mapping[str, Array]) -> dict[str, Array]:
     return {"mask": ((crop[:, :1] > 0.2) & (crop[:, 1:2] < 0)).astype(np.float32)}
 
 
-def says(value: float, height: int = INPUT_SIZE) -> MadeEngine:
+def says(value: float, height: int = SIDE) -> MadeEngine:
     def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        mask = np.zeros((len(feeds["crop"]), 1, INPUT_SIZE, INPUT_SIZE), np.float32)
-        if height < INPUT_SIZE:  # a band far from the sides, beyond which nobody looks
-            mask[:, :, INPUT_SIZE // 2 - height : INPUT_SIZE // 2, 12:-12] = value
+        mask = np.zeros((len(feeds["crop"]), 1, SIDE, SIDE), np.float32)
+        if height < SIDE:  # a band far from the sides, beyond which nobody looks
+            mask[:, :, SIDE // 2 - height : SIDE // 2, 12:-12] = value
         else:
             mask[:] = value
         return {"mask": mask}
@@ -72,11 +77,14 @@ def test_mask_lies_on_the_pixels_that_the_network_named() -> None:
     assert np.abs(mask.astype(float) - red).mean() < 0.02
 
 
-def test_network_sees_crops_between_minus_one_and_one_all_in_one_batch() -> None:
+@pytest.mark.parametrize(("asks", "gets"), [(128, 128), (256, 256), (None, 256)])
+def test_network_sees_crops_between_minus_one_and_one_all_in_one_batch(asks: int | None, gets: int) -> None:
+    """As large as it asks for; one that takes any size gets them as they are."""
     engine = says(1.0)
+    engine.inputs = (TensorSpec("crop", (None, 3, asks, asks), np.dtype(np.float32)),)
     look(Segment(engine), upright(), upright(x=200, y=100, scale=0.5))
     fed = engine.fed[0]
-    assert fed["crop"].shape == (2, 3, INPUT_SIZE, INPUT_SIZE)
+    assert fed["crop"].shape == (2, 3, gets, gets)
     assert fed["crop"].dtype == np.float32
     assert -1 <= fed["crop"].min() <= fed["crop"].max() <= 1
 
@@ -131,6 +139,15 @@ def still(count: int) -> list[Tracked]:
     return [tracked(frame_of(frame_with_square(), i), track_of(upright(x=20, y=40), 7)) for i in range(count)]
 
 
+def test_a_face_is_read_as_the_network_looks_at_it_and_in_half_while_it_is_held() -> None:
+    segment = Segment(MadeEngine(red_is_mask), every=4)
+    crops = [cropped.crops[0] for cropped in segment.answer(segment.ask(iter(still(5))))]
+    assert [crop.held for crop in crops] == [False, True, True, True, False]
+    whole, half = (CROP_SIZE, CROP_SIZE, 3), (CROP_SIZE // 2, CROP_SIZE // 2, 3)
+    assert [crop.image.shape for crop in crops] == [whole, whole, half, half, whole]
+    assert all(crop.mask.shape == (CROP_SIZE, CROP_SIZE) for crop in crops)
+
+
 def test_a_still_face_is_searched_in_every_n_th_frame_and_keeps_its_mask_between() -> None:
     engine = MadeEngine(red_is_mask)
     segment = Segment(engine, every=4)
@@ -164,12 +181,6 @@ def test_turning_the_picture_does_not_turn_the_head() -> None:
     angle = 1.2
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     assert turned_away(track_of(upright() @ turn.T)) == pytest.approx(turned_away(track_of(upright())), abs=1e-3)
-
-
-def test_a_face_is_looked_at_in_a_crop_of_half_the_size_of_its_mask() -> None:
-    (crop,) = look(Segment(says(1.0)), upright()).crops
-    assert crop.image.shape == (CROP_SIZE // 2, CROP_SIZE // 2, 3)
-    assert crop.mask.shape == (CROP_SIZE, CROP_SIZE)
 
 
 def face(seed: int = 0) -> NDArray[np.uint8]:

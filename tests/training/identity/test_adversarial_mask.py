@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from torch.nn import functional
 
-from pipeline.draw.segment import INPUT_SIZE
+from engine.spec import TensorSpec
 from pipeline.geometry import CROP_SIZE, Affine
 from tests.pipeline.faces import MadeEngine
 from training.identity.adversarial_mask import (
@@ -85,11 +85,12 @@ def test_a_face_moves_with_its_mask_and_places() -> None:
 
 def test_overlap_is_the_mean_iou_of_found_and_true_masks() -> None:
     """The segmenter takes the lower quarter for mask, the mask covers the lower half: half of their union."""
-    found = np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32)
-    found[..., 3 * INPUT_SIZE // 4 :, :] = 0.9
-    segmenter = MadeEngine(lambda feeds: {"mask": np.repeat(found, len(feeds["crop"]), 0)})
+    found = np.zeros((1, 1, 64, 64), np.float32)
+    found[..., 48:, :] = 0.9
+    spec = TensorSpec("crop", (None, 3, 64, 64), np.dtype(np.float32))
+    segmenter = MadeEngine(lambda feeds: {"mask": np.repeat(found, len(feeds["crop"]), 0)}, inputs=(spec,))
     crops = [made(CROP_SIZE), made(CROP_SIZE, level=200)]
     assert overlap(segmenter, torch.full((3, PATTERN, PATTERN), 0.5), crops) == pytest.approx(0.5, abs=0.01)
     (fed,) = segmenter.fed
-    assert fed["crop"].shape == (2, 3, INPUT_SIZE, INPUT_SIZE)
+    assert fed["crop"].shape == (2, 3, 64, 64)
     assert fed["crop"][1, 0, 0, 0] == pytest.approx(200 / 127.5 - 1)

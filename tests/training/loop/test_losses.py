@@ -150,6 +150,33 @@ def test_adversaries_pull_in_opposite_directions() -> None:
     assert losses.generator_hinge(real, fake) > 5
 
 
+def strapped() -> torch.Tensor:
+    """A mask with a thin strap to one side and a broad one to the other."""
+    alpha = torch.zeros(1, 1, 256, 256)
+    alpha[..., 120:200, 80:170] = 1
+    alpha[..., 140:143, 170:240] = 1
+    alpha[..., 140:160, 20:80] = 1
+    return alpha
+
+
+def test_thin_parts_are_straps_and_not_the_mask() -> None:
+    thin = losses.thin_parts(strapped())
+    assert thin[..., 140:143, 180:240].all()
+    assert not thin[..., :165].any()
+    assert set(thin.unique().tolist()) == {0, 1}
+    assert losses.thin_parts(strapped()[..., ::2, ::2])[..., 70:72, 90:120].all()
+
+
+def test_a_missed_strap_costs_more_than_as_many_pixels_of_mask() -> None:
+    alpha = strapped()
+    costs = []
+    for missed in (np.s_[..., 140:143, 176:236], np.s_[..., 150:160, 100:118]):
+        logits = alpha * 12 - 6
+        logits[missed] = -6
+        costs.append(losses.segmentation(logits, alpha).item())
+    assert costs[0] > 3 * costs[1]
+
+
 def test_segmentation_prefers_the_mask() -> None:
     right = hole() * 20 - 10
     costs = [losses.segmentation(logits, hole()).item() for logits in (right, torch.zeros_like(right), -right)]

@@ -54,7 +54,7 @@ def test_card_that_is_not_there_is_not_replaced_in_silence(tmp_path: Path) -> No
 def test_real_run_is_measured_and_its_folder_stays_as_it_was(tmp_path: Path) -> None:
     store(tmp_path / "crops", "train")
     config = TrainConfig(
-        "segmenter", tmp_path / "crops", tmp_path / "run", size=128, batch=2, workers=0, threads=torch.get_num_threads()
+        "segmenter", tmp_path / "crops", tmp_path / "run", batch=2, workers=0, threads=torch.get_num_threads()
     )
     found = throughput.measure(config, 0.5)
     assert min(found.drawn, found.learned, found.together) > 0  # which is slower, a busy machine decides

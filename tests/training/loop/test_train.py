@@ -87,7 +87,9 @@ def test_run_that_was_cut_off_goes_on_bit_for_bit(
     crops: Path, monkeypatch: pytest.MonkeyPatch, network: str, workers: int
 ) -> None:
     """With every loss that keeps a state: the adversary's weights and moments are among what must be the same."""
-    whole = replace(config(crops, network, 4), size=128, r1=1.0, sharpen_from=0.3, samples=2)
+    whole = replace(
+        config(crops, network, 4), size=256 if network == "segmenter" else 128, r1=1.0, sharpen_from=0.3, samples=2
+    )
     whole = replace(whole, style=0.1, workers=workers)
     train(replace(whole, run=crops / "whole"))
 
@@ -183,6 +185,20 @@ def test_run_begins_warm_from_an_exported_network(crops: Path) -> None:
         assert torch.allclose(weight, after["network"][name], rtol=1e-3, atol=1e-6), name
 
 
+def test_segmenter_that_learned_without_a_fine_stage_begins_as_it_was(crops: Path) -> None:
+    """Of pictures of half the side."""
+    learned = built(config(crops, "segmenter", 1))
+    coarse = {name: weight for name, weight in learned.state_dict().items() if not name.startswith("fine.")}
+    torch.save({"network": coarse, "ema": coarse, "step": 1}, crops / "before.pt")
+    network = built(config(crops, "segmenter", 1))
+    assert checkpoints.begin_warm(network, crops / "before.pt") == coarse.keys()
+    crop = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        half, _ = learned.coarse(functional.avg_pool2d(crop, 2))
+        enlarged = functional.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(network.logits(crop), enlarged, atol=1e-5)
+
+
 def test_run_with_other_settings_does_not_go_on_in_the_same_folder(crops: Path) -> None:
     small = replace(config(crops, "trunk", 1), size=128, adversarial=0.0, samples=2)
     train(small)
@@ -248,7 +264,7 @@ def test_network_that_learned_without_expressions_goes_on_with_them(crops: Path)
     assert {"hole_psnr", "hole_psnr_expression"} <= after["scores"].keys()
     assert after["scores"]["hole_psnr"] != after["scores"]["hole_psnr_expression"]
     with pytest.raises(ConfigError, match="segmenter takes none"):
-        replace(plain, network="segmenter", expression=0.5)
+        replace(plain, network="segmenter", size=256, expression=0.5)
 
 
 def test_foreign_file_is_no_checkpoint(tmp_path: Path) -> None:

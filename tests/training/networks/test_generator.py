@@ -45,7 +45,7 @@ def test_multiply_adds_of_one_convolution_by_hand() -> None:
     ("name", "network", "shape", "most"),
     [
         ("generator", Generator(GeneratorConfig(expression=True)), (4, 256, 256), 2.4),
-        ("segmenter", Segmenter(), (3, 128, 128), 0.3),
+        ("segmenter", Segmenter(), (3, 256, 256), 0.5),
     ],
     ids=["generator", "segmenter"],
 )
@@ -170,9 +170,38 @@ def test_generator_sees_the_whole_crop() -> None:
 
 def test_segmenter_gives_probabilities_at_its_input_size() -> None:
     with torch.no_grad():
-        mask = shaken(Segmenter())(torch.rand(2, 3, 128, 128))
-    assert mask.shape == (2, 1, 128, 128)
+        mask = shaken(Segmenter())(torch.rand(2, 3, 256, 256))
+    assert mask.shape == (2, 1, 256, 256)
     assert 0 <= mask.min() <= mask.max() <= 1
+
+
+def test_segmenter_begins_as_its_coarse_part_on_half_the_picture() -> None:
+    network = shaken(Segmenter())
+    nn.init.zeros_(network.fine.leave.weight)
+    nn.init.zeros_(network.fine.leave.bias)
+    crop = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    with torch.no_grad():
+        half, _ = network.coarse(functional.avg_pool2d(crop, 2))
+        enlarged = functional.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(network.logits(crop), enlarged, atol=1e-5)
+
+
+def test_segmenter_sees_what_half_the_picture_does_not_show() -> None:
+    """A chequered board whose squares are a pixel wide is grey in the half."""
+    network = shaken(Segmenter())
+    crop = torch.zeros(1, 3, 64, 64)
+    board = crop.clone()
+    board[..., ::2, ::2] = board[..., 1::2, 1::2] = 1
+    board[..., 1::2, ::2] = board[..., ::2, 1::2] = -1
+    with torch.no_grad():
+        assert torch.equal(functional.avg_pool2d(board, 2), functional.avg_pool2d(crop, 2))
+        assert not torch.allclose(network.logits(board), network.logits(crop), atol=1e-3)
+
+
+def test_every_weight_of_the_segmenter_is_used() -> None:
+    network = shaken(Segmenter())
+    network(torch.rand(1, 3, 64, 64)).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()] == []
 
 
 def test_discriminator_scores_patches_of_the_lower_face() -> None:

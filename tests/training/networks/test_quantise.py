@@ -17,7 +17,7 @@ from engine import models
 from engine.models import Manifest
 from engine.onnx_file import read_interface
 from engine.select import load
-from engine.spec import Network, Precision
+from engine.spec import Network, Precision, TensorSpec
 from pipeline.draw.inpaint import hole_of
 from pipeline.errors import CheckpointError
 from tests.engine import networks
@@ -70,10 +70,15 @@ def test_zero_means_zero_in_every_step() -> None:
 def test_inputs_are_those_of_a_run(tmp_path: Path) -> None:
     made_faces.store(tmp_path, "val")
     samples = quantise.drawn(Faces.read(tmp_path, "val"), 2, seed=1)
-    crops, small = (quantise.inputs_of(name, samples) for name in ("generator", "segmenter"))
-    assert (crops.shape, small.shape) == ((2, 4, 256, 256), (2, 3, 128, 128))
+    ports = {side: TensorSpec("crop", (None, 3, side, side), np.dtype(np.float32)) for side in (256, 128)}
+    crops, large, small = (
+        quantise.inputs_of(name, ports[side], samples)
+        for name, side in (("generator", 256), ("segmenter", 256), ("segmenter", 128))
+    )
+    assert (crops.shape, large.shape, small.shape) == ((2, 4, 256, 256), (2, 3, 256, 256), (2, 3, 128, 128))
+    assert np.array_equal(crops[:, :3], large)
     assert set(np.unique(crops[:, 3] > 0.5)) == {False, True}
-    for array in (crops, small):
+    for array in (crops, large, small):
         assert array.dtype == np.float32
         assert -1 <= array.min() < 0 < array.max() <= 1
 
