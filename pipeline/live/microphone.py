@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import sys
@@ -128,19 +129,30 @@ def microphones(platform: str = sys.platform) -> tuple[tuple[str, str], ...]:
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"the microphones of {platform} can't be listed: {error}") from error
 
-    sounds = [device for device in found if "audio" in device.media_types or not device.media_types]
+    audio = [device for device in found if "audio" in device.media_types or not device.media_types]
+    sounds = [device for device in audio if (kind, device.name) != ("alsa", "null")]  # which gives zeros
     if kind == "dshow":
         return tuple((device.description, device.description) for device in sounds)
     named = ((str(number) if kind == "avfoundation" else device.name, device) for number, device in enumerate(sounds))
     return tuple((name, " ".join(device.description.split())) for name, device in named)
 
 
+_SAYS_NOTHING = ctypes.CFUNCTYPE(None)(lambda: None)
+"""What ALSA calls with its errors. It must outlive the library."""
+
+
 def _find_system_alsa() -> None:
-    """Point ALSA to the system's own devices and plug-ins, unless the user has pointed it elsewhere."""
+    """Point ALSA to the system's own devices and plug-ins, unless the user has pointed it elsewhere, and quiet it."""
     for name, patterns in ALSA.items():
         folders = [folder for pattern in patterns for folder in sorted(Path("/").glob(pattern[1:])) if folder.is_dir()]
         if folders and not os.environ.get(name):
             os.environ[name] = str(folders[0])
+
+    # By itself it writes a dozen lines for each device that it can't open; one sentence of ours says as much.
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text(encoding="utf-8").splitlines() if maps.exists() else []
+    for library in {line.split()[-1] for line in lines if "/libasound" in line}:
+        ctypes.CDLL(library).snd_lib_error_set_handler(_SAYS_NOTHING)
 
 
 def explained(device: MicrophoneDevice, error: av.error.FFmpegError) -> str:

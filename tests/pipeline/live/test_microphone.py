@@ -151,13 +151,17 @@ def test_a_device_of_alsa_is_opened_as_it_is_named(alsa: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has ALSA")
-def test_a_device_that_alsa_does_not_know_says_where_to_look(alsa: Path) -> None:
+def test_a_device_that_alsa_does_not_know_says_where_to_look_and_alsa_says_nothing(
+    alsa: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     del alsa
     with (
         pytest.raises(SourceError, match="the microphone nobody is not there: plug it in; `barefaced cameras` lists"),
         microphone("nobody", platform="linux").opened(),
     ):
         pass
+    assert capfd.readouterr().err == ""
+    assert "null" not in dict(microphones("linux"))
 
 
 def test_alsa_is_pointed_to_the_system_unless_somebody_did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
