@@ -4,10 +4,10 @@ The process takes a JSON object on standard input and answers with one on standa
 files (`mode`, `clip`, `warm_up`, `target`, `settings`). Process start, imports and the compiling of networks are told
 apart (`start_seconds`); a short clip runs first as warm-up, unmeasured.
 
-A live run (`mode` live, `clip`, `seconds`, `settings`) has a stand-in as camera, which gives a clip's pictures in real
-time, each with its number drawn in a corner; the virtual camera is one that converts each picture as the real one does,
-reads the number, and shows it to nobody. All between them is what `barefaced live` runs. Ages are measured here, at
-both ends, not taken from the program's report.
+A live run (`mode` live, `clip`, `sound`, `seconds`, `settings`) has a stand-in as camera, which gives a clip's pictures
+in real time, each with its number drawn in a corner, and one as microphone where there is a `sound`; the virtual camera
+is one that converts each picture as the real one does, reads the number, and shows it to nobody. All between them is
+what `barefaced live` runs. Ages are measured here, at both ends, not taken from the program's report.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ import numpy as np
 from benchmarks.machine import peak_mb
 from benchmarks.profile import Meters
 from benchmarks.record import UnmeasurableError
+from pipeline.draw.sound import HOP, RATE
 from pipeline.live.live import prepared
 from pipeline.live.report import resident_mb
 from pipeline.live.sinks import as_i420
@@ -37,6 +39,7 @@ from pipeline.run.batch import Job
 from pipeline.run.process import process
 from pipeline.settings.values import build
 from pipeline.threads.runner import Pipeline
+from pipeline.video.opening import read_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -201,6 +204,27 @@ class ClipCamera:
 
 
 @dataclass
+class ClipSound:
+    """A microphone that hears a recording again and again, in real time."""
+
+    path: Path
+    name: str = "a recording in real time"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Iterator[NDArray[np.float32]]]:
+        """The sound in blocks of 10 ms, each when it is over."""
+        _, blocks = read_sound(self.path, RATE)
+        yield self._blocks(np.concatenate([*blocks]))
+
+    def _blocks(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        due = time.perf_counter()
+        for number in count():
+            due += HOP / RATE
+            time.sleep(max(0.0, due - time.perf_counter()))
+            yield samples.take(range(number * HOP, (number + 1) * HOP), mode="wrap")
+
+
+@dataclass
 class Screen:
     """The far end: takes what a virtual camera would, and notes which picture it was and when."""
 
@@ -249,11 +273,13 @@ class Room:
 
 def live(question: Document) -> Document:
     """A live run of so many seconds: when each picture was given and shown, and the program's own report."""
-    config = build(question["settings"])
+    sound = question["sound"]
+    config = build(question["settings"] if sound is None else {**question["settings"], "microphone": sound})
     camera = ClipCamera(Path(question["clip"]), config.live.fps)
     room = Room(question["seconds"])
     with load.networks(config) as networks:
-        run = prepared(config, networks, lambda _sentence: None, camera)
+        hearing = None if sound is None else ClipSound(Path(sound))
+        run = prepared(config, networks, lambda _sentence: None, camera, hearing=hearing)
         run.show_until_end(room)
 
     report = run.report(None, interrupted=False)

@@ -18,9 +18,11 @@ from benchmarks.drawing import Curve, Curves, Figure
 from benchmarks.machine import Noise
 from benchmarks.parts import Part, Plan, option
 from benchmarks.record import BenchmarkError, Better, Series, Table, document, shown, spread_of
+from pipeline.draw.sound import RATE
 from pipeline.rules import Number
 from pipeline.settings.flags import parser_of
 from pipeline.settings.values import as_json, build
+from pipeline.video.opening import read_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,6 +59,9 @@ class LivePlan(Plan):
         type=parser_of("minutes", Number(0.1, 1440)),
         metavar="N",
         help="of the live run, such as 0.5 (default: 5)",
+    )
+    sound: Path | None = option(
+        "--sound", None, type=Path, metavar="FILE", help="a recording that a stand-in for a microphone hears meanwhile"
     )
 
 
@@ -136,11 +141,14 @@ def measure(plan: LivePlan, say: Say) -> Document:
 
     Raises `BenchmarkError` when pictures are shown out of order or masks stay on, and what the run raises.
     """
+    if plan.sound is not None:
+        read_sound(plan.sound, RATE)  # what can't be read is better known before
     config = build(plan.settings)
     with Noise() as noise, tempfile.TemporaryDirectory(prefix="barefaced-bench-") as name:
         clip = make_clip(Path(name), plan.size, CYCLE_FRAMES)
         seconds = WARM_UP_SECONDS + MINUTE * plan.minutes
-        question = {"clip": str(clip), "seconds": seconds, "settings": dict(plan.settings)}
+        sound = None if plan.sound is None else str(plan.sound)
+        question = {"clip": str(clip), "sound": sound, "seconds": seconds, "settings": dict(plan.settings)}
         answer = answer_of_child({"mode": "live", **question})
 
     seen = seen_in(answer["given"], answer["shown"], warm_up_seconds=WARM_UP_SECONDS)

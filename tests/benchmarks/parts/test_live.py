@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+import wave
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
 
-from benchmarks.child import BITS, ClipCamera, Room, Screen, read_number, write_number
+from benchmarks.child import BITS, ClipCamera, ClipSound, Room, Screen, read_number, write_number
 from benchmarks.clips import make_clip
 from benchmarks.parts import live
 from benchmarks.parts.live import seen_in
 from benchmarks.record import BenchmarkError
+from pipeline.draw.sound import HOP, RATE
+from pipeline.errors import SourceError
 from pipeline.live.live import prepared
 from pipeline.live.sinks import as_i420
 from pipeline.settings.values import build
@@ -80,6 +84,26 @@ def test_the_stand_ins_are_run_by_the_programs_own_code(tmp_path: Path) -> None:
     assert set(numbers) <= set(range(len(camera.given)))
     assert all(moment >= camera.given[number] for number, moment in zip(numbers, room.screen.moments, strict=True))
     assert room.memory_mb
+
+
+def test_a_recording_is_heard_again_and_again_in_real_time(tmp_path: Path) -> None:
+    path, samples = tmp_path / "sound.wav", np.round(np.linspace(-0.5, 0.5, 400) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
+
+    began = time.perf_counter()
+    with ClipSound(path).opened() as blocks:
+        heard = np.concatenate([next(blocks) for _ in range(10)])
+    assert time.perf_counter() - began >= 10 * HOP / RATE
+    assert heard == pytest.approx(np.resize(samples / 32768, 10 * HOP), abs=1e-4)
+
+
+def test_a_recording_that_cannot_be_read_is_told_of_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"no\.wav"):
+        live.measure(live.LivePlan(sound=tmp_path / "no.wav"), lambda _text: None)
 
 
 def test_what_came_of_a_run_is_a_document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
