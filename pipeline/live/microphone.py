@@ -277,7 +277,7 @@ class Microphone:
                 self._ending.wait(WATCH_SECONDS)
                 continue
 
-            reason = f"{self.device.name} sends no more"
+            reason = None
             try:
                 for _ in self._until_unwanted():
                     if lost:
@@ -286,7 +286,8 @@ class Microphone:
             except SourceError as error:
                 reason = str(error)
             self._begin()
-            if self._ending.is_set() or not self.wanted():
+            # Without a reason it was closed because nobody watched, and somebody may watch again by now.
+            if reason is None or self._ending.is_set() or not self.wanted():
                 continue
 
             if not lost:
@@ -296,10 +297,11 @@ class Microphone:
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
 
     def _until_unwanted(self) -> Iterator[None]:
-        """Open the microphone and hear it, block by block. Raises `SourceError`."""
+        """Open the microphone and hear it, block by block, while it is wanted. Raises `SourceError` where it ends."""
         with self.device.opened() as blocks:
             for block in blocks:
                 self.hear(block, time.perf_counter())
                 if self._ending.is_set() or not self.wanted():
                     return
                 yield
+        raise SourceError(f"{self.device.name} sends no more")

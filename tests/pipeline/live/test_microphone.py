@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, cycle, islice
 from typing import TYPE_CHECKING
 
 import av
@@ -290,6 +290,20 @@ def test_a_microphone_that_is_away_is_told_of_once_and_heard_again(monkeypatch: 
         "the made microphone is not there: plug it in" + rest,
         "the made microphone is back",
     ]
+
+
+def test_a_microphone_that_is_watched_again_at_once_is_not_said_to_be_lost() -> None:
+    """Somebody looks away for a moment: from the next question on it is wanted again."""
+    device, said = Made([made_sounds.noise(60)], paced=True), list[str]()
+    answers = chain([True, False], cycle([True]))
+
+    def wanted() -> bool:
+        return next(answers)
+
+    with Microphone(device, said.append, wanted=wanted):
+        while device.opened_times < 2:
+            time.sleep(0.005)
+    assert said == []
 
 
 def test_a_microphone_is_closed_while_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
