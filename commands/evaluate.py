@@ -139,6 +139,7 @@ def _add_evaluate_leftovers(what: Commands) -> None:
         summary="in how many results something of a real mask is left",
         description=manual.EVALUATE_LEFTOVERS,
     )
+
     leftovers.add_argument("inputs", nargs="+", type=Path, metavar="DIR|CLIP", help="photos, folders, videos")
     leftovers.add_argument(
         "--judge", type=Path, required=True, metavar="FILE.npz", help="as training.evaluation.leftover_judge writes it"
@@ -150,6 +151,7 @@ def _add_evaluate_leftovers(what: Commands) -> None:
     leftovers.add_argument(
         "--models", type=Path, metavar="DIR", help="networks from here, as training.networks.export writes them"
     )
+
     leftovers.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
     leftovers.add_argument("--sheet", type=Path, metavar="FILE.png", help="the worst results, to look at")
     _add_engine(leftovers)

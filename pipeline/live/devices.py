@@ -191,7 +191,7 @@ def explained(device: CameraDevice, error: av.error.FFmpegError) -> str:
         advice = "; in a container or a virtual machine it has to be passed through" if device.format == "v4l2" else ""
         return f"{device.name} is not there: plug it in; {CURE}{advice}"
     if isinstance(error, av.error.PermissionError):
-        return f"{device.name} may not be opened by you: {_permission(device)}"
+        return f"{device.name} may not be opened by you: {permission(device.format, group='video', pane='Camera')}"
     if error.errno == errno.EBUSY:
         who = holders(Path(device.url)) if device.format == "v4l2" else ()
         by = f" by {', '.join(who)}: close that" if who else ": close the program that shows its picture"
@@ -210,13 +210,16 @@ def explained(device: CameraDevice, error: av.error.FFmpegError) -> str:
     return f"{device.name} can't be read: {error.strerror}; {CURE}"
 
 
-def _permission(device: CameraDevice) -> str:
-    """How a user gets the right to open a camera."""
-    if device.format == "v4l2":
-        return "sudo usermod -aG video $USER, then log out and in"
-    if device.format == "avfoundation":
-        return "System Settings, Privacy & Security, Camera: allow the terminal, then start it anew"
-    return "Settings, Privacy & security, Camera: let desktop apps use it"
+def permission(kind: str | None, *, group: str, pane: str) -> str:
+    """How a user gets the right to open a device of FFmpeg's `kind`, such as `v4l2`; None where FFmpeg finds it out.
+
+    On Linux the user joins a `group`; elsewhere the system's settings have a `pane`, such as `Camera`.
+    """
+    if kind in ("v4l2", "alsa"):
+        return f"sudo usermod -aG {group} $USER, then log out and in"
+    if kind == "avfoundation":
+        return f"System Settings, Privacy & Security, {pane}: allow the terminal, then start it anew"
+    return f"Settings, Privacy & security, {pane}: let desktop apps use it"
 
 
 LOOK_SECONDS = 1.0

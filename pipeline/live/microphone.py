@@ -20,6 +20,7 @@ from pipeline.draw.mouth import AT_REST, LEAD, UNHEARD, Usual, by_rule
 from pipeline.draw.sound import BANDS, FIRST_BAND, HOP, LOOK, RATE, STRETCH, Measure, Sound, is_speech
 from pipeline.errors import ConfigError, SourceError
 from pipeline.live.camera import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WATCH_SECONDS
+from pipeline.live.devices import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -160,19 +161,10 @@ def explained(device: MicrophoneDevice, error: av.error.FFmpegError) -> str:
     if error.errno in (errno.EBUSY, errno.EAGAIN):
         return f"{device.name} is in use: close the program that records from it, or take another one"
     if isinstance(error, av.error.PermissionError):
-        return f"{device.name} may not be opened by you: {_permission(device)}"
+        return f"{device.name} may not be opened by you: {permission(device.format, group='audio', pane='Microphone')}"
     if error.errno in (errno.ENODEV, errno.EIO, errno.ENXIO, errno.ENOENT):
         return f"{device.name} is not there: plug it in; {CURE}"
     return f"{device.name} can't be read ({error.strerror}): {CURE}"
-
-
-def _permission(device: MicrophoneDevice) -> str:
-    """How a user gets the right to open a microphone."""
-    if device.format == "alsa":
-        return "sudo usermod -aG audio $USER, then log out and in"
-    if device.format == "avfoundation":
-        return "System Settings, Privacy & Security, Microphone: allow the terminal, then start it anew"
-    return "Settings, Privacy & security, Microphone: let desktop apps use it"
 
 
 KEPT, RECENT = 3000, 100

@@ -196,6 +196,8 @@ def thin_things(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generat
     width, up = float(np.linalg.norm(mesh.across)), -mesh.down
     for ear, eye in ((Point.RIGHT_EAR, Point.RIGHT_EYE), (Point.LEFT_EAR, Point.LEFT_EYE)):
         beyond = mesh[ear] + (mesh[ear] - mesh[Point.NOSE_TIP]) * rng.uniform(-0.05, 0.25)
+
+        # From where to where: a temple, strands, or a cable that hangs from the ear.
         if what < 0.4:
             ends = [(mesh[eye] + 0.25 * (mesh[ear] - mesh[eye]), beyond + up * rng.uniform(0.1, 0.35))]
         elif what < 0.9:
@@ -208,6 +210,7 @@ def thin_things(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generat
             ]
         else:
             ends = [(beyond, mesh[Point.CHIN] - up * rng.uniform(0.5, 1.2) + rng.normal(0, 0.2 * width, 2))]
+
         colour = (rng.uniform(5, 120 if what < 0.9 else 240) * np.array([1, 0.9, 0.8])).tolist()
         for start, end in ends:
             path = curve([start, (start + end) / 2 + rng.normal(0, 0.05 * width, 2), end], 16)
