@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.blend.grain import SkinDetail
+from pipeline.blend.grain import STEEPER_FROM, SkinDetail, steeper
 from pipeline.blend.ground import Background, DrawnFace, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, write
 from pipeline.blend.texture import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import FIELD_SIZE, largest, read_crop, shrunk
-from pipeline.picture.samples import Samples, samples_of
+from pipeline.picture.samples import BT601, Samples, samples_of
 from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _CONTRAST = 15.0
 """How much the rim's brightness must vary, as a standard deviation, for its contrast to be believed by half."""
 
 _GAINS = (0.6, 1.6)
+
+_LUMA = np.array([BT601], np.float32)
 
 
 def correction(
@@ -128,6 +130,8 @@ class _Fitted:
     skin: SkinMap
     drawn: NDArray[np.float32]
     """(h, w, 3) RGB: what was drawn inside `box` of the crop, in these colours."""
+    edges: NDArray[np.float32] | None
+    """(FINER * h, FINER * w) what makes its edges steeper, in 8-bit levels; None for a small face."""
 
     def holds(self, patch: Patch, outside: Sides) -> bool:
         """Whether `patch` is the same drawing."""
@@ -177,10 +181,17 @@ class Blend:
         "alone; raise it for hard light; too high, and a bright thing beside the mask tints the cheek",
     )
     detail: float = setting(
-        0.5,
+        0.9,
         Number(0, 1),
         "how much of the missing fine detail is filled in; at 0 a close-up has a soft patch; at 1 it has the energy of "
-        "the visible skin and of its compression, and a much compressed face looks gritty",
+        "the visible skin and of its compression",
+    )
+
+    edges: float = setting(
+        1.0,
+        Number(0, 2),
+        "how much steeper the edges of lips, nostrils and jaw become in a face that is not small; "
+        "at 0 they are soft in a close-up, too high and they get outlines",
     )
 
     def __call__(self, items: Iterator[Inpainted]) -> Iterator[Frame]:
@@ -257,17 +268,23 @@ class Blend:
         if fitted is None:
             return
         frame_from_crop = fitted.patch.crop.crop_from_frame.inverse()
+        luma = source.components[0]
+        luma_from_crop = luma.grid.component_from_frame.after(frame_from_crop)
+        edges = None
+        if fitted.edges is not None:
+            steepness = self.edges * face.detail.steepness(luma.samples, luma_from_crop)
+            edges = np.float32(steepness * target.level) * fitted.edges
 
         # Luma comes first and has the detail; both chroma components lie on one grid and share place and alpha.
         missing: NDArray[np.float32] | None = None
-        laid = _laid(fitted.drawn, fitted.hole, fitted.box, frame_from_crop, target)
+        laid = _laid(fitted.drawn, fitted.hole, fitted.box, frame_from_crop, target, edges)
         for index, (component, values, place, alpha) in enumerate(laid):
             if index == 0 and self.detail > 0:
                 missing = face.detail.missing_from(
                     values,
                     place=place,
-                    luma=source.components[0].samples,
-                    luma_from_crop=component.grid.component_from_frame.after(frame_from_crop),
+                    luma=luma.samples,
+                    luma_from_crop=luma_from_crop,
                     skin=fitted.skin,
                 )
                 if missing is not None:
@@ -304,15 +321,26 @@ class Blend:
         inside = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
         drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-        return _Fitted(patch, outside, hole, box, field, skin, drawn)
+        edges = None
+        if before is not None and before.patch.image is patch.image and before.field is field and before.box == box:
+            edges = before.edges
+        elif self.edges > 0 and scale > STEEPER_FROM:
+            edges = steeper(cv2.transform(drawn, _LUMA).astype(np.float32, copy=False))
+        return _Fitted(patch, outside, hole, box, field, skin, drawn, edges)
 
 
 def _laid(
-    image: NDArray[np.float32], hole: Hole, box: tuple[int, int, int, int], frame_from_here: Affine, target: Samples
+    image: NDArray[np.float32],
+    hole: Hole,
+    box: tuple[int, int, int, int],
+    frame_from_here: Affine,
+    target: Samples,
+    edges: NDArray[np.float32] | None = None,
 ) -> Iterator[tuple[Component, NDArray[np.float32], Place, NDArray[np.float32]]]:
     """Each component of `target` with its values of `image` (h, w, 3) RGB, where they lie, and their alpha.
 
-    `image` lies in `box` of a crop or a view, in whose coordinates `hole` is. Nothing where it lies outside the frame.
+    `image` lies in `box` of a crop or a view, in whose coordinates `hole` is; `edges`, in sample values on a finer
+    grid, are added to its luma. Nothing where it lies outside the frame.
     """
     planes = cv2.transform(image, target.samples_from_rgb).astype(np.float32, copy=False)
     # OpenCV leaves the last axis out where there is one component.
@@ -325,7 +353,8 @@ def _laid(
                 return
             places[component.grid] = found, found.alpha(hole)
         place, alpha = places[component.grid]
-        yield component, place.resampled(planes[..., index]), place, alpha
+        added = edges if index == 0 or target.rgb else None
+        yield component, place.resampled(planes[..., index], added), place, alpha
 
 
 def _mix(

@@ -147,11 +147,11 @@ class Place:
         """These samples among all of the component's."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def resampled(self, drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+    def resampled(self, drawn: NDArray[np.float32], added: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """`drawn` (bottom - top, right - left), the crop's values inside the box, on the samples: (h, w) float32.
 
-        Cubic. A much finer grid is reached in two steps, a quick enlargement and a straight-line turn; before a coarser
-        one the values are averaged.
+        `added` lies in the same box on a finer grid. Cubic. A much finer grid is reached in two steps, a quick
+        enlargement and a straight-line turn; before a coarser one the values are averaged.
         """
         scale = self.here_from_crop.scale
         factor = float(min(math.ceil(scale), _FINEST)) if scale > 1.3 else 2.0 ** min(round(math.log2(scale)), 0)
@@ -160,6 +160,9 @@ class Place:
             size = max(round(width * factor), 1), max(round(height * factor), 1)
             method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
             drawn = cv2.resize(drawn, size, interpolation=method).astype(np.float32, copy=False)
+        if added is not None:
+            method = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
+            drawn = cv2.add(drawn, cv2.resize(added, drawn.shape[::-1], interpolation=method)).astype(np.float32)
 
         flags = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_CUBIC
         stretch_x, stretch_y = drawn.shape[1] / width, drawn.shape[0] / height

@@ -200,6 +200,12 @@ _ZONE = (56, 40, 200, 216)
 """left, top, right, bottom of the crop where skin is looked for."""
 
 
+_EYES = (64, 60, 192, 104)
+"""left, top, right, bottom of the crop where the eyes are, and no mask."""
+
+_LEAST_EYES = 32
+"""Samples below which so little of the eyes is in the picture that nothing is said of them."""
+
 _FEWEST = 4
 """The fewest blocks from which anything is said of the skin."""
 
@@ -257,6 +263,23 @@ def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region 
         if region is not None:
             return region
     return None
+
+
+def crispness(luma: Values, luma_from_crop: Affine) -> float | None:
+    """How sharp the eyes of a face are, which no mask hides, in the whole `luma`; None where too little of them is in.
+
+    The energy of the octave that is just too fine for a crop over that of the next coarser one: 0.5 and more in a sharp
+    picture, less than 0.2 in one that was enlarged or is out of focus.
+    """
+    left, top, right, bottom = _EYES
+    corners = luma_from_crop.apply([[left, top], [right, top], [left, bottom], [right, bottom]])  # (4, 2)
+    low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max(axis=0)), luma.shape[::-1]).astype(int)
+    if (high - low).min() < _LEAST_EYES:
+        return None
+    finest = max(round(np.log2(luma_from_crop.scale)) - 1, 0)
+    *_, fine, coarse = split(luma[low[1] : high[1], low[0] : high[0]], finest + 2)
+    return float(np.mean(fine * fine) / max(float(np.mean(coarse * coarse)), 1e-3))
 
 
 def drawn_skin(drawn: NDArray[np.float32], place: Place, skin: SkinMap) -> Region | None:

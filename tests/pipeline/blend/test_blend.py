@@ -175,13 +175,34 @@ def test_a_soft_drawing_is_not_a_soft_patch(scene: Scene) -> None:
     items = [with_patch(scene, index=index, spoil=soft) for index in range(3)]
     none, some, whole = (
         detail_ratios(scene, list(blend(iter(items)))[-1].planes, index=2)
-        for blend in (Blend(detail=0), Blend(), Blend(detail=1))
+        for blend in (Blend(detail=0, edges=0), Blend(edges=0), Blend(detail=1, edges=0))
     )
     low, high = DETAIL_RATIO
     assert whole.min() > low
     assert whole.max() < high
     assert (some[0] - none[0]) / (whole[0] - none[0]) == pytest.approx(Blend().detail ** 2, abs=0.1)  # energies add up
     assert none[0] < 0.6
+
+
+def test_edges_are_steeper_where_the_frame_has_more_pixels_than_the_crop_and_nowhere_else() -> None:
+    small, large = (
+        [painted(scene, Blend(detail=0, edges=edges), soft) for edges in (0, 1)] for scene in (SMALL, CLOSE_UP)
+    )
+    assert np.array_equal(whole(small[0]), whole(small[1]))
+    plain, steep = (slope_of_the_mouth(CLOSE_UP, picture) for picture in large)
+    assert steep > 1.2 * plain
+    assert steep < slope_of_the_mouth(CLOSE_UP, CLOSE_UP.picture(CLOSE_UP.bare()))
+    # Pores that were drawn are edges too, and gain a little.
+    assert detail_ratios(CLOSE_UP, painted(CLOSE_UP, Blend(), soft), index=0).max() < 1.2 * DETAIL_RATIO[1]
+
+
+def slope_of_the_mouth(scene: Scene, picture: av.VideoFrame) -> float:
+    """The steepest slopes of luma around the mouth, in levels a pixel."""
+    left, top, right, bottom = 92, 142, 164, 178
+    corners = scene.crop_from_frame().inverse().apply([[left, top], [right, bottom]]).astype(int)
+    luma = samples_of(picture).components[0].samples.astype(np.float32)
+    around = luma[corners[0, 1] : corners[1, 1], corners[0, 0] : corners[1, 0]]
+    return float(np.percentile(np.hypot(*np.gradient(around)), 98))
 
 
 def detail_ratios(scene: Scene, picture: av.VideoFrame, *, index: int) -> NDArray[np.float64]:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from pipeline.blend.texture import block_energies, gains_for, interplay, merge, normalised, split
+from pipeline.blend.grain import FINER, SkinDetail, steeper
+from pipeline.blend.texture import block_energies, crispness, gains_for, interplay, merge, normalised, split
+from pipeline.geometry import Affine
 
 NOISE = np.random.default_rng(0).standard_normal((192, 256)).astype(np.float32)
 
@@ -37,3 +40,49 @@ def test_block_energies_tell_where_the_detail_is() -> None:
     centres = np.array([[40.0, 90.0], [200.0, 90.0]])
     energies = block_energies(values, centres, octaves=3, block_px=48)
     assert energies[:, 1] / energies[:, 0] == pytest.approx(np.full(3, 9.0), rel=0.5)
+
+
+def test_eyes_are_crisp_in_a_sharp_picture_and_not_in_one_that_was_enlarged() -> None:
+    small = cv2.GaussianBlur(40 * NOISE, (0, 0), 2.0)
+    enlarged = cv2.resize(small, (3 * 256, 3 * 192), interpolation=cv2.INTER_CUBIC)
+    sharp, soft = (crispness(luma, Affine.resize(3)) for luma in (cv2.resize(100 * NOISE, (768, 576)), enlarged))
+    assert sharp is not None
+    assert soft is not None
+    assert sharp > 0.45
+    assert soft < 0.2
+
+
+def test_nothing_is_said_of_eyes_outside_the_picture() -> None:
+    assert crispness(NOISE, Affine.shift(1000, 0).after(Affine.resize(2))) is None
+
+
+def test_edges_stay_as_drawn_beside_soft_eyes_and_in_small_faces() -> None:
+    sharp, soft = 50 * NOISE, cv2.GaussianBlur(50 * NOISE, (0, 0), 4.0)
+    assert SkinDetail(1).steepness(cv2.resize(sharp, (512, 384)), Affine.resize(2)) == 1
+    assert SkinDetail(1).steepness(cv2.resize(soft, (512, 384)), Affine.resize(2)) == 0
+    assert SkinDetail(1).steepness(sharp, Affine.resize(0.7)) == 0
+    assert 0 < SkinDetail(1).steepness(sharp, Affine.resize(1.0)) < 1
+
+
+def drawn_edge(*, sigma: float) -> np.ndarray:
+    """(96, 96) 60 on the left and 140 on the right, with a soft edge."""
+    return cv2.GaussianBlur(
+        np.repeat(np.where(np.arange(96) < 48, 60, 140)[None], 96, axis=0).astype(np.float32), (0, 0), sigma
+    )
+
+
+def test_a_soft_edge_becomes_steeper_without_an_outline() -> None:
+    edge = drawn_edge(sigma=2.0)
+    plain = cv2.resize(edge, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_CUBIC)
+    better = plain + steeper(edge)
+    assert np.abs(np.diff(better, axis=1)).max() > 1.4 * np.abs(np.diff(plain, axis=1)).max()
+    assert better.max() < 140 + 5
+    assert better.min() > 60 - 5
+
+
+def test_grain_shades_and_a_faint_lattice_are_not_raised() -> None:
+    rows, columns = np.mgrid[:96, :96].astype(np.float32)
+    shade, lattice = 0.5 * columns, np.cos(np.pi / 4 * columns) * np.cos(np.pi / 4 * rows)
+    assert np.abs(steeper(100 + shade)).max() < 0.5
+    assert np.sqrt(np.mean(steeper(100 + lattice) ** 2)) < 0.1
+    assert np.sqrt(np.mean(steeper(100 + NOISE[:96, :96]) ** 2)) < 0.2
