@@ -188,16 +188,23 @@ class Learner:
         return None
 
     def __call__(
-        self, recordings: Sequence[Path], target: Path, sheet: Path, tell: Callable[[Far], None], config: Config
+        self,
+        recordings: Sequence[Path],
+        target: Path,
+        sheet: Path,
+        config: Config,
+        *,
+        tell: Callable[[Far], None],
+        note: Callable[[str], None],
     ) -> None:
         """Learn the face in `recordings`. Raises `SourceError` where there is none, `SinkError` and `EngineError`."""
         from barefaced.enrolment import Learning, keep
 
         engine = values.build({"engine": config.engine.engine, "detect-size": config.faces.detect_size})
-        enrolled = Learning(ENROLLING_MINUTES, None, recognition=True, tell=tell, note=lambda _: None)(
-            recordings, engine
-        )
+        enrolled = Learning(ENROLLING_MINUTES, None, recognition=True, tell=tell, note=note)(recordings, engine)
         keep(enrolled, target, sheet=sheet, overwrite=False)
+        if enrolled.voices is not None:
+            note("it holds how the mouth goes with the voice, which is biometric data, too")
 
 
 async def _until_ended(settings: Config, networks: Networks, *, quiet: bool) -> None:

@@ -57,9 +57,19 @@ class Enrolls(Protocol):
         ...
 
     def __call__(
-        self, recordings: Sequence[Path], target: Path, sheet: Path, tell: Callable[[Far], None], config: Config
+        self,
+        recordings: Sequence[Path],
+        target: Path,
+        sheet: Path,
+        config: Config,
+        *,
+        tell: Callable[[Far], None],
+        note: Callable[[str], None],
     ) -> None:
-        """Write the face in `recordings` to `target`, and a sheet to look at. Raises `BarefacedError`."""
+        """Write the face in `recordings` to `target`, and a sheet to look at. Raises `BarefacedError`.
+
+        `note` is told what the recordings show too little of, and why nothing was learned of the voice.
+        """
         ...
 
 
@@ -75,6 +85,8 @@ class PageEnrolment:
     error: str | None = None
     name: str | None = None
     """The name of the face that was learned."""
+    notes: list[str] = field(default_factory=list)
+    """What the recordings showed too little of, and what became of the voice."""
 
     @property
     def sheet(self) -> Path:
@@ -99,6 +111,7 @@ class PageEnrolment:
             "gain": None if far is None or far.gain is None else round(far.gain, 2),
             "error": self.error,
             "name": self.name,
+            "notes": [*self.notes],
         }
 
 
@@ -201,7 +214,7 @@ class WornFaces:
         # The turn is taken here and given back when learning ends, long after this request was answered.
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.turn.taken("a face"))
-            self.enrolment.running, self.enrolment.error = True, None
+            self.enrolment.running, self.enrolment.error, self.enrolment.notes = True, None, []
             self._work = asyncio.create_task(self._learn(name, self.enrolment, stack.pop_all()))
 
     async def drop(self) -> None:
@@ -234,7 +247,8 @@ class WornFaces:
     def _learned(self, name: str, enrolment: PageEnrolment) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{name}{SUFFIX}"
-        self.enrolls(enrolment.recordings, target, enrolment.sheet, enrolment.told, self.config)
+        tell, note = enrolment.told, enrolment.notes.append
+        self.enrolls(enrolment.recordings, target, enrolment.sheet, self.config, tell=tell, note=note)
 
     def _path(self, name: str) -> Path:
         """Where a face is. Raises `ConfigError` for an unknown name."""

@@ -4,7 +4,7 @@ import { heard, t } from "./words.js";
 
 /**
  * @typedef {{ recordings: number, running: boolean, pictures: number, step: number, steps: number,
- *   gain: number | null, error: string | null, name: string | null }} Enrolment
+ *   gain: number | null, error: string | null, name: string | null, notes: string[] }} Enrolment
  */
 /**
  * An own face; `error` says why it can't be drawn.
@@ -46,6 +46,7 @@ export class OwnFaces {
   #record = find("enroll-record", HTMLButtonElement);
   #preview = find("enroll-preview", HTMLVideoElement);
   #told = find("enroll-told", HTMLElement);
+  #notes = find("enroll-notes", HTMLElement);
   #learn = find("enroll-learn", HTMLButtonElement);
   #progress = find("enroll-progress", HTMLProgressElement);
   #sheet = find("enroll-sheet", HTMLImageElement);
@@ -144,6 +145,8 @@ export class OwnFaces {
       this.#complaint.textContent = heard(enrolment.error);
       this.#complaint.hidden = false;
     }
+    this.#notes.replaceChildren(...enrolment.notes.map((note) => make("li", heard(note))));
+    this.#notes.hidden = enrolment.notes.length === 0;
     this.#sheet.hidden = enrolment.name === null;
     if (enrolment.name !== null && this.#sheet.dataset.of !== enrolment.name) {
       this.#sheet.dataset.of = enrolment.name;

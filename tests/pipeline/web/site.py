@@ -85,7 +85,14 @@ class CopyingEnroller:
         self.seen: list[str] = []
 
     def __call__(
-        self, recordings: Sequence[Path], target: Path, sheet: Path, tell: Callable[[Far], None], config: Config
+        self,
+        recordings: Sequence[Path],
+        target: Path,
+        sheet: Path,
+        config: Config,
+        *,
+        tell: Callable[[Far], None],
+        note: Callable[[str], None],
     ) -> None:
         del config
         self.seen += [path.suffix for path in recordings]
@@ -95,11 +102,13 @@ class CopyingEnroller:
         if recordings[0].read_bytes() == NOBODY:
             raise SourceError("no face to learn from")
         tell(Enrolment(pictures=9, step=2, steps=2, gain=1.234))
+        note(HARDLY_MOVED)
         made_face(target)
         cv2.imwrite(str(sheet), np.full((64, 64, 3), 90, np.uint8))
 
 
 NOBODY = b"nobody is seen in it"
+HARDLY_MOVED = "the mouth hardly moves: the face gains from a recording that shows more"
 
 
 def made_face(path: Path) -> Path:

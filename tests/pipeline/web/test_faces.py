@@ -12,7 +12,7 @@ pytest.importorskip("aiohttp", reason="the page needs aiohttp and aiortc")
 pytest.importorskip("aiortc", reason="the page needs aiohttp and aiortc")
 
 from pipeline.people.enrolled import AGREED
-from tests.pipeline.web.site import NOBODY, CopyingEnroller, Page, made_face, run, site
+from tests.pipeline.web.site import HARDLY_MOVED, NOBODY, CopyingEnroller, Page, made_face, run, site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ def test_a_face_is_learned_of_recordings_and_kept_without_them(tmp_path: Path) -
             told = await learned(page)
             assert enroller.seen == [".jpg", ".webm"]
             assert told["enrolment"] | {"name": "me", "gain": 1.23, "recordings": 0, "error": None} == told["enrolment"]
+            assert told["enrolment"]["notes"] == [HARDLY_MOVED]
             assert [face["name"] for face in told["faces"]] == ["me"]
             assert told["faces"][0]["pictures"] == 90
             assert await page.status("/faces/sheet") == 200

@@ -33,8 +33,12 @@ SPEAKING = (
 FROM_ELSEWHERE = {
     "a network failed before the first frame was shown: {1}",
     "enrolling a face",
+    "it holds how the mouth goes with the voice, which is biometric data, too",
+    "nothing was learned of the voice: {1}",
     "pipx inject barefaced {1} (or pip install them where barefaced is)",
+    "the face mesh needs: {1}",
     "{1} needs {2}: {3}",
+    "{1}: the face gains from a recording that shows more",
     "{1}: without effect on a picture",
     "1 picture",
     "blurred",
@@ -45,10 +49,6 @@ FROM_ELSEWHERE = {
 """What other modules say to a visitor, and single words that are filled in."""
 
 UNSENT = {
-    # For whoever enrolls in the terminal.
-    "{1} s of speech are heard, and {2} are needed",
-    "{1} pictures show the mouth, and {2} are needed",
-    "what was learned correlates with the true mouth by {1}, and the rule by {2}",
     # For whoever starts the server, in the terminal.
     "pip install aiohttp aiortc",
     "`barefaced serve` needs {1}: {2}",
