@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FEW = 12
 """The number of views from which on all weights are tuned; fewer teach no more than a likeness."""
-FEW_PLAN = TuningPlan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0, slopes=0.0)
+FEW_PLAN = TuningPlan(steps=40, batch=4, rate=1e-4, average=0.8, perceptual=0.0, contextual=0.0, specks=0.0)
 """How a face is tuned to a few photos. At five times the rate, four photos made one of two people 0.7 dB worse."""
 LEAST_GAIN_OF_FEW_DB = 0.0
 """The least gain, as `LEAST_GAIN_DB`, on photos that were left out in turn."""

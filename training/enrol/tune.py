@@ -81,8 +81,10 @@ class TuningPlan:
     """Weight of 1 - SSIM."""
     perceptual: float = 0.15
     """Weight of the difference of ImageNet features."""
-    slopes: float = 0.25
-    """Weight of the difference of slopes, which keeps lips and teeth sharp where they can't be foreseen."""
+    contextual: float = 0.2
+    """Weight of what is not found nearby, which keeps lips and teeth clear where they can't be foreseen."""
+    specks: float = 5.0
+    """Weight of the difference of fine colour, which the other losses let lips and teeth be dotted with."""
     seed: int = 0
     """The seed of all that is drawn by chance."""
 
@@ -209,7 +211,8 @@ class _Tuning:
         torch.manual_seed(plan.seed)
         torch.set_num_threads(max(1, os.cpu_count() or 1))
         self.plan, self.device, self.bf16, self.step = plan, device, bf16, 0
-        self.features = losses.EfficientNetFeatures().eval().to(device) if plan.perceptual > 0 else None
+        compares = plan.perceptual > 0 or plan.contextual > 0
+        self.features = losses.EfficientNetFeatures().eval().to(device) if compares else None
         self.base = copy.deepcopy(base).requires_grad_(requires_grad=False).eval().to(device)
         self.network, self.average = copy.deepcopy(base).to(device), copy.deepcopy(self.base)
         for module in self.network.modules():
@@ -251,10 +254,11 @@ class _Tuning:
         inside = losses.hole_l1(drawn, truth, hole)
         around = losses.hole_l1(drawn, truth, grown(hole, scaled(12, plan.size)))
         total = inside + plan.around * around + plan.ssim * losses.hole_ssim(drawn, truth, hole)
-        if plan.slopes > 0:
-            total = total + plan.slopes * losses.hole_slopes(drawn, truth, hole)
+        if plan.specks > 0:
+            total = total + plan.specks * losses.hole_specks(drawn, truth, hole)
         if self.features is None:
             return total
+        total = total + plan.contextual * losses.contextual(self.features, drawn, truth, hole)
         half = slice(0, max(1, len(drawn) // 2))  # as costly as the generator itself: half a batch steers as well
         seen = losses.compared(self.features, drawn[half], truth[half], hole[half])
         return total + plan.perceptual * losses.perceptual(seen)

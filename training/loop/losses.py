@@ -46,6 +46,16 @@ def hole_l1(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
     return (wrong.sum((1, 2, 3)) / hole.sum((1, 2, 3)).clamp(min=64)).mean()
 
 
+def hole_specks(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """As `hole_l1`, of the colour that is finer than 5 pixels: what is left of it without brightness and the near mean.
+
+    Where true edges can't be foreseen, no such colour at all costs least. Eyes hardly miss it, and see specks of it.
+    """
+    colours = [x - luma(x) for x in (composite(drawn, truth, hole), truth)]
+    fine = [x - functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False) for x in colours]
+    return hole_l1(fine[0], fine[1], hole)
+
+
 def luma(x: Tensor) -> Tensor:
     """(B, 3, H, W) to (B, 1, H, W): how bright it is (BT.601). Structure is in it, at a third of the time."""
     red, green, blue = BT601
@@ -97,34 +107,6 @@ def hole_ms_ssim(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
     return total / SCALES
 
 
-SLOPES = ((3, 9), (7, 21))
-"""What `hole_slopes` looks at: pixels over which the picture is averaged first, and the side of a window."""
-
-
-def hole_slopes(drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
-    """By what part the slopes of the composite's luma are weaker or stronger than the truth's, inside the hole.
-
-    They are compared in windows, wherever in a window an edge lies: fine ones in small windows and broad ones in large
-    windows. The blur of all that may be there costs least in absolute difference and in SSIM, and its slopes are weak.
-    """
-    shown, hidden = luma(torch.cat([composite(drawn, truth, hole), truth])), hole[..., 1:-1, 1:-1]
-    total = drawn.new_zeros(())
-    for averaged, window in SLOPES:
-        ours, theirs = _slopes(shown, averaged, window).chunk(2)
-        inside = functional.avg_pool2d(hidden, window, 4)
-        wrong = ((ours - theirs).abs() * inside).sum((1, 2, 3))
-        total = total + (wrong / (theirs * inside).sum((1, 2, 3)).clamp(min=1e-3)).mean()
-    return total / len(SLOPES)
-
-
-def _slopes(picture: Tensor, averaged: int, window: int) -> Tensor:
-    """(B, 1, S, S) to (B, 1, R, R): the root mean square slope in each window, 4 pixels apart."""
-    soft = functional.avg_pool2d(picture, averaged, 1, averaged // 2)
-    across = soft[..., 1:-1, 2:] - soft[..., 1:-1, :-2]
-    down = soft[..., 2:, 1:-1] - soft[..., :-2, 1:-1]
-    return torch.sqrt(functional.avg_pool2d(across**2 + down**2, window, 4) + 4e-6)
-
-
 def thin_parts(alpha: Tensor) -> Tensor:
     """(B, 1, S, S) 1 on what is mask and too narrow for a square of 7 pixels of the crop, else 0: straps and loops."""
     inside, reach = (alpha > 0.5).float(), scaled(3, alpha.shape[-1])
@@ -139,6 +121,53 @@ def segmentation(logits: Tensor, alpha: Tensor) -> Tensor:
     guess = torch.sigmoid(logits)
     shared, sizes = (guess * alpha).sum((1, 2, 3)), guess.sum((1, 2, 3)) + alpha.sum((1, 2, 3))
     return entropy + 0.3 * (1 - (2 * shared + 64) / (sizes + 64)).mean()
+
+
+MOUTH = (112, 208, 64, 192)
+"""Rows and columns of the canonical crop that `contextual` looks at: from the base of the nose to the chin."""
+NEARBY, CHOOSY = 0.2, 0.3
+"""How much a distance in place counts there beside one in features, and how soft the choice of the likest place is."""
+
+
+def contextual(features: EfficientNetFeatures, drawn: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
+    """How little of what the truth shows around the mouth is found nearby in the composite, in features.
+
+    Each place of the truth looks for the place of the composite that is likest to it. Lips that are drawn clearly, a
+    little beside the true ones, cost less than the blur of all places where they may be; a texture that no face has
+    costs more. It sees no colours: given them, it had teeth and lips drawn in specks of red, green and blue. The
+    contextual loss of Mechrez et al. 2018, with places as in Zhang et al. 2019 (Zoom to Learn, Learn to Zoom).
+    """
+    top, bottom, left, right = (scaled(edge, drawn.shape[-1]) for edge in MOUTH)
+    both = luma(torch.cat([composite(drawn, truth, hole), truth])[..., top:bottom, left:right]).expand(-1, 3, -1, -1)
+    near = hole[..., top:bottom, left:right]
+
+    total = drawn.new_zeros(())
+    finest, *coarser = features(both, stages=3)
+    layers = [functional.avg_pool2d(finest, 2), *coarser]
+    for layer in layers:
+        ours, theirs = layer.float().chunk(2)
+        high, wide = ours.shape[2:]
+        hidden = functional.adaptive_avg_pool2d(near, (high, wide)).flatten(1)  # (B, places)
+        apart = _apart(ours, theirs.detach()) * (1 - NEARBY) + NEARBY * _away(high, wide).to(ours)
+        likest = apart.amin(2, keepdim=True) + 1e-3
+        likeness = torch.softmax((1 - apart / likest) / CHOOSY, 2) * (hidden > 0.5)[..., None]  # (B, ours, theirs)
+        found = -torch.log(likeness.amax(1) + 1e-5)
+        total = total + ((found * hidden).sum(1) / hidden.sum(1).clamp(min=1)).mean()
+    return total / len(layers)
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    """(B, C, h, w) each to (B, h w, h w): 1 - the cosine of each place of ours and each of theirs, from their mean."""
+    mean = theirs.mean((2, 3), keepdim=True)
+    first, second = (functional.normalize((x - mean).flatten(2), dim=1) for x in (ours, theirs))
+    return (1 - first.transpose(1, 2) @ second).clamp(min=0)
+
+
+def _away(high: int, wide: int) -> Tensor:
+    """(h w, h w) squared distance of any two places, 8 for one as far as the map is wide."""
+    rows, columns = torch.meshgrid(torch.arange(high), torch.arange(wide), indexing="ij")
+    places = torch.stack([rows, columns], -1).flatten(0, 1) / wide
+    return 8 * torch.cdist(places, places) ** 2
 
 
 def perceptual(seen: Pairs) -> Tensor:
@@ -231,11 +260,11 @@ class EfficientNetFeatures(nn.Module):
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 2)
         self.requires_grad_(requires_grad=False)
 
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        """Features at a half, a quarter, an eighth and (two of them) a sixteenth of the side."""
+    def forward(self, picture: Tensor, stages: int = 5) -> list[Tensor]:
+        """Features at a half, a quarter, an eighth and (two of them) a sixteenth of the side, or the first of these."""
         x = functional.relu6(self.stem((picture - self.mean) / self.deviation))
         seen = []
-        for stage in self.stages:
+        for stage in self.stages[:stages]:
             x = stage(x)
             seen.append(x)
         return seen

