@@ -68,6 +68,10 @@ class Enrolment:
     """Steps that will be made at most."""
     gain: float | None = None
     """What the network has gained on the pictures held back, in dB; None where that is not known yet."""
+    views: int = 0
+    """How many of the pictures can be learned from."""
+    lacks: tuple[str, ...] = ()
+    """What those do not show yet, in a few words each."""
 
 
 def enroll(
@@ -128,6 +132,10 @@ def keep(enrolled: Enrolled, target: Path, *, sheet: Path | None, overwrite: boo
         enrolled.exam.sheet(sheet, enrolled.shipped, enrolled.own)
 
 
+EVERY = 30
+"""Pictures from one look at what is lacking to the next."""
+
+
 @dataclass(frozen=True)
 class Learning:
     """Makes a face of recordings, as `enroll` and the commands ask for it."""
@@ -164,8 +172,11 @@ class Learning:
             if self.person and embedder is not None:
                 wanted = portrait(self.person, Examiner(networks.detector, networks.segmenter, embedder))
             gather = Gather(networks.detector, networks.segmenter)
+            lacks: tuple[str, ...] = ()
             for pictures, _ in enumerate(_looked_at(paths, config, gather, gathered, camera), start=1):
-                self.tell(Enrolment(pictures))
+                if gathered.views and pictures % EVERY == 1:
+                    lacks = missing(gathered.views)
+                self.tell(Enrolment(pictures, views=len(gathered.views), lacks=lacks))
             views = of_one_person(gathered, embedder, wanted)
             for said in missing(views) if views else ():
                 self.note(f"{said}: the face gains from a recording that shows more")
@@ -191,8 +202,7 @@ class Learning:
         if self.person is not None:
             raise SourceError("with --only there may be other people's voices in the recording")
         path, sound = speaking_most(path for path in sources([str(path) for path in paths]) if not is_still(path))
-        frames = FileSource(path, start=config.input.start, end=config.input.end)
-        return learned_voices(sound, frames)
+        return learned_voices(sound, FileSource(path, start=config.input.start, end=config.input.end))
 
 
 def _looked_at(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from barefaced.enrolment import Enrolment
     from commands.parsing import Commands
+    from pipeline.frames import Frame
     from pipeline.people.embed import Embedder
     from pipeline.run.load import Networks
     from pipeline.settings.config import Config
@@ -51,6 +52,12 @@ def add_enroll(commands: Commands) -> None:
         default=40.0,
         metavar="N",
         help="how long to record from it, in seconds (default: 40)",
+    )
+
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="show the camera's picture in a window, with what to do and what is lacking",
     )
 
     # What becomes of it.
@@ -114,6 +121,8 @@ def _enroll(options: argparse.Namespace) -> int:
     check_enrolment(options.output, agreed=options.agreed, overwrite=options.overwrite)
     if not options.sources and options.camera is None:
         raise ConfigError("enroll needs a video or photos to learn from, or --camera")
+    if options.preview and options.camera is None:
+        raise ConfigError("--preview shows the camera's picture: give --camera, or leave it out")
 
     keep(_learned(options), options.output, sheet=options.sheet, overwrite=options.overwrite)
     if not options.quiet:
@@ -131,17 +140,63 @@ def _learned(options: argparse.Namespace) -> Enrolled:
         if not options.quiet:
             print(f"barefaced: note: {said}", file=sys.stderr)
 
-    sitting = None
+    window = _Window() if options.preview else None
+    frames = None
     if options.camera is not None:
         device = camera(options.camera, size=None, fps=30)
-        sitting = Sitting(device, options.seconds, lambda said: print(f"barefaced: {said}", file=sys.stderr))
-    with _telling(quiet=options.quiet > 0) as tell:
+
+        def instruct(said: str) -> None:
+            print(f"barefaced: {said}", file=sys.stderr)
+            if window is not None:
+                window.instruction = said
+
+        frames = Sitting(device, options.seconds, instruct).frames()
+    with ExitStack() as stack:
+        tell = stack.enter_context(_telling(quiet=options.quiet > 0))
+        if window is not None and frames is not None:
+            stack.callback(window.close)
+            frames, tell = window.showing(frames), window.heeding(tell)
         person = Path(options.person) if options.person else None
         learning = Learning(options.minutes, person, not options.no_recognition, tell, note)
-        settings = values.build(flags.given(options))
-        return learning(
-            [Path(path) for path in options.sources], settings, camera=None if sitting is None else sitting.frames()
-        )
+        return learning([Path(path) for path in options.sources], values.build(flags.given(options)), camera=frames)
+
+
+class _Window:
+    """The camera's picture while it is recorded, as in a mirror; below it what to do, and what is lacking yet.
+
+    Raises `SinkError` where there is no display.
+    """
+
+    def __init__(self) -> None:
+        from pipeline.live.sinks import Preview
+
+        self.instruction = ""
+        self._preview = Preview("q ends the recording and learns nothing", "without --preview no display is needed")
+
+    def showing(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The same frames, each shown, and the window closed after the last. q raises `KeyboardInterrupt`."""
+        from pipeline.live.sinks import Key
+
+        for frame in frames:
+            self._preview.show(frame.planes, mirrored=True)
+            if Key.QUIT in self._preview.pressed():
+                raise KeyboardInterrupt
+            yield frame
+        self.close()
+
+    def heeding(self, tell: Callable[[Enrolment], None]) -> Callable[[Enrolment], None]:
+        """Tell as before, and say below the picture what to do and how far it is."""
+
+        def both(far: Enrolment) -> None:
+            lacking = f"; so far {', '.join(far.lacks)}" if far.lacks else ""
+            self._preview.caption(f"{self.instruction}\n{far.views} pictures to learn from{lacking}")
+            tell(far)
+
+        return both
+
+    def close(self) -> None:
+        """Close it, where it is open."""
+        self._preview.__exit__()
 
 
 @contextmanager
@@ -178,7 +233,8 @@ class _Lines:
         if self._quiet or self._now() < self._next:
             return
         self._next = self._now() + self._every
-        done = f"step {far.step} of {far.steps}" if far.steps else f"{far.pictures} pictures looked at"
+        looked = f"{far.pictures} pictures looked at, {far.views} to learn from"
+        done = f"step {far.step} of {far.steps}" if far.steps else looked
         gain = "" if far.gain is None else f", {far.gain:+.2f} dB"
         print(f"barefaced: {done}{gain}", file=sys.stderr)
 

@@ -16,13 +16,16 @@ from engine import cache, models
 from engine.onnx_file import read_weight, stored_weights
 from pipeline.draw.mouth import Voices
 from pipeline.errors import SourceError
+from pipeline.live.sinks import Key
 from pipeline.people.enrolled import AGREED, FaceManifest, read_face, write_face
 from pipeline.run import progress
 from pipeline.settings.config import Config, ProgressKind
+from tests.pipeline.live_fakes import FakeCamera, Plugged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from pipeline.frames import Frame
     from pipeline.run.load import Networks
 
 KEY = "trunk.leave.0.weight_half"
@@ -205,3 +208,61 @@ def test_enrolling_needs_a_source_or_a_camera(tmp_path: Path, capsys: pytest.Cap
     pytest.importorskip("torch", reason="install barefaced[enroll]")
     assert cli.main(["enroll", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
     assert "or --camera" in capsys.readouterr().err
+
+
+class Window:
+    """A preview window that nobody sees."""
+
+    quits = False
+
+    def __init__(self, *_: str) -> None:
+        self.shown, self.closed = 0, False
+        self.captions: list[str] = []
+
+    def show(self, _picture: object, *, mirrored: bool) -> None:
+        assert mirrored
+        self.shown += 1
+
+    def caption(self, text: str) -> None:
+        self.captions.append(text)
+
+    def pressed(self) -> list[Key]:
+        return [Key.QUIT] if self.quits else []
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("quits", [False, True])
+def test_a_recording_is_shown_with_what_to_do_and_what_is_lacking(
+    quits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    from barefaced.enrolment import Enrolment, Learning
+
+    window, looked = Window(), []
+    window.quits = quits
+    fake = FakeCamera([Plugged(10_000)], fps=200)
+    monkeypatch.setattr("pipeline.live.sinks.Preview", lambda *_: window)
+    monkeypatch.setattr("pipeline.live.devices.camera", lambda *_, **__: fake)
+
+    def learning(learning: Learning, *_: object, camera: Iterable[Frame]) -> None:
+        for frame in camera:
+            looked.append(frame)
+            learning.tell(Enrolment(len(looked), views=7, lacks=("the mouth hardly moves",)))
+        raise SourceError("nothing to learn from")
+
+    monkeypatch.setattr(Learning, "__call__", learning)
+    asked = ["enroll", "--camera", "0", "--seconds", "0.5", "--preview", "-o", str(tmp_path / "me.face"), "--agreed"]
+    assert cli.main(asked) == (130 if quits else 1)
+    assert window.closed
+    assert window.shown == len(looked) + quits
+    told = "look into the camera (0 s left)\n7 pictures to learn from; so far the mouth hardly moves"
+    assert (window.captions[:1] == [told]) is not quits
+    assert not fake.open_now
+
+
+def test_a_preview_needs_a_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="install barefaced[enroll]")
+    assert cli.main(["enroll", "me.mp4", "--preview", "-o", str(tmp_path / "me.face"), "--agreed"]) == 1
+    assert "give --camera" in capsys.readouterr().err

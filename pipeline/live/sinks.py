@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self, cast
@@ -209,29 +210,31 @@ class Preview:
     """A window, open inside its `with` block, in the main thread. Raises `SinkError` with the cure."""
 
     @classmethod
-    def check(cls) -> None:
+    def check(cls, cure: str = CURE) -> None:
         """Open a window that is never seen, so that what is missing is said before any work. Raises `SinkError`."""
-        found = cls()
+        found = cls(cure=cure)
         found._window.destroy()
 
-    def __init__(self) -> None:
+    def __init__(self, help_line: str = HELP, cure: str = CURE) -> None:
+        """`help_line` is in the title; `cure` says what can be done where there is no display."""
         try:
             import tkinter
         except ImportError as error:
-            raise SinkError(f"no preview: Python has no Tk here; sudo apt install python3-tk, or: {CURE}") from error
+            raise SinkError(f"no preview: Python has no Tk here; sudo apt install python3-tk, or: {cure}") from error
         try:
             self._window = tkinter.Tk()
         except tkinter.TclError as error:
-            raise SinkError(f"no preview: there is no display ({error}); {CURE}") from error
+            raise SinkError(f"no preview: there is no display ({error}); {cure}") from error
 
         self._gone: type[Exception] = tkinter.TclError
         self._pressed: deque[Key] = deque()
-        self._window.title(f"barefaced: {HELP}")
+        self._window.title(f"barefaced: {help_line}")
         self._window.protocol("WM_DELETE_WINDOW", lambda: self._pressed.append(Key.QUIT))
         self._window.bind("<Key>", self._press)
         self._picture = tkinter.PhotoImage(master=self._window)
         self._label = tkinter.Label(self._window, image=self._picture, borderwidth=0)
         self._label.pack()
+        self._caption = tkinter.Label(self._window, font=("TkDefaultFont", 14), wraplength=MOST_WIDE_PX)
 
     def _press(self, event: object) -> None:
         """Note a key that was pressed, if it means anything."""
@@ -239,16 +242,24 @@ class Preview:
         if key is not None:
             self._pressed.append(key)
 
-    def show(self, picture: av.VideoFrame) -> None:
-        """Show a picture. Raises `SinkError` when the window is gone."""
+    def show(self, picture: av.VideoFrame, *, mirrored: bool = False) -> None:
+        """Show a picture, or its mirror image. Raises `SinkError` when the window is gone."""
         width = min(picture.width, MOST_WIDE_PX)
         height = picture.height * width // picture.width
         image = picture.reformat(width=width, height=height, format="rgb24").to_ndarray()
+        if mirrored:
+            image = image[:, ::-1]
         try:
             self._picture.configure(data=b"P6 %d %d 255 " % (width, height) + image.tobytes(), format="PPM")
             self._window.update()
         except self._gone as error:
             raise SinkError(f"the preview window is gone ({error})") from error
+
+    def caption(self, text: str) -> None:
+        """Say something below the picture, from the next picture on."""
+        with suppress(self._gone):  # the next picture tells
+            self._caption.configure(text=text)
+            self._caption.pack()
 
     def pressed(self) -> Iterator[Key]:
         """The keys that were pressed in the window since the last call."""

@@ -179,7 +179,7 @@ ENROLL_EXAMPLES = """\
 examples:
   barefaced enroll me.mp4 -o me.face --agreed                     then: barefaced run talk.mp4 -o own.mp4 --face me.face
   barefaced enroll me.mp4 -o me.face --agreed --sheet me.png      masked, shipped, own and true faces, to look at
-  barefaced enroll --camera 0 -o me.face --agreed                 record 40 seconds now, and be told what to do
+  barefaced enroll --camera 0 --preview -o me.face --agreed       record 40 seconds now, and be told what to do
   barefaced enroll photos/ -o me.face --agreed --minutes 4        a few photos give a likeness, a video gives more
   barefaced enroll party.mp4 -o ann.face --agreed --only ann.jpg  one of several people
 
