@@ -140,6 +140,8 @@ class SkinDetail:
         # What was measured.
         self._skin: NDArray[np.float64] | None = None
         """(octaves,) mean squares of visible skin; None until enough of it was seen."""
+        self._trust = 0.0
+        """How much `_skin` is trusted, in [0, 1]."""
         self._drawn = np.zeros(0)
         """(octaves,) mean squares of what was drawn."""
         self._grain_share: NDArray[np.float64] | None = None
@@ -216,8 +218,9 @@ class SkinDetail:
         energies = skin.energies(self._octaves)  # (octaves, m)
         found, drawn = skin.calm(energies), painted.calm(painted.energies(self._octaves))  # (octaves,)
         if self._skin is None:
-            self._skin, self._drawn = found, drawn
+            self._skin, self._drawn, self._trust = found, drawn, skin.trust
         else:
+            self._trust += 0.3 * (skin.trust - self._trust)
             self._skin, self._drawn = self._skin + 0.3 * (found - self._skin), self._drawn + 0.3 * (drawn - self._drawn)
         self._before = skin, luma_from_crop
 
@@ -259,7 +262,7 @@ class SkinDetail:
 
     def _update_gains(self, skin: NDArray[np.float64]) -> None:
         share = np.full(self._octaves, 0.5) if self._grain_share is None else self._grain_share
-        lacking = np.maximum(skin - self._drawn, 0)  # (octaves,)
+        lacking = self._trust**2 * np.maximum(skin - self._drawn, 0)  # (octaves,)
         grain = np.minimum(lacking, share * skin)
         still = lacking - grain
 

@@ -7,7 +7,7 @@ what was drawn.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -148,6 +148,8 @@ class Region:
     """(m, 2) x and y of the blocks' centres in `values`."""
     block_px: float
     """Side of a block in samples."""
+    trust: float = 1.0
+    """In [0, 1]: how much the blocks may be taken for plain skin. A few that look so among many others are chance."""
 
     def energies(self, octaves: int) -> NDArray[np.float64]:
         """(octaves, m) mean squares of the blocks."""
@@ -209,6 +211,12 @@ _LEAST_EYES = 32
 _FEWEST = 4
 """The fewest blocks from which anything is said of the skin."""
 
+_LEADING = 0.35
+"""How much the detail of a block may lead one way for it to be plain skin."""
+
+_PLAIN_SHARE, _PLAIN_BLOCKS = 0.4, 24
+"""The share of the blocks, and their number, from which those that are plain skin are wholly trusted."""
+
 _REACH_PX = 160
 """How far from a place a large face is measured."""
 
@@ -261,8 +269,37 @@ def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region 
     for blocks in (_blocks(skin.visible()), _blocks(skin.trusted())):
         region = _region(luma, 0, 0, luma_from_crop, blocks)
         if region is not None:
-            return region
+            return _plain(region)
     return None
+
+
+def _plain(region: Region) -> Region:
+    """`region` with those of its blocks alone that go one way no more than another: hair and edges lead one way.
+
+    Where such blocks are few they are trusted less; where there are next to none all stay, and none is trusted.
+    """
+    plain = _lead(region.values, region.centres, region.block_px) < _LEADING
+    count = int(plain.sum())
+    if count < _FEWEST:
+        return replace(region, trust=0.0)
+    trust = min(count / (_PLAIN_SHARE * len(plain)), count / _PLAIN_BLOCKS, 1.0)
+    return replace(region, centres=region.centres[plain], trust=trust)
+
+
+def _lead(values: Values, centres: NDArray[np.float64], block_px: float) -> NDArray[np.float32]:
+    """(m,) in [0, 1] how much the detail of each block leads one way: the coherence of its structure tensor.
+
+    Bigün and Granlund, Optimal orientation detection of linear symmetry, 1987.
+    """
+    fine = cv2.subtract(values, cv2.GaussianBlur(values, (0, 0), 4.0))
+    across, down = (cv2.Scharr(fine, cv2.CV_32F, x, 1 - x) for x in (1, 0))
+    size = (max(1, round(block_px) // 2 * 2 + 1),) * 2
+    products = (across * across, down * down, across * down)
+    xx, yy, xy = (cv2.blur(one, size, borderType=cv2.BORDER_REPLICATE) for one in products)
+    x, y = np.rint(centres).astype(int).T
+    rows, columns = y.clip(0, values.shape[0] - 1), x.clip(0, values.shape[1] - 1)
+    xx, yy, xy = (one[rows, columns] for one in (xx, yy, xy))
+    return np.asarray(np.hypot(xx - yy, 2 * xy) / np.maximum(xx + yy, 1e-6), np.float32)
 
 
 def crispness(luma: Values, luma_from_crop: Affine) -> float | None:

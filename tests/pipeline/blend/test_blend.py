@@ -38,7 +38,7 @@ STEP = 0.5
 REACHED_PX = 10
 """As far beyond the mask as blending compares colours, in crop pixels."""
 
-DETAIL_RATIO = (0.6, 1.35)
+DETAIL_RATIO = (0.5, 1.35)
 """Energy of fine detail on the drawn skin over that of the bare face, in each octave; 1 at best."""
 
 

@@ -5,7 +5,19 @@ import numpy as np
 import pytest
 
 from pipeline.blend.grain import FINER, SkinDetail, steeper
-from pipeline.blend.texture import block_energies, crispness, gains_for, interplay, merge, normalised, split
+from pipeline.blend.hole import Sides, find_hole
+from pipeline.blend.texture import (
+    Region,
+    block_energies,
+    crispness,
+    gains_for,
+    interplay,
+    map_skin,
+    merge,
+    normalised,
+    split,
+    visible_skin,
+)
 from pipeline.geometry import Affine
 
 NOISE = np.random.default_rng(0).standard_normal((192, 256)).astype(np.float32)
@@ -40,6 +52,29 @@ def test_block_energies_tell_where_the_detail_is() -> None:
     centres = np.array([[40.0, 90.0], [200.0, 90.0]])
     energies = block_energies(values, centres, octaves=3, block_px=48)
     assert energies[:, 1] / energies[:, 0] == pytest.approx(np.full(3, 9.0), rel=0.5)
+
+
+def skin_under(luma: np.ndarray) -> Region:
+    """The plain skin found in a crop of 256 pixels with this luma, whose lower half is hidden."""
+    mask = np.zeros((256, 256), np.float32)
+    mask[128:] = 1
+    grey = np.full((64, 64, 3), 128, np.float32)
+    hole = find_hole(mask, grow_px=0, feather_px=4, outside=Sides(left=False, top=False, right=False, bottom=False))
+    region = visible_skin(luma, Affine.resize(1), map_skin(grey, grey, hole))
+    assert region is not None
+    return region
+
+
+def test_hair_is_no_skin() -> None:
+    grain = 128 + 3 * np.random.default_rng(1).standard_normal((256, 256)).astype(np.float32)
+    hair = grain + 10 * np.sin(np.arange(256, dtype=np.float32))
+    assert skin_under(grain).trust == 1
+    assert skin_under(hair).trust == 0
+
+    both = np.hstack([grain[:, :128], hair[:, 128:]])
+    region = skin_under(both)
+    assert 0.5 < region.trust <= 1
+    assert (region.centres[:, 0] + region.left).max() < 140
 
 
 def test_eyes_are_crisp_in_a_sharp_picture_and_not_in_one_that_was_enlarged() -> None:
