@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import ConfigError
 from pipeline.rules import Location, Number, OneOf, Whole, Wholes, check_settings, required, setting, settings_in
 from pipeline.settings import flags
-from training.loop.optimisers import OPTIMISERS
+from training.loop.objectives import OPTIMISERS
 from training.networks.generator import GeneratorConfig
 from training.networks.mcsam_paper import WIDTH
 

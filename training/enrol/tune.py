@@ -21,7 +21,7 @@ from engine.onnx_file import read_weight, stored_weights
 from training.data.samples import Faces, Variation
 from training.enrol.judge import mesh_of_landmarks
 from training.loop import losses
-from training.loop.optimisers import Muon
+from training.loop.objectives import Muon
 from training.loop.stream import Batch, MaskedFaces, grown, hole_of, picture, scaled
 from training.networks.checkpoints import HALF
 from training.networks.generator import EXPRESSION, Generator

@@ -24,8 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
 from training.data.samples import Faces
-from training.loop.objectives import fixed_samples, objective, validate
-from training.loop.optimisers import OPTIMISERS
+from training.loop.objectives import OPTIMISERS, fixed_samples, objective, validate
 from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save

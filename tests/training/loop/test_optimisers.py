@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 from torch import nn
 from torch.nn import functional
 
-from training.loop.optimisers import OPTIMISERS, Muon, orthogonalised
+from training.loop.objectives import OPTIMISERS, Muon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(16, 144), (144, 16), (32, 32)])
