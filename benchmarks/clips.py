@@ -30,7 +30,7 @@ from pipeline.demo.clip import (
     warped,
     write_clip,
 )
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
 from pipeline.picture.pixels import write_colours
 
@@ -247,8 +247,8 @@ class Faces:
     frames: NDArray[np.float32]
     """(N, 3, HEIGHT, WIDTH) in [-128, 128], as the detector takes them."""
     crops: NDArray[np.float32]
-    """(N, 4, CROP_SIZE, CROP_SIZE): RGB in [-1, 1] and the hole in [0, 1], as the generator takes them; the segmenter
-    takes the first three."""
+    """(N, 4, CROP_SIZE, CROP_SIZE): RGB in [-1, 1] and the hole in [0, 1], as the generator takes them; segmenter
+    and figure take the first three."""
 
     @property
     def holes(self) -> NDArray[np.bool_]:
@@ -257,7 +257,7 @@ class Faces:
 
     def feed(self, network: str, count: int) -> Array:
         """The first `count` for a network of ours."""
-        if network == "segmenter":
+        if network in ("segmenter", "figure"):
             return np.ascontiguousarray(self.crops[:count, :3])
         return (self.crops if network == "generator" else self.frames)[:count]
 

@@ -186,6 +186,7 @@ class Meters:
     detector: Metered | MeteredDetector
     segmenter: Metered
     generator: Metered
+    figure: Metered
 
     @classmethod
     def on(cls, networks: Networks) -> Meters:
@@ -198,15 +199,14 @@ class Meters:
         else:
             detector = seen = MeteredDetector(networks.detector)
 
-        segmenter, generator = Metered(networks.segmenter), Metered(networks.generator)
-        metered = replace(networks, detector=seen, segmenter=segmenter, generator=generator)
-        return cls(metered, detector, segmenter, generator)
+        segmenter, generator, figure = map(Metered, (networks.segmenter, networks.generator, networks.figure))
+        metered = replace(networks, detector=seen, segmenter=segmenter, generator=generator, figure=figure)
+        return cls(metered, detector, segmenter, generator, figure)
 
     @property
     def calls(self) -> dict[str, int]:
         """How often each network was asked."""
-        meters = {"detector": self.detector, "segmenter": self.segmenter, "generator": self.generator}
-        return {name: meter.calls for name, meter in meters.items()}
+        return {name: meter.calls for name, meter in vars(self).items() if isinstance(meter, Meter)}
 
     @property
     def by_stage(self) -> dict[str, float]:
@@ -215,5 +215,5 @@ class Meters:
             "detect": self.detector.asked_seconds + self.detector.waited_seconds,
             "align": self.segmenter.asked_seconds,
             "segment": self.segmenter.waited_seconds + self.generator.asked_seconds,
-            "inpaint": self.generator.waited_seconds,
+            "inpaint": self.generator.waited_seconds + self.figure.asked_seconds,
         }

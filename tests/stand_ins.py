@@ -76,12 +76,18 @@ def flat_colour(crops: Array) -> Array:
     return np.broadcast_to(DRAWN[None, :, None, None], (len(crops), 3, 256, 256)).astype(np.float32)
 
 
+def all_is_figure(drawn: Array) -> Array:
+    """(N, 1, 128, 128) of ones: nothing of the ground shows, and drawings stay as they are."""
+    return np.ones((len(drawn), 1, 128, 128), np.float32)
+
+
 def stand_in_networks(detector: Callable[[Frame], tuple[Detection, ...]] = found_in_clip) -> Networks:
     """Networks for `assemble`, none of them real."""
     return Networks(
         detector=detector,
         segmenter=StandInEngine("mask", blue_is_mask),
         generator=StandInEngine("face", flat_colour),
+        figure=StandInEngine("figure", all_is_figure),
         files={name: Network(name, b"", sha256) for name, sha256 in FILES.items()},
         description="stand-in",
     )

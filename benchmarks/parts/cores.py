@@ -40,7 +40,7 @@ SIMULATED_FRAMES = 60
 SLOWER = 3.0
 """Simulated stages sleep so many times as long, so that waking up late costs little beside it."""
 RUNS_ALONE = 20
-STAGE_OF = {"detector": "detect", "segmenter": "segment", "generator": "inpaint"}
+STAGE_OF = {"detector": "detect", "segmenter": "segment", "generator": "inpaint", "figure": "inpaint"}
 """The stage that waits for each network."""
 
 METHOD = (
@@ -115,7 +115,7 @@ def _alone_ms(config: Config) -> dict[str, float]:
     """Milliseconds of one run of each network on one face, alone, by the processor's time of one thread."""
     faces = moments(1)
     files = {"detector": detector_file(config.faces.detector).network()}
-    files |= {name: turns.ours(name, config.engine) for name in ("segmenter", "generator")}
+    files |= {name: turns.ours(name, config.engine) for name in ("segmenter", "generator", "figure")}
 
     found = {}
     for name, network in files.items():

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.draw.hole import GROW_PX, generator_input, hole_of, with_edges
 from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, takes_expression
 from pipeline.draw.segment import Holder, kept
 from pipeline.frames import Inpainted, Patch, Skipped
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FACE, read_colours, read_crop, write_colours
+from pipeline.picture.pixels import FACE, read_colours, read_crop
 from pipeline.rules import Number, Whole, setting
 
 if TYPE_CHECKING:
@@ -24,30 +25,11 @@ if TYPE_CHECKING:
     from pipeline.draw.mouth import Telling
     from pipeline.frames import Cropped, FaceCrop, Frame
 
-GROW_PX = 5
-"""How far the hole reaches beyond the mask in training, and by default in use."""
-
 RIM = np.ones((7, 7), np.uint8)
 """How far around a mask the background is looked at, in a crop of 64 pixels: the generator has drawn it there too."""
 
 MOST_BEYOND = 8
 """A drawing serves another mask while at most so many of its pixels, at half size, lie beyond what was filled."""
-
-
-def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
-    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened."""
-    likely = (mask > 0.3).astype(np.uint8)
-    square = np.ones((2 * grow_px + 1, 2 * grow_px + 1), np.uint8)  # as in training, and an eighth of a disc's time
-    return np.asarray(cv2.blur(cv2.dilate(likely, square).astype(np.float32), (3, 3)), np.float32)
-
-
-def generator_input(crops: Sequence[FaceCrop], grow_px: int = GROW_PX) -> NDArray[np.float32]:
-    """(N, 4, S, S): RGB in [-1, 1] and the hole in [0, 1] of N crops."""
-    feed = np.empty((len(crops), 4, CROP_SIZE, CROP_SIZE), np.float32)
-    for crop, planes in zip(crops, feed, strict=True):
-        write_colours(crop.image, planes[:3])
-        planes[3] = hole_of(crop.mask, grow_px)
-    return feed
 
 
 @dataclass(frozen=True)
@@ -96,6 +78,8 @@ class Inpaint:
     """The generators of enrolled faces, by the face's name; each takes and gives what the shipped one does."""
     mouth: Telling = UNTOLD
     """What the generators are told of the mouths, where they take an expression."""
+    figure: Engine | None = None
+    """Says what of a drawing is figure, for an edge where the figure ends; None leaves drawings as they are."""
     grow_px: int = setting(
         GROW_PX,
         Whole(0, 64),
@@ -150,11 +134,19 @@ class Inpaint:
         images: dict[int, NDArray[np.uint8]] = {}
         for drawing in stream:
             crops = drawing.cropped.crops
-            faces = iter(() if drawing.faces is None else drawing.faces.result()["face"])
-            images = {
-                crop.track.id: kept(images, crop.track) if crop.carried else read_colours(next(faces)) for crop in crops
-            }
+            new = [crop for crop in crops if not crop.carried]
+            faces = iter(() if drawing.faces is None else self._faces(new, drawing.faces))
+            images = {crop.track.id: kept(images, crop.track) if crop.carried else next(faces) for crop in crops}
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
+
+    def _faces(self, crops: Sequence[FaceCrop], drawn: Pending) -> list[NDArray[np.uint8]]:
+        """The drawings of `crops`, with an edge where the figure ends. Raises `EngineError`."""
+        faces = [read_colours(face) for face in drawn.result()["face"]]
+        if self.figure is None:
+            return faces
+        return with_edges(
+            self.figure, [crop.image for crop in crops], faces, [hole_of(crop.mask, self.grow_px) for crop in crops]
+        )
 
     def _submit(self, crops: Sequence[FaceCrop], expression: NDArray[np.float32]) -> Pending:
         """Begin to draw, each face by the network that is to draw it."""

@@ -291,14 +291,14 @@ def rehearsal(networks: Networks, say: Callable[[str], None]) -> Callable[[Frame
     def run(frame: Frame) -> None:
         try:
             generators = (networks.generator, *networks.own.values())
-            rehearse(frame, detector=networks.detector, segmenter=networks.segmenter, generators=generators)
+            rehearse(frame, networks.detector, networks.segmenter, generators, networks.figure)
         except EngineError as error:
             say(f"a network failed before the first frame was shown: {error}")
 
     return run
 
 
-def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generators: Sequence[Engine]) -> None:
+def rehearse(frame: Frame, detector: Detector, segmenter: Engine, generators: Sequence[Engine], figure: Engine) -> None:
     """Run every network on `frame` as the stages do, as if it had a masked face in its middle.
 
     A network's first run is slow, since it allocates memory and meets shapes: a live run has it before it is needed.
@@ -314,7 +314,7 @@ def rehearse(frame: Frame, *, detector: Detector, segmenter: Engine, generators:
     lower_half = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
     lower_half[CROP_SIZE // 2 :] = 1
     crops = tuple(FaceCrop(face.track, face.image, lower_half, face.crop_from_frame) for face in looking.aligned)
-    for inpaint in map(Inpaint, generators):
+    for inpaint in (Inpaint(generator, figure=figure) for generator in generators):
         for _ in inpaint.answer(inpaint.ask(iter([Cropped(tracked, crops, ())]))):
             pass
 

@@ -329,7 +329,7 @@ def _network_stages(
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
     segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
     often = {"every": config.faces.redraw_every, "mouth_every": 1 if ledger is None else LIVE_MOUTH_EVERY}
-    inpaint = Inpaint(networks.generator, networks.own, mouth, **often, **config.of_stage("inpaint"))
+    inpaint = Inpaint(networks.generator, networks.own, mouth, networks.figure, **often, **config.of_stage("inpaint"))
     identify: Identify | None = None
     if networks.who is not None:
         tally.people = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from engine.spec import Network
 
-NETWORKS = ("segmenter", "generator")
+NETWORKS = ("segmenter", "generator", "figure")
 """The networks of ours that a run needs."""
 
 HEADLESS = "pip install --force-reinstall --no-deps opencv-contrib-python-headless"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.settings.config import Config
 
 
-OURS = ("segmenter", "generator")
+OURS = ("segmenter", "generator", "figure")
 """The networks in `engine.models` that every run needs."""
 OF_A_FACE = "face "
 """How the name of an enrolled face's network begins."""
@@ -51,6 +51,7 @@ class Networks:
     detector: Detector
     segmenter: Engine
     generator: Engine
+    figure: Engine
     files: Mapping[str, Network]
     """Each network's file by the network's name."""
     description: str
@@ -123,10 +124,10 @@ def give_back_memory() -> None:
 
 @contextmanager
 def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
-    """The networks that `config` asks for; the segmenter and the generator come from `folder` where it holds them.
+    """The networks that `config` asks for; those of `OURS` come from `folder` where it holds them.
 
     Raises `ConfigError` for an unknown detector or engine, `CheckpointError` when a network's file is absent, is not
-    what its manifest says, or `folder` holds neither network, and `EngineError` when a network can't be compiled or
+    what its manifest says, or `folder` holds none of ours, and `EngineError` when a network can't be compiled or
     this machine can't run what was asked for.
     """
     if config.identity.only_enrolled and not config.identity.face:
@@ -138,13 +139,15 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
         versions = select.version_taken(asked, backend=config.engine.engine, device=compiler.device)
         ours = _shipped(versions, folder)
         file = detector_file(config.faces.detector)
-        found, segmenter, generator = compiler.compile_together(
+        found, segmenter, generator, figure = compiler.compile_together(
             (file.network(), compiler.precision_of_others), *ours
         )  # fmt: skip
         detector = compiler.detector_on(file, found)
         description = compiler.description
 
-        with wearing(Networks(detector, segmenter, generator, compiler.files, description), config) as found_all:
+        with wearing(
+            Networks(detector, segmenter, generator, figure, compiler.files, description), config
+        ) as found_all:
             yield found_all
 
 
@@ -214,17 +217,15 @@ def _wearers(config: Config, faces: Sequence[EnrolledFace], who: Who | None) -> 
 
 
 def _shipped(asked: Precision, folder: Path | None) -> list[tuple[Network, Precision]]:
-    """The segmenter and the generator, each with the precision to compile it in."""
+    """The networks of `OURS`, each with the precision to compile it in."""
     stored = set() if folder is None else set(models.names(folder))
     if folder is not None and not stored & set(OURS):
-        raise CheckpointError(
-            f"{folder} holds neither generator.json nor segmenter.json: training.networks.export writes them"
-        )
+        raise CheckpointError(f"{folder} holds none of {', '.join(OURS)}: training.networks.export writes them")
 
     found = []
     for name in OURS:
         source = folder if folder is not None and name in stored else models.PACKAGE
-        # One of them may have no int8 version: then it runs in auto's precision beside the one that has.
+        # Some may have no int8 version: they run in auto's precision beside those that have.
         others_have = any(models.has_int8(other) for other in OURS)
         lacks = asked is Precision.INT8 and not models.has_int8(name, source) and others_have
         precision = Precision.AUTO if lacks else asked

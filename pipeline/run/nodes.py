@@ -140,7 +140,7 @@ def installed() -> tuple[str, dict[str, object]]:
     from engine.models import shipped
     from pipeline.detectors import DEFAULT, detector_file
 
-    networks = {name: shipped(name).sha256 for name in ("segmenter", "generator")}
+    networks = {name: shipped(name).sha256 for name in ("segmenter", "generator", "figure")}
     return this_node(), {
         "version": importlib.metadata.version("barefaced"),
         "networks": networks | {"detector": detector_file(DEFAULT).network().sha256},

@@ -69,9 +69,10 @@ def test_networks_are_metered_and_their_time_belongs_to_the_stage_that_waits() -
     assert len(meters.networks.detector(still_frame(image))) == 1
     meters.segmenter.asked_seconds, meters.segmenter.waited_seconds = 1.0, 2.0
     meters.generator.asked_seconds, meters.generator.waited_seconds = 4.0, 8.0
+    meters.figure.asked_seconds = 16.0
     told = meters.by_stage
     assert told["detect"] == meters.detector.asked_seconds > 0
-    assert (told["align"], told["segment"], told["inpaint"]) == (1.0, 6.0, 8.0)
+    assert (told["align"], told["segment"], told["inpaint"]) == (1.0, 6.0, 24.0)
 
 
 def test_blending_is_beside_copying_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_every_network_that_we_ship_is_what_its_manifest_says(name: str | None) 
     assert models.shipped(name).sha256 == models.manifest(name).sha256
 
 
-@pytest.mark.parametrize("name", ["generator", "segmenter", "eum_srt"])
+@pytest.mark.parametrize("name", ["generator", "segmenter", "figure", "eum_srt"])
 def test_no_network_that_we_ship_says_where_it_was_exported(name: str) -> None:
     """The exporter notes the lines of code behind each node, with the paths of the machine on which it ran."""
     onnx = models.shipped(name).onnx

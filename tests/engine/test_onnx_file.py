@@ -109,6 +109,7 @@ def test_a_matrix_product_by_hand_and_nothing_else() -> None:
 def test_shipped_networks_cost_what_the_live_path_allows() -> None:
     assert 0.5e9 < multiply_adds(shipped("generator")) <= 2.4e9
     assert 0.1e9 < multiply_adds(shipped("segmenter")) <= 0.5e9
+    assert multiply_adds(shipped("figure")) <= 0.1e9
 
 
 KEY = "trunk.leave.0.weight_half"

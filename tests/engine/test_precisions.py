@@ -19,7 +19,7 @@ from benchmarks.parts.engines import LEAST_PSNR_DB
 from benchmarks.turns import psnr_db
 from engine import models, select
 from engine.spec import Precision
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from pipeline.errors import BackendMissing, CheckpointError
 from tests.shared import DATA
 

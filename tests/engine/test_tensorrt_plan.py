@@ -34,8 +34,15 @@ def test_every_network_is_compiled_for_every_card(tmp_path: Path, capsys: pytest
     asked = ["--engine", "tensorrt_rtx", "--compute-capability", "7.5,8.6,8.9,12.0", "-o", str(tmp_path), "--json", "-"]
     assert cli.main(["build", *asked]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [set(built) for built in told] == [{"network", "capabilities", "file", "bytes"}] * 5
-    assert {built["network"] for built in told} == {"retinaface", "generator", "segmenter", "eum_srt", "recogniser"}
+    assert [set(built) for built in told] == [{"network", "capabilities", "file", "bytes"}] * 6
+    assert {built["network"] for built in told} == {
+        "retinaface",
+        "generator",
+        "segmenter",
+        "figure",
+        "eum_srt",
+        "recogniser",
+    }
     for built in told:
         label, plan = cache.read(tmp_path / built["file"])
         assert built["capabilities"] == ["7.5", "8.6", "8.9", "12.0"]

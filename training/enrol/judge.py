@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from training.data import masks
 from training.data.mesh import FaceMesh
 from training.evaluation import photos

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 
 from engine.models import shipped
 from engine.select import load
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from pipeline.whole_file import whole_file

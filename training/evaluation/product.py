@@ -57,7 +57,7 @@ class Product:
 
     def draw(self, cropped: Cropped, generator: Engine | None = None) -> NDArray[np.uint8]:
         """The photo with its faces drawn by the generator, or by another one that takes and gives the same."""
-        inpaint = Inpaint(generator or self.networks.generator)
+        inpaint = Inpaint(generator or self.networks.generator, figure=self.networks.figure)
         (frame,) = Blend()(Smooth()(inpaint.answer(inpaint.ask(iter([cropped])))))
         return frame.image
 

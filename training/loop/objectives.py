@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.draw.inpaint import GROW_PX
+from pipeline.draw.hole import GROW_PX
 from training.data.samples import ODD, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared

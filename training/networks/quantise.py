@@ -35,7 +35,7 @@ from engine.models import INT8, Manifest
 from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision, checked_feeds
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from pipeline.draw.segment import segmenter_input
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE

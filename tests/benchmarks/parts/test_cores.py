@@ -75,4 +75,4 @@ def test_calls_are_counted_by_network() -> None:
     meters = Meters.on(stand_in_networks())
     (image,) = draw_frames(width=64, height=48, frames=1)
     meters.networks.detector(still_frame(image))
-    assert meters.calls == {"detector": 1, "segmenter": 0, "generator": 0}
+    assert meters.calls == {"detector": 1, "segmenter": 0, "generator": 0, "figure": 0}

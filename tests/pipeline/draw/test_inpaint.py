@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from engine.spec import Array, TensorSpec
-from pipeline.draw.inpaint import GROW_PX, Inpaint, generator_input, hole_of
+from pipeline.draw.hole import GROW_PX, generator_input, hole_of
+from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError
 from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
@@ -126,6 +127,24 @@ def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
     assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [2, 1]
     assert second.patches[0].image is first.patches[0].image
     assert np.array_equal(second.patches[1].image, moving.image // 2)
+
+
+def test_the_matte_is_asked_of_new_drawings_alone_and_parts_them() -> None:
+    """The right half of each is background, of another grey than the face."""
+    plain = replace(masked(), image=np.full((CROP_SIZE, CROP_SIZE, 3), 100, np.uint8))
+    plain.image[:, 128:] = 200
+    smear = np.interp(np.arange(CROP_SIZE), [120, 136], [-0.2, 0.57]).astype(np.float32)
+    generator = MadeEngine(lambda feeds: {"face": np.tile(smear, (len(feeds["crop_and_mask"]), 3, CROP_SIZE, 1))})
+    left = np.repeat((np.arange(128) < 64).astype(np.float32)[None], 128, axis=0)
+    figure = MadeEngine(lambda feeds: {"figure": np.repeat(left[None, None], len(feeds["drawn"]), axis=0)})
+
+    inpaint = Inpaint(generator, figure=figure)
+    results = list(inpaint.answer(inpaint.ask(iter([cropped(plain), cropped(plain)]))))
+    assert [fed["drawn"].shape for fed in figure.fed] == [(1, 3, 256, 256)]
+    first, second = (result.patches[0].image for result in results)
+    assert second is first
+    slopes = np.diff(first[175, :, 0].astype(int))
+    assert slopes.max() > 3 * np.diff(127.5 * smear).max()
 
 
 def test_a_moving_face_is_carried_on_with_its_new_mask_until_its_time_is_up() -> None:

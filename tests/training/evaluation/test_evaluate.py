@@ -73,7 +73,8 @@ def draws(colour: float) -> MadeEngine:
 def product(*, blind: bool = False, mask: NDArray[np.float32] | None = None) -> Product:
     found = SCENE.mask_in_crop() if mask is None else mask
     generator = shipped("generator")
-    return Product(Networks(MadeDetector(blind), sees(found), draws(0.2), {"generator": generator}, "made"))
+    head = MadeEngine(lambda feeds: {"figure": np.ones((len(feeds["drawn"]), 1, 128, 128), np.float32)})
+    return Product(Networks(MadeDetector(blind), sees(found), draws(0.2), head, {"generator": generator}, "made"))
 
 
 def scored(parts: Product, **baselines: MadeEngine) -> dict[str, object]:

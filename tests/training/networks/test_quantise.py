@@ -18,7 +18,7 @@ from engine.models import Manifest
 from engine.onnx_file import read_interface
 from engine.select import load
 from engine.spec import Network, Precision, TensorSpec
-from pipeline.draw.inpaint import hole_of
+from pipeline.draw.hole import hole_of
 from pipeline.errors import CheckpointError
 from tests.engine import networks
 from tests.training import made_faces

@@ -1,0 +1,181 @@
+"""The hole that the generator fills in a crop, and the edge in it between the figure and its ground.
+
+The generator draws a face and what lies behind it in one picture. Where it does not know how far the jaw goes it draws
+something between the two, and that shows as a smear. So a small network looks at what was drawn and says what of it is
+the figure: head, hair and body. The smear is parted along the figure's edge: on the one side the face's colours go on
+up to it, on the other those of the ground.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import CROP_SIZE
+from pipeline.picture.pixels import write_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.spec import Engine
+    from pipeline.frames import FaceCrop
+
+    Floats = NDArray[np.float32]
+    Image = NDArray[np.uint8]
+
+GROW_PX = 5
+"""How far the hole reaches beyond the mask in training, and by default in use."""
+
+FIGURE_SIDE = CROP_SIZE // 2
+"""Side of what the network says of the figure."""
+
+_LEAST = 24
+"""Pixels of background in a hole from which on the edge is looked for."""
+
+_SEEN = 0.02
+"""Up to so much hole the pixels of the frame are believed up to the edge."""
+
+_COARSE = 64
+"""Side at which colours are carried to the edge: they change slowly."""
+
+_PURE_PX = (6.0, 10.0)
+"""From how far on either side of the figure's edge nothing of the other side is mixed in: not yet, and surely."""
+
+_ALIKE = 13.0
+"""How much face and ground must differ, in 8-bit steps, for their mixture to be believed by half."""
+
+_MIXED = 0.6
+"""How much the drawing's own mixture says of where the edge lies; the rest is the network's, over `_DOUBT_PX`."""
+
+_DOUBT_PX = 16.0
+
+_CALM_PX = 3.0, 2.0
+"""Sigma of the blurs that take the ripples out of the figure and of its edge, in pixels of the crop."""
+
+_INNER_PX = (12.0, 20.0)
+"""How far from its edge the face is cleared of the ground's colours: wholly, and at all."""
+
+_OUTER_PX = (4.0, 12.0)
+"""From how far beyond the edge the drawn ground is shown: not yet, and wholly."""
+
+_SOFT_PX = 1.0
+"""Sigma of the edge's softness, in pixels of the crop: about as in a photo of the crop's size."""
+
+
+def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
+    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened."""
+    likely = (mask > 0.3).astype(np.uint8)
+    square = np.ones((2 * grow_px + 1, 2 * grow_px + 1), np.uint8)  # as in training, and an eighth of a disc's time
+    return np.asarray(cv2.blur(cv2.dilate(likely, square).astype(np.float32), (3, 3)), np.float32)
+
+
+def generator_input(crops: Sequence[FaceCrop], grow_px: int = GROW_PX) -> NDArray[np.float32]:
+    """(N, 4, S, S): RGB in [-1, 1] and the hole in [0, 1] of N crops."""
+    feed = np.empty((len(crops), 4, CROP_SIZE, CROP_SIZE), np.float32)
+    for crop, planes in zip(crops, feed, strict=True):
+        write_colours(crop.image, planes[:3])
+        planes[3] = hole_of(crop.mask, grow_px)
+    return feed
+
+
+def with_edges(figure: Engine, images: Sequence[Image], faces: Sequence[Image], holes: Sequence[Floats]) -> list[Image]:
+    """N drawn `faces` (S, S, 3) for the `holes` (S, S) of N crops (S, S, 3), each with an edge where its figure ends.
+
+    Raises `EngineError`.
+    """
+    drawn = [composite(*one) for one in zip(images, faces, holes, strict=True)]
+    figures = figure.run({"drawn": figure_input(drawn)})["figure"][:, 0].astype(np.float32)
+    return [edged(*one) for one in zip(faces, drawn, holes, figures, strict=True)]
+
+
+def composite(image: Image, face: Image, hole: Floats) -> Floats:
+    """(S, S, 3) the drawn `face` in the `hole` (S, S) of a crop's `image`."""
+    seen = image.astype(np.float32)
+    return np.asarray(seen + hole[..., None] * (face - seen), np.float32)
+
+
+def figure_input(drawn: Sequence[Floats]) -> Floats:
+    """(N, 3, S, S) RGB in [-1, 1] of N composites (S, S, 3)."""
+    return np.stack([picture.transpose(2, 0, 1) for picture in drawn]) * np.float32(1 / 127.5) - 1
+
+
+def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
+    """(S, S, 3) the drawn `face` with an edge where the `figure` (S/2, S/2) ends in the `hole` (S, S).
+
+    `drawn` is its composite. The very same array where the hole does not reach beyond the figure.
+    """
+    calm = np.asarray(cv2.GaussianBlur(figure, (0, 0), _CALM_PX[0] / 2), np.float32)
+    whole = _resized(calm, CROP_SIZE)
+    if cv2.countNonZero(((hole > 0.5) & (whole < 0.5)).astype(np.uint8)) < _LEAST:
+        return face
+
+    # Where it matters. Depths are smooth: half the size will do to find it.
+    depth = 2 * _depth(calm > 0.5)
+    deep = _resized(depth, CROP_SIZE)
+    near = (deep < _INNER_PX[1]) & (deep > -_OUTER_PX[1] - _DOUBT_PX / 2) & (hole > 0)
+    left, top, width, height = cv2.boundingRect(near.astype(np.uint8))
+    box = np.s_[top : top + height, left : left + width]
+
+    # The colours of face and ground at the edge, carried there from where they are pure.
+    small, seen = (_resized(values, FIGURE_SIDE, cv2.INTER_AREA) for values in (drawn, hole))
+    skin, ground = (
+        _carried(small, np.maximum(_rise(away, _PURE_PX), (seen < _SEEN) & (away > 2)), box) for away in (depth, -depth)
+    )
+
+    # What of each pixel is drawn as face; where face and ground are alike, the network knows better.
+    picture, away = drawn[box], skin - ground
+    drawn_as = _dot(picture - ground, away) + _ALIKE**2 * whole[box][..., None]
+    mixed = np.clip(drawn_as / (_dot(away, away) + _ALIKE**2), 0, 1)
+    believed = np.clip(0.5 + deep[box] / _DOUBT_PX, 0, 1)
+    inside = cv2.GaussianBlur(believed + _MIXED * (mixed[..., 0] - believed), (0, 0), _CALM_PX[1]) > 0.5
+
+    # Within the edge what is mixed in of the ground is made good, and shading stays; beyond it the ground goes on.
+    within = _depth(inside)[..., None]
+    inner = picture + (1 - mixed) * (1 - _rise(within, _INNER_PX)) * away
+    outer = ground + _rise(-within, _OUTER_PX) * (picture - ground)
+    share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _SOFT_PX)[..., None]
+    changed = face.copy()
+    changed[box] = np.clip(face[box] + hole[box][..., None] * (outer + share * (inner - outer) - picture), 0, 255)
+    return changed
+
+
+def _depth(inside: NDArray[np.bool_]) -> Floats:
+    """(h, w) how far each pixel lies within `inside` (h, w), in pixels; below 0, beyond it."""
+    sides = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) for side in (inside, ~inside))
+    inwards, outwards = sides
+    return np.asarray(inwards - outwards, np.float32)
+
+
+def _carried(values: Floats, known: Floats, box: tuple[slice, slice]) -> Floats:
+    """The `box` of a crop: `values` (S/2, S/2, 3) where they are `known` (S/2, S/2), between them a smooth surface."""
+    weight = known[..., None] + np.float32(1e-5)
+    levels = [_resized(np.concatenate([values * weight, weight], axis=2), _COARSE, cv2.INTER_AREA)]
+    while levels[-1].shape[0] > 2:
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
+
+    surface = levels[-1][..., :3] / levels[-1][..., 3:]
+    for level in levels[-2::-1]:
+        total = level[..., 3:]
+        finer = np.asarray(cv2.pyrUp(surface), np.float32)
+        surface = finer + np.minimum(2 * total, 1) * (level[..., :3] / total - finer)
+    return _resized(surface, CROP_SIZE)[box]
+
+
+def _resized(values: Floats, side: int, method: int = cv2.INTER_LINEAR) -> Floats:
+    """(side, side, ...) `values` (S, S, ...)."""
+    return np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    """(h, w, 1) the products of the colours (h, w, 3) of two pictures."""
+    return np.asarray((first * second).sum(axis=2, keepdims=True), np.float32)
+
+
+def _rise(values: Floats, ends: tuple[float, float]) -> Floats:
+    """0 up to the first of `ends`, 1 from the second on, smooth between."""
+    share = np.clip((values - ends[0]) / (ends[1] - ends[0]), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
