@@ -53,7 +53,7 @@ def test_a_smeared_jaw_becomes_an_edge_between_the_faces_colour_and_the_grounds(
 
 
 @pytest.mark.parametrize("off", [-4, 4])
-def test_matte_and_drawing_both_say_where_the_edge_lies(off: int) -> None:
+def test_network_and_drawing_both_say_where_the_edge_lies(off: int) -> None:
     _, changed = parted(figure(JAW + off))
     edge = int(np.flatnonzero(changed[170, :, 2] > (SKIN[2] + GROUND[2]) / 2)[0]) - JAW
     assert 0 < abs(edge) < abs(off)

@@ -129,7 +129,7 @@ def test_a_held_face_is_drawn_once_and_shown_as_it_was_drawn() -> None:
     assert np.array_equal(second.patches[1].image, moving.image // 2)
 
 
-def test_the_matte_is_asked_of_new_drawings_alone_and_parts_them() -> None:
+def test_the_figure_is_asked_of_new_drawings_alone_and_parts_them() -> None:
     """The right half of each is background, of another grey than the face."""
     plain = replace(masked(), image=np.full((CROP_SIZE, CROP_SIZE, 3), 100, np.uint8))
     plain.image[:, 128:] = 200
