@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from training.enrol.gather import View
 
 ENGINE = "onnxruntime"
-PLAN = TuningPlan(steps=6, batch=2, rate=1e-3, size=128, every=6, judged=0.6, perceptual=0.0)
+PLAN = TuningPlan(
+    steps=6, batch=2, rate=1e-3, size=128, every=6, judged=0.6, perceptual=0.0, contextual=0.0, specks=0.0
+)
 LAST_LAYERS = replace(PLAN, layers=("leave.",))
 """Where it does not matter how good the face is."""
 TALK = [view(number) for number in range(30)]
