@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 SIDE = CROP_SIZE // 2
 """Side of the pictures it learns from: a crop at the scale at which a view shows it."""
 
+BARE, ODD = 0.3, 0.5
+"""How many faces are bare, some behind fingers or a microphone, and how much else is out of the ordinary: wider views
+with hair, caps, collars and shadows, temples, strands, cables. A judge must take none of that for mask."""
+
 BATCH, RATE = 16, 4e-3
 """Samples a step, and the learning rate at its start."""
 
@@ -119,7 +123,7 @@ def left_over(alpha: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
 
 def sample(faces: Faces, generator: Engine, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A face (SIDE, SIDE, 3) whose mask was drawn over but for what is left, and the alpha of that."""
-    drawn = draw_sample(faces, faces.any_index(rng), rng, size=CROP_SIZE, bare=0.15, odd=0.35)
+    drawn = draw_sample(faces, faces.any_index(rng), rng, size=CROP_SIZE, bare=BARE, odd=ODD)
     left = left_over(drawn.alpha, rng)
     image = drawn.picture
 
@@ -163,16 +167,15 @@ def train(crops: Path, target: Path, *, count: int, epochs: int) -> float:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     pictures, alphas = samples(crops, count, seed=20)
-    both, wanted = torch.cat([pictures, pictures.flip(3)]), torch.cat([alphas, alphas.flip(3)])
     judge = LeftoverJudge()
-    seen = features_of(judge, both)
+    seen = features_of(judge, pictures)
     learned = [weight for weight in judge.parameters() if weight.requires_grad]
     optimiser, loss = AdamW(learned, lr=RATE), torch.zeros(())
-    steps = max(1, epochs * len(both) // BATCH)
+    steps = max(1, epochs * len(pictures) // BATCH)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * (1 - 0.95 * step / steps)
-        some = torch.randint(len(both), (BATCH,))
-        loss = losses.segmentation(judge.judged([layer[some].float() for layer in seen]), wanted[some])
+        some = torch.randint(len(pictures), (BATCH,))
+        loss = losses.segmentation(judge.judged([layer[some].float() for layer in seen]), alphas[some])
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -187,7 +190,7 @@ def main() -> None:
     parser.add_argument("crops", type=Path, help="stored crops, as training.data.crops writes them")
     parser.add_argument("target", type=Path, help="file of the head, such as judge.npz")
     parser.add_argument("--count", type=int, default=4000, help="pictures that are drawn once")
-    parser.add_argument("--epochs", type=int, default=12, help="how often each is seen, and its mirror image")
+    parser.add_argument("--epochs", type=int, default=12, help="how often each is seen")
     flags = parser.parse_args()
     with errors_in_one_line(parser):
         loss = train(flags.crops, flags.target, count=flags.count, epochs=flags.epochs)
