@@ -1,7 +1,7 @@
-"""Looking on where a mask may go on beyond the crop: once more, at twice the crop, as coarse as that is.
+"""What hangs together with a mask: in its crop, and in a second look beyond that, twice as wide and as coarse.
 
-It finds flaps behind the ear and the lower half of a scarf. What it finds counts where it hangs together with the mask
-in the crop, so that a dark wall does not become one.
+The second look finds flaps behind the ear and the lower half of a scarf. What is found counts where it hangs together
+with the mask, so that a dark wall does not become one, nor the end of a temple of glasses.
 """
 
 from __future__ import annotations
@@ -45,9 +45,27 @@ _MOST_BEYOND = 1.0
 _EYES = np.s_[: round(0.44 * CROP_SIZE), round(0.2 * CROP_SIZE) : round(0.8 * CROP_SIZE)]
 """Where the eyes are in a crop: the view is too coarse to say anything about them."""
 
+_GAP = 6
+"""Pixels of a crop that hair, or a fold, may hide between a mask and its strap."""
+
+_OWN = 0.05
+"""Part of the largest piece of a mask from which another piece counts by itself, as where a hand cuts a mask in two."""
+
 _LEFT = round(CROP_SIZE * (1 - 1 / VIEW_TIMES) / 2)
 INSIDE = slice(_LEFT, _LEFT + CROP_SIZE // VIEW_TIMES)
 """The rows, and the columns, of a view that its crop covers."""
+
+
+def connected(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A crop's `mask` (S, S) without the small pieces that are near to no other: a strap hangs on something."""
+    likely = (mask > _LIKELY).astype(np.uint8)
+    count, parts = cv2.connectedComponents(cv2.dilate(likely, np.ones((_GAP + 1,) * 2, np.uint8)))
+    if count <= 2:  # the background, and all that is mask
+        return mask
+    sizes = np.bincount(parts[mask > _SURE], minlength=count)
+    stray = sizes < _OWN * sizes.max()
+    stray[0] = False
+    return np.where(stray[parts], np.float32(0), mask)
 
 
 def may_go_on(mask: NDArray[np.float32]) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import joined, may_go_on, view_of
+from pipeline.draw.beyond import connected, joined, may_go_on, view_of
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
@@ -257,7 +257,7 @@ class Segment:
                 continue
 
             (small,) = next(masks)
-            mask = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+            mask = connected(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR))
             worn = before.get(face.track.id, Skipped.BARE)
             reason = self._unmasked(small, was_masked=isinstance(worn, _Worn))
             if reason is None:

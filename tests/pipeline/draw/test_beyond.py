@@ -95,3 +95,19 @@ def test_the_eyes_are_never_added_to_the_mask() -> None:
     (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
     assert crop.mask[60, 96] == crop.mask[60, 160] == 0
     assert crop.mask[60, 10] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("beside", "counts"),
+    [
+        ((90, 90, 104, 94), False),  # the end of a temple of glasses, 40 pixels above the mask
+        ((196, 140, 230, 144), True),  # a strap, behind hair for 4 pixels
+        ((76, 90, 190, 104), True),  # as much as a hand leaves of a mask above it
+    ],
+)
+def test_a_small_piece_counts_only_near_to_the_mask(beside: tuple[int, int, int, int], counts: bool) -> None:
+    crop, _ = worn(with_red((64, 130, 192, 200), beside))
+    left, top, right, bottom = beside
+    piece = crop.mask[top + 1 : bottom - 1, left + 1 : right - 1]
+    assert (piece > 0.5).all() == (piece > 0.3).any() == counts
+    assert (crop.mask[134:196, 68:188] > 0.5).all()
