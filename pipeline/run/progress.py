@@ -62,26 +62,13 @@ class BatchProgress:
         self._interrupts.watch(run)
         self._batch.begin()
         self._file = _File(str(job.source), frames, self._now())
-        if self._kind is ProgressKind.BAR:
-            self._bar = _Bar(
-                desc=f"{self.place}: {job.source.name}" if self.place else job.source.name,
-                total=frames,
-                bar_format=BAR if frames else BAR_WITHOUT_END,
-                file=sys.stderr,
-                dynamic_ncols=True,
-                leave=False,
-            )
-        self._say("began")
+        self._begin(f"{self.place}: {job.source.name}" if self.place else job.source.name, frames)
 
     def spread(self, run: Stoppable) -> None:
         """All files of the batch are computed at the same time: one bar, in frames a second of them all."""
         self._interrupts.watch(run)
         self._file = _File(f"{self._batch.count} files" if self._batch.count > 1 else "1 file", None, self._now())
-        if self._kind is ProgressKind.BAR:
-            self._bar = _Bar(
-                desc=self._file.name, bar_format=BAR_WITHOUT_END, file=sys.stderr, dynamic_ncols=True, leave=False
-            )
-        self._say("began")
+        self._begin(self._file.name, None)
 
     def expect(self, job: Job, frames: int) -> None:
         """A file was opened, so many frames of which are to be computed."""
@@ -128,6 +115,13 @@ class BatchProgress:
         """The next file of the batch is passed over."""
         self._batch.begin()
 
+    def _begin(self, name: str, frames: int | None) -> None:
+        """A bar of that name, where the kind is one, and a line, where it is one that writes lines."""
+        if self._kind is ProgressKind.BAR:
+            form = BAR if frames else BAR_WITHOUT_END
+            self._bar = _Bar(desc=name, total=frames, bar_format=form, file=sys.stderr, dynamic_ncols=True, leave=False)
+        self._say("began")
+
     def _left_for_all(self) -> str:
         seconds = self._batch.seconds_left(self._file.part)
         return "" if seconds is None else f", {tqdm.format_interval(seconds)} for all"
@@ -145,11 +139,8 @@ class BatchProgress:
         elif self._kind is ProgressKind.LINES and event == "frames":
             of = f" of {file.expected}" if file.expected else ""
             place = f"{self.place}: " if self.place else ""
-            print(  # noqa: T201 - what this module is for
-                f"{place}{file.name}: {file.frames}{of} frames, {fps:.1f} fps{self._left_for_all()}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{place}{file.name}: {file.frames}{of} frames, {fps:.1f} fps{self._left_for_all()}"
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - what this module is for
 
     def _write(self, told: dict[str, object]) -> None:
         print(json.dumps(told, ensure_ascii=False), file=sys.stderr, flush=True)  # noqa: T201 - likewise
