@@ -159,9 +159,9 @@ def straps(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, kind: MaskKin
     return lines.astype(np.float32) / np.float32(255)
 
 
-FASTENINGS = {"loops": 0.4, "strands": 0.25, "bands": 0.15, "ties": 0.1, "cords": 0.1}
-"""How often what holds a mask: loops at the ears, a single strand to each, bands round the head, ties, and a cord round
-the neck beside loops."""
+FASTENINGS = {"loops": 0.27, "strands": 0.17, "bands": 0.1, "ties": 0.06, "cords": 0.06, "hidden": 0.34}
+"""How often what holds a mask: loops at the ears, a single strand to each, bands round the head, ties, a cord round the
+neck beside loops, and what hair or a hat hides: an ear is not enough to tell of a strap."""
 
 
 def fastening(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, rng: Rng) -> Floats:
@@ -179,7 +179,7 @@ def fastening(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, rng: Rng) 
 
     lines = np.zeros((2 * size, 2 * size), np.uint8)
     for side, ear in enumerate((mesh[Point.RIGHT_EAR], mesh[Point.LEFT_EAR])):
-        if rng.random() < (0.8 * abs(mesh.turn) if side == far else 0.06):
+        if held == "hidden" or rng.random() < (0.8 * abs(mesh.turn) if side == far else 0.1):
             continue
         out = np.asarray(across * (1 if side else -1) * (1 if side == far else 1 + abs(mesh.turn)), np.float32)
         for stops in _strap_stops(held, top[-side], bottom[-side], ear, out, up, rng):

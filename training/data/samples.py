@@ -17,7 +17,6 @@ from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
 from training.data import masks, unusual
 from training.data.crops import CENTRE, MARGIN, stored_from_canonical
-from training.data.mask_shape import curve
 from training.data.mesh import FaceMesh, Point, expression_of, square
 from training.needs import MaskKind
 
@@ -126,7 +125,7 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
 ODD = 0.35
 """How much of what the segmenter learns from is out of the ordinary, as `draw_sample` says."""
 
-ODDITIES = (1.0, 1.4, 1.0, 0.5, 2.2, 0.6, 0.2)
+ODDITIES = (1.0, 1.4, 1.0, 0.5, 2.2, 1.7, 0.2)
 """How much of that share each has: view, dark skin, mask, light, straps, thin things beside the face, near-infrared."""
 
 STRANDED = 0.3
@@ -188,35 +187,6 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image
-
-
-def thin_things(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture with lines beside the face that hold no mask: temples of glasses, strands of hair, or a cable."""
-    out, what = image.copy(), rng.random()
-    width, up = float(np.linalg.norm(mesh.across)), -mesh.down
-    for ear, eye in ((Point.RIGHT_EAR, Point.RIGHT_EYE), (Point.LEFT_EAR, Point.LEFT_EYE)):
-        beyond = mesh[ear] + (mesh[ear] - mesh[Point.NOSE_TIP]) * rng.uniform(-0.05, 0.25)
-
-        # From where to where: a temple, strands, or a cable that hangs from the ear.
-        if what < 0.4:
-            ends = [(mesh[eye] + 0.25 * (mesh[ear] - mesh[eye]), beyond + up * rng.uniform(0.1, 0.35))]
-        elif what < 0.9:
-            ends = [
-                (
-                    beyond + up * rng.uniform(0.3, 1.1),
-                    beyond + rng.normal(0, 0.12 * width, 2) - up * rng.uniform(-0.2, 1),
-                )
-                for _ in range(rng.integers(1, 6))
-            ]
-        else:
-            ends = [(beyond, mesh[Point.CHIN] - up * rng.uniform(0.5, 1.2) + rng.normal(0, 0.2 * width, 2))]
-
-        colour = (rng.uniform(5, 120 if what < 0.9 else 240) * np.array([1, 0.9, 0.8])).tolist()
-        for start, end in ends:
-            path = curve([start, (start + end) / 2 + rng.normal(0, 0.05 * width, 2), end], 16)
-            points, thick = np.rint(path * 16).astype(np.int32), max(1, round(width * rng.uniform(0.006, 0.025)))
-            cv2.polylines(out, [points], isClosed=False, color=colour, thickness=thick, lineType=cv2.LINE_AA, shift=4)
-    return out
 
 
 def distract(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -332,7 +302,7 @@ def draw_sample(
     if is_odd[1]:
         truth = unusual.darker_skin(truth, mesh, rng)
     if is_odd[5]:
-        truth = thin_things(truth, mesh, rng)
+        truth = unusual.beside_ears(truth, mesh, rng)
     if rng.random() >= bare:
         if is_odd[2]:
             picture, alpha = unusual.worn(truth, mesh, rng, textures=textures)

@@ -1,8 +1,8 @@
 """What the segmenter seldom meets in photos and must know all the same.
 
 Views wider than the crop, masks that reach beyond it, flaps with openings for the ears, balaclavas, masks of the colour
-of what is around them, clothes and caps of the colour of the mask, dark skin, night and hard contrast; and things
-before a bare face that are no masks.
+of what is around them, clothes and caps of the colour of the mask, dark skin, night and hard contrast; things before a
+bare face that are no masks; and beside any face what looks like a strap and is none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.geometry import Affine
 from training.data import masks
+from training.data.mask_shape import curve, filled
 from training.data.mesh import LEFT_JAW, RIGHT_JAW, Point
 from training.needs import MaskKind
 
@@ -216,3 +217,176 @@ def held_before(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
             out, ends[0], (thick, max(2, round(thick * rng.uniform(0.5, 1)))), 0, 0, 360, colour, -1, cv2.LINE_AA
         )
     return np.asarray(cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
+
+
+BESIDE = {"glasses": 0.38, "hair": 0.2, "earrings": 0.12, "cables": 0.1, "headset": 0.08, "cap": 0.06, "ground": 0.06}
+"""How often what is beside a face: temples of glasses, strands of hair, ear-rings, cables and cords, a headset, a cap's
+rim, or bright and dark lines behind the head."""
+
+
+def beside_ears(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
+    """The picture with thin things at the ears and beside the face that hold no mask, one or two kinds of `BESIDE`."""
+    out = image
+    for _ in range(rng.integers(1, 3)):
+        what = str(rng.choice(list(BESIDE), p=list(BESIDE.values())))
+        cover = np.zeros((2 * len(image),) * 2, np.uint8)
+        for side in (-1, 1):
+            if rng.random() < 0.9:
+                _BESIDE[what](cover, mesh, side, rng)
+        out = _coloured(out, cover, mesh, rng, behind=what == "ground")
+    return out
+
+
+def _coloured(image: Image, cover: Image, mesh: FaceMesh, rng: Rng, *, behind: bool) -> Image:
+    """The picture (S, S, 3) under something of coverage `cover` (2 S, 2 S) of 255: mostly dark, often grey or brown."""
+    size, kind = len(image), rng.random()
+    if kind < 0.45:
+        colour = rng.uniform(5, 90) * np.array([1, 0.92, 0.85])
+    elif kind < 0.75:
+        colour = rng.uniform(60, 250) * np.ones(3)
+    elif kind < 0.9:
+        colour = rng.uniform(80, 230) * np.array([1, rng.uniform(0.6, 0.9), rng.uniform(0.3, 0.7)])  # gold, skin
+    else:
+        colour = rng.uniform(0, 255, 3)
+
+    soft = np.asarray(cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+    soft = masks.blurred(soft, rng.uniform(0.2, 0.7) * size / 160) * rng.uniform(0.6, 1)
+    if behind:
+        hull = cv2.convexHull((1.15 * (mesh.points - mesh.points.mean(0)) + mesh.points.mean(0)).astype(np.float32))
+        soft = soft * (1 - masks.blurred(filled(hull[:, 0], size), size / 100))
+    shade = 1 + rng.uniform(0, 0.3) * masks.field(size, 10, rng)[..., None]
+    return np.clip(np.rint(image + (colour * shade - image) * soft[..., None]), 0, 255).astype(np.uint8)
+
+
+def _axes(mesh: FaceMesh, side: int) -> tuple[Floats, Floats, Floats]:
+    """An ear, outwards and upwards; the latter as long as the face is wide. `side` is -1 at the person's right."""
+    width = max(float(np.linalg.norm(mesh.across)), 1.2 * float(np.linalg.norm(mesh.down)))
+    out = mesh.across / (np.linalg.norm(mesh.across) + 1e-6) * width * side
+    up = -mesh.down / (np.linalg.norm(mesh.down) + 1e-6) * width
+    ear = mesh[Point.LEFT_EAR if side > 0 else Point.RIGHT_EAR]
+    return ear, np.asarray(out, np.float32), np.asarray(up, np.float32)
+
+
+def _stroke(cover: Image, stops: Sequence[NDArray[np.floating]], thick: float) -> None:
+    """Draw a curve through `stops`, in pixels of the picture, into `cover`, which is twice as large."""
+    points = np.rint((2 * curve(stops, 24) + 0.5) * 16).astype(np.int32)
+    cv2.polylines(
+        cover, [points], isClosed=False, color=255, thickness=max(1, round(2 * thick)), lineType=cv2.LINE_AA, shift=4
+    )
+
+
+def _glasses(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """A temple that ends at or behind the ear, mostly with the hinge, and often the rim of a lens."""
+    ear, out, up = _axes(mesh, side)
+    width = float(np.linalg.norm(out))
+    inner, outer = mesh.points[[362, 263] if side > 0 else [133, 33]]
+    thick = width * np.exp(rng.uniform(*np.log([0.006, 0.035])))
+
+    corner = outer + (ear - outer) * rng.uniform(0.15, 0.65) + up * rng.uniform(-0.02, 0.06)
+    end = ear + out * rng.uniform(-0.05, 0.12) + up * rng.uniform(0.02, 0.16)
+    _stroke(cover, [corner, (corner + end) / 2 + up * rng.normal(0, 0.01), end], thick)
+    if rng.random() < 0.7:  # the hinge, and the end piece of the frame
+        _stroke(cover, [corner, corner + (end - corner) * rng.uniform(0.1, 0.5)], thick * rng.uniform(1.3, 2.5))
+    if rng.random() < 0.4:  # bent down behind the ear
+        _stroke(cover, [end, end + out * rng.uniform(0, 0.06) - up * rng.uniform(0.04, 0.2)], thick)
+
+    if rng.random() < 0.6:
+        middle = (inner + outer) / 2 - up * rng.uniform(0, 0.05)
+        half = np.array([np.linalg.norm(corner - middle), width * rng.uniform(0.09, 0.16)])
+        turn = float(np.degrees(np.arctan2(*(mesh.across[::-1]))))
+        box = (tuple((2 * middle).tolist()), tuple((4 * half).tolist()), turn)
+        cv2.ellipse(cover, box, 255, max(1, round(2 * thick * rng.uniform(0.4, 1))), cv2.LINE_AA)
+
+
+def _hair(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """Strands that fall before or behind the ear, or stand off."""
+    ear, out, up = _axes(mesh, side)
+    for _ in range(rng.integers(1, 6)):
+        start = ear + out * rng.uniform(-0.1, 0.25) + up * rng.uniform(0.2, 0.7)
+        end = ear + out * rng.normal(0.05, 0.12) + up * rng.uniform(-0.6, 0.15)
+        middle = (start + end) / 2 + out * rng.normal(0, 0.05)
+        _stroke(cover, [start, middle, end], float(np.linalg.norm(out)) * rng.uniform(0.004, 0.02))
+
+
+def _earrings(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """A stud, a hoop, or what dangles."""
+    ear, out, up = _axes(mesh, side)
+    width, lobe = float(np.linalg.norm(out)), ear + out * rng.uniform(-0.02, 0.1) - up * rng.uniform(0.08, 0.22)
+    radius, what = width * rng.uniform(0.012, 0.07), rng.random()
+    thick = width * rng.uniform(0.006, 0.02)
+    if what < 0.4:
+        hoop = np.rint(2 * (lobe - up / width * radius)).astype(int).tolist()
+        cv2.circle(cover, hoop, round(2 * radius), 255, max(1, round(2 * thick)), cv2.LINE_AA)
+    elif what < 0.7:
+        cv2.circle(cover, np.rint(2 * lobe).astype(int).tolist(), max(1, round(radius)), 255, -1, cv2.LINE_AA)
+    else:
+        _stroke(cover, [lobe, lobe + out * rng.normal(0, 0.02) - up * rng.uniform(0.08, 0.35)], thick)
+
+
+def _cables(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """A cable of an ear-phone, or the cord of glasses: from the ear down beside the jaw; or the stem of an ear-bud."""
+    ear, out, up = _axes(mesh, side)
+    start, thick = ear + out * rng.uniform(-0.03, 0.08) + up * rng.uniform(-0.08, 0.12), rng.uniform(0.006, 0.02)
+    if rng.random() < 0.3:
+        _stroke(cover, [start, start - out * 0.03 - up * rng.uniform(0.08, 0.18)], float(np.linalg.norm(out)) * 0.03)
+        return
+    end = ear + out * rng.normal(0, 0.2) - up * rng.uniform(0.6, 1.3)
+    _stroke(cover, [start, (start + end) / 2 + out * rng.normal(0.05, 0.08), end], float(np.linalg.norm(out)) * thick)
+
+
+def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """A band over the head, a cup on the ear, and on one side the arm of a microphone."""
+    ear, out, up = _axes(mesh, side)
+    width = float(np.linalg.norm(out))
+    _stroke(
+        cover,
+        [ear + out * 0.06, ear + out * 0.1 + up * 0.5, ear - out * 0.3 + up * 0.9],
+        width * rng.uniform(0.01, 0.06),
+    )
+    if rng.random() < 0.7:
+        axes = tuple(np.rint(2 * width * rng.uniform([0.05, 0.1], [0.1, 0.2])).astype(int).tolist())
+        cv2.ellipse(cover, np.rint(2 * (ear + out * 0.05)).astype(int).tolist(), axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
+    if rng.random() < 0.5:
+        tip = mesh[Point.LOWER_LIP] + out * rng.uniform(0.2, 0.4) - up * rng.uniform(-0.05, 0.15)
+        _stroke(
+            cover,
+            [ear, (ear + tip) / 2 + out * 0.05 - up * rng.uniform(0, 0.06), tip],
+            width * rng.uniform(0.008, 0.02),
+        )
+
+
+def _cap(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """Half of a hat's rim, from the forehead to above the ear, and sometimes the hat."""
+    ear, out, up = _axes(mesh, side)
+    low, high = (
+        ear + out * rng.uniform(0, 0.1) + up * rng.uniform(0.05, 0.3),
+        mesh[Point.FOREHEAD] + up * rng.uniform(-0.12, 0.1),
+    )
+    rim = curve([high, (low + high) / 2 + up * rng.uniform(0, 0.06) + out * 0.06, low], 24)
+    _stroke(cover, list(rim[::8]), float(np.linalg.norm(out)) * rng.uniform(0.01, 0.05))
+    if rng.random() < 0.5:
+        cv2.fillPoly(cover, [np.rint(2 * np.concatenate([rim, [low + 2 * up, high + 2 * up]])).astype(np.int32)], 255)
+
+
+def _ground(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
+    """Lines of what is behind the head: frames of windows, lamps, shelves."""
+    ear, out, up = _axes(mesh, side)
+    for _ in range(rng.integers(1, 4)):
+        place = ear + out * rng.uniform(0, 0.5) + up * rng.uniform(-0.7, 0.4)
+        way = out * rng.normal(0, 0.2) + up if rng.random() < 0.6 else out + up * rng.normal(0, 0.5)
+        _stroke(
+            cover,
+            [place - way * rng.uniform(0.1, 1), place + way * rng.uniform(0.1, 1)],
+            float(np.linalg.norm(out)) * rng.uniform(0.006, 0.06),
+        )
+
+
+_BESIDE = {
+    "glasses": _glasses,
+    "hair": _hair,
+    "earrings": _earrings,
+    "cables": _cables,
+    "headset": _headset,
+    "cap": _cap,
+    "ground": _ground,
+}

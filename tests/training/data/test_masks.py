@@ -99,10 +99,10 @@ def test_a_fastened_mask_has_more_straps_and_shows_them() -> None:
             contrast.append(float((changed[thin] > 2).mean()) if thin.any() else 1.0)
         counts[fastened] = np.mean(lengths)
         assert np.median(contrast) > 0.8
-    assert counts[True] > 1.3 * counts[False]
+    assert counts[True] > 1.1 * counts[False]
 
 
-@pytest.mark.parametrize("held", list(masks.FASTENINGS))
+@pytest.mark.parametrize("held", [held for held in masks.FASTENINGS if held != "hidden"])
 def test_what_holds_a_mask_begins_at_its_corners_and_ends_beside_the_face(
     held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +119,12 @@ def test_what_holds_a_mask_begins_at_its_corners_and_ends_beside_the_face(
         outside += bool((x < MESH[Point.RIGHT_EAR][0] - 4).any() or (x > MESH[Point.LEFT_EAR][0] + 4).any())
         assert (band > 0.3).mean() < 0.12
     assert outside >= 6
+
+
+def test_what_holds_a_mask_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "FASTENINGS", {"hidden": 1.0})
+    corners = np.array([[70, 150], [186, 150]], np.float32), np.array([[80, 190], [176, 190]], np.float32)
+    assert not masks.fastening(256, *corners, MESH, np.random.default_rng(0)).any()
 
 
 def test_near_infrared_shows_no_dye_in_cloth() -> None:

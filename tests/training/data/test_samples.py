@@ -7,8 +7,8 @@ import pytest
 from pipeline.errors import CheckpointError
 from tests.training.made_faces import face, mesh, store
 from training.data import masks, unusual
-from training.data.mesh import FaceMesh
-from training.data.samples import Faces, draw_sample, loosely, thin_things
+from training.data.mesh import FaceMesh, Point
+from training.data.samples import Faces, draw_sample, loosely
 
 FACES = 200
 SIDE = 160
@@ -116,13 +116,35 @@ def test_an_unusual_mask_is_painted_where_its_alpha_says(faces: Faces) -> None:
     assert beyond >= 8  # masks that go on below the crop
 
 
-def test_lines_beside_the_face_are_thin_and_leave_most_of_it(faces: Faces) -> None:
+@pytest.mark.parametrize("what", list(unusual.BESIDE))
+def test_things_beside_the_face_are_few_pixels_and_leave_its_middle(
+    faces: Faces, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unusual, "BESIDE", {what: 1.0})
     truth = np.full((SIDE, SIDE, 3), 120, np.uint8)
     form = FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
-    changed = [(thin_things(truth, form, np.random.default_rng(seed)) != truth).any(2) for seed in range(20)]
-    assert all(0.001 < lines.mean() < 0.2 for lines in changed)
-    middle = np.s_[int(0.4 * SIDE) : int(0.7 * SIDE), int(0.4 * SIDE) : int(0.6 * SIDE)]
-    assert np.mean([lines[middle].mean() for lines in changed]) < 0.05
+    shown = [unusual.beside_ears(truth, form, np.random.default_rng(seed)) for seed in range(20)]
+    changed = [(image != truth).any(2) for image in shown]
+    shares = [lines.mean() for lines in changed]
+    assert 0.001 < np.median(shares) < 0.3
+    assert np.count_nonzero(shares) >= 18
+    mouth = np.s_[int(0.6 * SIDE) : int(0.7 * SIDE), int(0.45 * SIDE) : int(0.55 * SIDE)]
+    assert np.mean([lines[mouth].mean() for lines in changed]) < 0.05
+
+
+@pytest.mark.parametrize(("ear", "eye"), [(Point.RIGHT_EAR, Point.RIGHT_EYE), (Point.LEFT_EAR, Point.LEFT_EYE)])
+def test_temples_of_glasses_end_at_the_ear(
+    faces: Faces, ear: Point, eye: Point, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unusual, "BESIDE", {"glasses": 1.0})
+    truth = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    form = FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
+    reached = 0
+    for seed in range(20):
+        drawn = np.argwhere((unusual.beside_ears(truth, form, np.random.default_rng(seed)) != truth).any(2))[:, ::-1]
+        away = np.linalg.norm(drawn - form[ear], axis=1)
+        reached += bool(away.min() < 0.15 * SIDE and np.linalg.norm(drawn - form[eye], axis=1).min() < 0.15 * SIDE)
+    assert reached >= 16
 
 
 def test_what_is_eaten_is_no_mask(faces: Faces) -> None:

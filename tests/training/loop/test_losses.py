@@ -216,6 +216,15 @@ def test_a_missed_strap_costs_more_than_as_many_pixels_of_mask() -> None:
     assert costs[0] > 3 * costs[1]
 
 
+def test_a_strap_that_is_made_up_costs_as_much_as_one_that_is_missed() -> None:
+    alpha = strapped()
+    missed, made_up = alpha * 12 - 6, alpha * 12 - 6
+    missed[..., 140:143, 176:236] = -6
+    made_up[..., 40:43, 176:236] = 6
+    costs = [losses.segmentation(logits, alpha).item() for logits in (missed, made_up)]
+    assert costs[1] > 0.7 * costs[0]
+
+
 def test_segmentation_prefers_the_mask() -> None:
     right = hole() * 20 - 10
     costs = [losses.segmentation(logits, hole()).item() for logits in (right, torch.zeros_like(right), -right)]
