@@ -4,7 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from engine import models, select
+from engine.spec import Precision
+from pipeline.draw.segment import segmenter_input
 from pipeline.errors import CheckpointError
+from pipeline.picture.pixels import read_crop
+from tests.pipeline.masked_scenes import Scene
 from tests.training.made_faces import face, mesh, store
 from training.data import masks, unusual
 from training.data.mesh import FaceMesh, Point
@@ -153,3 +158,24 @@ def test_what_is_eaten_is_no_mask(faces: Faces) -> None:
     shown = [unusual.held_before(truth, form, np.random.default_rng(seed)) for seed in range(12)]
     shares = [float((np.abs(image.astype(int) - 120).max(axis=2) > 8).mean()) for image in shown]
     assert 0.005 < np.median(shares) < 0.2
+
+
+@pytest.mark.parametrize(("what", "most"), [("headset", 320), ("glasses", 11.5), ("hair", 105)])
+def test_what_is_beside_a_masked_face_is_seldom_taken_for_a_strap(
+    what: str, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixels of the crop that the network that ships calls mask away from a drawn one whose straps are hidden."""
+    monkeypatch.setattr(unusual, "BESIDE", {what: 1.0})
+    monkeypatch.setattr(masks, "FASTENINGS", {"hidden": 1.0})
+    scene, form, made_up = Scene(), FaceMesh(mesh()), []
+    portrait = read_crop(scene.picture(scene.bare()), scene.crop_from_frame(), size=256)
+
+    segmenter = select.load(models.shipped("segmenter"), precision=Precision.F32, threads=1)
+    for seed in range(20):
+        rng = np.random.default_rng([7, seed])
+        picture, alpha = masks.draw(unusual.beside_ears(portrait, form, rng), form, rng, fastened=True)
+        (found,) = segmenter.run({"crop": segmenter_input([picture])})["mask"][0] > 0.5
+        assert found[alpha > 0.5].mean() > 0.9
+        made_up.append((found & (cv2.dilate(alpha, np.ones((15, 15))) < 0.2)).sum())
+    segmenter.close()
+    assert np.mean(made_up) < most
