@@ -110,12 +110,11 @@ def differences(before: Mapping[str, object], config: TrainConfig, *, free: Coll
     return sorted(name.replace("_", "-") for name in now if name not in free and now[name] != before.get(name))
 
 
-def add_flags(parser: argparse.ArgumentParser, *, leave_out: tuple[str, ...] = ()) -> None:
-    """The network, and a flag for every other field of `TrainConfig` but those called `leave_out`."""
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The network, and a flag for every other field of `TrainConfig`."""
     parser.add_argument("network", choices=NETWORKS)
     for item in settings_in(TrainConfig):
-        if item.field not in leave_out:
-            flags.add_flag(parser, item)
+        flags.add_flag(parser, item)
 
 
 def given(options: argparse.Namespace) -> TrainConfig:
