@@ -15,15 +15,13 @@ import pytest
 import barefaced
 from pipeline.demo.clip import FRAME_RATE, draw_frames, write_clip
 from pipeline.run import load
-from tests.stand_ins import DRAWN, as_if_loaded
+from tests.stand_ins import as_if_loaded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 8
-RED = (DRAWN + 1) * 127.5
-"""What the stand-in for the generator draws, in 8 bits."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +42,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn_share(rgb: NDArray[np.uint8]) -> float:
-    """Which part of a picture is as red as what the stand-in draws."""
-    return float((np.abs(rgb.astype(float) - RED).max(axis=2) < 45).mean())
+    """Which part of a picture is crimson, as what the stand-in draws is once it has the colours of the face's light.
+
+    The portrait has no such pixel: its flag is darker, its suit is orange.
+    """
+    red, green, blue = rgb.astype(float).transpose(2, 0, 1)
+    return float(((red > 180) & (red - green > 80) & (blue > green)).mean())
 
 
 def test_a_file_comes_out_beside_its_input_with_a_report(clip: Path, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_file_comes_out_beside_its_input_with_a_report(clip: Path, tmp_path: P
     assert (report.frames_out, report.tally.masked_faces) == (FRAMES, FRAMES)
     assert [(progress.frames, progress.expected) for progress in seen] == [(n, FRAMES) for n in range(1, FRAMES + 1)]
     with av.open(report.output) as container:
-        assert drawn_share(next(container.decode(video=0)).to_ndarray(format="rgb24")) > 0.005
+        assert drawn_share(next(container.decode(video=0)).to_ndarray(format="rgb24")) > 0.05
 
 
 def test_settings_have_the_names_of_the_flags_with_underscores(clip: Path, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_frames_come_out_one_by_one_and_the_same_as_from_an_iterable(pictures: l
     with barefaced.Remover() as remover:
         one_by_one = [remover.frame(rgb) for rgb in pictures]
         together = list(remover.frames(pictures))
-    assert all(drawn_share(rgb) > 0.005 for rgb in together)
+    assert all(drawn_share(rgb) > 0.05 for rgb in together)
     for single, among, rgb in zip(one_by_one, together, pictures, strict=True):
         assert single.shape == rgb.shape and single.dtype == np.uint8
         np.testing.assert_array_equal(single, among)
