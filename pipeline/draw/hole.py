@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from pipeline.frames import FaceCrop
 
     Floats = NDArray[np.float32]
     Image = NDArray[np.uint8]
@@ -73,12 +72,12 @@ def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.flo
     return np.asarray(cv2.blur(cv2.dilate(likely, square).astype(np.float32), (3, 3)), np.float32)
 
 
-def generator_input(crops: Sequence[FaceCrop], grow_px: int = GROW_PX) -> NDArray[np.float32]:
-    """(N, 4, S, S): RGB in [-1, 1] and the hole in [0, 1] of N crops."""
-    feed = np.empty((len(crops), 4, CROP_SIZE, CROP_SIZE), np.float32)
-    for crop, planes in zip(crops, feed, strict=True):
-        write_colours(crop.image, planes[:3])
-        planes[3] = hole_of(crop.mask, grow_px)
+def generator_input(images: Sequence[Image], holes: Sequence[Floats]) -> Floats:
+    """(N, 4, S, S): RGB in [-1, 1] of the images (S, S, 3) of N crops, and their `holes` (S, S) in [0, 1]."""
+    feed = np.empty((len(images), 4, CROP_SIZE, CROP_SIZE), np.float32)
+    for image, hole, planes in zip(images, holes, feed, strict=True):
+        write_colours(image, planes[:3])
+        planes[3] = hole
     return feed
 
 

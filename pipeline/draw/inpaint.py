@@ -39,6 +39,8 @@ class Drawing:
     cropped: Cropped
     faces: Pending | None
     """The new drawings of the crops that are not carried on, in order; None when there are none."""
+    holes: tuple[NDArray[np.float32], ...] = ()
+    """(S, S) in [0, 1] for each of those: what the generator fills."""
 
     @property
     def frame(self) -> Frame:
@@ -123,49 +125,54 @@ class Inpaint:
                 crops.append(replace(crop, image=image, held=crop.held and carried, carried=carried))
 
             new = [crop for crop in crops if not crop.carried]
-            for crop in new:
-                hole = hole_of(crop.mask, self.grow_px)[::2, ::2]
-                drawn[crop.track.id] = _Drawn(_drawer(crop), hole, expression, cropped.frame.index)
-            faces = self._submit(new, expression) if new else None
-            yield Drawing(replace(cropped, crops=tuple(crops)), faces)
+            holes = tuple(hole_of(crop.mask, self.grow_px) for crop in new)
+            for crop, hole in zip(new, holes, strict=True):
+                small = hole[::2, ::2].copy()  # a part of the whole would keep all of it in memory
+                drawn[crop.track.id] = _Drawn(_drawer(crop), small, expression, cropped.frame.index)
+            faces = self._submit(new, holes, expression) if new else None
+            yield Drawing(replace(cropped, crops=tuple(crops)), faces, holes)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
         images: dict[int, NDArray[np.uint8]] = {}
         for drawing in stream:
             crops = drawing.cropped.crops
-            new = [crop for crop in crops if not crop.carried]
-            faces = iter(() if drawing.faces is None else self._faces(new, drawing.faces))
+            new = [crop.image for crop in crops if not crop.carried]
+            faces = iter(() if drawing.faces is None else self._faces(new, drawing.holes, drawing.faces))
             images = {crop.track.id: kept(images, crop.track) if crop.carried else next(faces) for crop in crops}
             yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
 
-    def _faces(self, crops: Sequence[FaceCrop], drawn: Pending) -> list[NDArray[np.uint8]]:
-        """The drawings of `crops`, with an edge where the figure ends. Raises `EngineError`."""
-        faces = [read_colours(face) for face in drawn.result()["face"]]
-        if self.figure is None:
-            return faces
-        return with_edges(
-            self.figure, [crop.image for crop in crops], faces, [hole_of(crop.mask, self.grow_px) for crop in crops]
-        )
+    def _faces(
+        self, images: Sequence[NDArray[np.uint8]], holes: Sequence[NDArray[np.float32]], drawn: Pending
+    ) -> list[NDArray[np.uint8]]:
+        """What was drawn in the `holes` of the crops' `images`, with an edge where the figure ends.
 
-    def _submit(self, crops: Sequence[FaceCrop], expression: NDArray[np.float32]) -> Pending:
+        Raises `EngineError`.
+        """
+        faces = [read_colours(face) for face in drawn.result()["face"]]
+        return faces if self.figure is None else with_edges(self.figure, images, faces, holes)
+
+    def _submit(
+        self, crops: Sequence[FaceCrop], holes: Sequence[NDArray[np.float32]], expression: NDArray[np.float32]
+    ) -> Pending:
         """Begin to draw, each face by the network that is to draw it."""
         drawers = [_drawer(crop) for crop in crops]
         if not any(drawers):
-            return self._submit_to(self.engine, crops, expression)
+            return self._submit_to(self.engine, generator_input([crop.image for crop in crops], holes), expression)
 
         pending = {}
         for drawer in dict.fromkeys(drawers):
             places = tuple(place for place, name in enumerate(drawers) if name == drawer)
             engine = self.engine if drawer is None else self.own[drawer]
-            pending[places] = self._submit_to(engine, [crops[place] for place in places], expression)
+            feed = generator_input([crops[place].image for place in places], [holes[place] for place in places])
+            pending[places] = self._submit_to(engine, feed, expression)
         return _DrawnBySeveral(pending)
 
-    def _submit_to(self, engine: Engine, crops: Sequence[FaceCrop], expression: NDArray[np.float32]) -> Pending:
+    def _submit_to(self, engine: Engine, feed: NDArray[np.float32], expression: NDArray[np.float32]) -> Pending:
         """Begin to draw with one network. One that asks what the mouths do is told."""
-        feeds = {"crop_and_mask": generator_input(crops, self.grow_px)}
+        feeds = {"crop_and_mask": feed}
         if takes_expression(engine):
-            feeds["expression"] = np.repeat(expression[None], len(crops), axis=0)
+            feeds["expression"] = np.repeat(expression[None], len(feed), axis=0)
         return engine.submit(feeds)
 
     def unasked(self, cropped: Cropped) -> Drawing:

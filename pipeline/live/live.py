@@ -238,12 +238,14 @@ class LiveRun:
             error=error,
             interrupted=interrupted,
             wall_seconds=time.perf_counter() - self.began,
+            # What came, and what became of it.
             pictures=self.source.stats.pictures,
             dropped=self.source.dropped,
             reopened=self.source.stats.reopened,
             counts=self.outbox.counts,
             failures=self.stream.ledger.failures,
             last_failure=self.stream.ledger.last_failure,
+            # By what, and how.
             delay_ms=self.config.live.delay,
             engine=self.networks.description,
             networks=self.networks.hashes,

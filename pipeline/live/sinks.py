@@ -210,9 +210,9 @@ class Preview:
     """A window, open inside its `with` block, in the main thread. Raises `SinkError` with the cure."""
 
     @classmethod
-    def check(cls, cure: str = CURE) -> None:
+    def check(cls) -> None:
         """Open a window that is never seen, so that what is missing is said before any work. Raises `SinkError`."""
-        found = cls(cure=cure)
+        found = cls()
         found._window.destroy()
 
     def __init__(self, help_line: str = HELP, cure: str = CURE) -> None:

@@ -343,9 +343,11 @@ def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
         [ear + out * 0.06, ear + out * 0.1 + up * 0.5, ear - out * 0.3 + up * 0.9],
         width * rng.uniform(0.01, 0.06),
     )
+
     if rng.random() < 0.7:
         axes = tuple(np.rint(2 * width * rng.uniform([0.05, 0.1], [0.1, 0.2])).astype(int).tolist())
         cv2.ellipse(cover, np.rint(2 * (ear + out * 0.05)).astype(int).tolist(), axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
+
     if rng.random() < 0.5:
         tip = mesh[Point.LOWER_LIP] + out * rng.uniform(0.2, 0.4) - up * rng.uniform(-0.05, 0.15)
         _stroke(

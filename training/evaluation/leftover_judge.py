@@ -108,6 +108,7 @@ def left_over(alpha: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
         return np.zeros_like(alpha)
     if chance < 0.4:
         return alpha
+
     rows, columns = np.mgrid[: len(alpha), : len(alpha)].astype(np.float32)
     inside = np.argwhere(alpha > 0.5)
     if chance < 0.75:  # what lies beyond a line that leaves most of the mask on the other side
@@ -118,6 +119,7 @@ def left_over(alpha: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     else:
         row, column = inside[rng.integers(len(inside))]
         kept = np.hypot(rows - row, columns - column) < len(alpha) * rng.uniform(0.02, 0.15)
+
     return np.asarray(alpha * kept, np.float32)
 
 

@@ -228,7 +228,7 @@ def test_hole_covers_the_mask_and_a_rim_and_nothing_far() -> None:
     assert hole[crop.mask > 0.5].min() == 1.0
     assert hole[150 - GROW_PX + 1, 128] == 1.0
     assert hole[150 - GROW_PX - 2, 128] == 0.0
-    assert np.array_equal(generator_input([crop])[0, 3], hole)
+    assert np.array_equal(generator_input([crop.image], [hole_of(crop.mask)])[0, 3], hole)
 
 
 @pytest.mark.parametrize(("drawn_value", "shown"), [(1.5, 255), (-1.5, 0)])
