@@ -7,7 +7,6 @@ import pytest
 
 from pipeline.threads.runner import Cancelled, Pipeline
 from tests.pipeline.chains import (
-    LONG_ENOUGH_SECONDS,
     Add,
     Traced,
     TracedSource,
@@ -27,20 +26,21 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_thread_left")
 @pytest.mark.parametrize("capacity", [1, 2, 20])
 @pytest.mark.parametrize("name", ["first", "second", "third"])
 def test_error_of_a_stage_reaches_the_caller_with_its_type_the_stage_and_the_item(name: str, capacity: int) -> None:
-    chain = {"first": Traced(), "second": Traced(), "third": Traced()} | {name: Traced(fail_at=7)}
+    # Three channels hold fewer than 100 items, so every stage has begun.
+    chain = {"first": Traced(), "second": Traced(), "third": Traced()} | {name: Traced(fail_at=100)}
     source = TracedSource()
-    with pytest.raises(OSError, match="disk full at 7") as caught:
+    with pytest.raises(OSError, match="disk full at 100") as caught:
         results(linked(source, *chain.values()), capacity=capacity)
-    assert caught.value.__notes__ == [f"in stage {name!r}, the last item it took: 7"]
+    assert caught.value.__notes__ == [f"in stage {name!r}, the last item it took: 100"]
     assert source.events == ["opened in source", "closed in source"]
     assert [stage.events for stage in chain.values()] == [[f"released in {name}"] for name in chain]
 
 
 def test_error_of_the_source_names_it_and_nothing_is_finalised() -> None:
-    source, sink = TracedSource(fail_at=4), Traced()
+    source, sink = TracedSource(fail_at=10), Traced()  # more than lie before the sink, so it has begun
     with pytest.raises(OSError, match="no signal") as caught:
         results(linked(source, Add(0), sink))
-    assert caught.value.__notes__ == ["in stage 'source', the last item it took: 3"]
+    assert caught.value.__notes__ == ["in stage 'source', the last item it took: 9"]
     assert sink.events == ["released in second"]
 
 
@@ -162,9 +162,9 @@ def test_error_ends_stages_that_wait_at_both_ends() -> None:
 
 
 def test_error_that_the_loop_did_not_raise_is_raised_by_leaving_the_block() -> None:
-    run = linked(count(), Traced(fail_in_finally=True)).run(capacity=2)
-    with pytest.raises(ValueError, match="can't close") as caught, run:
-        wait_until(lambda: run.stats()[1].blocked_seconds > LONG_ENOUGH_SECONDS)
+    stage = Traced(fail_in_finally=True)
+    with pytest.raises(ValueError, match="can't close") as caught, linked(count(), stage).run(capacity=2):
+        wait_until(lambda: len(stage.taken) == 3)  # it takes no more: nobody reads what it gives
     assert caught.value.__notes__ == ["in stage 'first', the last item it took: 2"]
 
 

@@ -159,9 +159,9 @@ def test_stage_that_swallows_a_cancel_cannot_make_the_sink_finalise(monkeypatch:
 def test_reading_on_after_a_cancel_raises_again() -> None:
     raised = []
 
-    def fails_when_its_reader_waits() -> Iterator[int]:
+    def fails_when_its_item_was_handed_on() -> Iterator[int]:
         yield 0
-        wait_until(lambda: run.stats()[1].starved_seconds > LONG_ENOUGH_SECONDS)
+        wait_until(lambda: run.stats()[1].items == 1)
         raise OSError("no signal")
 
     def reads_on(items: Iterator[int]) -> Iterator[int]:
@@ -171,7 +171,7 @@ def test_reading_on_after_a_cancel_raises_again() -> None:
             except Cancelled as error:
                 raised.append(error)
 
-    run = linked(fails_when_its_reader_waits(), reads_on).run()
+    run = linked(fails_when_its_item_was_handed_on(), reads_on).run()
     with pytest.raises(OSError, match="no signal"), run:
         list(run)
     assert len(raised) == 3
@@ -218,7 +218,11 @@ def test_ctrl_c_while_the_caller_waits_for_an_item_cancels() -> None:
     sink = Traced()
     silent = KeepMultiples(sys.maxsize)
     with linked(count(1), silent, sink).run() as run:
-        with once(lambda: caller_waits_for(run), press_ctrl_c), pytest.raises(KeyboardInterrupt):
+
+        def sink_and_caller_wait() -> bool:
+            return run.stats()[-1].starved_seconds > LONG_ENOUGH_SECONDS and caller_waits_for(run)
+
+        with once(sink_and_caller_wait, press_ctrl_c), pytest.raises(KeyboardInterrupt):
             next(run)
         with pytest.raises(Cancelled):
             next(run)
