@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.identity import add_evaluate_identity
+from commands.identity import add_evaluate_identity, add_evaluate_own_faces
 from commands.parsing import add, at_least_one
 from commands.run import exit_code
 from pipeline.errors import ConfigError
@@ -89,6 +89,7 @@ def add_evaluate(commands: Commands) -> Commands:
     _add_engine(generator)
     _add_evaluate_video(what)
     _add_evaluate_leftovers(what)
+    add_evaluate_own_faces(what)
     add_evaluate_identity(what)
     return what
 

@@ -1,10 +1,10 @@
-"""Whose face it is, and whether it was drawn: `barefaced evaluate identity`, `verify` and `check`."""
+"""Whose face it is, and whether it was drawn: `barefaced evaluate identity` and `own-faces`, `verify` and `check`."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from math import acos, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from commands.parsing import FAILED, add, at_least_one
 from pipeline.errors import ConfigError
 from pipeline.settings import flags, manual, values
+from pipeline.whole_file import temporary_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from commands.parsing import Commands
     from engine.spec import Engine
+    from training.evaluation.evaluate import DrawnBy, Person
+    from training.evaluation.photos import FixedPairs
     from training.identity.evaluate import BareAndWorn
     from training.identity.sets import PhotoSet
 
@@ -184,6 +190,106 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> dict[str, Engine]:
         found[name] = select.load(file, backend=options.engine, precision=Precision.F32, threads=options.threads)
         stack.callback(found[name].close)
     return found
+
+
+def add_evaluate_own_faces(what: Commands) -> None:
+    """Add `evaluate own-faces`."""
+    parser = add(
+        what,
+        "own-faces",
+        _evaluate_own_faces,
+        summary="what faces learned from a few photos are worth, person by person",
+        description=manual.EVALUATE_OWN_FACES,
+    )
+
+    # On whom, and what is learned from.
+    parser.add_argument(
+        "--pairs", type=Path, required=True, metavar="DIR", help="truth/NAME.jpg, mask/NAME.png, paint/NAME.jpg"
+    )
+    parser.add_argument(
+        "--references", type=Path, metavar="DIR", help="NAME/*.jpg: others of each (default: reference/ in the pairs)"
+    )
+    parser.add_argument(
+        "--photos", type=at_least_one, metavar="N", help="learn from the first N of each (default: all)"
+    )
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N people")
+
+    # What is measured, and where the scores go.
+    parser.add_argument("--fast", action="store_true", help="without perceptual distance and identity")
+    parser.add_argument("--json", metavar="FILE", help="write the scores as JSON; - is standard output")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="forty people at most, to look at")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="runs the networks (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of each; 0: its choice")
+
+
+def _evaluate_own_faces(options: argparse.Namespace) -> int:
+    from barefaced.enrolment import NEEDS
+    from training.needs import require
+
+    learned = () if options.fast else ("stlpips_pytorch", "dlib", "face_recognition_models")
+    require("evaluate own-faces", *NEEDS, "skimage", *learned)
+    from tqdm import tqdm
+
+    from engine import models
+    from pipeline.run.report import write_json
+    from training.evaluation import evaluate
+    from training.evaluation.photos import FixedPairs, reference_photos
+
+    pairs = FixedPairs.of(options.pairs, limit=options.limit)
+    folder = options.references or options.pairs / "reference"
+    references = reference_photos(folder, pairs.names, most=options.photos)
+    found = []
+    quiet = options.quiet > 0 or not sys.stderr.isatty()
+    for person in tqdm(
+        _people(pairs, references, options), total=len(pairs), unit="person", disable=quiet, leave=False
+    ):
+        found.append(person)
+        if not options.quiet and not sys.stderr.isatty():
+            print(f"barefaced: {len(found)} of {len(pairs)}: {person.told}", file=sys.stderr)
+
+    told = {"photos": options.photos, "generator_sha256": models.shipped("generator").sha256}
+    scores = evaluate.summary_of_people(found) | told
+    if options.sheet:
+        evaluate.sheet_of_people(options.sheet, found)
+    if options.json:
+        write_json(scores, options.json)
+    if options.json != "-":
+        print(evaluate.table_of_people(scores))
+    return 0
+
+
+def _people(pairs: FixedPairs, references: Sequence[Sequence[Path]], options: argparse.Namespace) -> Iterator[Person]:
+    """What an own face is worth to each: learned as by `enroll`, drawn with as by `run --face`, and forgotten."""
+    from PIL import Image
+
+    from barefaced.enrolment import Learning, keep
+    from barefaced.removal import Remover
+    from training.evaluation import evaluate
+    from training.evaluation.measures import Judge
+    from training.evaluation.photos import read
+    from training.evaluation.product import product
+
+    settings = {"engine": options.engine, "threads": options.threads}
+    learning = Learning(minutes=10.0, person=None, recognition=True, tell=lambda _: None, note=lambda _: None)
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder("barefaced-own-faces-"))
+        parts = stack.enter_context(product(None, **settings))
+        shipped = stack.enter_context(Remover(overwrite=True, **settings))
+
+        def learn(name: str, photos: Sequence[Path]) -> Path:
+            file = folder / f"{name}.face"
+            keep(learning(photos, values.build(settings)), file, sheet=None, overwrite=False)
+            return file
+
+        def draw(masked: NDArray[np.uint8], face: Path | None) -> tuple[NDArray[np.uint8], DrawnBy]:
+            source, target = folder / "masked.png", folder / "drawn.png"
+            Image.fromarray(masked).save(source)
+            with nullcontext(shipped) if face is None else Remover(overwrite=True, face=[str(face)], **settings) as one:
+                report = one.file(source, target)
+            return read(target), report.tally.drawers_as_json()
+
+        judge = Judge.of(parts, learned=not options.fast)
+        yield from evaluate.people(pairs, references, judge, learn=learn, draw=draw)
 
 
 def add_check(commands: Commands) -> None:

@@ -102,10 +102,10 @@ class Tally:
             "held_faces": self.held_faces,
             "bare_faces": bare,
             "faces_left": skipped,
-            "drawn_by": self._drawers_as_json(),
+            "drawn_by": self.drawers_as_json(),
         }
 
-    def _drawers_as_json(self) -> dict[str, dict[str, int]]:
+    def drawers_as_json(self) -> dict[str, dict[str, int]]:
         """Network to reason to count; the shipped network is called `shipped`."""
         found: dict[str, dict[str, int]] = {}
         for drawn_by, count in sorted(self.drawn_by.items(), key=lambda item: (item[0].face or "", item[0].why)):

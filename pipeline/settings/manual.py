@@ -222,6 +222,17 @@ train it first, docs/evaluation.md says how and how far to trust it. Nothing is 
   barefaced evaluate leftovers talk.mp4 --judge judge.npz --every 10
 """
 
+EVALUATE_OWN_FACES = """\
+Learns a face from a few photos of each person, as `barefaced enroll` does, takes the mask off another photo of them
+as `barefaced run` does, with --face and without, and compares both with the truth at 256x256: PSNR and SSIM inside
+the hole, a learned perceptual distance, and the cosine of a recogniser that took no part. Who is refused a face
+counts as drawn by the shipped network. Learning takes a minute or so a person. The faces are gone at the end.
+
+  barefaced evaluate own-faces --pairs eval_pairs --limit 40 --json own.json --sheet own.png
+  barefaced evaluate own-faces --pairs eval_pairs --limit 40 --photos 1           one photo of each
+  barefaced evaluate own-faces --pairs eval_pairs --references others --fast      eval_pairs/reference by default
+"""
+
 EVALUATE_IDENTITY = """\
 Measures how well a recogniser tells people apart when they wear masks, and how far the Embedding Unmasking
 Model (docs/identity.md) helps: EER, FMR100, FMR1000, means, FDR, with intervals of a bootstrap over people.

@@ -1,7 +1,8 @@
 """`barefaced evaluate generator`: how near the drawn faces are to the true ones. The protocol is docs/evaluation.md.
 
 Each photo goes through the product's own path, once with the true mask and once with the segmenter's, and is compared
-with the bare photo at 256x256.
+with the bare photo at 256x256. For `barefaced evaluate own-faces` it goes through the whole product, once with the
+shipped network and once with a face that was learned from other photos of the same person.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +19,22 @@ from engine.onnx_file import multiply_adds
 from pipeline.errors import SinkError, SourceError
 from pipeline.frames import Skipped
 from training.evaluation.measures import MEASURES, TRUTH, Judge, kernel_distance, thin_parts
-from training.evaluation.photos import sheet_column, write_sheet
+from training.evaluation.photos import read, sheet_column, write_sheet
 from training.evaluation.product import with_true_mask, worn_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from engine.spec import Engine
     from pipeline.frames import Cropped, FaceCrop, Track
-    from training.evaluation.photos import Labels, MaskedPhoto, MaskedPhotos
+    from training.evaluation.photos import FixedPairs, Labels, MaskedPhoto, MaskedPhotos
     from training.evaluation.product import Product
+
+    DrawnBy = Mapping[str, Mapping[str, int]]
+    """Which network drew how many faces, and why, as a run's report says it."""
 
 TRUE, PREDICTED, UNTOUCHED = "true_mask", "predicted_mask", "untouched"
 """What a result was made with: the mask that was drawn, the one that the segmenter found, nothing at all."""
@@ -190,8 +195,11 @@ def _means(marks: Sequence[Marks]) -> dict[str, object]:
 
 def means(marks: Sequence[Marks], name: str) -> dict[str, float | None]:
     """The mean of each measure of the results called `name`, over the photos that have it, and their `kid`."""
-    found = {measure: _mean([photo.scores[name][measure] for photo in marks]) for measure in MEASURES}
-    return found | dict(zip(("kid", "kid_low", "kid_high"), _kid(marks, name), strict=True))
+    return _mean_scores(marks, name) | dict(zip(("kid", "kid_low", "kid_high"), _kid(marks, name), strict=True))
+
+
+def _mean_scores(those: Sequence[Marks | Person], name: str) -> dict[str, float | None]:
+    return {measure: _mean([one.scores[name][measure] for one in those]) for measure in MEASURES}
 
 
 def _kid(marks: Sequence[Marks], name: str) -> tuple[float | None, float | None, float | None]:
@@ -253,3 +261,134 @@ def _column(marks: Marks, photos: MaskedPhotos, product: Product) -> NDArray[np.
     images = process(product, masked, {}).images
     title = f"{masked.name} {marks.scores[TRUE]['hole_psnr']:.1f} dB"
     return sheet_column(title, [masked.image, images[TRUE], images[PREDICTED], masked.truth])
+
+
+SHIPPED, OWN = "shipped", "own_face"
+"""What a person's photo was drawn by: the shipped network, or the person's own where there is one."""
+
+BETTER = {"hole_psnr": 1, "hole_ssim": 1, "perceptual": -1, "identity": 1}
+"""The measures that tables of own faces show, and which way each gets better: 1 upwards, -1 downwards."""
+
+MOST_SHOWN, IN_A_ROW = 40, 10
+"""How many people a sheet of own faces shows at most, and how many of them beside each other."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What an own face was worth to one person."""
+
+    name: str
+    photos: int
+    """How many photos there were to learn from."""
+    refused: str | None
+    """Why there is no face; None where there is one."""
+    seconds: float
+    """How long it took to learn the face, or to refuse it."""
+    drawn_by: DrawnBy
+    """What drew the second result; nothing where there is no face, or none was drawn."""
+    scores: Mapping[str, Mapping[str, float | None]]
+    """The scores by result, `SHIPPED` and `OWN`, then by measure. Who was refused has the same ones twice."""
+    column: NDArray[np.uint8]
+    """(height, width, 3) what a sheet shows: masked, shipped, own, true, and a photo that was learned from."""
+
+    @property
+    def gain_db(self) -> float:
+        """How much nearer to the truth the own face is in the hole, in decibels."""
+        return _gain_db(self.scores)
+
+    @property
+    def told(self) -> str:
+        """The person's gain, or why there is none, in a line."""
+        ended = f"{self.gain_db:+.2f} dB" if self.refused is None else f"no face: {self.refused}"
+        return f"{self.name} ({self.seconds:.0f} s): {ended}"
+
+    def worse(self, measure: str) -> bool:
+        """Whether the own face did worse than the shipped network."""
+        own, shipped = self.scores[OWN][measure], self.scores[SHIPPED][measure]
+        return own is not None and shipped is not None and (own - shipped) * BETTER[measure] < 0
+
+
+def people(
+    pairs: FixedPairs,
+    references: Sequence[Sequence[Path]],
+    judge: Judge,
+    *,
+    learn: Callable[[str, Sequence[Path]], Path],
+    draw: Callable[[NDArray[np.uint8], Path | None], tuple[NDArray[np.uint8], DrawnBy]],
+) -> Iterator[Person]:
+    """What an own face is worth to each person of `pairs`, one after the other; `references` are photos of each.
+
+    `learn` takes the person's name and photos and gives the file of the face, or raises `SourceError` to refuse it.
+    `draw` takes the masks off a photo with a face or without one, and says what drew.
+    """
+    for number, photos in enumerate(references):
+        masked = pairs[number]
+        began, refused, face = perf_counter(), None, None
+        try:
+            face = learn(masked.name, photos)
+        except SourceError as error:
+            refused = str(error)
+        seconds = perf_counter() - began
+
+        shipped, _ = draw(masked.image, None)
+        own, drawn_by = (shipped, {}) if face is None else draw(masked.image, face)
+        scores = judge(masked, {SHIPPED: shipped, OWN: own}).scores
+        title = f"{masked.name} {'refused' if refused else format(_gain_db(scores), '+.2f') + ' dB'}"
+        column = sheet_column(title, [masked.image, shipped, own, masked.truth, read(photos[0])])
+        yield Person(masked.name, len(photos), refused, seconds, drawn_by, scores, column)
+
+
+def _gain_db(scores: Mapping[str, Mapping[str, float | None]]) -> float:
+    own, shipped = (scores[name]["hole_psnr"] or 0.0 for name in (OWN, SHIPPED))
+    return own - shipped
+
+
+def summary_of_people(found: Sequence[Person]) -> dict[str, Any]:
+    """The scores of own faces as JSON holds them; in the mean of all the shipped network draws who was refused."""
+    faces = [person for person in found if person.refused is None]
+    return {
+        "people": len(found),
+        "faces": len(faces),
+        "drawn": sum(person.name in person.drawn_by for person in faces),
+        "worse": {measure: sum(person.worse(measure) for person in faces) for measure in BETTER},
+        "seconds": _mean([person.seconds for person in found]),
+        "mean": {name: _mean_scores(found, name) for name in (SHIPPED, OWN)},
+        "mean_of_faces": {name: _mean_scores(faces, name) for name in (SHIPPED, OWN)},
+        "per_person": {
+            person.name: {
+                "photos": person.photos,
+                "refused": person.refused,
+                "seconds": round(person.seconds, 1),
+                "drawn_by": person.drawn_by,
+                **{name: _mean_scores([person], name) for name in (SHIPPED, OWN)},
+            }
+            for person in found
+        },
+    }
+
+
+def table_of_people(scores: Mapping[str, Any]) -> str:
+    """What `summary_of_people` gave, for a person: each measure shipped and own."""
+    faces, everybody = scores["faces"], scores["per_person"]
+    rows = {name: values for name, values in everybody.items() if values["refused"] is None}
+    rows |= {f"all {scores['people']}": scores["mean"], f"{faces} with a face": scores["mean_of_faces"]}
+
+    lines = [f"{'':<24}" + "".join(f"{measure:>20}" for measure in BETTER)]
+    lines += [f"{'':<24}" + "".join(f"{name:>10}" for name in ("shipped", "own") * len(BETTER))]
+    for title, values in rows.items():
+        cells = [values[name][measure] for measure in BETTER for name in (SHIPPED, OWN)]
+        lines.append(f"{title:<24}" + "".join(f"{'-' if cell is None else format(cell, '.4f'):>10}" for cell in cells))
+    lines.append(f"{'worse with it':<24}" + "".join(f"{scores['worse'][measure]:>20}" for measure in BETTER))
+    lines += [f"no face for {name}: {values['refused']}" for name, values in everybody.items() if values["refused"]]
+    return "\n".join(lines)
+
+
+def sheet_of_people(path: Path, found: Sequence[Person]) -> None:
+    """Forty people at most as a PNG, from the greatest loss in the hole to the greatest gain.
+
+    From the top: masked, shipped, own, true, and a photo that was learned from. Raises `SinkError`.
+    """
+    ordered = sorted(found, key=lambda person: person.gain_db)
+    places = np.unique(np.linspace(0, len(ordered) - 1, MOST_SHOWN).astype(int))
+    columns = [ordered[place].column for place in places]
+    write_sheet(path, [columns[begin : begin + IN_A_ROW] for begin in range(0, len(columns), IN_A_ROW)])

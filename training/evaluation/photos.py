@@ -109,6 +109,23 @@ class FixedPairs:
         return MaskedPhoto(name, name.rpartition("_")[2], truth, alpha, np.rint(mixed).astype(np.uint8))
 
 
+def reference_photos(folder: Path, names: Sequence[str], *, most: int | None = None) -> list[tuple[Path, ...]]:
+    """The photos `folder/NAME/*` of each of `names`, in alphabetical order, at most `most` of each.
+
+    Raises `SourceError` when there are none of somebody.
+    """
+    pictures = Image.registered_extensions()
+    found = {
+        name: sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in pictures) for name in names
+    }
+    without = [name for name, photos in found.items() if not photos]
+    if without:
+        raise SourceError(
+            f"{folder} has no photos of {', '.join(without[:3])}: it holds NAME/*.jpg of each pair's NAME"
+        )
+    return [tuple(photos[:most]) for photos in found.values()]
+
+
 @dataclass(frozen=True)
 class DrawnPairs:
     """Bare photos, each with a mask of ours; kinds take turns, and photo and seed decide all the rest."""
@@ -218,11 +235,11 @@ TITLE = 18
 
 
 def sheet_column(title: str, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures (height, width, 3) of one size below each other, `CELL` wide, under a title."""
-    height = round(pictures[0].shape[0] * CELL / pictures[0].shape[1])
+    """Pictures (height, width, 3) below each other, each `CELL` wide, under a title."""
     head = np.full((TITLE, CELL, 3), 255, np.uint8)
     cv2.putText(head, title, (3, TITLE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
-    shown = [cv2.resize(picture, (CELL, height), interpolation=cv2.INTER_AREA) for picture in pictures]
+    sizes = [(CELL, round(CELL * picture.shape[0] / picture.shape[1])) for picture in pictures]
+    shown = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image, size in zip(pictures, sizes, strict=True)]
     return np.vstack([head, *shown]).astype(np.uint8)
 
 
