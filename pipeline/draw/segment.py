@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import connected, joined, may_go_on, view_of
+from pipeline.draw.beyond import carried_on, connected, faded, joined, leaves_frame, may_go_on, view_of
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
@@ -214,7 +214,7 @@ class Segment:
 
             # All faces of a frame are searched in one batch.
             still = {face.track.id for face in aligned if face.held}
-            new = [face.image for face in aligned if not face.held]
+            new = [self._shown(face, tracked.frame) for face in aligned if not face.held]
             masks = self._submit(new) if new else None
             yield Looking(tracked, tuple(aligned), tuple(skipped), masks)
 
@@ -258,16 +258,27 @@ class Segment:
 
             (small,) = next(masks)
             mask = connected(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR))
+            crop, frame = face.crop_from_frame, looking.frame
+            if leaves_frame(crop, frame.width, frame.height):
+                mask = carried_on(mask, crop, frame.width, frame.height)
             worn = before.get(face.track.id, Skipped.BARE)
             reason = self._unmasked(small, was_masked=isinstance(worn, _Worn))
             if reason is None:
-                verdicts[face.track.id] = self._whole(mask, face, looking.frame)
+                verdicts[face.track.id] = self._whole(mask, face, frame)
             # One look without a mask may be a hand before the face, so the former mask stays for once.
             elif isinstance(worn, _Worn) and not worn.doubted:
                 verdicts[face.track.id] = replace(worn, doubted=True)
             else:
                 verdicts[face.track.id] = reason
         return verdicts
+
+    def _shown(self, face: Aligned, frame: Frame) -> NDArray[np.uint8]:
+        """(s, s, 3) what the network is shown of a face."""
+        crop = face.crop_from_frame
+        if not leaves_frame(crop, frame.width, frame.height):
+            return face.image
+        image_from_frame = Affine.resize(len(face.image) / CROP_SIZE).after(crop)
+        return faded(face.image, image_from_frame, frame.width, frame.height)
 
     def _whole(self, mask: NDArray[np.float32], face: Aligned, frame: Frame) -> _Worn:
         """The mask of a face, looked for beyond its crop where it may go on there."""
@@ -276,6 +287,7 @@ class Segment:
         view_from_frame, side = view_of(face.crop_from_frame), side_of(self.engine)
         image_from_frame = Affine.resize(side / CROP_SIZE).after(view_from_frame)
         view = read_crop(frame.planes, image_from_frame, size=side)
+        view = faded(view, image_from_frame, frame.width, frame.height)
         ((small,),) = self._submit([view]).result()["mask"]
         wide = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         return _Worn(*joined(mask, wide, view_from_frame, width=frame.width, height=frame.height))

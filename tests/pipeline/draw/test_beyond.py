@@ -84,6 +84,41 @@ def test_beyond_the_frame_there_is_nothing_though_its_border_goes_on() -> None:
     assert crop.beyond is None
 
 
+CUT = 150
+"""The column of the crop at which the frame ends, in what follows."""
+
+
+def cut_off(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image[:, : LEFT + CUT])
+
+
+def test_the_network_is_shown_grey_where_the_frame_has_ended() -> None:
+    image = with_red((60, 120, 200, 200))
+    whole, cut = (worn(frame)[1].fed[0]["crop"][0] for frame in (image, cut_off(image)))
+    assert np.array_equal(cut[..., :CUT], whole[..., :CUT])
+    assert np.abs(cut[..., CUT + 50 :]).max() < 0.01
+    beside = cut[:, 160, CUT : CUT + 40]
+    assert (np.diff(np.abs(beside), axis=-1) < 0.005).all()  # from the mask's red to grey, without a step
+
+
+def test_a_mask_that_the_frame_cuts_off_goes_on_in_its_crop_as_the_picture_does() -> None:
+    crop, _ = worn(cut_off(with_red((60, 120, 200, 200))))
+    assert (crop.mask[122:198, 62:] > 0.5).all()
+    assert (crop.mask[:118] == 0).all()
+    assert (crop.mask[202:] == 0).all()
+
+
+def test_what_the_network_takes_for_mask_beyond_the_frame_is_none() -> None:
+    """The border of the frame is bare skin, and all beyond it is called mask."""
+    answer = np.zeros((1, 1, CROP_SIZE, CROP_SIZE), np.float32)
+    answer[..., 120:200, 60:130] = answer[..., CUT:] = 1
+    segment = Segment(MadeEngine(lambda _: {"mask": answer}))
+    face = tracked(frame_of(cut_off(ground())), track_of(upright(x=LEFT, y=TOP)))
+    (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
+    assert (crop.mask[122:198, 62:128] == 1).all()
+    assert (crop.mask[:, 134:] == 0).all()
+
+
 def test_the_eyes_are_never_added_to_the_mask() -> None:
     """A view in which all is mask, as a coarse look at glasses may say."""
     lower, whole_crop = np.zeros((2, 1, 1, 128, 128), np.float32)
