@@ -20,6 +20,7 @@ from pipeline.run.report import Report, Tally
 from pipeline.settings import flags, values
 from pipeline.settings.config import stage_settings
 from tests import house
+from training.enrol.judge import LEAST_PHOTOS
 from training.identity.distil import DistilConfig
 from training.identity.train import EumConfig
 from training.settings import TrainConfig
@@ -258,3 +259,17 @@ def test_errors_that_a_caller_may_meet_are_in_one_module() -> None:
         and any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
     }
     assert found == beside
+
+
+def test_the_poses_of_the_picture_of_an_own_face_are_made_as_its_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four are held back, as many as the picture has columns, and 20 are learned from."""
+    page = (ROOT / "docs" / "own-face.md").read_text(encoding="utf-8")
+    program = page.partition("python - <<END\n")[2].partition("END\n")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/own-face.md", "exec"), {})  # noqa: S102 - the page is ours
+    poses = sorted((tmp_path / "poses").iterdir())
+    assert len({pose.read_bytes() for pose in poses}) == len(poses)
+    held_back = len(poses) // LEAST_PHOTOS
+    assert (held_back, len(poses) - held_back) == (4, 20)
