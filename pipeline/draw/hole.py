@@ -105,7 +105,7 @@ def figure_input(drawn: Sequence[Floats]) -> Floats:
 def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     """(S, S, 3) the drawn `face` with an edge where the `figure` (S/2, S/2) ends in the `hole` (S, S).
 
-    `drawn` is its composite. The very same array where the hole does not reach beyond the figure.
+    `drawn` is its composite. The very same array where the hole does not reach the figure's edge.
     """
     calm = np.asarray(cv2.GaussianBlur(figure, (0, 0), _CALM_PX[0] / 2), np.float32)
     whole = _resized(calm, CROP_SIZE)
@@ -118,6 +118,8 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     near = (deep < _INNER_PX[1]) & (deep > -_OUTER_PX[1] - _DOUBT_PX / 2) & (hole > 0)
     left, top, width, height = cv2.boundingRect(near.astype(np.uint8))
     box = np.s_[top : top + height, left : left + width]
+    if not width:  # no figure is seen, or it ends far away
+        return face
 
     # The colours of face and ground at the edge, carried there from where they are pure.
     small, seen = (_resized(values, FIGURE_SIDE, cv2.INTER_AREA) for values in (drawn, hole))
@@ -143,10 +145,10 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
 
 
 def _depth(inside: NDArray[np.bool_]) -> Floats:
-    """(h, w) how far each pixel lies within `inside` (h, w), in pixels; below 0, beyond it."""
+    """(h, w) how far each pixel lies within `inside` (h, w), in pixels; below 0, beyond it; never more than a crop."""
     sides = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) for side in (inside, ~inside))
     inwards, outwards = sides
-    return np.asarray(inwards - outwards, np.float32)
+    return np.asarray(np.clip(inwards - outwards, -CROP_SIZE, CROP_SIZE), np.float32)
 
 
 def _carried(values: Floats, known: Floats, box: tuple[slice, slice]) -> Floats:

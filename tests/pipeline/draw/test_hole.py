@@ -73,6 +73,15 @@ def test_a_hole_that_does_not_reach_beyond_the_head_costs_no_change(jaw: int) ->
     assert changed is face
 
 
+@pytest.mark.parametrize("rows", [0, 20])
+def test_a_figure_that_is_nowhere_near_the_hole_changes_nothing(rows: int) -> None:
+    """The network sees nobody, or somebody whose edge is far above the hole."""
+    found = np.zeros((FIGURE_SIDE, FIGURE_SIDE), np.float32)
+    found[:rows] = 1
+    face, changed = parted(found)
+    assert changed is face
+
+
 def test_a_ground_that_changes_along_the_jaw_goes_on_where_it_is() -> None:
     """Above it is white, below it is black: neither is carried over to the other."""
     seen, face = (
