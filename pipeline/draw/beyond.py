@@ -28,7 +28,10 @@ _LIKELY = 0.3
 """The alpha from which a pixel is taken for mask where others beside it surely are, as in the generator's hole."""
 
 _LEAST_BEYOND = 4
-"""Pixels of the view beyond the crop from which something lies there."""
+"""Pixels of the view beyond the crop, or where its paint fades, from which something lies there."""
+
+_FADING = 5
+"""From so near to a side of the crop, in pixels of the view, a mask has the paint fade towards that side."""
 
 _NEAR = CROP_SIZE // 64
 """Within so many pixels of the mask that the crop shows, the crop knows better than the coarser view."""
@@ -102,6 +105,8 @@ def joined(
     both *= np.isin(parts, reached[reached > 0])
 
     outside = both.copy()
+    outside[INSIDE, INSIDE][_FADING:-_FADING, _FADING:-_FADING] = 0
+    fading = int(np.count_nonzero(outside))
     outside[INSIDE, INSIDE] = 0
     beyond = int(np.count_nonzero(outside))
     if beyond > _MOST_BEYOND * np.count_nonzero(seen > _SURE):
@@ -112,7 +117,7 @@ def joined(
     added[_EYES] = 0
     near = cv2.dilate((mask > _LIKELY).astype(np.uint8), np.ones((2 * _NEAR + 1,) * 2, np.uint8))
     whole = np.where(near > 0, mask, np.maximum(mask, added)).astype(np.float32)
-    return whole, both if beyond >= _LEAST_BEYOND else None
+    return whole, both if fading >= _LEAST_BEYOND else None
 
 
 def _agree(wide: NDArray[np.float32], seen: NDArray[np.float32], inside: NDArray[np.bool_]) -> bool:

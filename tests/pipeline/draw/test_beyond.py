@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.draw.beyond import INSIDE
 from pipeline.draw.segment import Segment
 from pipeline.frames import FaceCrop
 from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP
@@ -66,9 +67,19 @@ def test_a_mask_that_goes_on_is_found_to_its_end(box: tuple[int, int, int, int])
 
 def test_what_does_not_hang_together_with_the_mask_is_left() -> None:
     wall = (-120, 60, -60, 200)
-    crop, engine = worn(with_red((4, 120, 190, 220), wall))
+    crop, engine = worn(with_red((12, 120, 190, 220), wall))
     assert len(engine.fed) == 2
     assert crop.beyond is None
+
+
+@pytest.mark.parametrize("box", [(4, 120, 190, 200), (60, 120, 252, 200), (60, 120, 200, 252)])
+def test_a_mask_at_which_its_paint_fades_is_known_beyond_though_it_ends_in_the_crop(
+    box: tuple[int, int, int, int],
+) -> None:
+    crop, _ = worn(with_red(box))
+    assert crop.beyond is not None
+    hidden = crop.beyond.mask > 0.5
+    assert hidden[INSIDE, INSIDE].sum() == hidden.sum() > 0
 
 
 def test_a_gown_in_the_colour_of_the_mask_is_no_mask() -> None:
