@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 HOLE_SIZE = 128
 """Side of the arrays here: half the mask's, at a quarter of the time; a strap that is two pixels wide is one here."""
 
-_SURE, _NOISE = 0.5, 0.15
-"""From `_SURE` on a pixel is mask, below `_NOISE` it is not: what a network says of bare skin is seldom exactly 0."""
+_SURE, _NOISE = 0.3, 0.15
+"""From `_SURE` on a pixel is mask, as in the generator's hole: where a network doubts how far a mask goes, its rim lies
+rather there than at a half. Below `_NOISE` it is not: what is said of bare skin is seldom exactly 0."""
 
 FADE = 12
 _RAMP = np.linspace(0, 255, FADE).astype(np.uint8)[:, None]

@@ -42,6 +42,15 @@ def test_the_mask_is_hidden_wholly_and_what_is_far_from_it_not_at_all(
     assert (fine[distance < grow - 4] > 0.98).all()
 
 
+@pytest.mark.parametrize("doubted_px", [4, 12])
+def test_what_the_segmenter_takes_for_mask_with_doubt_is_hidden_too(doubted_px: int) -> None:
+    """Beside a sure mask lies a rim of which three in ten such pixels are mask."""
+    mask = square_mask()
+    mask[120:200, 160 : 160 + doubted_px] = 0.31
+    alpha = find_hole(mask, grow_px=3, feather_px=5).alpha
+    assert (alpha[62:98, 48 : 80 + doubted_px // 2] > 0.96).all()
+
+
 def test_alpha_falls_gradually_outside_the_mask() -> None:
     row = find_hole(square_mask(), grow_px=4, feather_px=12).alpha[80]
     falling = row[np.flatnonzero(row == 1)[-1] :]
