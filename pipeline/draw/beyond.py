@@ -27,6 +27,11 @@ _LEAST_EDGE = 4 * CROP_SIZE // 64
 _LIKELY = 0.3
 """The alpha from which a pixel is taken for mask where others beside it surely are, as in the generator's hole."""
 
+_COARSE = CROP_SIZE // 2
+_DOUBTED, _RIM, _MUCH_DOUBT = (0.1, 0.9), np.ones((5, 5), np.uint8), 0.018
+"""Between which alphas a network doubts, how wide a rim it may doubt in a crop of `_COARSE` pixels, and from which part
+of the crop on its doubt is much."""
+
 _LEAST_BEYOND = 4
 """Pixels of the view beyond the crop, or where its paint fades, from which something lies there."""
 
@@ -76,6 +81,14 @@ def connected(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     stray = sizes < _OWN * sizes.max()
     stray[0] = False
     return np.where(stray[parts], np.float32(0), mask)
+
+
+def doubts(mask: NDArray[np.floating]) -> bool:
+    """Whether a network that says `mask` (s, s) doubts more than the rim of a mask."""
+    step = max(1, len(mask) // _COARSE)
+    coarse = np.asarray(mask[::step, ::step], np.float32)
+    doubted = cv2.inRange(coarse, *_DOUBTED)
+    return cv2.countNonZero(cv2.erode(doubted, _RIM)) > _MUCH_DOUBT * coarse.size
 
 
 def may_go_on(mask: NDArray[np.float32]) -> bool:

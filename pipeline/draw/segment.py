@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import carried_on, connected, faded, joined, leaves_frame, may_go_on, view_of
+from pipeline.draw.beyond import carried_on, connected, doubts, faded, joined, leaves_frame, may_go_on, view_of
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
@@ -257,20 +257,31 @@ class Segment:
                 continue
 
             (small,) = next(masks)
-            mask = connected(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR))
-            crop, frame = face.crop_from_frame, looking.frame
-            if leaves_frame(crop, frame.width, frame.height):
-                mask = carried_on(mask, crop, frame.width, frame.height)
             worn = before.get(face.track.id, Skipped.BARE)
             reason = self._unmasked(small, was_masked=isinstance(worn, _Worn))
             if reason is None:
-                verdicts[face.track.id] = self._whole(mask, face, frame)
+                verdicts[face.track.id] = self._whole(self._surer(small, face, looking.frame), face, looking.frame)
             # One look without a mask may be a hand before the face, so the former mask stays for once.
             elif isinstance(worn, _Worn) and not worn.doubted:
                 verdicts[face.track.id] = replace(worn, doubted=True)
             else:
                 verdicts[face.track.id] = reason
         return verdicts
+
+    def _surer(self, small: NDArray[np.floating], face: Aligned, frame: Frame) -> NDArray[np.float32]:
+        """(S, S) the mask of a face in which the network found `small` (s, s).
+
+        Where it doubts more than a rim it is shown the mirror image too, and what either look finds is mask.
+        """
+        if doubts(small):
+            ((mirrored,),) = self._submit([self._shown(face, frame)[:, ::-1]]).result()["mask"]
+            small = np.maximum(small, mirrored[:, ::-1])
+        large = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+        mask = connected(np.asarray(large, np.float32))
+        crop = face.crop_from_frame
+        if leaves_frame(crop, frame.width, frame.height):
+            return carried_on(mask, crop, frame.width, frame.height)
+        return mask
 
     def _shown(self, face: Aligned, frame: Frame) -> NDArray[np.uint8]:
         """(s, s, 3) what the network is shown of a face."""

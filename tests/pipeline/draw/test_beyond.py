@@ -1,9 +1,13 @@
-"""A mask that goes on beyond the crop, on a grey frame in which red is mask."""
+"""A mask that goes on beyond the crop, or is doubted, on a grey frame in which red is mask."""
 
+from collections.abc import Mapping
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.spec import Array
 from pipeline.draw.beyond import INSIDE
 from pipeline.draw.segment import Segment
 from pipeline.frames import FaceCrop
@@ -128,6 +132,45 @@ def test_what_the_network_takes_for_mask_beyond_the_frame_is_none() -> None:
     (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
     assert (crop.mask[122:198, 62:128] == 1).all()
     assert (crop.mask[:, 134:] == 0).all()
+
+
+def unsure_of_the_left(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Red is mask, but of the left half of what it is shown this network is only half sure."""
+    mask = red_is_mask(feeds)["mask"]
+    mask[..., : mask.shape[-1] // 2] *= 0.5
+    return {"mask": mask}
+
+
+def soft(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Red is mask, with a rim that is eight pixels wide."""
+    ((mask,),) = red_is_mask(feeds)["mask"]
+    return {"mask": cv2.blur(mask, (9, 9))[None, None]}
+
+
+def test_where_the_network_doubts_much_what_it_sees_in_the_mirror_image_counts_too() -> None:
+    engine = MadeEngine(unsure_of_the_left)
+    face = tracked(frame_of(with_red((70, 110, 190, 220))), track_of(upright(x=LEFT, y=TOP)))
+    segment = Segment(engine)
+    (crop,) = next(segment.answer(segment.ask(iter([face])))).crops
+    assert (crop.mask[112:218, 72:188] > 0.99).all()
+    first, second = (feeds["crop"] for feeds in engine.fed)
+    assert np.array_equal(second, first[..., ::-1])
+
+
+@pytest.mark.parametrize("red", [(70, 110, 190, 220), (0, 0, 0, 0)])
+def test_the_doubted_rim_of_a_mask_and_a_bare_face_cost_no_second_look(red: tuple[int, int, int, int]) -> None:
+    engine = MadeEngine(soft)
+    segment = Segment(engine)
+    next(segment.answer(segment.ask(iter([tracked(frame_of(with_red(red)), track_of(upright(x=LEFT, y=TOP)))]))))
+    assert len(engine.fed) == 1
+
+
+def test_a_face_that_is_left_costs_no_second_look_however_much_is_doubted() -> None:
+    engine = MadeEngine(lambda _: {"mask": np.full((1, 1, CROP_SIZE, CROP_SIZE), 0.4, np.float32)})
+    segment = Segment(engine)
+    found = next(segment.answer(segment.ask(iter([tracked(frame_of(ground()), track_of(upright(x=LEFT, y=TOP)))]))))
+    assert not found.crops
+    assert len(engine.fed) == 1
 
 
 def test_the_eyes_are_never_added_to_the_mask() -> None:
