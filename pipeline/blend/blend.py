@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.blend.grain import STEEPER_FROM, SkinDetail, steeper
 from pipeline.blend.ground import Background, DrawnFace, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
-from pipeline.blend.paste import Copier, write
+from pipeline.blend.paste import Copier, Sheet, write
 from pipeline.blend.texture import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import FIELD_SIZE, largest, read_crop, shrunk
@@ -123,15 +123,11 @@ class _Fitted:
     patch: Patch
     outside: Sides
     hole: Hole
-    box: tuple[int, int, int, int]
-    """`hole.box`, which is not empty."""
     field: NDArray[np.float32]
     """(64, 64, 3) what was added to the drawing's colours."""
     skin: SkinMap
-    drawn: NDArray[np.float32]
-    """(h, w, 3) RGB: what was drawn inside `box` of the crop, in these colours."""
-    edges: NDArray[np.float32] | None
-    """(FINER * h, FINER * w) what makes its edges steeper, in 8-bit levels; None for a small face."""
+    sheet: Sheet
+    """What was drawn inside the hole's box, in these colours."""
 
     def holds(self, patch: Patch, outside: Sides) -> bool:
         """Whether `patch` is the same drawing."""
@@ -245,7 +241,7 @@ class Blend:
             face.ground = ground_of(
                 read_crop(frame.planes, beyond.view_from_frame, size=CROP_SIZE),
                 beyond,
-                DrawnFace(fitted.hole, fitted.box, fitted.drawn),
+                DrawnFace(fitted.hole, fitted.sheet.box, fitted.sheet.image),
                 before,
                 grow_px=self.grow_px + self.grow_frame_px / frame_from_view.scale,
                 feather_px=self.feather_px,
@@ -257,41 +253,48 @@ class Blend:
         if ground is None or box is None:
             return
         left, top, right, bottom = box
-        for component, values, place, alpha in _laid(
-            ground.image[top:bottom, left:right], ground.hole, box, frame_from_view, target
-        ):
-            _mix(component.samples[place.part], values, alpha, target, None)
+        sheet = Sheet(ground.image[top:bottom, left:right], box)
+        for place, alpha, components in _laid(sheet, ground.hole, frame_from_view, target):
+            for index, component in components.items():
+                _mix(component.samples[place.part], sheet.laid(index, place, target), alpha, target, None)
 
     def _paint(self, face: _Face, source: Samples, target: Samples) -> None:
         """Paint the drawn face."""
         fitted = face.fitted
         if fitted is None:
             return
-        frame_from_crop = fitted.patch.crop.crop_from_frame.inverse()
+        sheet, frame_from_crop = fitted.sheet, fitted.patch.crop.crop_from_frame.inverse()
         luma = source.components[0]
         luma_from_crop = luma.grid.component_from_frame.after(frame_from_crop)
-        edges = None
-        if fitted.edges is not None:
+        steepness = 0.0
+        if sheet.edges is not None:
             steepness = self.edges * face.detail.steepness(luma.samples, luma_from_crop)
-            edges = np.float32(steepness * target.level) * fitted.edges
 
-        # Luma comes first and has the detail; both chroma components lie on one grid and share place and alpha.
-        missing: NDArray[np.float32] | None = None
-        laid = _laid(fitted.drawn, fitted.hole, fitted.box, frame_from_crop, target, edges)
-        for index, (component, values, place, alpha) in enumerate(laid):
-            if index == 0 and self.detail > 0:
-                missing = face.detail.missing_from(
-                    values,
-                    place=place,
-                    luma=luma.samples,
-                    luma_from_crop=luma_from_crop,
-                    skin=fitted.skin,
-                )
-                if missing is not None:
-                    # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
-                    missing *= self.detail * np.sqrt(alpha * (2 - alpha))
-            added = missing if index == 0 or target.rgb else None
-            _mix(component.samples[place.part], values, alpha, target, added)
+        # Luma alone has the detail, or red, green and blue.
+        whole = place_of(sheet.box, luma, luma_from_crop)
+        detailed = 3 if target.rgb else 1
+        if whole is None:
+            return
+        if not (
+            self.detail > 0
+            and face.detail.look(
+                lambda: sheet.laid(0, whole, target, steepness=steepness),
+                whole,
+                luma.samples,
+                luma_from_crop,
+                fitted.skin,
+            )
+        ):
+            detailed = 0
+        for place, alpha, components in _laid(sheet, fitted.hole, frame_from_crop, target):
+            missing: NDArray[np.float32] | None = None
+            if min(components) < detailed:
+                missing = face.detail.missing_at(place, fitted.skin)
+                # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
+                missing *= np.asarray(self.detail * cv2.sqrt(alpha * (2 - alpha)), np.float32)
+            for index, component in components.items():
+                values = sheet.laid(index, place, target, steepness=steepness)
+                _mix(component.samples[place.part], values, alpha, target, missing if index < detailed else None)
 
     def _fitted(self, patch: Patch, outside: Sides, scale: float, before: _Fitted | None) -> _Fitted | None:
         """The drawing in the colours around it; None where there is nothing to paint.
@@ -315,6 +318,10 @@ class Blend:
                 field = correction(real, small, hole, limit=self.colour_limit_levels)
             skin = map_skin(real, small + field, hole)
 
+        same = before is not None and before.patch.image is patch.image and before.field is field
+        if before is not None and same and before.sheet.box == box:
+            return _Fitted(patch, outside, hole, field, skin, before.sheet)
+
         # Light changes slowly, so what was found in small is enlarged for the whole drawing.
         left, top, right, bottom = box
         ratio = CROP_SIZE // FIELD_SIZE
@@ -322,39 +329,26 @@ class Blend:
         drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
         edges = None
-        if before is not None and before.patch.image is patch.image and before.field is field and before.box == box:
-            edges = before.edges
-        elif self.edges > 0 and scale > STEEPER_FROM:
+        if self.edges > 0 and scale > STEEPER_FROM:
             edges = steeper(cv2.transform(drawn, _LUMA).astype(np.float32, copy=False))
-        return _Fitted(patch, outside, hole, box, field, skin, drawn, edges)
+        return _Fitted(patch, outside, hole, field, skin, Sheet(drawn, box, edges))
 
 
 def _laid(
-    image: NDArray[np.float32],
-    hole: Hole,
-    box: tuple[int, int, int, int],
-    frame_from_here: Affine,
-    target: Samples,
-    edges: NDArray[np.float32] | None = None,
-) -> Iterator[tuple[Component, NDArray[np.float32], Place, NDArray[np.float32]]]:
-    """Each component of `target` with its values of `image` (h, w, 3) RGB, where they lie, and their alpha.
+    sheet: Sheet, hole: Hole, frame_from_here: Affine, target: Samples
+) -> Iterator[tuple[Place, NDArray[np.float32], dict[int, Component]]]:
+    """Where the sheet is laid on `target`: places, their alpha, and the components whose samples lie there.
 
-    `image` lies in `box` of a crop or a view, in whose coordinates `hole` is; `edges`, in sample values on a finer
-    grid, are added to its luma. Nothing where it lies outside the frame.
+    The sheet lies in a crop or a view, in whose coordinates `hole` is. Nothing where it lies outside the frame.
     """
-    planes = cv2.transform(image, target.samples_from_rgb).astype(np.float32, copy=False)
-    # OpenCV leaves the last axis out where there is one component.
-    planes = planes if planes.ndim == 3 else planes[..., None]  # (h, w, components)
-    places: dict[Grid, tuple[Place, NDArray[np.float32]]] = {}
+    by_grid: dict[Grid, dict[int, Component]] = {}
     for index, component in enumerate(target.components):
-        if component.grid not in places:
-            found = place_of(box, component, component.grid.component_from_frame.after(frame_from_here))
-            if found is None:
-                return
-            places[component.grid] = found, found.alpha(hole)
-        place, alpha = places[component.grid]
-        added = edges if index == 0 or target.rgb else None
-        yield component, place.resampled(planes[..., index], added), place, alpha
+        by_grid.setdefault(component.grid, {})[index] = component
+
+    for grid, components in by_grid.items():
+        whole = place_of(sheet.box, components[min(components)], grid.component_from_frame.after(frame_from_here))
+        for place in () if whole is None else whole.parted(hole):
+            yield place, place.alpha(hole), components
 
 
 def _mix(

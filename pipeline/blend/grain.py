@@ -16,6 +16,7 @@ as far as the eyes above them are sharp.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from pipeline.blend.texture import (
     merge,
     noise,
     noise_piece,
+    percentile,
     quilt,
     visible_skin,
 )
@@ -43,6 +45,8 @@ from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.pixels import FIELD_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from pipeline.blend.hole import Place
@@ -110,17 +114,19 @@ def steeper(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     fine = cv2.resize(luma, size, interpolation=cv2.INTER_CUBIC)
     across, down = _slopes(cv2.GaussianBlur(fine, (7, 7), 1.2))
 
-    # OpenCV sums without temporaries, which cost more than the sums.
-    edge_across, edge_down = _slopes(edge)
-    standing_out = cv2.multiply(cv2.subtract(fine, cv2.GaussianBlur(fine, (11, 11), 2.5)), edge, scale=_BOOST)
-    change = cv2.subtract(standing_out, cv2.multiply(across, edge_across, scale=_PULL))
-    change = cv2.subtract(change, cv2.multiply(down, edge_down, scale=_PULL))
+    # In place, since temporaries of this size cost more than the sums.
+    change = cv2.GaussianBlur(fine, (11, 11), 2.5)
+    cv2.subtract(fine, change, change)
+    cv2.multiply(change, edge, change, scale=_BOOST)
+    for slope, edge_slope in zip((across, down), _slopes(edge), strict=True):
+        cv2.multiply(slope, edge_slope, slope, scale=_PULL)
+        cv2.subtract(change, slope, change)
 
     # Nothing gets much brighter or darker than what is near it, or a jaw before dark hair has an outline.
-    near = np.ones((3, 3), np.uint8)
-    brightest, darkest = (cv2.resize(reach(luma, near), size) for reach in (cv2.dilate, cv2.erode))
-    change = np.minimum(change, brightest - fine + np.float32(_OUTLINE))
-    return np.asarray(np.maximum(change, darkest - fine - np.float32(_OUTLINE)), np.float32)
+    for reach, nearer, sign in ((cv2.dilate, cv2.min, 1), (cv2.erode, cv2.max, -1)):
+        near = cv2.resize(reach(luma, np.ones((3, 3), np.uint8)), size)
+        nearer(change, cv2.subtract(near, fine) + np.float32(sign * _OUTLINE), change)
+    return np.asarray(change, np.float32)
 
 
 def _slopes(values: Values) -> tuple[Values, Values]:
@@ -158,8 +164,11 @@ class SkinDetail:
         self._interplay = np.zeros((0, 0, 0))
         self._still_gains = np.zeros(0, np.float32)
         self._still = np.zeros((0, 0), np.float32)
-        """The texture with its gains."""
+        """The texture with its gains, mirrored at the canvas's border."""
+        self._still_from_crop = self._canvas_from_crop
         self._grain_gains = np.zeros(0, np.float32)
+        self._grain, self._corner = np.zeros((0, 0), np.float32), (0, 0)
+        """The grain of the frame that was looked at last, and the sample at which it begins."""
 
     def steepness(self, luma: Values, luma_from_crop: Affine) -> float:
         """How much of `steeper` the drawing is to have in a frame of this `luma`, in [0, 1]: as far as its eyes are
@@ -176,17 +185,22 @@ class SkinDetail:
         known = _SOFT if self._crispness is None else self._crispness
         return room * float(np.clip((known - _SOFT) / (_CRISP - _SOFT), 0, 1))
 
-    def missing_from(
-        self, drawn: NDArray[np.float32], *, place: Place, luma: Values, luma_from_crop: Affine, skin: SkinMap
-    ) -> NDArray[np.float32] | None:
-        """What to add to `drawn` (h, w), which lies at `place` of `luma`, in sample values: (h, w) float32.
+    def look(
+        self,
+        drawn: Callable[[], NDArray[np.float32]],
+        place: Place,
+        luma: Values,
+        luma_from_crop: Affine,
+        skin: SkinMap,
+    ) -> bool:
+        """Look at a frame, in whose `luma` lies at `place` what `drawn` gives, (h, w) float32 in sample values.
 
-        `luma` is the frame's, as the decoder gave it. None while too little skin is visible to know, and for tiny
-        faces.
+        Says whether there is anything that is missing: not while too little skin is visible to know, and not in tiny
+        faces. `luma` is as the decoder gave it.
         """
         scale = luma_from_crop.scale
         if scale < _SMALLEST:
-            return None
+            return False
         # A texture has pores of one size: a face that came much nearer gets another.
         if not self._scale / _RESCALED < scale < self._scale * _RESCALED:
             self._scale, self._octaves = scale, int(np.clip(1 + round(np.log2(scale)), 1, _MOST_OCTAVES))
@@ -194,21 +208,26 @@ class SkinDetail:
 
         # Measuring takes longer than painting, and light and focus change slowly.
         if self._frames % _EVERY == 0 or self._skin is None:
-            self._measure(visible_skin(luma, luma_from_crop, skin), drawn_skin(drawn, place, skin), luma_from_crop)
+            self._measure(visible_skin(luma, luma_from_crop, skin), drawn_skin(drawn(), place, skin), luma_from_crop)
         elif self._before is not None:
             self._compare(luma, luma_from_crop)
         self._frames += 1
         if self._skin is None:
-            return None
+            return False
 
-        height, width = drawn.shape
         # New in every frame, and the same in every run.
         seed = self._seed * 1_000_003 + self._frames
-        grain = noise_piece(self._octaves, self._grain_gains, width=width, height=height, seed=seed)  # (h, w)
-        texture = self._texture_at(place)  # (h, w)
+        gains, size = self._grain_gains, {"width": place.width, "height": place.height}
+        self._grain, self._corner = noise_piece(self._octaves, gains, **size, seed=seed), (place.left, place.top)
+        return True
+
+    def missing_at(self, place: Place, skin: SkinMap) -> NDArray[np.float32]:
+        """(h, w) what is missing at `place` in the frame that was looked at last, in sample values."""
+        texture = self._texture_at(place)
         # Pores belong to skin alone; grain belongs to the picture, whatever is drawn there.
         texture *= _skin_at(place, skin)
-        texture += grain
+        left, top = place.left - self._corner[0], place.top - self._corner[1]
+        texture += self._grain[top : top + place.height, left : left + place.width]
         return texture
 
     def _measure(self, skin: Region | None, painted: Region | None, luma_from_crop: Affine) -> None:
@@ -271,15 +290,17 @@ class SkinDetail:
         self._grain_gains = gains_for(grain / calm_share, _noise_interplay(self._octaves))
         gains = gains_for(still / calm_share, self._interplay)
         if np.abs(gains - self._still_gains).max() > _UNSEEN * float(gains.max()):
-            self._still_gains, self._still = gains, merge(self._texture, gains)
+            # It goes on around the canvas: as far as a crop and what is painted at its border.
+            across, up, down = (math.ceil(self._scale * reach) for reach in (_CANVAS[0] + 4, _CANVAS[1] + 4, 4))
+            whole: Values = merge(self._texture, gains)
+            whole = cv2.copyMakeBorder(whole, up, down, across, across, cv2.BORDER_REFLECT)
+            self._still_gains, self._still = gains, whole.astype(np.float32, copy=False)
+            self._still_from_crop = Affine.shift(across, up).after(self._canvas_from_crop)
 
     def _texture_at(self, place: Place) -> NDArray[np.float32]:
         """(h, w) the texture laid over the face, on the samples of `place`."""
-        matrix = place.here_from_crop.after(self._canvas_from_crop.inverse()).matrix
         # Interpolation would take half of the finest octave away, more or less as the face moves.
-        flags, border = cv2.INTER_NEAREST, cv2.BORDER_REFLECT
-        placed = cv2.warpAffine(self._still, matrix, (place.width, place.height), flags=flags, borderMode=border)
-        return placed.astype(np.float32, copy=False)
+        return place.turned(self._still, self._still_from_crop.inverse(), cv2.INTER_NEAREST)
 
 
 def _skin_at(place: Place, skin: SkinMap) -> NDArray[np.float32]:
@@ -302,7 +323,7 @@ def _calm_share(octaves: int, block_px: int) -> NDArray[np.float64]:
     energies = block_energies(plain, centres, octaves=octaves, block_px=block_px)  # (octaves, m)
 
     # Coarse octaves of real skin are calm where there are no folds, not by chance: there the whole share is too much.
-    shares = np.percentile(energies, CALM, axis=1) / np.maximum(energies.mean(axis=1), 1e-6)
+    shares = percentile(energies, CALM) / np.maximum(energies.mean(axis=1), 1e-6)
     return np.asarray(np.maximum(shares, _CHANCE), np.float64)
 
 

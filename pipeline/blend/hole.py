@@ -17,7 +17,7 @@ from pipeline.geometry import CROP_SIZE, Affine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.picture.samples import Component
+    from pipeline.picture.samples import Component, Values
 
 HOLE_SIZE = 128
 """Side of the arrays here: half the mask's, at a quarter of the time; a strap that is two pixels wide is one here."""
@@ -30,8 +30,14 @@ FADE = 12
 _RAMP = np.linspace(0, 255, FADE).astype(np.uint8)[:, None]
 """Over so many pixels the paint fades where a mask goes on beyond the crop, so that it does not begin with a line."""
 
-_FINEST = 3
-"""How many times finer than the crop a patch is made before it is turned; from there on straight lines will do."""
+_CELL = 8
+"""Samples across and down of the cells by which a place is parted."""
+
+_WORTH = 8192
+"""Samples that take as long as the calls for one part more."""
+
+_WHOLE = 100_000
+"""Samples up to which a place is not parted, since parting takes as long as it spares."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,6 @@ class Place:
     """Which of the component's samples, half-open."""
     here_from_crop: Affine
     """Positions among these samples from positions in the crop."""
-    box: tuple[int, int, int, int]
-    """left, top, right, bottom of the crop, half-open."""
 
     @property
     def width(self) -> int:
@@ -148,40 +152,56 @@ class Place:
         """These samples among all of the component's."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def resampled(self, drawn: NDArray[np.float32], added: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """`drawn` (bottom - top, right - left), the crop's values inside the box, on the samples: (h, w) float32.
+    def parted(self, hole: Hole) -> list[Place]:
+        """Places within this one with every sample on which `hole` has alpha, and few others; straps make boxes wide.
 
-        `added` lies in the same box on a finer grid. Cubic. A much finer grid is reached in two steps, a quick
-        enlargement and a straight-line turn; before a coarser one the values are averaged.
+        A part's corner lies a multiple of 8 samples from this one's.
         """
-        scale = self.here_from_crop.scale
-        factor = float(min(math.ceil(scale), _FINEST)) if scale > 1.3 else 2.0 ** min(round(math.log2(scale)), 0)
-        height, width = drawn.shape
-        if factor != 1:
-            size = max(round(width * factor), 1), max(round(height * factor), 1)
-            method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-            drawn = cv2.resize(drawn, size, interpolation=method).astype(np.float32, copy=False)
-        if added is not None:
-            method = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
-            drawn = cv2.add(drawn, cv2.resize(added, drawn.shape[::-1], interpolation=method)).astype(np.float32)
+        if self.width * self.height <= _WHOLE:
+            return [self]
 
-        flags = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_CUBIC
-        stretch_x, stretch_y = drawn.shape[1] / width, drawn.shape[0] / height
-        crop_from_drawn = Affine.shift(*self.box[:2]).after(Affine.resize(1 / stretch_x, 1 / stretch_y))
-        return self._warped(drawn, crop_from_drawn, flags, cv2.BORDER_REPLICATE)
+        # A cell is looked at in its middle, in the nearest pixel of the hole, which is grown by as far as a corner of
+        # the cell and alpha reach from there.
+        here_from_hole = self.here_from_crop.after(Affine.resize(CROP_SIZE / HOLE_SIZE))
+        reach = math.ceil(math.sqrt(0.5) * (_CELL - 1) / here_from_hole.scale + 1.55) - 1
+        covered = cv2.dilate((hole.alpha > 0).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
+        matrix = Affine.resize(1 / _CELL).after(here_from_hole).matrix
+        size = -(-self.width // _CELL), -(-self.height // _CELL)
+        cells = cv2.warpAffine(covered, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+
+        # Row by row, until a part has too many cells that are not covered.
+        firsts, ends = cells.argmax(axis=1).tolist(), (size[0] - cells[:, ::-1].argmax(axis=1)).tolist()
+        parts: list[tuple[int, int, int, int]] = []
+        needed = 0
+        for row in np.flatnonzero(cells.any(axis=1)).tolist():
+            first, end = firsts[row], ends[row]
+            needed += end - first
+            if parts:
+                left, top, right, _ = parts[-1]
+                left, right = min(left, first), max(right, end)
+                if ((right - left) * (row + 1 - top) - needed) * _CELL**2 <= _WORTH:
+                    parts[-1] = left, top, right, row + 1
+                    continue
+            parts.append((first, row, end, row + 1))
+            needed = end - first
+        return [self._part(*(_CELL * side for side in part)) for part in parts]
+
+    def _part(self, left: int, top: int, right: int, bottom: int) -> Place:
+        """The place at these of this one's samples, as far as there are so many."""
+        here_from_crop = Affine.shift(-left, -top).after(self.here_from_crop)
+        end_x, end_y = min(self.left + right, self.right), min(self.top + bottom, self.bottom)
+        return Place(self.left + left, self.top + top, end_x, end_y, here_from_crop)
 
     def alpha(self, hole: Hole) -> NDArray[np.float32]:
         """(h, w) float32: the hole's alpha at the samples, exactly 0 where it covers nothing."""
-        crop_from_hole = Affine.resize(CROP_SIZE / HOLE_SIZE)
-        return self._warped(hole.alpha, crop_from_hole, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+        return self.turned(hole.alpha, Affine.resize(CROP_SIZE / HOLE_SIZE), cv2.INTER_LINEAR)
 
-    def _warped(
-        self, values: NDArray[np.float32], crop_from_values: Affine, flags: int, border: int
-    ) -> NDArray[np.float32]:
-        """`values`, which lie in the crop as `crop_from_values` says, on the samples: (h, w) float32."""
+    def turned(self, values: Values, crop_from_values: Affine, flags: int) -> NDArray[np.float32]:
+        """`values`, which lie in the crop as `crop_from_values` says, on the samples: (h, w) float32, 0 beyond them."""
         matrix = self.here_from_crop.after(crop_from_values).matrix
-        warped = cv2.warpAffine(values, matrix, (self.width, self.height), flags=flags, borderMode=border)
-        return warped.astype(np.float32, copy=False)
+        # A border that goes on would take several times as long, and the corners lie beyond a box that is turned.
+        size, border = (self.width, self.height), cv2.BORDER_CONSTANT
+        return cv2.warpAffine(values, matrix, size, flags=flags, borderMode=border).astype(np.float32, copy=False)
 
 
 def place_of(box: tuple[int, int, int, int], component: Component, component_from_crop: Affine) -> Place | None:
@@ -195,4 +215,4 @@ def place_of(box: tuple[int, int, int, int], component: Component, component_fro
     if first_x >= end_x or first_y >= end_y:
         return None
     here_from_crop = Affine.shift(-first_x, -first_y).after(component_from_crop)
-    return Place(first_x, first_y, end_x, end_y, here_from_crop, box)
+    return Place(first_x, first_y, end_x, end_y, here_from_crop)

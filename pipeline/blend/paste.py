@@ -6,6 +6,7 @@ Only samples under the paint change; every other sample stays bit for bit.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
+from pipeline.geometry import Affine
 from pipeline.picture.samples import Component, Samples, Values, samples_of
 from pipeline.rules import Number, setting
 
@@ -24,10 +26,17 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
+    from pipeline.blend.hole import Place
     from pipeline.frames import Frame
 
 _UNTIMED = Fraction(1, 1000)
 """The time base under which a picture without one passes through the copier."""
+
+_FINEST = 3
+"""How many times finer than the crop a sheet is made before it is turned; from there on straight lines will do."""
+
+_RIM = 8
+"""Pixels by which a sheet goes on beyond its box: farther than any paint and a cubic reach."""
 
 _TEXT = "SYNTHETIC"
 _DRAWN_PX = 96
@@ -96,6 +105,59 @@ def mix(target: Values, values: Values, alpha: NDArray[np.float32], samples: Sam
     write(target, below + alpha * (values - below), alpha, samples)
 
 
+class Sheet:
+    """What is painted into a box of the crop, ready to be laid on a frame's samples again and again.
+
+    A much finer grid is reached in two steps, an enlargement and a straight-line turn; before a coarser one the values
+    are averaged. Frames in which the same is painted differ in the turn alone, so what comes before it is kept.
+    """
+
+    def __init__(
+        self, image: NDArray[np.float32], box: tuple[int, int, int, int], edges: NDArray[np.float32] | None = None
+    ) -> None:
+        self.image = image
+        """(h, w, 3) RGB: what is painted inside `box`."""
+        self.box = box
+        """left, top, right, bottom of the crop, half-open and not empty."""
+        self.edges = edges
+        """On a finer grid, what makes its edges steeper, in 8-bit levels; None for a small face."""
+        self._kept: dict[int, tuple[object, Values, Affine]] = {}
+
+    def laid(self, index: int, place: Place, target: Samples, *, steepness: float = 0.0) -> NDArray[np.float32]:
+        """(h, w) float32: component `index` of `target` on the samples of `place`, with so much of the edges."""
+        scale = place.here_from_crop.scale
+        factor = float(min(math.ceil(scale), _FINEST)) if scale > 1.3 else 2.0 ** min(round(math.log2(scale)), 0)
+        edges = self.edges if steepness > 0 and (index == 0 or target.rgb) else None
+        component_from_rgb = target.samples_from_rgb[index : index + 1]
+
+        key = factor, component_from_rgb.tobytes(), None if edges is None else steepness
+        if index not in self._kept or self._kept[index][0] != key:
+            values = self._resized(cv2.transform(self.image, component_from_rgb), factor, cv2.INTER_CUBIC)
+            if edges is not None:
+                finer = self._resized(edges, factor, cv2.INTER_LINEAR)
+                values = cv2.scaleAdd(finer, steepness * target.level, values)
+            self._kept[index] = key, *self._with_rim(values)
+        _, values, crop_from_values = self._kept[index]
+        # What is seen of a coarser grid is its brightness: a cubic takes three times as long.
+        sharp = factor <= 1 and (index == 0 or target.rgb)
+        return place.turned(values, crop_from_values, cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR)
+
+    def _resized(self, values: Values, factor: float, enlarging: int) -> Values:
+        """`values` on a grid `factor` times as fine as the image's, averaged where it is no finer."""
+        height, width = self.image.shape[:2]
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        if values.shape == size[::-1]:
+            return values
+        return cv2.resize(values, size, interpolation=enlarging if factor > 1 else cv2.INTER_AREA)
+
+    def _with_rim(self, values: Values) -> tuple[Values, Affine]:
+        """`values` of the box with a rim in which their border goes on, and `crop_from_values`."""
+        (height, width), (rows, columns) = self.image.shape[:2], values.shape
+        box_from_values = Affine.resize(width / columns, height / rows).after(Affine.shift(-_RIM, -_RIM))
+        rimmed = cv2.copyMakeBorder(values, _RIM, _RIM, _RIM, _RIM, cv2.BORDER_REPLICATE)
+        return rimmed, Affine.shift(*self.box[:2]).after(box_from_values)
+
+
 def between(picture: av.VideoFrame, other: av.VideoFrame, share: float, copier: Copier) -> av.VideoFrame:
     """A picture `share` of the way from `picture` to `other`, which is as large; `picture` itself where they are equal.
 
@@ -124,7 +186,7 @@ def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: S
     Where `alpha` is 0 the values must be those of `target`.
     """
     if samples.step == 1 and target.dtype == np.uint8:
-        target[...] = cv2.convertScaleAbs(np.maximum(values, 0))  # rounds and stops at 255
+        target[...] = cv2.convertScaleAbs(cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO)[1])  # rounds and stops at 255
         return
     rounded = np.clip(np.rint(values / samples.step) * samples.step, 0, samples.peak).astype(target.dtype)
     np.copyto(target, rounded, where=alpha > 0)  # the bits below the step stay too

@@ -7,6 +7,7 @@ what was drawn.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -106,6 +107,13 @@ def block_energies(
     return energies
 
 
+def percentile(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """(...) the percentile of `values` (..., m): as NumPy's own, which loads its masked arrays for it, 20 ms long."""
+    ordered, place = np.sort(values, axis=-1), share / 100 * (values.shape[-1] - 1)
+    low = ordered[..., int(place)]
+    return np.asarray(low + (place - int(place)) * (ordered[..., math.ceil(place)] - low), np.float64)
+
+
 @lru_cache(maxsize=8)
 def noise(octaves: int) -> Bands:
     """White noise, each octave normalised; the same in every run."""
@@ -157,7 +165,7 @@ class Region:
 
     def calm(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
         """(octaves,) what stands for plain skin among the mean squares of the blocks (octaves, m)."""
-        return np.asarray(np.percentile(energies, CALM, axis=1), np.float64)
+        return percentile(energies, CALM)
 
 
 def quilt(
@@ -172,7 +180,7 @@ def quilt(
     order = np.argsort(total)
     chosen = region.centres[order[: max(len(order) // 4, 1)]]
     bands = split(region.values, len(energies))
-    limit = _OUTLIER * float(np.sqrt(np.percentile(total, 12)))
+    limit = _OUTLIER * float(np.sqrt(percentile(total, 12)))
     detail = np.clip(merge(bands, np.ones(len(bands), np.float32)), -limit, limit)
 
     # The squares of two sine waves half a period apart add up to one.

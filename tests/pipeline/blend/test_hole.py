@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.blend.hole import Sides, find_hole, sides_outside
+from pipeline.blend.hole import Sides, find_hole, place_of, sides_outside
 from pipeline.geometry import CROP_SIZE, Affine
+from pipeline.picture.samples import Component, Grid
 
 
 def square_mask(left: int = 96, top: int = 120, right: int = 160, bottom: int = 200) -> np.ndarray:
@@ -98,3 +100,47 @@ def test_the_box_holds_all_that_is_painted(grow: int) -> None:
     outside = hole.alpha.copy()
     outside[top // 2 : bottom // 2, left // 2 : right // 2] = 0
     assert not outside.any()
+
+
+def with_strap() -> np.ndarray:
+    """A mask whose strap makes its box twice as wide."""
+    mask = square_mask()
+    mask[124:128, 20:236] = 1
+    return mask
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    turn=st.floats(-180, 180),
+    scale=st.floats(1.2, 6),
+    mask=st.sampled_from([square_mask(), with_strap(), square_mask(0, 100, 256, 256)]),
+    outside=st.sampled_from([Sides(), Sides(bottom=True)]),
+)
+def test_the_parts_of_a_place_have_the_alpha_of_the_whole_place_between_them(
+    turn: float, scale: float, mask: np.ndarray, outside: Sides
+) -> None:
+    hole = find_hole(mask, grow_px=2, feather_px=5, outside=outside)
+    matrix = cv2.getRotationMatrix2D((CROP_SIZE / 2, CROP_SIZE / 2), turn, scale)
+    luma = Component(np.zeros((1000, 1100), np.uint8), Grid())
+    place = place_of(hole.box or (0, 0, 4, 4), luma, Affine.shift(400, 350).after(Affine(matrix)))
+    assume(place is not None)
+    assert place is not None
+    left = place.alpha(hole)
+    for part in place.parted(hole):
+        rows, columns = part.part
+        spot = left[
+            rows.start - place.top : rows.stop - place.top, columns.start - place.left : columns.stop - place.left
+        ]
+        assert np.abs(part.alpha(hole) - spot).max() < 1e-3
+        spot[...] = 0
+    assert left.max() == 0
+
+
+def test_what_a_strap_leaves_bare_is_in_no_part() -> None:
+    hole = find_hole(with_strap(), grow_px=2, feather_px=5)
+    luma = Component(np.zeros((1000, 1100), np.uint8), Grid())
+    place = place_of(hole.box or (0, 0, 4, 4), luma, Affine.resize(3))
+    assert place is not None
+    parts = place.parted(hole)
+    assert 1 < len(parts) < 6
+    assert sum(part.width * part.height for part in parts) < 0.6 * place.width * place.height

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import av
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.blend.paste import Copier, Mark, badge, paste
+from pipeline.blend.hole import place_of
+from pipeline.blend.paste import Copier, Mark, Sheet, badge, paste
 from pipeline.errors import SourceError
 from pipeline.frames import Frame
+from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.pixels import read_rgb
 from pipeline.picture.samples import samples_of
 from tests.pipeline.picture.test_pixels import COLOUR_FORMATS, GRAY_FORMATS
@@ -212,3 +215,29 @@ def test_the_badge_has_the_height_that_was_asked_for() -> None:
         assert colour.shape == (*alpha.shape, 3)
         assert alpha.shape[0] == height
         assert alpha.max() <= 1
+
+
+def test_what_a_sheet_has_kept_is_not_taken_for_another_format_size_or_steepness() -> None:
+    random = np.random.default_rng(0)
+    image, edges = (random.uniform(60, 190, shape).astype(np.float32) for shape in ((40, 52, 3), (80, 104)))
+    box = (100, 120, 152, 160)
+    used = Sheet(image, box, edges / np.float32(20))
+    for name, scale, steepness in itertools.product(("yuv420p", "yuv420p10le", "rgb24"), (0.8, 1.7, 2.6), (0.0, 0.5)):
+        target = samples_of(noisy(name, width=700, height=600))
+        for index, component in enumerate(target.components):
+            place = place_of(box, component, component.grid.component_from_frame.after(Affine.resize(scale)))
+            assert place is not None
+            fresh = Sheet(image, box, edges / np.float32(20)).laid(index, place, target, steepness=steepness)
+            assert np.array_equal(used.laid(index, place, target, steepness=steepness), fresh)
+            assert np.array_equal(used.laid(index, place, target, steepness=steepness), fresh)
+
+
+@pytest.mark.parametrize("scale", [0.4, 0.9, 1.7, 3.5])
+def test_a_sheet_goes_on_beyond_its_box_as_far_as_paint_reaches(scale: float) -> None:
+    """Paint fades up to two pixels of the crop beyond its side: a plain picture has its own colour there."""
+    box = (60, 100, CROP_SIZE, CROP_SIZE)
+    sheet = Sheet(np.full((156, 196, 3), 180, np.float32), box)
+    target = samples_of(noisy("gray", width=1000, height=1000))
+    place = place_of((60, 100, CROP_SIZE + 2, CROP_SIZE + 2), target.components[0], Affine.resize(scale))
+    assert place is not None
+    assert np.abs(sheet.laid(0, place, target) - 180).max() < 0.01
