@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
+    from pipeline.picture.samples import Values
 
     Floats = NDArray[np.float32]
     Image = NDArray[np.uint8]
@@ -93,13 +94,21 @@ def with_edges(figure: Engine, images: Sequence[Image], faces: Sequence[Image], 
 
 def composite(image: Image, face: Image, hole: Floats) -> Floats:
     """(S, S, 3) the drawn `face` in the `hole` (S, S) of a crop's `image`."""
-    seen = image.astype(np.float32)
-    return np.asarray(seen + hole[..., None] * (face - seen), np.float32)
+    left, top, width, height = cv2.boundingRect((hole > 0).astype(np.uint8))
+    box = np.s_[top : top + height, left : left + width]
+    drawn = image.astype(np.float32)
+    if width:
+        more = cv2.multiply(cv2.subtract(face[box], image[box], dtype=cv2.CV_32F), cv2.merge([hole[box]] * 3))
+        drawn[box] += more
+    return drawn
 
 
 def figure_input(drawn: Sequence[Floats]) -> Floats:
     """(N, 3, S, S) RGB in [-1, 1] of N composites (S, S, 3)."""
-    return np.stack([picture.transpose(2, 0, 1) for picture in drawn]) * np.float32(1 / 127.5) - 1
+    feed = np.empty((len(drawn), 3, CROP_SIZE, CROP_SIZE), np.float32)
+    for picture, planes in zip(drawn, feed, strict=True):
+        write_colours(picture, planes)
+    return feed
 
 
 def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
@@ -128,19 +137,22 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     )
 
     # What of each pixel is drawn as face; where face and ground are alike, the network knows better.
-    picture, away = drawn[box], skin - ground
-    drawn_as = _dot(picture - ground, away) + _ALIKE**2 * whole[box][..., None]
-    mixed = np.clip(drawn_as / (_dot(away, away) + _ALIKE**2), 0, 1)
+    picture = drawn[box]
+    to_face, to_picture = skin - ground, picture - ground
+    drawn_as = _dot(to_picture, to_face) + _ALIKE**2 * whole[box]
+    mixed = np.clip(drawn_as / (_dot(to_face, to_face) + _ALIKE**2), 0, 1)
     believed = np.clip(0.5 + deep[box] / _DOUBT_PX, 0, 1)
-    inside = cv2.GaussianBlur(believed + _MIXED * (mixed[..., 0] - believed), (0, 0), _CALM_PX[1]) > 0.5
+    inside = cv2.GaussianBlur(believed + _MIXED * (mixed - believed), (0, 0), _CALM_PX[1]) > 0.5
 
     # Within the edge what is mixed in of the ground is made good, and shading stays; beyond it the ground goes on.
-    within = _depth(inside)[..., None]
-    inner = picture + (1 - mixed) * (1 - _rise(within, _INNER_PX)) * away
-    outer = ground + _rise(-within, _OUTER_PX) * (picture - ground)
-    share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _SOFT_PX)[..., None]
+    within = _depth(inside)
+    share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _SOFT_PX)
+    towards_face = hole[box] * share * (1 - mixed) * (1 - _rise(within, _INNER_PX))
+    towards_ground = hole[box] * (1 - share) * (1 - _rise(-within, _OUTER_PX))
+    change = cv2.multiply(to_face, cv2.merge([towards_face] * 3))
+    change = cv2.subtract(change, cv2.multiply(to_picture, cv2.merge([towards_ground] * 3)))
     changed = face.copy()
-    changed[box] = np.clip(face[box] + hole[box][..., None] * (outer + share * (inner - outer) - picture), 0, 255)
+    changed[box] = cv2.add(face[box], change, dtype=cv2.CV_8U)
     return changed
 
 
@@ -153,8 +165,9 @@ def _depth(inside: NDArray[np.bool_]) -> Floats:
 
 def _carried(values: Floats, known: Floats, box: tuple[slice, slice]) -> Floats:
     """The `box` of a crop: `values` (S/2, S/2, 3) where they are `known` (S/2, S/2), between them a smooth surface."""
-    weight = known[..., None] + np.float32(1e-5)
-    levels = [_resized(np.concatenate([values * weight, weight], axis=2), _COARSE, cv2.INTER_AREA)]
+    weight = known + np.float32(1e-5)
+    both = cv2.merge([cv2.multiply(values, cv2.merge([weight] * 3)), weight])
+    levels = [_resized(both, _COARSE, cv2.INTER_AREA)]
     while levels[-1].shape[0] > 2:
         levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
 
@@ -163,17 +176,25 @@ def _carried(values: Floats, known: Floats, box: tuple[slice, slice]) -> Floats:
         total = level[..., 3:]
         finer = np.asarray(cv2.pyrUp(surface), np.float32)
         surface = finer + np.minimum(2 * total, 1) * (level[..., :3] / total - finer)
-    return _resized(surface, CROP_SIZE)[box]
+
+    # Enlarged around the box alone, with a pixel more where there is one.
+    times = CROP_SIZE // _COARSE
+    firsts = [max(side.start // times - 1, 0) for side in box]
+    ends = [min(-(-side.stop // times) + 1, _COARSE) for side in box]
+    part = surface[firsts[0] : ends[0], firsts[1] : ends[1]]
+    enlarged = cv2.resize(part, (times * part.shape[1], times * part.shape[0]))
+    rows, columns = (slice(s.start - times * f, s.stop - times * f) for s, f in zip(box, firsts, strict=True))
+    return np.asarray(enlarged[rows, columns], np.float32)
 
 
-def _resized(values: Floats, side: int, method: int = cv2.INTER_LINEAR) -> Floats:
+def _resized(values: Values, side: int, method: int = cv2.INTER_LINEAR) -> Floats:
     """(side, side, ...) `values` (S, S, ...)."""
-    return np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+    return cv2.resize(values, (side, side), interpolation=method).astype(np.float32, copy=False)
 
 
 def _dot(first: Floats, second: Floats) -> Floats:
-    """(h, w, 1) the products of the colours (h, w, 3) of two pictures."""
-    return np.asarray((first * second).sum(axis=2, keepdims=True), np.float32)
+    """(h, w) the products of the colours (h, w, 3) of two pictures."""
+    return np.asarray(cv2.transform(cv2.multiply(first, second), np.ones((1, 3), np.float32)), np.float32)
 
 
 def _rise(values: Floats, ends: tuple[float, float]) -> Floats:

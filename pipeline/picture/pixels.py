@@ -217,8 +217,8 @@ def align(frame: Frame, track: Track, *, size: int = CROP_SIZE) -> tuple[NDArray
     return read_crop(frame.planes, image_from_crop.after(crop_from_frame), size=size), crop_from_frame
 
 
-def write_colours(image: NDArray[np.uint8], planes: NDArray[np.float32]) -> None:
-    """Write a crop (S, S, 3) uint8 as our networks take pictures: `planes` (3, S, S) float32 in [-1, 1]."""
+def write_colours(image: Values, planes: NDArray[np.float32]) -> None:
+    """Write a crop (S, S, 3) in [0, 255] as our networks take pictures: `planes` (3, S, S) float32 in [-1, 1]."""
     for channel, plane in zip(cv2.split(image), planes, strict=True):  # a transposed copy takes ten times as long
         np.multiply(channel, np.float32(1 / 127.5), out=plane)
         plane -= 1.0
