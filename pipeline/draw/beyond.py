@@ -32,6 +32,10 @@ _DOUBTED, _RIM, _MUCH_DOUBT = (0.1, 0.9), np.ones((5, 5), np.uint8), 0.018
 """Between which alphas a network doubts, how wide a rim it may doubt in a crop of `_COARSE` pixels, and from which part
 of the crop on its doubt is much."""
 
+_STRAP = 9 / 256
+"""How wide a strap is at most, as a part of the crop's side. Raise it and a mask's rims grow where two looks
+differ."""
+
 _LEAST_BEYOND = 4
 """Pixels of the view beyond the crop, or where its paint fades, from which something lies there."""
 
@@ -89,6 +93,16 @@ def doubts(mask: NDArray[np.floating]) -> bool:
     coarse = np.asarray(mask[::step, ::step], np.float32)
     doubted = cv2.inRange(coarse, *_DOUBTED)
     return cv2.countNonZero(cv2.erode(doubted, _RIM)) > _MUCH_DOUBT * coarse.size
+
+
+def with_straps(mask: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(s, s) a `mask` with the straps and loops of `other`, which was found of the same face: what is thin."""
+    both = np.maximum(mask, other)
+    across = round(_STRAP * len(mask)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    broad = cv2.morphologyEx((both > _LIKELY).astype(np.uint8), cv2.MORPH_OPEN, disc)
+    rim = cv2.dilate(broad, np.ones((3, 3), np.uint8))
+    return np.where(rim > 0, mask, both)
 
 
 def may_go_on(mask: NDArray[np.float32]) -> bool:

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import carried_on, connected, doubts, faded, joined, leaves_frame, may_go_on, view_of
+from pipeline.draw.beyond import (
+    carried_on,
+    connected,
+    doubts,
+    faded,
+    joined,
+    leaves_frame,
+    may_go_on,
+    view_of,
+    with_straps,
+)
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
@@ -187,6 +197,8 @@ class Segment:
     every: int = 8
     """A face is searched and drawn anew at least in every so many frames, and whenever it changes. At 1 it always is;
     raise it and a still face costs less."""
+    thorough: bool = False
+    """Straps are looked for in each mask's mirror image too, as a picture has the time for."""
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
     """Held to submit: both stages ask the network, each in its own thread."""
 
@@ -271,13 +283,16 @@ class Segment:
     def _surer(self, small: NDArray[np.floating], face: Aligned, frame: Frame) -> NDArray[np.float32]:
         """(S, S) the mask of a face in which the network found `small` (s, s).
 
-        Where it doubts more than a rim it is shown the mirror image too, and what either look finds is mask.
+        Where it doubts more than a rim it is shown the mirror image too, and what either look finds is mask; of a mask
+        that it does not doubt, straps alone.
         """
-        if doubts(small):
+        found = np.asarray(small, np.float32)
+        doubted = doubts(found)
+        if doubted or self.thorough:
             ((mirrored,),) = self._submit([self._shown(face, frame)[:, ::-1]]).result()["mask"]
-            small = np.maximum(small, mirrored[:, ::-1])
-        large = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-        mask = connected(np.asarray(large, np.float32))
+            other = np.asarray(mirrored[:, ::-1], np.float32)
+            found = np.maximum(found, other) if doubted else with_straps(found, other)
+        mask = connected(np.asarray(cv2.resize(found, (CROP_SIZE,) * 2, interpolation=cv2.INTER_LINEAR), np.float32))
         crop = face.crop_from_frame
         if leaves_frame(crop, frame.width, frame.height):
             return carried_on(mask, crop, frame.width, frame.height)

@@ -299,7 +299,7 @@ def faces(
             "expression, smile and mouth-open need a generator that takes an expression; this one doesn't"
         )
     told = mouth if controls is None else controls.mouth(mouth)
-    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, told)
+    detect, segment, identify, inpaint = _network_stages(config, networks, tally, ledger, told, thorough=picture)
     if picture:
         detect = DetectInPicture(networks.detector, config.faces.detect_size)
     choose, smooth, blend = _watched(config, controls)
@@ -321,13 +321,15 @@ def faces(
 
 
 def _network_stages(
-    config: Config, networks: Networks, tally: Tally, ledger: Ledger | None, mouth: Telling
+    config: Config, networks: Networks, tally: Tally, ledger: Ledger | None, mouth: Telling, *, thorough: bool
 ) -> _NetworkStages:
     """The stages around each network. With a `ledger` they outlive the failures of their networks."""
     every = config.faces.detect_every
     longest_seconds = None if ledger is None else every / USUAL_FPS
     detect = Detect(networks.detector, every=every, longest_seconds=longest_seconds, **config.of_stage("detect"))
-    segment = Segment(networks.segmenter, every=config.faces.redraw_every, **config.of_stage("segment"))
+    segment = Segment(
+        networks.segmenter, every=config.faces.redraw_every, thorough=thorough, **config.of_stage("segment")
+    )
     often = {"every": config.faces.redraw_every, "mouth_every": 1 if ledger is None else LIVE_MOUTH_EVERY}
     inpaint = Inpaint(networks.generator, networks.own, mouth, networks.figure, **often, **config.of_stage("inpaint"))
     identify: Identify | None = None

@@ -51,7 +51,7 @@ class Product:
 
     def segment(self, tracked: Tracked) -> Cropped:
         """The faces that the segmenter finds masked, with the masks that it finds."""
-        segment = Segment(self.networks.segmenter)
+        segment = Segment(self.networks.segmenter, thorough=True)
         (cropped,) = segment.answer(segment.ask(iter([tracked])))
         return cropped
 

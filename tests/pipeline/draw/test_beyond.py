@@ -157,6 +157,30 @@ def test_where_the_network_doubts_much_what_it_sees_in_the_mirror_image_counts_t
     assert np.array_equal(second, first[..., ::-1])
 
 
+def blind_to_the_left(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Red is mask, but in the left quarter of what it is shown this network sees none."""
+    mask = red_is_mask(feeds)["mask"]
+    mask[..., : mask.shape[-1] // 4] = 0
+    return {"mask": mask}
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_a_strap_in_the_mirror_image_counts_where_there_is_time_to_look_and_what_is_broad_does_not(
+    thorough: bool,
+) -> None:
+    strap, flap = (30, 130, 64, 136), (30, 150, 64, 190)
+    engine = MadeEngine(blind_to_the_left)
+    segment = Segment(engine, thorough=thorough)
+    image = with_red((64, 120, 190, 220), strap, flap)
+    (crop,) = next(
+        segment.answer(segment.ask(iter([tracked(frame_of(image), track_of(upright(x=LEFT, y=TOP)))])))
+    ).crops
+    assert len(engine.fed) == (2 if thorough else 1)
+    assert (crop.mask[131:135, 32:62] > 0.5).all() == (crop.mask[131:135, 32:62] > 0.3).any() == thorough
+    assert (crop.mask[154:186, 36:58] == 0).all()
+    assert (crop.mask[122:218, 66:188] > 0.5).all()
+
+
 @pytest.mark.parametrize("red", [(70, 110, 190, 220), (0, 0, 0, 0)])
 def test_the_doubted_rim_of_a_mask_and_a_bare_face_cost_no_second_look(red: tuple[int, int, int, int]) -> None:
     engine = MadeEngine(soft)
