@@ -121,6 +121,7 @@ def whole(job: Job, config: Config, networks: load.Networks) -> Document:
     """A run as `barefaced run` does it, with the time in its networks apart."""
     memory, meters = Memory(), Meters.on(networks)
     ended = process(job, config, meters.networks, watcher=memory)
+    load.give_back_memory()
     if ended.error is not None:
         raise ended.error
 

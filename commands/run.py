@@ -278,12 +278,14 @@ def _say(text: str, options: argparse.Namespace, *, prefix: str = "barefaced: ")
 
 def _processed(job: Job, settings: Config, networks: Networks, progress: BatchProgress) -> Ended:
     """Process a job with these networks, in one pass or in chunks. Raises nothing, as `process`."""
+    from pipeline.run import load
     from pipeline.run.process import process
     from pipeline.run.resume import in_chunks, process_in_chunks
 
-    if in_chunks(job, settings):
-        return process_in_chunks(job, settings, networks, watcher=progress)
-    return process(job, settings, networks, watcher=progress)
+    one_pass = not in_chunks(job, settings)
+    ended = (process if one_pass else process_in_chunks)(job, settings, networks, watcher=progress)
+    load.give_back_memory()  # or the next input would come on top of what this one has freed
+    return ended
 
 
 def exit_code(ended: Sequence[Ended], options: argparse.Namespace) -> int:

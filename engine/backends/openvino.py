@@ -282,9 +282,7 @@ class OpenVinoEngine:
 
     def prepare(self) -> None:
         """Compile for a batch of one now, when the network leaves no other size open. Raises `EngineError`."""
-        if any(None in spec.shape[1:] for spec in self.inputs):
-            self._read()  # a broken file is found now, though not yet compiled
-        else:
+        if not any(None in spec.shape[1:] for spec in self.inputs):
             self._program(tuple(tuple(size or 1 for size in spec.shape) for spec in self.inputs))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
