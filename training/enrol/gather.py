@@ -55,6 +55,9 @@ COMPARABLE = 0.5
 """A second face counts that is at least so large beside the first."""
 OFTEN = 0.1
 """The part of the pictures in which there may be a second face or another person; more, and the source is refused."""
+ENOUGH_ALIKE, ODD_ONE = 3, 1
+"""Where so many views are of one person, so many others may be left out, however few there are in all: of four photos
+of one person, one is often not recognised."""
 LEAST_OF_A_PERSON = 24
 """Views from which on a person is learned who was not asked to sit for it."""
 LOOKS_A_TRACK = 5
@@ -194,11 +197,16 @@ def of_one_person(gathered: Gathered, embedder: Embedder | None, wanted: Look | 
     sizes = Counter((view.source, view.track) for view in gathered.views)
     if not looks:
         return []
-    chosen = wanted or looks[sizes.most_common(1)[0][0]]
-    theirs = {track for track, look in looks.items() if look.margin(chosen, embedder.least) >= 0}
+
+    def alike(chosen: Look) -> set[tuple[str, int]]:
+        return {track for track, look in looks.items() if look.margin(chosen, embedder.least) >= 0}
+
+    # Whom most of the views are like: any single photo may be the one that is unlike the others.
+    agreeing = [alike(looks[track]) for track, _ in sizes.most_common()]
+    theirs = alike(wanted) if wanted else max(agreeing, key=lambda tracks: sum(sizes[track] for track in tracks))
     views = [view for view in gathered.views if (view.source, view.track) in theirs]
     others = len(gathered.views) - len(views)
-    if wanted is None and others > OFTEN * len(gathered.views):
+    if wanted is None and others > max(OFTEN * len(gathered.views), ODD_ONE if len(views) >= ENOUGH_ALIKE else 0):
         raise SourceError("several people are seen: say who is meant with --only PERSON.jpg")
     gathered.left["somebody else"] += others
     return views

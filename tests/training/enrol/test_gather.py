@@ -167,6 +167,18 @@ def test_a_passer_by_is_left_out() -> None:
     assert {one.track for one in of_one_person(gathered, by_brightness(), None)} == {1}
 
 
+def test_of_a_few_photos_the_one_that_is_unlike_the_others_is_left_out() -> None:
+    """The first one, by which all others were once judged, may be the odd one; of two, nobody knows which is meant."""
+    views = two_people().views
+    photos = [replace(views[6], source="0", still=True)]
+    photos += [replace(views[number], source=str(number), still=True) for number in (1, 2, 3)]
+    gathered = Gathered(list(photos), pictures=4)
+    assert [one.source for one in of_one_person(gathered, by_brightness(), None)] == ["1", "2", "3"]
+    assert gathered.left["somebody else"] == 1
+    with pytest.raises(SourceError, match="several people"):
+        of_one_person(Gathered(photos[:2], pictures=2), by_brightness(), None)
+
+
 def test_nobody_is_nobody() -> None:
     assert of_one_person(Gathered(), by_brightness(), Look(bare=np.array([1, 0], np.float32))) == []
 
