@@ -58,6 +58,10 @@ class TrainConfig:
     ms_ssim: float = setting(0.0, Number(), "weight of 1 - SSIM over three scales")
     sharpen_from: float = setting(0.45, Number(), "share of the run after which the losses below join; above 1: never")
     perceptual: float = setting(0.15, Number(), "weight of the difference of EfficientNet features")
+    contextual: float = setting(
+        0.0, Number(), "weight of what is not found nearby around the mouth (losses.contextual)"
+    )
+    specks: float = setting(0.0, Number(), "weight of the difference of fine colour (losses.hole_specks)")
     style: float = setting(0.0, Number(), "weight of the difference of the features' Gram matrices")
     identity: float = setting(0.0, Number(), "weight of 1 - cosine of the features' pooled embedding (losses.identity)")
     adversarial: float = setting(0.012, Number(), "weight of the discriminator's opinion, at two scales")
@@ -68,6 +72,7 @@ class TrainConfig:
     blocks: int = setting(GeneratorConfig.blocks, Whole(1), "M-CSAM blocks at the bottom of the trunk")
     dilations: tuple[int, ...] = setting(GeneratorConfig.dilations, Wholes(), "dilations of a block's branches")
     refined: int = setting(GeneratorConfig.refined, Whole(1), "channels of the generator's refining stage")
+    mended: int = setting(GeneratorConfig.mended, Whole(1), "residual layers of that stage")
     expression: float = setting(
         0.0,
         Number(high=1),
@@ -99,6 +104,7 @@ class TrainConfig:
             widths=self.widths,
             blocks=self.blocks,
             refined=self.refined,
+            mended=self.mended,
             dilations=tuple(self.dilations),
             expression=self.expression > 0,
         )

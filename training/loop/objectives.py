@@ -54,7 +54,7 @@ class GeneratorLoss:
 
     def __init__(self, config: TrainConfig, network: nn.Module, world: World) -> None:
         self.config, self.network = config, world.shared(network)
-        looked_at = config.perceptual > 0 or config.style > 0 or config.identity > 0
+        looked_at = max(config.perceptual, config.style, config.identity, config.contextual) > 0
         self.features = EfficientNetFeatures().to(world.device).eval() if looked_at else None
         self.adversary = Adversary(config, world) if config.adversarial > 0 else None
 
@@ -99,6 +99,8 @@ class GeneratorLoss:
             found["ssim"] = config.ssim, losses.hole_ssim(drawn, truth, seen)
         if config.ms_ssim > 0:
             found["ms_ssim"] = config.ms_ssim, losses.hole_ms_ssim(drawn, truth, seen)
+        if config.specks > 0:
+            found["specks"] = config.specks, losses.hole_specks(drawn, truth, seen)
         return found
 
     def _of_features(self, drawn: Tensor, truth: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
@@ -111,7 +113,11 @@ class GeneratorLoss:
             ("style", self.config.style, losses.style),
             ("identity", self.config.identity, losses.identity),
         )
-        return {name: (weight, loss(pairs)) for name, weight, loss in wanted if weight > 0}
+        found = {name: (weight, loss(pairs)) for name, weight, loss in wanted if weight > 0}
+        if self.config.contextual > 0:
+            sought = losses.contextual(self.features, drawn[some], truth[some], seen[some])
+            found["contextual"] = self.config.contextual, sought
+        return found
 
     def _of_patches(self, drawn: Tensor, truth: Tensor, hole: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
         """The adversary learns from the batch, and then judges it."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from training.settings import TrainConfig
 
 
-NEW = ("expression.", "trunk.expression.", "fine.")
+NEW = ("expression.", "trunk.expression.", "mend.2.", "fine.")
 """How the names of weights begin that a network may have learned nothing for: as they begin, they change nothing."""
 
 State = dict[str, Any]

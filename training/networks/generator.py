@@ -36,6 +36,8 @@ class GeneratorConfig:
     """The dilations of a block's branches, which share its channels; as many as divide them."""
     refined: int = 64
     """Channels of the refining stage."""
+    mended: int = 2
+    """Residual layers of the refining stage."""
     expression: bool = False
     """Whether the trunk takes what the mouth does as a second input."""
 
@@ -254,7 +256,8 @@ class Generator(nn.Module):
         width = config.refined
         self.enter = nn.Conv2d(64, width, 3, padding=1)
         self.widen = up(config.widths[0], width)
-        self.mend = nn.Sequential(nn.LeakyReLU(0.2), Residual(width), nn.LeakyReLU(0.2))
+        layers = [Residual(width) for _ in range(config.mended)]
+        self.mend = nn.Sequential(nn.LeakyReLU(0.2), *layers, nn.LeakyReLU(0.2))
         # In two steps: a shuffle by 4 at once left combs of its own period in lips and nostrils.
         refine = nn.Conv2d(width // 2, 12, 3, padding=1)
         zeroed(refine)

@@ -90,7 +90,7 @@ def test_run_that_was_cut_off_goes_on_bit_for_bit(
     whole = replace(
         config(crops, network, 4), size=256 if network == "segmenter" else 128, r1=1.0, sharpen_from=0.3, samples=2
     )
-    whole = replace(whole, style=0.1, workers=workers)
+    whole = replace(whole, style=0.1, contextual=0.1, specks=1.0, workers=workers)
     train(replace(whole, run=crops / "whole"))
 
     def dies_after_saving(path: Path, state: checkpoints.State) -> None:
