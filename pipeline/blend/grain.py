@@ -75,7 +75,7 @@ _UNSEEN = 0.1
 _CHANCE = 0.8
 """The least of plain noise's mean square that its calm blocks are taken to have."""
 
-STEEPER_FROM = 0.75
+STEEPER_FROM = 1.25
 """Samples for each pixel of the crop from which edges are made steeper: in a smaller face a drawing is sharp enough."""
 
 FINER = 2
@@ -173,7 +173,7 @@ class SkinDetail:
     def steepness(self, luma: Values, luma_from_crop: Affine) -> float:
         """How much of `steeper` the drawing is to have in a frame of this `luma`, in [0, 1]: as far as its eyes are
         sharp, and no more than there are pixels for."""
-        room = min(2 * (luma_from_crop.scale - STEEPER_FROM), 1.0)
+        room = min(luma_from_crop.scale - STEEPER_FROM, 1.0)
         if room <= 0:
             return 0.0
         if self._until_look == 0:
