@@ -93,10 +93,10 @@ def test_nothing_is_said_of_eyes_outside_the_picture() -> None:
 
 def test_edges_stay_as_drawn_beside_soft_eyes_and_in_small_faces() -> None:
     sharp, soft = 50 * NOISE, cv2.GaussianBlur(50 * NOISE, (0, 0), 4.0)
-    assert SkinDetail(1).steepness(cv2.resize(sharp, (512, 384)), Affine.resize(2)) == 1
-    assert SkinDetail(1).steepness(cv2.resize(soft, (512, 384)), Affine.resize(2)) == 0
-    assert SkinDetail(1).steepness(sharp, Affine.resize(0.7)) == 0
-    assert 0 < SkinDetail(1).steepness(sharp, Affine.resize(1.0)) < 1
+    assert SkinDetail(1).steepness(cv2.resize(sharp, (640, 480)), Affine.resize(2.5)) == 1
+    assert SkinDetail(1).steepness(cv2.resize(soft, (640, 480)), Affine.resize(2.5)) == 0
+    assert SkinDetail(1).steepness(sharp, Affine.resize(1.2)) == 0
+    assert 0 < SkinDetail(1).steepness(cv2.resize(sharp, (384, 288)), Affine.resize(1.5)) < 1
 
 
 def drawn_edge(*, sigma: float) -> np.ndarray:
