@@ -71,7 +71,10 @@ def _late(name: str, meaning: str, **changes: float) -> Variant:
 def _size(name: str, widths: tuple[int, int, int], blocks: int) -> Variant:
     across = "-".join(map(str, widths))
     return Variant(
-        name, SIZE, f"{across}, {blocks} blocks", {"widths": widths, "blocks": blocks, "refined": min(64, widths[0])}
+        name,
+        SIZE,
+        f"{across}, {blocks} blocks",
+        {"widths": widths, "blocks": blocks, "refined": min(64, widths[0]), "mended": 1},
     )
 
 

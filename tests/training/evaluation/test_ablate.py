@@ -108,5 +108,5 @@ def test_cost_of_the_size_that_is_shipped_is_that_of_the_network_that_is(tmp_pat
     found = ablate.cost(plan(tmp_path).config(NAMED["shipped"]))
     # The one that ships takes an expression too, which costs a little.
     assert found["gmacs"] == pytest.approx(multiply_adds(shipped("generator")) / 1e9, rel=3e-3)
-    assert found["weights_millions"] == pytest.approx(4.69, abs=0.01)
+    assert found["weights_millions"] == pytest.approx(4.76, abs=0.01)
     assert found["ms"] > 0
