@@ -178,10 +178,13 @@ class Site:
         return web.FileResponse(self._upload(request).source)
 
     async def newest(self, request: web.Request) -> web.Response:
-        """Answer with a small picture of the frame that was finished last."""
+        """Answer with a small picture of the frame that was finished last; with none where nothing is processed.
+
+        A page may ask for it just when the file is done, which is no error.
+        """
         frame = self._upload(request).newest
         if frame is None:
-            raise web.HTTPNotFound(text="Nothing is being processed.\n")
+            return web.Response(status=204)
         coded = await asyncio.to_thread(small_jpeg, frame.planes)
         return web.Response(body=coded, content_type="image/jpeg")
 

@@ -87,6 +87,9 @@ def test_a_video_comes_back_without_the_mask(clip: bytes, tmp_path: Path) -> Non
             ) as answer:
                 assert answer.status == 206
                 assert len(await answer.read()) == 100
+            # A page asks for the newest picture while the file ends: that there is none is no error.
+            async with page.session.get(f"{page.origin}/files/{told['id']}/newest") as answer:
+                assert (answer.status, await answer.read()) == (204, b"")
 
     run(test())
     (tmp_path / "input.mp4").write_bytes(clip)
