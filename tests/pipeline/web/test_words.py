@@ -58,7 +58,6 @@ UNSENT = {
     "This server answers only under its own address, not as {1}.",
     "Requests from other pages are refused.",
     "Encoded bodies are refused: send the file as it is.",
-    "Nothing is being processed.",
     "There is no result.",
     "There is no sheet.",
     "There is no such page.",
