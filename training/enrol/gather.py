@@ -202,8 +202,8 @@ def of_one_person(gathered: Gathered, embedder: Embedder | None, wanted: Look | 
         return {track for track, look in looks.items() if look.margin(chosen, embedder.least) >= 0}
 
     # Whom most of the views are like: any single photo may be the one that is unlike the others.
-    agreeing = [alike(looks[track]) for track, _ in sizes.most_common()]
-    theirs = alike(wanted) if wanted else max(agreeing, key=lambda tracks: sum(sizes[track] for track in tracks))
+    meant = [looks[track] for track, _ in sizes.most_common()] if wanted is None else [wanted]
+    theirs = max(map(alike, meant), key=lambda tracks: sum(sizes[track] for track in tracks))
     views = [view for view in gathered.views if (view.source, view.track) in theirs]
     others = len(gathered.views) - len(views)
     if wanted is None and others > max(OFTEN * len(gathered.views), ODD_ONE if len(views) >= ENOUGH_ALIKE else 0):
