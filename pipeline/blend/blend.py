@@ -270,22 +270,16 @@ class Blend:
         if sheet.edges is not None:
             steepness = self.edges * face.detail.steepness(luma.samples, luma_from_crop)
 
-        # Luma alone has the detail, or red, green and blue.
         whole = place_of(sheet.box, luma, luma_from_crop)
-        detailed = 3 if target.rgb else 1
         if whole is None:
             return
-        if not (
-            self.detail > 0
-            and face.detail.look(
-                lambda: sheet.laid(0, whole, target, steepness=steepness),
-                whole,
-                luma.samples,
-                luma_from_crop,
-                fitted.skin,
-            )
+
+        # Luma alone has the detail, or red, green and blue.
+        detailed = 0
+        if self.detail > 0 and face.detail.look(
+            lambda: sheet.laid(0, whole, target, steepness=steepness), whole, luma.samples, luma_from_crop, fitted.skin
         ):
-            detailed = 0
+            detailed = 3 if target.rgb else 1
         for place, alpha, components in _laid(sheet, fitted.hole, frame_from_crop, target):
             missing: NDArray[np.float32] | None = None
             if min(components) < detailed:

@@ -346,6 +346,7 @@ def _gain_db(scores: Mapping[str, Mapping[str, float | None]]) -> float:
 def summary_of_people(found: Sequence[Person]) -> dict[str, Any]:
     """The scores of own faces as JSON holds them; in the mean of all the shipped network draws who was refused."""
     faces = [person for person in found if person.refused is None]
+
     return {
         "people": len(found),
         "faces": len(faces),
