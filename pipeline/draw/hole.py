@@ -1,20 +1,26 @@
-"""The hole that the generator fills in a crop, and the edge in it between the figure and its ground.
+"""The hole that the generator fills in a crop, how smooth edges in it run, and the one between figure and ground.
 
 The generator draws a face and what lies behind it in one picture. Where it does not know how far the jaw goes it draws
 something between the two, and that shows as a smear. So a small network looks at what was drawn and says what of it is
 the figure: head, hair and body. The smear is parted along the figure's edge: on the one side the face's colours go on
 up to it, on the other those of the ground.
+
+The edges that it draws are ragged: it knows where a jaw goes to a few pixels, and its grain breaks the line. So what
+was drawn is smoothed along its edges, after Kyprianidis and Kang, Image and Video Abstraction by Coherence-Enhancing
+Filtering, 2011: a jaw becomes one line, and no edge gets softer.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from pipeline.geometry import CROP_SIZE
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, MOUTH
 from pipeline.picture.pixels import write_colours
+from pipeline.picture.samples import BT601
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +71,20 @@ _OUTER_PX = (4.0, 12.0)
 _SOFT_PX = 1.0
 """Sigma of the edge's softness, in pixels of the crop: about as in a photo of the crop's size."""
 
+_LUMA = np.array([BT601], np.float32)
+
+_ALONG_PX, _ALONG_SIGMA = (2.0, 4.0), 2.6
+"""How far along an edge, either way, the pixels lie that are averaged, and how fast they count less."""
+
+_SLOPE = 4.0
+"""Levels a pixel of the crop from which a slope that leads one way is an edge."""
+
+_ONE_WAY = (0.05, 0.6)
+"""How much slopes must lead one way for what was drawn to be smoothed along them: not yet, and wholly."""
+
+_LIPS_PX = (40.0, 19.0)
+"""How far the mouth reaches across and down from its middle: gaps between teeth run across its edges, and stay."""
+
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
     """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened."""
@@ -87,9 +107,65 @@ def with_edges(figure: Engine, images: Sequence[Image], faces: Sequence[Image], 
 
     Raises `EngineError`.
     """
-    drawn = [composite(*one) for one in zip(images, faces, holes, strict=True)]
+    smooth = [along_edges(*one) for one in zip(faces, holes, strict=True)]
+    drawn = [composite(*one) for one in zip(images, smooth, holes, strict=True)]
     figures = figure.run({"drawn": figure_input(drawn)})["figure"][:, 0].astype(np.float32)
-    return [edged(*one) for one in zip(faces, drawn, holes, figures, strict=True)]
+    return [edged(*one) for one in zip(smooth, drawn, holes, figures, strict=True)]
+
+
+def along_edges(face: Image, hole: Floats) -> Image:
+    """(S, S, 3) the drawn `face`, smoothed along its edges in the `hole` (S, S), but for the mouth."""
+    left, top, width, height = cv2.boundingRect((hole > 0).astype(np.uint8))
+    if not width:
+        return face
+    box = np.s_[top : top + height, left : left + width]
+    drawn = np.ascontiguousarray(face[box])
+
+    # Which way edges lead is said by the structure tensor, at half the size: more than the grain's own width around.
+    luma = cv2.GaussianBlur(cv2.transform(drawn, _LUMA).astype(np.float32), (5, 5), 0.8)
+    across, down = (cv2.Scharr(luma, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
+    products = cv2.merge([across * across, down * down, across * down])
+    half = (width + 1) // 2, (height + 1) // 2
+    tensor = cv2.GaussianBlur(cv2.resize(products, half, interpolation=cv2.INTER_AREA), (9, 9), 1.5)
+    xx, yy, xy = cv2.split(tensor)
+    lead = cv2.sqrt((xx - yy) ** 2 + 4 * xy * xy) / (xx + yy + np.float32(_SLOPE**2))
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy)  # of the slope; the edge runs at right angles to it
+    # Half a turn lies between two angles of one line, so they can't be averaged.
+    turn = cv2.resize(cv2.merge([-np.sin(angle), np.cos(angle)]), (width, height), interpolation=cv2.INTER_NEAREST)
+
+    # What lies on the edge before and behind each pixel.
+    step_x, step_y = cv2.split(turn)
+    x, y = (grid[:height, :width] for grid in _positions())
+    total: Values = drawn.astype(np.float32)
+    weights = 1.0
+    for distance in _ALONG_PX:
+        weight = float(np.exp(-0.5 * (distance / _ALONG_SIGMA) ** 2))
+        weights += 2 * weight
+        for far in (distance, -distance):
+            place_x, place_y = cv2.scaleAdd(step_x, far, x), cv2.scaleAdd(step_y, far, y)
+            beside = cv2.remap(drawn, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            total = cv2.addWeighted(total, 1, beside, weight, 0, dtype=cv2.CV_32F)
+
+    share = cv2.resize(_rise(lead.astype(np.float32, copy=False), _ONE_WAY), (width, height)) * _beside_mouth()[box]
+    change = cv2.multiply(cv2.addWeighted(total, 1 / weights, drawn, -1, 0, dtype=cv2.CV_32F), cv2.merge([share] * 3))
+    smooth = face.copy()
+    smooth[box] = cv2.add(drawn, change, dtype=cv2.CV_8U)
+    return smooth
+
+
+@lru_cache(maxsize=1)
+def _positions() -> tuple[Floats, Floats]:
+    """(S, S) how far across each pixel of a crop lies, and (S, S) how far down."""
+    down, across = np.mgrid[:CROP_SIZE, :CROP_SIZE].astype(np.float32)
+    return across, down
+
+
+@lru_cache(maxsize=1)
+def _beside_mouth() -> Floats:
+    """(S, S) 0 where a crop has its mouth, 1 away from it."""
+    middle, grids = CANONICAL_LANDMARKS[MOUTH].mean(axis=0), _positions()
+    away = ((grid - at) / reach for grid, at, reach in zip(grids, middle, _LIPS_PX, strict=True))
+    return _rise(np.asarray(np.hypot(*away), np.float32), (0.8, 1.2))
 
 
 def composite(image: Image, face: Image, hole: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A made figure before a plain ground, its jaw a smear as a generator draws it, and what becomes of the smear."""
+"""A made figure before a plain ground, its jaw ragged or a smear as a generator draws it, and what becomes of it."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ from engine import models
 from engine.select import load
 from engine.spec import Precision
 from pipeline.demo.clip import LANDMARKS, portrait
-from pipeline.draw.hole import FIGURE_SIDE, composite, edged, figure_input
-from pipeline.geometry import CROP_SIZE, Landmarks, face_crop
+from pipeline.draw.hole import FIGURE_SIDE, along_edges, composite, edged, figure_input
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, MOUTH, Landmarks, face_crop
 
 SKIN, GROUND = np.array([205.0, 150.0, 120.0], np.float32), np.array([250.0, 250.0, 250.0], np.float32)
 JAW = 150
@@ -43,6 +43,50 @@ def parted(found: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.ui
 
 def steepest(image: NDArray[np.uint8], row: int) -> int:
     return int(np.abs(np.diff(image[row, :, 2].astype(int))).max())
+
+
+def ragged() -> NDArray[np.uint8]:
+    """(S, S, 3) a jaw that is an edge, in places a pixel and a half too far in or out."""
+    columns = np.arange(CROP_SIZE, dtype=np.float32) - (JAW - 0.5)
+    jag = 1.5 * np.sin(np.arange(CROP_SIZE, dtype=np.float32) * (2 * np.pi / 7))[:, None]
+    share = np.clip(0.5 - (columns + jag) / 3, 0, 1)[..., None]
+    return np.rint(GROUND + share * (SKIN - GROUND)).astype(np.uint8)
+
+
+def outline(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How far the figure reaches in each row below the mouth, to a part of a pixel."""
+    share = (GROUND[2] - image[182:210, 60:190, 2].astype(np.float64)) / (GROUND[2] - SKIN[2])
+    return share.sum(axis=1)
+
+
+def test_a_ragged_jaw_becomes_a_line_that_is_as_steep() -> None:
+    face = ragged()
+    smooth = along_edges(face, HOLE)
+    assert np.std(outline(smooth)) < 0.5 * np.std(outline(face))
+    assert abs(np.mean(outline(smooth)) - np.mean(outline(face))) < 0.1
+    assert steepest(smooth, 200) > 0.6 * steepest(face, 200)
+
+
+def test_what_leads_no_one_way_and_what_lies_outside_the_hole_is_not_smoothed() -> None:
+    rows, columns = np.mgrid[:CROP_SIZE, :CROP_SIZE]
+    face = np.repeat((128 + 40 * np.sin(rows) * np.sin(columns))[..., None], 3, axis=2).astype(np.uint8)
+    smooth = along_edges(face, HOLE).astype(int)
+    assert np.abs(smooth[130:210, 60:90] - face[130:210, 60:90])[8:-8, 8:-8].max() <= 8  # beside the mouth
+    assert np.array_equal(smooth[:120], face[:120])
+    assert along_edges(face, np.zeros_like(HOLE)) is face
+
+
+def test_gaps_between_teeth_stay_though_they_run_across_the_lips() -> None:
+    x, y = np.rint(CANONICAL_LANDMARKS[MOUTH].mean(axis=0)).astype(int)
+    face = np.full((CROP_SIZE, CROP_SIZE, 3), 120, np.uint8)
+    face[y - 5 : y + 6, x - 20 : x + 20] = 230
+    face[y - 5 : y + 6, x - 20 : x + 20 : 5] = 190
+    mouth, cheek = np.s_[y - 4 : y + 5, x - 20 : x + 20], np.s_[y - 24 : y - 15, x - 20 : x + 20]
+    assert np.array_equal(along_edges(face, HOLE)[mouth], face[mouth])
+
+    # The same elsewhere is taken for grain.
+    moved = np.roll(face, -20, axis=0)
+    assert not np.array_equal(along_edges(moved, HOLE)[cheek], moved[cheek])
 
 
 def test_a_smeared_jaw_becomes_an_edge_between_the_faces_colour_and_the_grounds() -> None:
