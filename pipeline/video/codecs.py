@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.errors import ConfigError
+
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 """Speed against size, in x264's words, for every codec that has a choice."""
 
@@ -83,3 +85,15 @@ def default_qualities() -> str:
         if kind.quality is not None:
             codecs.setdefault(kind.quality, []).append(codec.value)
     return ", ".join(f"{quality} for {' and '.join(names)}" for quality, names in codecs.items())
+
+
+def check(codec: Codec, *, quality: int | None, preset: str | None) -> tuple[int | None, str]:
+    """Quality and preset with their defaults filled in. Raises `ConfigError` for what the codec has not."""
+    kind = KINDS[codec]
+    if kind.quality is None and (quality is not None or preset is not None):
+        raise ConfigError(f"{codec} is lossless and has neither quality nor preset; leave both out")
+    if quality is not None and not 0 <= quality <= kind.worst:
+        raise ConfigError(f"quality is {quality}; {codec} takes 0 (best) to {kind.worst}")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"preset is {preset!r}; it is one of {', '.join(PRESETS)}")
+    return kind.quality if quality is None else quality, preset or DEFAULT_PRESET

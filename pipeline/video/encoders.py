@@ -12,7 +12,7 @@ import av
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.picture.formats import closest, loses_nothing, plain, traits
-from pipeline.video.codecs import DEFAULT_PRESET, HARDWARE, KINDS, PRESETS, Codec, CodecKind
+from pipeline.video.codecs import HARDWARE, KINDS, PRESETS, Codec, check
 from pipeline.video.info import Colour, ContentLight, MasteringDisplay, SourceInfo
 
 
@@ -40,7 +40,7 @@ def choose(
     kind = KINDS[codec]
     name = kind.software if hardware is None else hardware_encoder(codec, hardware)
     pixel_format, reason = nearest_format(info, name, codec)
-    chosen_quality, chosen_preset = check(codec, kind, quality=quality, preset=preset)
+    chosen_quality, chosen_preset = check(codec, quality=quality, preset=preset)
     options = settings(name, quality=chosen_quality, preset=chosen_preset, info=info)
 
     warnings = [reason] if reason else []
@@ -51,17 +51,6 @@ def choose(
     if info.mastering_display and name not in ("libx264", "libx265", "libsvtav1"):
         warnings.append(f"{name} can't store the mastering display's HDR values; the colour tags are kept")
     return Encoding(name, pixel_format, options, encoded_colour(info, pixel_format), tuple(warnings))
-
-
-def check(codec: Codec, kind: CodecKind, *, quality: int | None, preset: str | None) -> tuple[int | None, str]:
-    """Quality and preset with their defaults filled in. Raises `ConfigError` for what the codec has not."""
-    if kind.quality is None and (quality is not None or preset is not None):
-        raise ConfigError(f"{codec} is lossless and has neither quality nor preset; leave both out")
-    if quality is not None and not 0 <= quality <= kind.worst:
-        raise ConfigError(f"quality is {quality}; {codec} takes 0 (best) to {kind.worst}")
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"preset is {preset!r}; it is one of {', '.join(PRESETS)}")
-    return kind.quality if quality is None else quality, preset or DEFAULT_PRESET
 
 
 def hardware_encoder(codec: Codec, hardware: str) -> str:
@@ -226,8 +215,3 @@ def pair(values: tuple[Fraction, Fraction], scale: int) -> str:
     numbers = [value * scale for value in values]
     written = [f"{float(value):.5f}" if scale == 1 else str(round(value)) for value in numbers]
     return f"({','.join(written)})"
-
-
-def threads() -> int:
-    """How many threads an encoder gets: one a processor, at most 8, beyond which memory grows more than speed."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

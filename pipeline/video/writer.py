@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -29,7 +30,6 @@ from pipeline.video.containers import (
     stream_tags,
     unusual_in_mp4,
 )
-from pipeline.video.encoders import Encoding, threads
 from pipeline.video.probe import has_captions, is_stereoscopic
 from pipeline.video.remux import Remux, Span, StreamSelection, chapters, is_cover
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pipeline.frames import Frame
     from pipeline.video.decode import FileSource
+    from pipeline.video.encoders import Encoding
     from pipeline.video.info import SourceInfo
     from pipeline.video.pieces import Piece
 
@@ -299,6 +300,11 @@ def encoder_stream(
     if context.codec.name.startswith(("libx265", "hevc")) and kind.muxer in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # what QuickTime and Safari play; FFmpeg's own choice is hev1
     return stream
+
+
+def threads() -> int:
+    """How many threads an encoder gets: one a processor, at most 8, beyond which memory grows more than speed."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def open_encoder(stream: av.VideoStream, info: SourceInfo, encoding: Encoding) -> None:
