@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INCOMPLETE, INTERRUPTED, add, add_config, complain, settings_of
-from pipeline.errors import BarefacedError, ConfigError
+from pipeline.errors import BarefacedError, ConfigError, SinkError
 from pipeline.settings import flags, manual
 from pipeline.settings.config import ProgressKind
 
@@ -165,11 +166,23 @@ class _Run:
         if settings.output.matte and len(self.jobs) > 1:
             return failed(job, ConfigError("--matte is one file: run the inputs one by one"))
         if settings.report.faces and len(self.jobs) > 1:
-            faces = Path(settings.report.faces) / f"{job.source.stem}.jsonl"
+            try:
+                faces = self._faces_of(job, Path(settings.report.faces))
+            except SinkError as error:
+                return failed(job, error)
             settings = replace(settings, report=replace(settings.report, faces=str(faces)))
         if self.options.learn and not job.still:
             return self._process_learned(job, settings, networks, progress)
         return _processed(job, settings, networks, progress)
+
+    def _faces_of(self, job: Job, folder: Path) -> Path:
+        """Where in `folder` the faces of one of several inputs go: as its output lies among all. Raises `SinkError`."""
+        from pipeline.run.batch import make_directory
+
+        among = os.path.commonpath([other.target.absolute().parent for other in self.jobs])
+        place = folder / job.target.absolute().relative_to(among)
+        make_directory(place.parent)
+        return place.with_name(f"{place.name}.jsonl")
 
     def _process_learned(self, job: Job, settings: Config, networks: Networks, progress: BatchProgress) -> Ended:
         """Learn the faces that are bare in the clip, and process it with them. Raises nothing, as `process`."""

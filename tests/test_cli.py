@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -338,6 +339,19 @@ def test_faces_are_written_line_by_line(clip: Path, tmp_path: Path) -> None:
     assert face["done"] in ("drawn", "held")
     left, top, right, bottom = face["box"]
     assert all(left < x < right and top < y < bottom for x, y in face["landmarks"])
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_faces_of_several_inputs_lie_as_their_outputs_do(clip: Path, tmp_path: Path) -> None:
+    for folder in ("in", "in/more"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(clip, tmp_path / folder / "talk.mp4")
+    faces = tmp_path / "found" / "faces"
+    asked = ["run", f"{tmp_path}/in", "-r", "-o", f"{tmp_path}/out", "--frames", "2", "--faces", str(faces), "-q"]
+    assert cli.main([*asked, *FAST]) == 0
+    written = sorted(path.relative_to(faces) for path in faces.rglob("*") if path.is_file())
+    assert written == [Path("more/talk.mp4.jsonl"), Path("talk.mp4.jsonl")]
+    assert all(len((faces / path).read_text().splitlines()) == 2 for path in written)
 
 
 @pytest.mark.usefixtures("loaded")

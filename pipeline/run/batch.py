@@ -104,7 +104,7 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool = False) 
 
     _check_distinct(jobs)
     for folder in dict.fromkeys(job.target.parent for job in jobs):
-        _make_directory(folder)
+        make_directory(folder)
         remove_leftovers(folder)
     return Batch(jobs, tuple(notes))
 
@@ -212,7 +212,8 @@ def _check_directory(target: Path, files: int) -> None:
         raise SinkError(f"{inputs} a directory to go to, and {target} is a file: give -o DIR")
 
 
-def _make_directory(folder: Path) -> None:
+def make_directory(folder: Path) -> None:
+    """Make a directory with those around it, where they are not there. Raises `SinkError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -350,7 +350,7 @@ class ReportConfig:
     faces: str | None = setting(
         None,
         Text(metavar="FILE.jsonl"),
-        "write what was found and done in each frame, a line of JSON for each; several inputs need a directory",
+        "write what was found and done in each frame, a line of JSON for each; of several inputs, in a directory",
     )
     progress: str = setting(
         "auto",
