@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, MOUTH
+from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, NOSE
 from pipeline.picture.pixels import write_colours
 from pipeline.picture.samples import BT601
 
@@ -68,6 +68,21 @@ _INNER_PX = (12.0, 20.0)
 _OUTER_PX = (4.0, 12.0)
 """From how far beyond the edge the drawn ground is shown: not yet, and wholly."""
 
+_CLEAR_PX = 4.0
+"""How far from the figure's edge nothing of the figure is left in what is seen of the ground."""
+
+_AROUND = 7
+"""Side of the square around a pixel in which the ground's roughness is measured, in pixels of `_COARSE`."""
+
+_SPREAD = 8.0
+"""Sigma with which what is said of the ground around counts for a pixel, in pixels of `_COARSE`."""
+
+_LEAST_PLAIN = 0.1
+"""How plain a ground must be somewhere for it to go on as it is."""
+
+_PLAIN_LEVELS = 9.0
+"""Standard deviation of a ground that is half plain, in 8-bit steps."""
+
 _SOFT_PX = 1.0
 """Sigma of the edge's softness, in pixels of the crop: about as in a photo of the crop's size."""
 
@@ -82,8 +97,8 @@ _SLOPE = 4.0
 _ONE_WAY = (0.05, 0.6)
 """How much slopes must lead one way for what was drawn to be smoothed along them: not yet, and wholly."""
 
-_LIPS_PX = (40.0, 19.0)
-"""How far the mouth reaches across and down from its middle: gaps between teeth run across its edges, and stay."""
+_NOSE_AND_MOUTH_PX = (44.0, 38.0)
+"""How far nose and mouth reach across and down from their middle: gaps between teeth run across lips, and stay."""
 
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
@@ -114,7 +129,7 @@ def with_edges(figure: Engine, images: Sequence[Image], faces: Sequence[Image], 
 
 
 def along_edges(face: Image, hole: Floats) -> Image:
-    """(S, S, 3) the drawn `face`, smoothed along its edges in the `hole` (S, S), but for the mouth."""
+    """(S, S, 3) the drawn `face`, smoothed along its edges in the `hole` (S, S), but for nose and mouth."""
     left, top, width, height = cv2.boundingRect((hole > 0).astype(np.uint8))
     if not width:
         return face
@@ -146,7 +161,7 @@ def along_edges(face: Image, hole: Floats) -> Image:
             beside = cv2.remap(drawn, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             total = cv2.addWeighted(total, 1, beside, weight, 0, dtype=cv2.CV_32F)
 
-    share = cv2.resize(_rise(lead.astype(np.float32, copy=False), _ONE_WAY), (width, height)) * _beside_mouth()[box]
+    share = cv2.resize(_rise(lead.astype(np.float32, copy=False), _ONE_WAY), (width, height)) * _around_mouth()[box]
     change = cv2.multiply(cv2.addWeighted(total, 1 / weights, drawn, -1, 0, dtype=cv2.CV_32F), cv2.merge([share] * 3))
     smooth = face.copy()
     smooth[box] = cv2.add(drawn, change, dtype=cv2.CV_8U)
@@ -161,10 +176,10 @@ def _positions() -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=1)
-def _beside_mouth() -> Floats:
-    """(S, S) 0 where a crop has its mouth, 1 away from it."""
-    middle, grids = CANONICAL_LANDMARKS[MOUTH].mean(axis=0), _positions()
-    away = ((grid - at) / reach for grid, at, reach in zip(grids, middle, _LIPS_PX, strict=True))
+def _around_mouth() -> Floats:
+    """(S, S) 0 where a crop has nose and mouth, 1 away from them."""
+    middle, grids = CANONICAL_LANDMARKS[NOSE:].mean(axis=0), _positions()
+    away = ((grid - at) / reach for grid, at, reach in zip(grids, middle, _NOSE_AND_MOUTH_PX, strict=True))
     return _rise(np.asarray(np.hypot(*away), np.float32), (0.8, 1.2))
 
 
@@ -200,10 +215,10 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     # Where it matters. Depths are smooth: half the size will do to find it.
     depth = 2 * _depth(calm > 0.5)
     deep = _resized(depth, CROP_SIZE)
-    near = (deep < _INNER_PX[1]) & (deep > -_OUTER_PX[1] - _DOUBT_PX / 2) & (hole > 0)
+    near = (deep < _INNER_PX[1]) & (hole > 0)
     left, top, width, height = cv2.boundingRect(near.astype(np.uint8))
     box = np.s_[top : top + height, left : left + width]
-    if not width:  # no figure is seen, or it ends far away
+    if not width or deep[box][hole[box] > 0].max() < -_OUTER_PX[1] - _DOUBT_PX / 2:  # no figure ends near the hole
         return face
 
     # The colours of face and ground at the edge, carried there from where they are pure.
@@ -211,6 +226,13 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     skin, ground = (
         _carried(small, np.maximum(_rise(away, _PURE_PX), (seen < _SEEN) & (away > 2)), box) for away in (depth, -depth)
     )
+
+    # Where the ground that is seen around is plain, it goes on as it is, and nothing else is drawn there.
+    bare = ((seen < _SEEN) & (depth < -_CLEAR_PX)).astype(np.float32)
+    plain = _resized(_plainness(small, bare), CROP_SIZE)[box]
+    if plain.max() > _LEAST_PLAIN:
+        more = cv2.subtract(_carried(small, bare, box), ground)
+        ground += cv2.multiply(more, cv2.merge([plain] * 3))
 
     # What of each pixel is drawn as face; where face and ground are alike, the network knows better.
     picture = drawn[box]
@@ -224,12 +246,23 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     within = _depth(inside)
     share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _SOFT_PX)
     towards_face = hole[box] * share * (1 - mixed) * (1 - _rise(within, _INNER_PX))
-    towards_ground = hole[box] * (1 - share) * (1 - _rise(-within, _OUTER_PX))
+    towards_ground = hole[box] * (1 - share) * np.maximum(1 - _rise(-within, _OUTER_PX), plain)
     change = cv2.multiply(to_face, cv2.merge([towards_face] * 3))
     change = cv2.subtract(change, cv2.multiply(to_picture, cv2.merge([towards_ground] * 3)))
     changed = face.copy()
     changed[box] = cv2.add(face[box], change, dtype=cv2.CV_8U)
     return changed
+
+
+def _plainness(values: Floats, known: Floats) -> Floats:
+    """(64, 64) in [0, 1]: how plain `values` (S/2, S/2, 3) are around, where they are `known` (S/2, S/2)."""
+    luma = np.asarray(cv2.multiply(cv2.transform(values, _LUMA), known), np.float32)
+    parts = cv2.merge([luma, cv2.multiply(luma, luma), known])
+    sums = cv2.blur(_resized(parts, _COARSE, cv2.INTER_AREA), (_AROUND, _AROUND))
+    mean, square, _ = cv2.split(sums / (sums[..., 2:] + np.float32(1e-5)))
+    rough = np.asarray(sums[..., 2] * np.maximum(square - mean * mean, 0), np.float32)
+    spread = cv2.GaussianBlur(cv2.merge([rough, sums[..., 2]]), (0, 0), _SPREAD)
+    return np.asarray(np.exp(spread[..., 0] / (spread[..., 1] + 1e-5) * (-1 / _PLAIN_LEVELS**2)), np.float32)
 
 
 def _depth(inside: NDArray[np.bool_]) -> Floats:

@@ -81,12 +81,12 @@ def test_gaps_between_teeth_stay_though_they_run_across_the_lips() -> None:
     face = np.full((CROP_SIZE, CROP_SIZE, 3), 120, np.uint8)
     face[y - 5 : y + 6, x - 20 : x + 20] = 230
     face[y - 5 : y + 6, x - 20 : x + 20 : 5] = 190
-    mouth, cheek = np.s_[y - 4 : y + 5, x - 20 : x + 20], np.s_[y - 24 : y - 15, x - 20 : x + 20]
+    mouth, chin = np.s_[y - 4 : y + 5, x - 20 : x + 20], np.s_[y + 44 : y + 53, x - 20 : x + 20]
     assert np.array_equal(along_edges(face, HOLE)[mouth], face[mouth])
 
     # The same elsewhere is taken for grain.
-    moved = np.roll(face, -20, axis=0)
-    assert not np.array_equal(along_edges(moved, HOLE)[cheek], moved[cheek])
+    moved = np.roll(face, 48, axis=0)
+    assert not np.array_equal(along_edges(moved, HOLE)[chin], moved[chin])
 
 
 def test_a_smeared_jaw_becomes_an_edge_between_the_faces_colour_and_the_grounds() -> None:
@@ -94,6 +94,20 @@ def test_a_smeared_jaw_becomes_an_edge_between_the_faces_colour_and_the_grounds(
     assert steepest(changed, 170) > 3 * steepest(face, 170)
     assert np.abs(changed[140:200, JAW - 5 : JAW - 3] - SKIN).max() < 6
     assert np.abs(changed[140:200, JAW + 3 : JAW + 5] - GROUND).max() < 6
+
+
+@pytest.mark.parametrize(("levels", "stays"), [(0, False), (25, True)])
+def test_a_plain_ground_goes_on_in_the_place_of_a_haze_that_was_drawn(levels: int, stays: bool) -> None:
+    noise = np.random.default_rng(0).normal(0, levels, (CROP_SIZE // 8, CROP_SIZE // 8)).astype(np.float32)
+    ground = np.clip(200 + cv2.resize(noise, (CROP_SIZE, CROP_SIZE))[..., None], 0, 255).astype(np.uint8)
+    seen = picture(1)
+    seen[:, JAW:] = ground[:, JAW:]
+    face = seen.copy()
+    face[:, JAW + 25 : JAW + 33] -= 12  # far from the jaw
+    changed = edged(face, composite(seen, face, HOLE), HOLE, figure())
+    haze = np.s_[140:200, JAW + 26 : JAW + 32]
+    left = np.abs(changed[haze].astype(int) - seen[haze]).mean()
+    assert left > 8 if stays else left < 2
 
 
 @pytest.mark.parametrize("off", [-4, 4])
