@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pipeline.errors import EngineError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     import numpy as np
@@ -160,21 +161,33 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is not compiled: its name and its ONNX bytes."""
+    """A network that is not compiled: its name, its hash, and how its ONNX bytes are read.
+
+    Networks are the same where name and hash are.
+    """
 
     name: str
     """The name in messages, reports and cache keys, such as `generator`."""
-    onnx: bytes
     sha256: str
     """The hash of `onnx`, in hexadecimal."""
+    read: Callable[[], bytes] = field(repr=False, compare=False)
+    """Gives the bytes that have this hash. Raises `CheckpointError` where they can no longer be had."""
 
     @classmethod
     def of(cls, name: str, onnx: bytes) -> Network:
         """Make a network of bytes whose hash nobody vouches for: it is computed from them."""
-        return cls(name, onnx, hashlib.sha256(onnx).hexdigest())
+        return cls(name, hashlib.sha256(onnx).hexdigest(), partial(bytes, onnx))
+
+    @property
+    def onnx(self) -> bytes:
+        """The ONNX bytes. They are read at each call, so that a network that is compiled keeps none of them in memory.
+
+        Raises `CheckpointError` where they can no longer be had.
+        """
+        return self.read()
 
     def __repr__(self) -> str:
-        return f"Network({self.name}, {len(self.onnx)} bytes, sha256 {self.sha256[:12]})"
+        return f"Network({self.name}, sha256 {self.sha256[:12]})"
 
     def lacks_int8(self) -> str | None:
         """The reason why the network can't be computed in int8, or None when it was quantised for that."""

@@ -88,7 +88,7 @@ def stand_in_networks(detector: Callable[[Frame], tuple[Detection, ...]] = found
         segmenter=StandInEngine("mask", blue_is_mask),
         generator=StandInEngine("face", flat_colour),
         figure=StandInEngine("figure", all_is_figure),
-        files={name: Network(name, b"", sha256) for name, sha256 in FILES.items()},
+        files={name: Network(name, sha256, bytes) for name, sha256 in FILES.items()},
         description="stand-in",
     )
 

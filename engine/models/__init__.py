@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -102,10 +103,8 @@ def shipped(name: str, folder: Traversable = PACKAGE, *, precision: Precision = 
         raise CheckpointError(f"{name} has no int8 version here: {MAKE_INT8}, or use another precision")
     if manifest(version, folder).quantised_from != manifest(name, folder).sha256:
         raise CheckpointError(f"{version}.onnx was made of another {name}.onnx: {MAKE_INT8}")
-    found, borrowed = _checked(version, folder), manifest(version, folder).borrowed
-    if not borrowed:
-        return replace(found, name=name)
-    return Network.of(name, found.onnx + lending(_checked(name, folder), borrowed))
+    whole = Network.of(name, _completed(name, folder))
+    return Network(name, whole.sha256, partial(_completed, name, folder))
 
 
 def has_int8(name: str, folder: Traversable = PACKAGE) -> bool:
@@ -113,19 +112,32 @@ def has_int8(name: str, folder: Traversable = PACKAGE) -> bool:
     return folder.joinpath(f"{name}{INT8}.json").is_file()
 
 
+def _completed(name: str, folder: Traversable) -> bytes:
+    """The int8 version of the network called `name`, with the weights that it takes from that network."""
+    version = name + INT8
+    onnx, borrowed = _checked(version, folder).onnx, manifest(version, folder).borrowed
+    return onnx + lending(_checked(name, folder), borrowed) if borrowed else onnx
+
+
 def _checked(name: str, folder: Traversable) -> Network:
-    told, onnx = manifest(name, folder), _read(folder, f"{name}.onnx")
-    sha256 = hashlib.sha256(onnx).hexdigest()
-    if sha256 != told.sha256:
-        raise CheckpointError(f"{name}.onnx has sha256 {sha256}, its manifest says {told.sha256}: reinstall barefaced")
-    network = Network(name, onnx, sha256)
+    told = manifest(name, folder)
+    read = partial(_read_whole, name, folder, told.sha256)
     try:
-        interface = read_interface(network)
+        interface = read_interface(Network(name, told.sha256, partial(bytes, read())))
     except EngineError as error:
         raise CheckpointError(f"{name}.onnx is what its manifest says, but no network: export it anew") from error
     if interface != Interface(told.inputs, told.outputs):
         raise CheckpointError(f"{name}.onnx has other inputs or outputs than its manifest says: export it anew")
-    return network
+    return Network(name, told.sha256, read)
+
+
+def _read_whole(name: str, folder: Traversable, wanted: str) -> bytes:
+    """The ONNX file of a network. Raises `CheckpointError` where its hash is not the one that is `wanted`."""
+    onnx = _read(folder, f"{name}.onnx")
+    sha256 = hashlib.sha256(onnx).hexdigest()
+    if sha256 != wanted:
+        raise CheckpointError(f"{name}.onnx has sha256 {sha256}, its manifest says {wanted}: reinstall barefaced")
+    return onnx
 
 
 def _read(folder: Traversable, file_name: str) -> bytes:

@@ -66,6 +66,12 @@ def missing() -> str | None:
 
 
 def network() -> Network:
+    """The network of the installed package. Raises `CheckpointError` when it is not installed or holds another one."""
+    stored_network()
+    return Network("retinaface", SHA256, stored_network)
+
+
+def stored_network() -> bytes:
     """The network's bytes, out of the installed package.
 
     The package is not imported: another one with a module `retinaface` may have overwritten its `__init__.py`.
@@ -85,7 +91,7 @@ def network() -> Network:
     sha256 = hashlib.sha256(onnx).hexdigest()
     if sha256 != SHA256:
         raise CheckpointError(f"detector retinaface: {source} holds another network (sha256 {sha256}): {CURE}")
-    return Network("retinaface", onnx, sha256)
+    return onnx
 
 
 def _assigned_bytes(source: bytes) -> bytes:

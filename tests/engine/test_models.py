@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +53,8 @@ def test_a_network_comes_with_its_manifest(tmp_path: Path) -> None:
     network = networks.detector()
     write(tmp_path, network)
     assert models.names(tmp_path) == ("detector",)
-    assert models.shipped("detector", tmp_path) == Network("detector", network.onnx, network.sha256)
+    found = models.shipped("detector", tmp_path)
+    assert (found.name, found.sha256, found.onnx) == ("detector", network.sha256, network.onnx)
     assert models.manifest("detector", tmp_path).steps == 100
 
 
@@ -79,6 +82,21 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     (tmp_path / "detector.onnx").write_bytes(damaged)
     with pytest.raises(CheckpointError, match="reinstall barefaced"):
         models.shipped("detector", tmp_path)
+
+
+@pytest.mark.parametrize("precision", [Precision.AUTO, Precision.INT8])
+def test_a_network_keeps_no_bytes_and_reads_them_again(precision: Precision) -> None:
+    network = models.shipped("generator", precision=precision)
+    assert len(pickle.dumps(network)) < 4000
+    assert hashlib.sha256(network.onnx).hexdigest() == network.sha256
+
+
+def test_a_file_that_is_changed_later_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path, networks.detector())
+    network = models.shipped("detector", tmp_path)
+    (tmp_path / "detector.onnx").write_bytes(b"another")
+    with pytest.raises(CheckpointError, match="its manifest says"):
+        network.onnx  # noqa: B018 - reading is what raises
 
 
 def test_an_absent_network_is_told_with_those_there_are(tmp_path: Path) -> None:

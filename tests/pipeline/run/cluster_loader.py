@@ -25,7 +25,7 @@ __all__ = ["as_if_loaded", "deadly", "differing"]
 def differing(_config: Config) -> Iterator[Networks]:
     """A detector that is another file on every node."""
     networks = stand_in_networks()
-    yield replace(networks, files={**networks.files, "detector": Network("detector", b"", node_id())})
+    yield replace(networks, files={**networks.files, "detector": Network("detector", node_id(), bytes)})
 
 
 @contextmanager
