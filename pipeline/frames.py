@@ -189,12 +189,21 @@ class Cropped:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """A square (S, S, 3) around a crop, with what was drawn in the place of a mask that goes on beyond the crop."""
+
+    image: NDArray[np.uint8]
+    here_from_crop: Affine
+
+
+@dataclass(frozen=True)
 class Patch:
-    """What the generator drew for one face."""
+    """What the generator drew for one face, and around it where the mask goes on beyond the crop."""
 
     crop: FaceCrop
     image: NDArray[np.uint8]
     """(S, S, 3) uint8 RGB; only what the mask hides counts."""
+    around: Surroundings | None = None
 
     def __repr__(self) -> str:
         return f"Patch(track={self.crop.track.id})"

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from pipeline.blend.grain import STEEPER_FROM, SkinDetail, steeper
-from pipeline.blend.ground import Background, DrawnFace, Ground, ground_of
+from pipeline.blend.ground import Background, Ground, ground_of
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, Sheet, write
 from pipeline.blend.texture import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE
-from pipeline.picture.pixels import FIELD_SIZE, largest, read_crop, shrunk
+from pipeline.picture.pixels import FIELD_SIZE, largest, shrunk
 from pipeline.picture.samples import BT601, Samples, samples_of
 from pipeline.rules import Number, setting
 
@@ -228,20 +228,20 @@ class Blend:
     def _paint_ground(self, face: _Face, frame: Frame, background: Background, target: Samples, *, fresh: bool) -> None:
         """Paint what lies behind the mask beyond the crop, before the drawn face comes over it."""
         fitted, before = face.fitted, None if fresh else face.ground
-        beyond = None if fitted is None else fitted.patch.crop.beyond
-        if fitted is None or beyond is None:
+        patch = None if fitted is None else fitted.patch
+        if patch is None or patch.crop.beyond is None or patch.around is None:
             face.ground = None
             return
 
+        beyond, around = patch.crop.beyond, patch.around
         frame_from_view = beyond.view_from_frame.inverse()
         # The very same array: the face is held, and its ground with it.
         if before is not None and before.beyond.mask is beyond.mask:
             face.ground = replace(before, beyond=beyond)
         else:
             face.ground = ground_of(
-                read_crop(frame.planes, beyond.view_from_frame, size=CROP_SIZE),
                 beyond,
-                DrawnFace(fitted.hole, fitted.sheet.box, fitted.sheet.image),
+                around,
                 before,
                 grow_px=self.grow_px + self.grow_frame_px / frame_from_view.scale,
                 feather_px=self.feather_px,

@@ -1,8 +1,7 @@
 """What lies behind a mask where it goes on beyond its face's crop: neck, clothes, hair, background.
 
-The generator draws faces, within the crop. Around it the hole is inpainted from what is seen at its rim, the drawn face
-among it, by OpenCV's method after Telea (An image inpainting technique based on the fast marching method, 2004). Where
-that gives what a still camera saw there in earlier frames, when nobody stood before it, what was seen is shown.
+The generator draws it in a wider square, more coarsely than the face. Where that gives what a still camera saw there in
+earlier frames, when nobody stood before it, what was seen is shown.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import cv2
 import numpy as np
 
 from pipeline.blend.hole import FADE, HOLE_SIZE, Hole, Sides, find_hole
-from pipeline.geometry import CROP_SIZE, VIEW_TIMES, Affine
+from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES, Affine
 from pipeline.picture.pixels import read_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.frames import Beyond, Tracked
+    from pipeline.frames import Beyond, Surroundings, Tracked
     from pipeline.geometry import Box
     from pipeline.picture.samples import Values
 
@@ -33,12 +32,6 @@ _LIKELY = 0.3
 
 _SOILED_PX = 4
 """How far around a mask the view's pixels have something of it, in pixels of the view."""
-
-_RADIUS_PX = 5
-"""How far what is inpainted is taken from, in pixels of the view."""
-
-_CALM = 1.5
-"""Sigma of the blur that takes the streaks out of what was inpainted, in pixels of the view."""
 
 _PACE = 0.25
 """Share of each new ground that enters the average, and by which the hole shrinks in a frame: raise it and it
@@ -55,7 +48,7 @@ _STILL_LEVELS = 8.0
 """Mean change of the background, in 8-bit steps, from which on it is another one: the camera or the light moved."""
 
 _ALIKE_LEVELS = 32.0
-"""Up to so many 8-bit steps what was inpainted is taken for the background, seen less sharply."""
+"""Up to so many 8-bit steps what was drawn is taken for the background, seen less sharply."""
 
 
 class Background:
@@ -134,21 +127,9 @@ class Ground:
     """The hole in the view's coordinates."""
 
 
-@dataclass(frozen=True)
-class DrawnFace:
-    """What is painted over the ground."""
-
-    hole: Hole
-    box: tuple[int, int, int, int]
-    """left, top, right, bottom of the crop, half-open and even."""
-    drawn: NDArray[np.float32]
-    """(bottom - top, right - left, 3) RGB."""
-
-
 def ground_of(
-    view: NDArray[np.uint8],
     beyond: Beyond,
-    face: DrawnFace,
+    around: Surroundings,
     before: Ground | None,
     *,
     grow_px: float,
@@ -156,7 +137,7 @@ def ground_of(
     outside: Sides,
     behind: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
 ) -> Ground | None:
-    """The ground of a face whose mask goes on in its `view` (S, S, 3) RGB; None where its drawing covers all of it.
+    """The ground of a face, of which what lies `around` was drawn; None where its own drawing covers all of the mask.
 
     `grow_px` and `feather_px` are in pixels of the crop, `outside` are the sides of the view that lie outside the
     frame. `before` is the ground of the frame before, into which this one fades. `behind` is what was seen there
@@ -170,11 +151,12 @@ def ground_of(
     if not hole.alpha.any():
         return None
 
-    disc = np.ones((2 * _SOILED_PX + 1,) * 2, np.uint8)
-    hidden = np.asarray(cv2.dilate((mask > _LIKELY).astype(np.uint8), disc), np.uint8)
-    filled = cv2.inpaint(_with_face(view, face), hidden, _RADIUS_PX, cv2.INPAINT_TELEA)
-    image = np.where(hidden[..., None] > 0, cv2.GaussianBlur(filled, (0, 0), _CALM), filled).astype(np.float32)
+    matrix, size = VIEW_FROM_CROP.after(around.here_from_crop.inverse()).matrix, (CROP_SIZE, CROP_SIZE)
+    drawn = cv2.warpAffine(around.image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    image = drawn.astype(np.float32)
     if behind is not None:
+        disc = np.ones((2 * _SOILED_PX + 1,) * 2, np.uint8)
+        hidden = np.asarray(cv2.dilate((mask > _LIKELY).astype(np.uint8), disc), np.uint8)
         image = _with_background(image, hidden, *behind)
     if before is not None:
         image = before.image + _PACE * (image - before.image)
@@ -187,20 +169,8 @@ def _with_background(
     background: NDArray[np.uint8],
     seen: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """(S, S, 3) `image` with the background where it was seen and what was inpainted is like it."""
+    """(S, S, 3) `image` with the background where it was seen and what was drawn is like it."""
     away = cv2.blur(np.abs(image - background).max(axis=2), (5, 5))
     alike = ((away < _ALIKE_LEVELS) & seen & (hidden > 0)).astype(np.float32)
     share = np.minimum(cv2.blur(alike, (5, 5)), alike)[..., None]
     return np.asarray(image + share * (background - image), np.float32)
-
-
-def _with_face(view: NDArray[np.uint8], face: DrawnFace) -> NDArray[np.uint8]:
-    """(S, S, 3) the view with the drawn face in it."""
-    left, top, right, bottom = (side // VIEW_TIMES for side in face.box)
-    small = cv2.resize(face.drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-    alpha = face.hole.alpha[top:bottom, left:right, None]
-
-    whole = view.copy()
-    place = whole[_CROP, _CROP][top:bottom, left:right]
-    place[...] = np.clip(np.rint(place + alpha * (small - place)), 0, 255).astype(np.uint8)
-    return whole

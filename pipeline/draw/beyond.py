@@ -2,6 +2,9 @@
 
 The second look finds flaps behind the ear and the lower half of a scarf. What is found counts where it hangs together
 with the mask, so that a dark wall does not become one, nor the end of a temple of glasses.
+
+Where a mask goes on beyond its crop, the generator does not see in the crop how the neck goes on, or where clothes
+begin. So it draws a wider square first, with all of the mask in it.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES
+from pipeline.draw.hole import Shown, filled
+from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES, Affine
+from pipeline.picture.pixels import carried_on, in_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.geometry import Affine
+    from pipeline.frames import Beyond, Surroundings
 
 _EDGE = CROP_SIZE // 16
 """A mask that comes so near to a side of the crop may go on beyond it."""
@@ -63,12 +68,12 @@ _GAP = 6
 _OWN = 0.05
 """Part of the largest piece of a mask from which another piece counts by itself, as where a hand cuts a mask in two."""
 
-_GREY, _FADE = np.float32(128), 0.16
-"""What the segmenter is shown beyond the frame's border, and how far away only that, as a part of the crop's side.
-Grey from the border on hides which way a mask goes, without grey the stripes mislead."""
+_WIDER, _MARGIN = 1.5, 24
+"""How many times as wide as the crop the square is at least in which a mask is drawn that goes on beyond it, and how
+many pixels of the crop are seen of what is around the mask. Raise the first and less is seen of the face."""
 
-_HALF = 0.5
-"""A pixel of the frame reaches so far to each side."""
+_RIM_PX = 8
+"""How far a crop takes what was drawn in the wider square, from the sides through which a mask goes on."""
 
 _LEFT = round(CROP_SIZE * (1 - 1 / VIEW_TIMES) / 2)
 INSIDE = slice(_LEFT, _LEFT + CROP_SIZE // VIEW_TIMES)
@@ -153,45 +158,52 @@ def _agree(wide: NDArray[np.float32], seen: NDArray[np.float32], inside: NDArray
     return bool((first & second).sum() >= _AGREED * max(1, (first | second).sum()))
 
 
+def mask_around(
+    mask: NDArray[np.float32], beyond: Beyond, *, width: int, height: int
+) -> tuple[Affine, NDArray[np.float32]]:
+    """From a crop to the square around it in which it is drawn with all of its mask, and (S, S) the mask there.
+
+    `mask` (S, S) is the crop's own, `width` and `height` are the frame's. Beyond the frame's border the mask goes on as
+    the picture does.
+    """
+    here_from_crop = _around(beyond.mask)
+    here_from_view = here_from_crop.after(VIEW_FROM_CROP.inverse())
+    parts = (mask, here_from_crop), (beyond.mask, here_from_view)
+    own, view = (cv2.warpAffine(part, here_from.matrix, (CROP_SIZE, CROP_SIZE)) for part, here_from in parts)
+    whole = np.maximum(own, view).astype(np.float32)
+    return here_from_crop, carried_on(whole, here_from_view.after(beyond.view_from_frame), width, height)
+
+
+def _around(view: NDArray[np.float32]) -> Affine:
+    """From a crop to the square, of as many pixels, that holds it and all of its mask, which is `view` (S, S) there."""
+    left, top, width, height = cv2.boundingRect((view > _LIKELY).astype(np.uint8))
+    ends = VIEW_FROM_CROP.inverse().apply([[left, top], [left + width - 1, top + height - 1]])
+    first, last = np.minimum(ends[0], 0), np.maximum(ends[1], CROP_SIZE - 1)
+    times = float(np.clip((np.max(last - first) + 1 + 2 * _MARGIN) / CROP_SIZE, _WIDER, VIEW_TIMES))
+
+    (x, y), centre = ((first + last) / 2).tolist(), (CROP_SIZE - 1) / 2
+    smaller = Affine(np.eye(2, 3) / times)
+    return Affine.shift(centre, centre).after(smaller).after(Affine.shift(-x, -y))
+
+
+def _within(around: Surroundings) -> NDArray[np.uint8]:
+    """(S, S, 3) what was drawn `around` a crop, within the crop."""
+    matrix, size = around.here_from_crop.inverse().matrix, (CROP_SIZE, CROP_SIZE)
+    return np.asarray(cv2.warpAffine(around.image, matrix, size, flags=cv2.INTER_CUBIC), np.uint8)
+
+
+def shown_with_rim(image: NDArray[np.uint8], hole: NDArray[np.float32], around: Surroundings) -> Shown:
+    """What is shown of a crop's `image` (S, S, 3) with a `hole` (S, S), of which what is `around` has a rim."""
+    return Shown(filled(image, _within(around), hole), _closed(hole), around)
+
+
+def _closed(hole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) a crop's `hole` (S, S) that ends before the sides through which a mask goes on."""
+    inner = hole.copy()
+    inner[:, :_RIM_PX] = inner[:, -_RIM_PX:] = inner[-_RIM_PX:] = 0
+    return np.asarray(cv2.blur(inner, (3, 3)), np.float32)
+
+
 def view_of(crop_from_frame: Affine) -> Affine:
     """`view_from_frame` of a crop."""
     return VIEW_FROM_CROP.after(crop_from_frame)
-
-
-def in_frame(view_from_frame: Affine, width: int, height: int, *, size: int = CROP_SIZE) -> NDArray[np.bool_]:
-    """(size, size) which pixels of a view lie in the frame; beyond its border the border goes on, and means nothing."""
-    across, down = _places(view_from_frame, size)
-    return np.asarray((across >= -_HALF) & (across < width - _HALF) & (down >= -_HALF) & (down < height - _HALF))
-
-
-def leaves_frame(crop_from_frame: Affine, width: int, height: int) -> bool:
-    """Whether a crop shows something that lies beyond the frame's border."""
-    last = CROP_SIZE - 1
-    corners = crop_from_frame.inverse().apply([[0, 0], [last, 0], [0, last], [last, last]]).tolist()
-    return any(not (-_HALF <= x < width - _HALF and -_HALF <= y < height - _HALF) for x, y in corners)
-
-
-def faded(image: NDArray[np.uint8], image_from_frame: Affine, width: int, height: int) -> NDArray[np.uint8]:
-    """(s, s, 3) a crop's `image` that turns grey beyond the frame's border.
-
-    There a mask that the border cuts off goes on in stripes, which the segmenter takes for a mask of another form.
-    """
-    (across, down), reach = _places(image_from_frame, len(image)), _FADE * len(image) * image_from_frame.inverse().scale
-    away = np.hypot(across - np.clip(across, 0, width - 1), down - np.clip(down, 0, height - 1))
-    share = np.minimum(away / reach, 1).astype(np.float32)[..., None]
-    return np.asarray(image + share * (_GREY - image.astype(np.float32)), np.uint8)
-
-
-def carried_on(mask: NDArray[np.float32], crop_from_frame: Affine, width: int, height: int) -> NDArray[np.float32]:
-    """(S, S) a crop's `mask` that beyond the frame's border goes on as the crop's picture does: as at the border."""
-    across, down = _places(crop_from_frame, CROP_SIZE)
-    nearest = np.stack([np.clip(across, 0, width - 1), np.clip(down, 0, height - 1)], axis=-1)
-    x, y = crop_from_frame.apply(nearest).astype(np.float32).transpose(2, 0, 1)
-    return np.asarray(cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
-
-
-def _places(view_from_frame: Affine, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x and y in the frame, (size, size) each, of the pixels of a view."""
-    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
-    (a, b, x), (c, d, y) = view_from_frame.inverse().matrix
-    return a * columns + b * rows + x, c * columns + d * rows + y

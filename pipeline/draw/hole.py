@@ -12,6 +12,7 @@ Filtering, 2011: a jaw becomes one line, and no edge gets softer.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
+    from pipeline.frames import Surroundings
     from pipeline.picture.samples import Values
 
     Floats = NDArray[np.float32]
@@ -99,6 +101,22 @@ _ONE_WAY = (0.05, 0.6)
 
 _NOSE_AND_MOUTH_PX = (44.0, 38.0)
 """How far nose and mouth reach across and down from their middle: gaps between teeth run across lips, and stay."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the generator is shown of a face."""
+
+    image: Image
+    """(S, S, 3) uint8 RGB."""
+    hole: Floats
+    """(S, S) in [0, 1]: what it fills."""
+    around: Surroundings | None = None
+    """What it drew before around the crop, of which `image` has the rim; None where the mask ends within."""
+
+    def with_rim(self, face: Image) -> Image:
+        """(S, S, 3) the drawn `face` (S, S, 3) with the rim of what is around it."""
+        return face if self.around is None else filled(self.image, face, self.hole)
 
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
@@ -181,6 +199,11 @@ def _around_mouth() -> Floats:
     middle, grids = CANONICAL_LANDMARKS[NOSE:].mean(axis=0), _positions()
     away = ((grid - at) / reach for grid, at, reach in zip(grids, middle, _NOSE_AND_MOUTH_PX, strict=True))
     return _rise(np.asarray(np.hypot(*away), np.float32), (0.8, 1.2))
+
+
+def filled(image: Image, face: Image, hole: Floats) -> Image:
+    """(S, S, 3) an `image` (S, S, 3) with the drawn `face` (S, S, 3) in its `hole` (S, S)."""
+    return np.asarray(cv2.convertScaleAbs(composite(image, face, hole)), np.uint8)
 
 
 def composite(image: Image, face: Image, hole: Floats) -> Floats:

@@ -1,17 +1,22 @@
-"""The stages that have the generator draw the hidden part of each face, all faces of a frame in one batch."""
+"""The stages that have the generator draw the hidden part of each face, all faces of a frame in one batch.
+
+What lies around a face whose mask goes on beyond its crop is drawn before that, in a batch of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from pipeline.draw.hole import GROW_PX, generator_input, hole_of, with_edges
-from pipeline.draw.mouth import REDRAWN_FROM, UNTOLD, takes_expression
-from pipeline.draw.segment import Holder, kept
-from pipeline.frames import Inpainted, Patch, Skipped
+from pipeline.draw.beyond import mask_around, shown_with_rim
+from pipeline.draw.hole import GROW_PX, Shown, filled, generator_input, hole_of, with_edges
+from pipeline.draw.mouth import UNTOLD, takes_expression
+from pipeline.draw.segment import Drawn, Holder, drawer_of, drawn_for, kept
+from pipeline.frames import Inpainted, Patch, Skipped, Surroundings
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import FACE, read_colours, read_crop
 from pipeline.rules import Number, Whole, setting
@@ -22,14 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Array, Engine, Pending
+    from pipeline.draw.hole import Floats, Image
     from pipeline.draw.mouth import Telling
-    from pipeline.frames import Cropped, FaceCrop, Frame
+    from pipeline.frames import Beyond, Cropped, FaceCrop, Frame
 
 RIM = np.ones((7, 7), np.uint8)
 """How far around a mask the background is looked at, in a crop of 64 pixels: the generator has drawn it there too."""
-
-MOST_BEYOND = 8
-"""A drawing serves another mask while at most so many of its pixels, at half size, lie beyond what was filled."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +42,13 @@ class Drawing:
     cropped: Cropped
     faces: Pending | None
     """The new drawings of the crops that are not carried on, in order; None when there are none."""
-    holes: tuple[NDArray[np.float32], ...] = ()
-    """(S, S) in [0, 1] for each of those: what the generator fills."""
+    shown: tuple[Shown, ...] = ()
+    """What they are drawn from."""
 
     @property
     def frame(self) -> Frame:
         """The frame in which the faces are."""
         return self.cropped.frame
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """What the last drawing of a face was made for."""
-
-    drawer: str | None
-    """The enrolled face whose network drew it; None for the shipped one."""
-    hole: NDArray[np.float32]
-    """(S/2, S/2) in [0, 1]: what was filled."""
-    expression: NDArray[np.float32]
-    """(5,) what the network was told of the mouth."""
-    frame: int
-    """The index of the frame it was made for."""
-
-    def serves(self, crop: FaceCrop, expression: NDArray[np.float32] | None) -> bool:
-        """Whether the network that is to draw `crop` drew it, all that is mask there, and the mouth of `expression`."""
-        moved = expression is not None and np.abs(expression - self.expression).max() > REDRAWN_FROM
-        if moved or _drawer(crop) != self.drawer:
-            return False
-        beyond = (self.hole < 0.5) & (crop.mask[::2, ::2] > 0.5)
-        return int(np.count_nonzero(beyond)) <= MOST_BEYOND
 
 
 @dataclass(frozen=True)
@@ -105,13 +86,16 @@ class Inpaint:
         "the same for the spot that has changed most, about a tenth of the face wide; lower it and a blink is enough",
     )
 
+    _turn: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    """Held to ask what the figure is: both stages do, each in its own thread."""
+
     def ask(self, stream: Iterator[Cropped]) -> Iterator[Drawing]:
         """Stage: hand the crops of each frame to the generator. Raises `EngineError`.
 
         A face that has hardly changed since it was drawn is not handed on: its drawing is carried on.
         """
         holder = Holder(self.every, self.drift_face_levels, self.drift_spot_levels, sooner=True)
-        drawn: dict[int, _Drawn] = {}
+        drawn: dict[int, Drawn] = {}
         for cropped in stream:
             holder.keep((crop.track.id for crop in cropped.crops), cut=cropped.tracked.detected.cut)
             expression = self.mouth.numbers(cropped.frame, len(cropped.crops))
@@ -125,54 +109,77 @@ class Inpaint:
                 crops.append(replace(crop, image=image, held=crop.held and carried, carried=carried))
 
             new = [crop for crop in crops if not crop.carried]
-            holes = tuple(hole_of(crop.mask, self.grow_px) for crop in new)
+            holes = [hole_of(crop.mask, self.grow_px) for crop in new]
             for crop, hole in zip(new, holes, strict=True):
-                small = hole[::2, ::2].copy()  # a part of the whole would keep all of it in memory
-                drawn[crop.track.id] = _Drawn(_drawer(crop), small, expression, cropped.frame.index)
-            faces = self._submit(new, holes, expression) if new else None
-            yield Drawing(replace(cropped, crops=tuple(crops)), faces, holes)
+                drawn[crop.track.id] = drawn_for(crop, hole, expression, cropped.frame.index)
+            shown = self._shown(new, holes, expression, cropped.frame)
+            faces = self._submit([drawer_of(crop) for crop in new], shown, expression) if new else None
+            yield Drawing(replace(cropped, crops=tuple(crops)), faces, shown)
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
-        images: dict[int, NDArray[np.uint8]] = {}
+        drawn: dict[int, tuple[Image, Surroundings | None]] = {}
         for drawing in stream:
             crops = drawing.cropped.crops
-            new = [crop.image for crop in crops if not crop.carried]
-            faces = iter(() if drawing.faces is None else self._faces(new, drawing.holes, drawing.faces))
-            images = {crop.track.id: kept(images, crop.track) if crop.carried else next(faces) for crop in crops}
-            yield Inpainted(drawing.cropped, tuple(Patch(crop, images[crop.track.id]) for crop in crops))
+            new = () if drawing.faces is None else self._faces(drawing.shown, drawing.faces)
+            faces = ((one.with_rim(face), one.around) for one, face in zip(drawing.shown, new, strict=True))
+            drawn = {crop.track.id: kept(drawn, crop.track) if crop.carried else next(faces) for crop in crops}
+            yield Inpainted(drawing.cropped, tuple(Patch(crop, *drawn[crop.track.id]) for crop in crops))
 
-    def _faces(
-        self, images: Sequence[NDArray[np.uint8]], holes: Sequence[NDArray[np.float32]], drawn: Pending
-    ) -> list[NDArray[np.uint8]]:
-        """What was drawn in the `holes` of the crops' `images`, with an edge where the figure ends.
+    def _shown(
+        self, crops: Sequence[FaceCrop], holes: Sequence[Floats], expression: Floats, frame: Frame
+    ) -> tuple[Shown, ...]:
+        """What the generator is shown of each of the `crops`, whose `holes` (S, S) these are. Raises `EngineError`.
 
-        Raises `EngineError`.
+        Where a mask goes on beyond its crop, what lies around the crop is drawn first, and the crop has its rim.
         """
-        faces = [read_colours(face) for face in drawn.result()["face"]]
-        return faces if self.figure is None else with_edges(self.figure, images, faces, holes)
+        wide = [(crop, crop.beyond) for crop in crops if crop.beyond is not None]
+        around = iter(self._around(wide, expression, frame) if wide else ())
+        return tuple(
+            Shown(crop.image, hole) if crop.beyond is None else shown_with_rim(crop.image, hole, next(around))
+            for crop, hole in zip(crops, holes, strict=True)
+        )
 
-    def _submit(
-        self, crops: Sequence[FaceCrop], holes: Sequence[NDArray[np.float32]], expression: NDArray[np.float32]
-    ) -> Pending:
-        """Begin to draw, each face by the network that is to draw it."""
-        drawers = [_drawer(crop) for crop in crops]
+    def _around(self, crops: Sequence[tuple[FaceCrop, Beyond]], expression: Floats, frame: Frame) -> list[Surroundings]:
+        """What lies around each of the `crops`, drawn with all of its mask for a hole. Raises `EngineError`."""
+        shown, places = [], []
+        for crop, beyond in crops:
+            here_from_crop, mask = mask_around(crop.mask, beyond, width=frame.width, height=frame.height)
+            image = read_crop(frame.planes, here_from_crop.after(crop.crop_from_frame), size=CROP_SIZE)
+            shown.append(Shown(image, hole_of(mask, self.grow_px)))
+            places.append(here_from_crop)
+
+        faces = self._faces(shown, self._submit([drawer_of(crop) for crop, _ in crops], shown, expression))
+        return [
+            Surroundings(filled(one.image, face, one.hole), place)
+            for one, face, place in zip(shown, faces, places, strict=True)
+        ]
+
+    def _faces(self, shown: Sequence[Shown], drawn: Pending) -> list[Image]:
+        """What was drawn in the holes of what was `shown`, with an edge where the figure ends. Raises `EngineError`."""
+        faces = [read_colours(face) for face in drawn.result()["face"]]
+        if self.figure is None:
+            return faces
+        with self._turn:
+            return with_edges(self.figure, [one.image for one in shown], faces, [one.hole for one in shown])
+
+    def _submit(self, drawers: Sequence[str | None], shown: Sequence[Shown], expression: Floats) -> Pending:
+        """Begin to draw what is `shown`, each face by the network that is to draw it."""
         if not any(drawers):
-            return self._submit_to(self.engine, generator_input([crop.image for crop in crops], holes), expression)
+            return self._submit_to(self.engine, shown, expression)
 
         pending = {}
         for drawer in dict.fromkeys(drawers):
             places = tuple(place for place, name in enumerate(drawers) if name == drawer)
             engine = self.engine if drawer is None else self.own[drawer]
-            feed = generator_input([crops[place].image for place in places], [holes[place] for place in places])
-            pending[places] = self._submit_to(engine, feed, expression)
+            pending[places] = self._submit_to(engine, [shown[place] for place in places], expression)
         return _DrawnBySeveral(pending)
 
-    def _submit_to(self, engine: Engine, feed: NDArray[np.float32], expression: NDArray[np.float32]) -> Pending:
+    def _submit_to(self, engine: Engine, shown: Sequence[Shown], expression: Floats) -> Pending:
         """Begin to draw with one network. One that asks what the mouths do is told."""
-        feeds = {"crop_and_mask": feed}
+        feeds = {"crop_and_mask": generator_input([one.image for one in shown], [one.hole for one in shown])}
         if takes_expression(engine):
-            feeds["expression"] = np.repeat(expression[None], len(feed), axis=0)
+            feeds["expression"] = np.repeat(expression[None], len(shown), axis=0)
         return engine.submit(feeds)
 
     def unasked(self, cropped: Cropped) -> Drawing:
@@ -202,14 +209,8 @@ class _DrawnBySeveral:
 
 def _whole(crop: FaceCrop, frame: Frame) -> NDArray[np.uint8]:
     """(S, S, 3) the face as its generator sees it; until it is to be drawn it was looked at in less."""
-    if crop.image.shape[0] == CROP_SIZE:
-        return crop.image
-    return read_crop(frame.planes, crop.crop_from_frame, size=CROP_SIZE)
-
-
-def _drawer(crop: FaceCrop) -> str | None:
-    """The name of the enrolled face whose own network is to draw `crop`; None for the shipped one."""
-    return None if crop.drawn_by is None else crop.drawn_by.face
+    whole = crop.image.shape[0] == CROP_SIZE
+    return crop.image if whole else read_crop(frame.planes, crop.crop_from_frame, size=CROP_SIZE)
 
 
 def _looked_at(mask: NDArray[np.float32]) -> NDArray[np.uint8]:

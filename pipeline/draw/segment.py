@@ -15,20 +15,29 @@ import cv2
 import numpy as np
 
 from pipeline.draw.beyond import (
-    carried_on,
     connected,
     doubts,
-    faded,
     joined,
-    leaves_frame,
     may_go_on,
     view_of,
     with_straps,
 )
+from pipeline.draw.mouth import REDRAWN_FROM
 from pipeline.errors import EngineError
 from pipeline.frames import Beyond, Cropped, FaceCrop, Skipped
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.picture.pixels import FACE, align, largest, read_crop, shrunk, turned_away, write_colours
+from pipeline.picture.pixels import (
+    FACE,
+    align,
+    carried_on,
+    faded,
+    largest,
+    leaves_frame,
+    read_crop,
+    shrunk,
+    turned_away,
+    write_colours,
+)
 from pipeline.rules import Number, setting
 
 if TYPE_CHECKING:
@@ -100,6 +109,56 @@ class Holder:
         if cv2.mean(change, mask=FACE)[0] > self.face_levels:
             return False
         return bool(cv2.minMaxLoc(cv2.blur(change, (5, 5)), mask=where)[1] <= self.spot_levels)
+
+
+MOST_BEYOND = 8
+"""A drawing serves another mask while at most so many of its pixels, at half size, lie beyond what was filled."""
+
+
+_FILLED = np.ones((5, 5), np.uint8)
+"""What is filled around a mask in the view, at least."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the last drawing of a face was made for."""
+
+    drawer: str | None
+    """The enrolled face whose network drew it; None for the shipped one."""
+    hole: NDArray[np.float32]
+    """(S/2, S/2) in [0, 1]: what was filled."""
+    expression: NDArray[np.float32]
+    """(5,) what the network was told of the mouth."""
+    frame: int
+    """The index of the frame it was made for."""
+    beyond: NDArray[np.bool_] | None
+    """(S, S) of the view: what was filled beyond the crop; None where the mask ended within."""
+
+    def serves(self, crop: FaceCrop, expression: NDArray[np.float32] | None) -> bool:
+        """Whether the network that is to draw `crop` drew it, all that is mask there, and the mouth of `expression`."""
+        moved = expression is not None and np.abs(expression - self.expression).max() > REDRAWN_FROM
+        if moved or drawer_of(crop) != self.drawer:
+            return False
+        unfilled = int(np.count_nonzero((self.hole < 0.5) & (crop.mask[::2, ::2] > 0.5)))
+        if crop.beyond is not None:
+            if self.beyond is None:
+                return False
+            unfilled = max(unfilled, int(np.count_nonzero(~self.beyond & (crop.beyond.mask > 0.5))))
+        return unfilled <= MOST_BEYOND
+
+
+def drawn_for(crop: FaceCrop, hole: NDArray[np.float32], expression: NDArray[np.float32], frame: int) -> Drawn:
+    """What is remembered of a drawing of `crop` that fills `hole` (S, S)."""
+    beyond = None
+    if crop.beyond is not None:
+        beyond = cv2.dilate((crop.beyond.mask > 0.3).astype(np.uint8), _FILLED) > 0
+    small = hole[::2, ::2].copy()  # a part of the whole would keep all of it in memory
+    return Drawn(drawer_of(crop), small, expression, frame, beyond)
+
+
+def drawer_of(crop: FaceCrop) -> str | None:
+    """The name of the enrolled face whose own network is to draw `crop`; None for the shipped one."""
+    return None if crop.drawn_by is None else crop.drawn_by.face
 
 
 WATCHED_SIZE = CROP_SIZE // 2

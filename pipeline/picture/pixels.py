@@ -243,3 +243,50 @@ def turned_away(track: Track) -> float:
         return 1.0
     across = ((left_x - right_x) * down_y - (left_y - right_y) * down_x) / height
     return float(min(max(1.0 - abs(across) / height, 0.0), 1.0))
+
+
+_GREY, _FADE = np.float32(128), 0.16
+"""What a network is shown beyond the frame's border, and how far away only that, as a part of the crop's side.
+Grey from the border on hides which way a mask goes, without grey the stripes mislead."""
+
+_HALF = 0.5
+"""A pixel of the frame reaches so far to each side."""
+
+
+def in_frame(view_from_frame: Affine, width: int, height: int, *, size: int = CROP_SIZE) -> NDArray[np.bool_]:
+    """(size, size) which pixels of a view lie in the frame; beyond its border the border goes on, and means nothing."""
+    across, down = _places(view_from_frame, size)
+    return np.asarray((across >= -_HALF) & (across < width - _HALF) & (down >= -_HALF) & (down < height - _HALF))
+
+
+def leaves_frame(crop_from_frame: Affine, width: int, height: int) -> bool:
+    """Whether a crop shows something that lies beyond the frame's border."""
+    last = CROP_SIZE - 1
+    corners = crop_from_frame.inverse().apply([[0, 0], [last, 0], [0, last], [last, last]]).tolist()
+    return any(not (-_HALF <= x < width - _HALF and -_HALF <= y < height - _HALF) for x, y in corners)
+
+
+def faded(image: NDArray[np.uint8], image_from_frame: Affine, width: int, height: int) -> NDArray[np.uint8]:
+    """(s, s, 3) a crop's `image` that turns grey beyond the frame's border.
+
+    There a mask that the border cuts off goes on in stripes, which the segmenter takes for a mask of another form.
+    """
+    (across, down), reach = _places(image_from_frame, len(image)), _FADE * len(image) * image_from_frame.inverse().scale
+    away = np.hypot(across - np.clip(across, 0, width - 1), down - np.clip(down, 0, height - 1))
+    share = np.minimum(away / reach, 1).astype(np.float32)[..., None]
+    return np.asarray(image + share * (_GREY - image.astype(np.float32)), np.uint8)
+
+
+def carried_on(mask: NDArray[np.float32], crop_from_frame: Affine, width: int, height: int) -> NDArray[np.float32]:
+    """(S, S) a crop's `mask` that beyond the frame's border goes on as the crop's picture does: as at the border."""
+    across, down = _places(crop_from_frame, CROP_SIZE)
+    nearest = np.stack([np.clip(across, 0, width - 1), np.clip(down, 0, height - 1)], axis=-1)
+    x, y = crop_from_frame.apply(nearest).astype(np.float32).transpose(2, 0, 1)
+    return np.asarray(cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _places(view_from_frame: Affine, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y in the frame, (size, size) each, of the pixels of a view."""
+    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+    (a, b, x), (c, d, y) = view_from_frame.inverse().matrix
+    return a * columns + b * rows + x, c * columns + d * rows + y

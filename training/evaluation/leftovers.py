@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import in_frame, view_of
+from pipeline.draw.beyond import view_of
 from pipeline.geometry import CROP_SIZE, VIEW_TIMES, face_crop
-from pipeline.picture.pixels import read_crop
+from pipeline.picture.pixels import in_frame, read_crop
 from training.evaluation.photos import sheet_column, write_sheet
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.spec import Array
-from pipeline.draw.beyond import INSIDE
+from pipeline.draw.beyond import INSIDE, mask_around
 from pipeline.draw.segment import Segment
 from pipeline.frames import FaceCrop
 from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP
@@ -224,3 +224,29 @@ def test_a_small_piece_counts_only_near_to_the_mask(beside: tuple[int, int, int,
     piece = crop.mask[top + 1 : bottom - 1, left + 1 : right - 1]
     assert (piece > 0.5).all() == (piece > 0.3).any() == counts
     assert (crop.mask[134:196, 68:188] > 0.5).all()
+
+
+@pytest.mark.parametrize("box", [(60, 120, 200, 330), (-50, 120, 190, 200), (-80, 120, 340, 200), (60, 120, 200, 252)])
+def test_a_mask_is_drawn_in_a_square_that_holds_the_crop_and_all_of_it(box: tuple[int, int, int, int]) -> None:
+    crop, _ = worn(with_red(box))
+    assert crop.beyond is not None
+    here_from_crop, mask = mask_around(crop.mask, crop.beyond, width=640, height=480)
+    corners = here_from_crop.apply([[0, 0], [CROP_SIZE - 1, CROP_SIZE - 1]])
+    assert corners.min() >= -0.01
+    assert corners.max() <= CROP_SIZE - 0.99
+
+    (left, top), (right, bottom) = here_from_crop.apply([box[:2], box[2:]])
+    found = np.flatnonzero((mask > 0.5).any(axis=0)), np.flatnonzero((mask > 0.5).any(axis=1))
+    ends = [found[0][0], found[1][0], found[0][-1], found[1][-1]]
+    assert ends == pytest.approx([left, top, right, bottom], abs=2)
+    assert min(ends) > 5
+    assert max(ends) < CROP_SIZE - 5
+
+
+def test_a_mask_in_its_square_goes_on_where_the_frame_has_ended() -> None:
+    """There the picture is the mask's border in stripes, by which nothing is to be drawn."""
+    crop, _ = worn(with_red((-50, 120, 190, 256 + 20))[: TOP + 256 + 10])
+    assert crop.beyond is not None
+    here_from_crop, mask = mask_around(crop.mask, crop.beyond, width=640, height=TOP + 256 + 10)
+    below = here_from_crop.apply([100, 256 + 30])
+    assert mask[round(below[1]) :, round(below[0])].min() > 0.5

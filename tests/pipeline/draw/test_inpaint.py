@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from engine.spec import Array, TensorSpec
+from pipeline.draw.beyond import view_of
 from pipeline.draw.hole import GROW_PX, generator_input, hole_of
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError
-from pipeline.frames import Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
+from pipeline.frames import Beyond, Cropped, Drawer, DrawnBy, FaceCrop, Inpainted
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import align
 from tests.pipeline.faces import MadeEngine, frame_of, track_of, tracked, upright
@@ -257,3 +258,70 @@ def test_each_face_is_drawn_by_the_network_that_is_to_draw_it() -> None:
     assert np.array_equal(pictures[0], crops[0].image)
     assert np.array_equal(pictures[2], crops[2].image)
     assert pictures[1].mean() > crops[1].image.mean() + 20
+
+
+def wide(*, low: int = 220, mask: FaceCrop | None = None) -> FaceCrop:
+    """A face whose mask goes on below the crop, down to row `low` of the view."""
+    crop = masked() if mask is None else mask
+    whole = crop.mask.copy()
+    whole[150:, 60:200] = 1
+    view = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    view[139:low, 94:164] = 1
+    return replace(crop, mask=whole, beyond=Beyond(view, view_of(crop.crop_from_frame)))
+
+
+def counting() -> MadeEngine:
+    """A generator that fills each hole with a brighter grey than the one before."""
+    calls = iter(range(1, 9))
+
+    def fill(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        grey = np.float32(0.2 * next(calls) - 1)
+        return {"face": np.full((len(feeds["crop_and_mask"]), 3, CROP_SIZE, CROP_SIZE), grey, np.float32)}
+
+    return MadeEngine(fill)
+
+
+FIRST, SECOND = 26, 51
+"""What it fills with."""
+
+
+def test_what_lies_around_a_wide_mask_is_drawn_before_the_face_and_makes_its_rim() -> None:
+    engine = counting()
+    (result,) = drawn(engine, [cropped(wide())])
+    (patch,) = result.patches
+    assert [fed["crop_and_mask"].shape for fed in engine.fed] == [(1, 4, CROP_SIZE, CROP_SIZE)] * 2
+    assert patch.image[-5:, 70:190] == pytest.approx(FIRST, abs=1)
+    assert patch.image[160:240, 70:190] == pytest.approx(SECOND, abs=1)
+    assert engine.fed[1]["crop_and_mask"][0, 3, -4:].max() == 0
+
+    assert patch.around is not None
+    x, y = np.rint(patch.around.here_from_crop.apply([130, 290])).astype(int)
+    assert patch.around.image[y, x] == pytest.approx(FIRST, abs=1)
+    assert patch.around.image[5, 5].max() == 0  # the frame
+
+
+def test_a_mask_within_the_crop_is_drawn_once_and_beside_a_wide_one_in_its_batch() -> None:
+    engine = counting()
+    (result,) = drawn(engine, [cropped(masked(number=1), wide(mask=masked(number=2)))])
+    assert [len(fed["crop_and_mask"]) for fed in engine.fed] == [1, 2]
+    assert [patch.around is None for patch in result.patches] == [True, False]
+
+
+@pytest.mark.parametrize(("second", "carried"), [(wide(), True), (wide(low=235), False), (masked(), True)])
+def test_what_was_drawn_around_is_carried_on_while_it_covers_the_mask(second: FaceCrop, carried: bool) -> None:
+    first, later = drawn(counting(), [cropped(wide()), cropped(second)])
+    assert later.patches[0].crop.carried == carried
+    assert (later.patches[0].around is first.patches[0].around) == carried
+
+
+def test_a_mask_that_was_within_the_crop_and_goes_on_beyond_it_is_drawn_anew() -> None:
+    within = replace(wide(), beyond=None)
+    _, later = drawn(counting(), [cropped(within), cropped(wide())])
+    assert later.patches[0].around is not None
+
+
+def test_what_lies_around_is_drawn_by_the_network_that_draws_the_face() -> None:
+    shipped, own = counting(), counting()
+    inpaint = Inpaint(shipped, {"me": own})
+    list(inpaint.answer(inpaint.ask(iter([cropped(replace(wide(), drawn_by=DrawnBy("me", Drawer.RECOGNISED)))]))))
+    assert (len(shipped.fed), len(own.fed)) == (0, 2)
