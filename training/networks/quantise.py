@@ -184,7 +184,8 @@ def _deepest(model: onnx.ModelProto, seen: set[str], scales: int) -> list[str]:
     """The convolutions of what is `seen` on the smallest scales: from the last that halves the side upwards."""
     every = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     nodes = [node for node in every if node.input[0] in seen]
-    halving = [place for place, node in enumerate(nodes) if node.op_type == "Conv" and _stride(node) > 1]
+    convolutions = [(place, node) for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    halving = [place for place, node in convolutions if _stride(node) > 1 and not _shrinks(node)]
     doubling = [place for place, node in enumerate(nodes) if node.op_type == "ConvTranspose"]
     if scales == 0 or not halving or not doubling:
         return []
@@ -193,6 +194,11 @@ def _deepest(model: onnx.ModelProto, seen: set[str], scales: int) -> list[str]:
 
 def _stride(node: onnx.NodeProto) -> int:
     return next((max(value.ints) for value in node.attribute if value.name == "strides"), 1)
+
+
+def _shrinks(node: onnx.NodeProto) -> bool:
+    """Whether a convolution takes means of 2x2 cells, as `training.networks.generator.halved` does."""
+    return any(value.name == "kernel_shape" and list(value.ints) == [2, 2] for value in node.attribute)
 
 
 def quantised(network: Network, feeds: NDArray[np.float32], *, kept: Kept) -> bytes:
@@ -205,8 +211,9 @@ def quantised(network: Network, feeds: NDArray[np.float32], *, kept: Kept) -> by
         node.name = node.name or f"{node.op_type}_{place}"
     seen = _reached(model)
     every = [node for node in model.graph.node if node.op_type == "Conv"]
-    convolutions = [node.name for node in every if node.input[0] in seen]
-    beside = [node.name for node in every if node.input[0] not in seen]  # of inputs that calibration leaves at zero
+    # Neither those of inputs that calibration leaves at zero, nor means of 2x2 pixels, which have learned nothing.
+    convolutions = [node.name for node in every if node.input[0] in seen and not _shrinks(node)]
+    beside = [node.name for node in every if node.name not in convolutions]
     stay = convolutions[: kept.first] + convolutions[len(convolutions) - kept.last :] + beside
     stay += _deepest(model, seen, kept.deepest)
 

@@ -34,7 +34,7 @@ BASE = shipped_generator()
 VIEWS = [view(number) for number in range(4)]
 HELD_BACK = [view(9)]
 EVERYWHERE = replace(PLAN, steps=1, layers=ALL_LAYERS)
-FOLDED = "trunk.enter.1.weight"
+FOLDED = "trunk.bottom.0.attention.filter.weight"
 """A parameter that the exporter computes away."""
 
 

@@ -20,6 +20,7 @@ from training.networks.generator import (
     Segmenter,
     Trunk,
     doubled,
+    halved,
     multiply_adds,
 )
 from training.settings import TrainConfig
@@ -87,6 +88,14 @@ def test_what_is_under_the_mask_does_not_reach_the_generator() -> None:
         assert not torch.allclose(drawn, network(seen), atol=1e-3)
     assert drawn.shape == (1, 3, 256, 256)
     assert drawn.abs().max() <= 1
+
+
+@pytest.mark.parametrize("side", [2, 4])
+def test_cells_are_halved_as_the_picture_is(side: int) -> None:
+    picture = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(3))
+    half = functional.avg_pool2d(picture, 2)
+    found = halved(functional.pixel_unshuffle(picture, side), side)
+    assert torch.allclose(found, functional.pixel_unshuffle(half, side), atol=1e-6)
 
 
 def test_trunk_enters_from_the_whole_picture_as_from_its_half() -> None:
@@ -181,7 +190,7 @@ def test_segmenter_begins_as_its_coarse_part_on_half_the_picture() -> None:
     nn.init.zeros_(network.fine.leave.bias)
     crop = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(7)) * 2 - 1
     with torch.no_grad():
-        half, _ = network.coarse(functional.avg_pool2d(crop, 2))
+        half, _ = network.coarse(functional.pixel_unshuffle(functional.avg_pool2d(crop, 2), 2))
         enlarged = functional.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
         assert torch.allclose(network.logits(crop), enlarged, atol=1e-5)
 

@@ -90,6 +90,30 @@ def test_convolutions_on_the_smallest_maps_stay_where_it_is_asked_for() -> None:
     assert in_int8(quantise.Kept(0, 0)) - in_int8(quantise.Kept(0, 0, deepest=1)) == {"work"}
 
 
+def test_means_of_pixels_stay_and_are_not_counted() -> None:
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    rng = np.random.default_rng(2)
+    nodes = [
+        node("Conv", ["picture", "means"], ["half"], name="means", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["half", "first"], ["seen"], name="first", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Conv", ["seen", "second"], ["face"], name="second", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    ]
+    weights = {"means": 0.25 * np.eye(3, dtype=np.float32)[..., None, None].repeat(2, 2).repeat(2, 3)}
+    weights |= {name: rng.normal(size=(3, 3, 3, 3)).astype(np.float32) for name in ("first", "second")}
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3, side, side])
+        for name, side in (("picture", 32), ("face", 16))
+    ]
+    graph = onnx.helper.make_graph(nodes, "halver", ports[:1], ports[1:], [tensor(w, n) for n, w in weights.items()])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+
+    network, feeds = Network.of("halver", model.SerializeToString()), rng.random((2, 3, 32, 32), np.float32)
+    for first, left in ((0, {"first", "second"}), (1, {"second"})):
+        made = onnx.load_from_string(quantise.quantised(network, feeds, kept=quantise.Kept(first, 0)))
+        stored = {one.name.split("_")[0] for one in made.graph.initializer if one.data_type == onnx.TensorProto.INT8}
+        assert stored & set(weights) == left
+
+
 def test_convolutions_at_the_ends_stay_where_it_is_asked_for() -> None:
     def count(kept: int) -> int:
         graph = onnx.load_from_string(
