@@ -63,10 +63,8 @@ class TensorSpec:
 
     def check(self, array: Array) -> None:
         """Raise `ShapeError` unless `array` has the shape, `EngineError` unless it has the type."""
-        fits = len(array.shape) == len(self.shape) and all(
-            want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
-        )
-        if not fits:
+        sizes = zip(self.shape, array.shape, strict=False)
+        if array.ndim != len(self.shape) or any(want not in (None, have) for want, have in sizes):
             raise ShapeError(self.name, expected=self.shape, actual=array.shape)
         if array.dtype != self.dtype:
             raise EngineError(f"{self.name} holds {array.dtype}, expected {self.dtype}: convert it with .astype")
@@ -161,10 +159,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is not compiled: its name, its hash, and how its ONNX bytes are read.
-
-    Networks are the same where name and hash are.
-    """
+    """A network that is not compiled. Two are the same where name and hash are."""
 
     name: str
     """The name in messages, reports and cache keys, such as `generator`."""
@@ -180,14 +175,8 @@ class Network:
 
     @property
     def onnx(self) -> bytes:
-        """The ONNX bytes. They are read at each call, so that a network that is compiled keeps none of them in memory.
-
-        Raises `CheckpointError` where they can no longer be had.
-        """
+        """The ONNX bytes, read at each call: one that is compiled keeps none of them. Raises `CheckpointError`."""
         return self.read()
-
-    def __repr__(self) -> str:
-        return f"Network({self.name}, sha256 {self.sha256[:12]})"
 
     def lacks_int8(self) -> str | None:
         """The reason why the network can't be computed in int8, or None when it was quantised for that."""

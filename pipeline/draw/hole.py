@@ -12,13 +12,14 @@ Filtering, 2011: a jaw becomes one line, and no edge gets softer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from pipeline.frames import Patch
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, NOSE
 from pipeline.picture.pixels import write_colours
 from pipeline.picture.samples import BT601
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.spec import Engine
-    from pipeline.frames import Surroundings
+    from pipeline.frames import FaceCrop, Surroundings
     from pipeline.picture.samples import Values
 
     Floats = NDArray[np.float32]
@@ -99,6 +100,9 @@ _SLOPE = 4.0
 _ONE_WAY = (0.05, 0.6)
 """How much slopes must lead one way for what was drawn to be smoothed along them: not yet, and wholly."""
 
+_GHOST_PX = 4
+"""How far beyond a mask something of it is seen on the ground."""
+
 _NOSE_AND_MOUTH_PX = (44.0, 38.0)
 """How far nose and mouth reach across and down from their middle: gaps between teeth run across lips, and stay."""
 
@@ -135,15 +139,42 @@ def generator_input(images: Sequence[Image], holes: Sequence[Floats]) -> Floats:
     return feed
 
 
-def with_edges(figure: Engine, images: Sequence[Image], faces: Sequence[Image], holes: Sequence[Floats]) -> list[Image]:
+def with_edges(
+    figure: Engine, images: Sequence[Image], faces: Sequence[Image], holes: Sequence[Floats]
+) -> list[tuple[Image, Image]]:
     """N drawn `faces` (S, S, 3) for the `holes` (S, S) of N crops (S, S, 3), each with an edge where its figure ends.
 
-    Raises `EngineError`.
+    And of each (S, S) uint8 1 where the ground is, else 0. Raises `EngineError`.
     """
     smooth = [along_edges(*one) for one in zip(faces, holes, strict=True)]
     drawn = [composite(*one) for one in zip(images, smooth, holes, strict=True)]
     figures = figure.run({"drawn": figure_input(drawn)})["figure"][:, 0].astype(np.float32)
-    return [edged(*one) for one in zip(smooth, drawn, holes, figures, strict=True)]
+    grounds = [(_resized(one, CROP_SIZE) < 0.5).astype(np.uint8) for one in figures]
+    return list(zip(map(edged, smooth, drawn, holes, figures), grounds, strict=True))
+
+
+def wider_on_ground(mask: Floats, ground: Image | None) -> Floats:
+    """(S, S) a crop's `mask` (S, S), grown where (S, S) the `ground` is 1; None: nobody knows where it is.
+
+    The shade of a mask's outline stays on a wall as a ghost of the mask, and a few pixels of a wall are easily drawn.
+    """
+    if ground is None:
+        return mask
+    near = cv2.dilate((mask > 0.3).astype(np.uint8), np.ones((2 * _GHOST_PX + 1,) * 2, np.uint8))
+    return np.maximum(mask, cv2.multiply(near, ground), dtype=np.float32)
+
+
+def patched(crop: FaceCrop, shown: Shown, face: tuple[Image, Image | None]) -> tuple[Patch, Image | None]:
+    """What was drawn of `crop`, and (S, S) where the ground is in it."""
+    image, ground = face
+    whole = replace(crop, mask=wider_on_ground(crop.mask, ground))
+    return Patch(whole, shown.with_rim(image), shown.around), ground
+
+
+def carried(crop: FaceCrop, before: Patch, ground: Image | None) -> tuple[Patch, Image | None]:
+    """The same, as it was drawn `before`. The mask of a face that is held is the very same array."""
+    mask = before.crop.mask if crop.held else wider_on_ground(crop.mask, ground)
+    return replace(before, crop=replace(crop, mask=mask)), ground
 
 
 def along_edges(face: Image, hole: Floats) -> Image:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pipeline.draw.beyond import mask_around, shown_with_rim
-from pipeline.draw.hole import GROW_PX, Shown, filled, generator_input, hole_of, with_edges
+from pipeline.draw.hole import GROW_PX, Shown, carried, filled, generator_input, hole_of, patched, with_edges
 from pipeline.draw.mouth import UNTOLD, takes_expression
 from pipeline.draw.segment import Drawn, Holder, drawer_of, drawn_for, kept
 from pipeline.frames import Inpainted, Patch, Skipped, Surroundings
@@ -118,13 +118,14 @@ class Inpaint:
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
-        drawn: dict[int, tuple[Image, Surroundings | None]] = {}
+        drawn: dict[int, tuple[Patch, Image | None]] = {}
         for drawing in stream:
-            crops = drawing.cropped.crops
-            new = () if drawing.faces is None else self._faces(drawing.shown, drawing.faces)
-            faces = ((one.with_rim(face), one.around) for one, face in zip(drawing.shown, new, strict=True))
-            drawn = {crop.track.id: kept(drawn, crop.track) if crop.carried else next(faces) for crop in crops}
-            yield Inpainted(drawing.cropped, tuple(Patch(crop, *drawn[crop.track.id]) for crop in crops))
+            faces = iter(zip(drawing.shown, self._faces(drawing.shown, drawing.faces), strict=True))
+            drawn = {
+                crop.track.id: carried(crop, *kept(drawn, crop.track)) if crop.carried else patched(crop, *next(faces))
+                for crop in drawing.cropped.crops
+            }
+            yield Inpainted(drawing.cropped, tuple(patch for patch, _ in drawn.values()))
 
     def _shown(
         self, crops: Sequence[FaceCrop], holes: Sequence[Floats], expression: Floats, frame: Frame
@@ -152,16 +153,16 @@ class Inpaint:
         faces = self._faces(shown, self._submit([drawer_of(crop) for crop, _ in crops], shown, expression))
         return [
             Surroundings(filled(one.image, face, one.hole), place)
-            for one, face, place in zip(shown, faces, places, strict=True)
+            for one, (face, _), place in zip(shown, faces, places, strict=True)
         ]
 
-    def _faces(self, shown: Sequence[Shown], drawn: Pending) -> list[Image]:
-        """What was drawn in the holes of what was `shown`, with an edge where the figure ends. Raises `EngineError`."""
-        faces = [read_colours(face) for face in drawn.result()["face"]]
-        if self.figure is None:
-            return faces
+    def _faces(self, shown: Sequence[Shown], drawn: Pending | None) -> list[tuple[Image, Image | None]]:
+        """As `with_edges`, of what was drawn in the holes of what was `shown`. Raises `EngineError`."""
+        faces = [] if drawn is None else [read_colours(face) for face in drawn.result()["face"]]
+        if self.figure is None or not faces:
+            return [(face, None) for face in faces]
         with self._turn:
-            return with_edges(self.figure, [one.image for one in shown], faces, [one.hole for one in shown])
+            return [*with_edges(self.figure, [one.image for one in shown], faces, [one.hole for one in shown])]
 
     def _submit(self, drawers: Sequence[str | None], shown: Sequence[Shown], expression: Floats) -> Pending:
         """Begin to draw what is `shown`, each face by the network that is to draw it."""
@@ -209,8 +210,7 @@ class _DrawnBySeveral:
 
 def _whole(crop: FaceCrop, frame: Frame) -> NDArray[np.uint8]:
     """(S, S, 3) the face as its generator sees it; until it is to be drawn it was looked at in less."""
-    whole = crop.image.shape[0] == CROP_SIZE
-    return crop.image if whole else read_crop(frame.planes, crop.crop_from_frame, size=CROP_SIZE)
+    return crop.image if len(crop.image) == CROP_SIZE else read_crop(frame.planes, crop.crop_from_frame, size=CROP_SIZE)
 
 
 def _looked_at(mask: NDArray[np.float32]) -> NDArray[np.uint8]:

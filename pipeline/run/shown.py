@@ -210,12 +210,10 @@ def _both(blend: Stage[Inpainted, Frame], items: Iterator[Inpainted]) -> Iterato
 
 def _draw(canvas: NDArray[np.uint8], track: Track, done: str, colour: tuple[int, int, int]) -> None:
     box, opaque = track.detection.box, (*colour, 255)
-    thick = max(1, round(min(canvas.shape[:2]) / 360))
-    left, top = round(box.left), round(box.top)
+    left, top, thick = round(box.left), round(box.top), max(1, round(min(canvas.shape[:2]) / 360))
     cv2.rectangle(canvas, (left, top), (round(box.right), round(box.bottom)), opaque, thick)
     for x, y in track.detection.landmarks.points:
         cv2.circle(canvas, (round(float(x)), round(float(y))), thick + 1, opaque, -1)
 
-    size = 0.4 * thick
-    at = (left, max(14 * thick, top - 4 * thick))
+    at, size = (left, max(14 * thick, top - 4 * thick)), 0.4 * thick
     cv2.putText(canvas, f"{track.id} {done}", at, cv2.FONT_HERSHEY_SIMPLEX, size, opaque, thick, cv2.LINE_AA)

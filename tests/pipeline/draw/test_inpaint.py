@@ -6,7 +6,7 @@ import pytest
 
 from engine.spec import Array, TensorSpec
 from pipeline.draw.beyond import view_of
-from pipeline.draw.hole import GROW_PX, generator_input, hole_of
+from pipeline.draw.hole import FIGURE_SIDE, GROW_PX, generator_input, hole_of
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError
@@ -146,6 +146,21 @@ def test_the_figure_is_asked_of_new_drawings_alone_and_parts_them() -> None:
     assert second is first
     slopes = np.diff(first[175, :, 0].astype(int))
     assert slopes.max() > 3 * np.diff(127.5 * smear).max()
+
+
+def test_what_is_painted_reaches_farther_where_the_ground_is_and_stays_the_same_array_while_a_face_is_held() -> None:
+    left_is_figure = np.zeros((1, 1, FIGURE_SIDE, FIGURE_SIDE), np.float32)
+    left_is_figure[..., : FIGURE_SIDE // 2] = 1
+    inpaint = Inpaint(MadeEngine(echo), figure=MadeEngine(lambda _: {"figure": left_is_figure}))
+    crop = masked()  # from column 60 to 200
+    held, moving = replace(crop, held=True), replace(crop, mask=np.roll(crop.mask, 1, axis=0))
+    first, second, third = inpaint.answer(inpaint.ask(iter([cropped(crop), cropped(held), cropped(moving)])))
+
+    row = first.patches[0].crop.mask[170]
+    assert [int(column) for column in np.flatnonzero(row)[[0, -1]]] == [60, 203]
+    assert np.array_equal(row[:128], crop.mask[170, :128])
+    assert second.patches[0].crop.mask is first.patches[0].crop.mask
+    assert np.array_equal(third.patches[0].crop.mask[1:, 128:], first.patches[0].crop.mask[:-1, 128:])
 
 
 def test_a_moving_face_is_carried_on_with_its_new_mask_until_its_time_is_up() -> None:
