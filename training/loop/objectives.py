@@ -314,9 +314,10 @@ class Muon(torch.optim.Optimizer):
         self.adam.load_state_dict(state["adam"])
 
 
-def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """Adam for all weights alike."""
+def adam(network: nn.Module, rate: float, *, bf16: bool = True) -> torch.optim.Optimizer:
+    """Adam for all weights alike, in float32 whatever `bf16` says."""
+    del bf16
     return torch.optim.Adam([{"params": list(network.parameters()), "initial_lr": rate}], lr=rate, betas=(0.9, 0.99))
 
 
-OPTIMISERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {"muon": Muon, "adam": adam}
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": adam}

@@ -178,9 +178,8 @@ def begun(config: TrainConfig, world: World) -> TrainingRun:
         begin_warm(network, config.warm)
 
     loss_of = objective(config, network, world)
-    run = TrainingRun(
-        config, world, network, averaged(network), loss_of, OPTIMISERS[config.optimiser](network, config.rate)
-    )
+    optimiser = OPTIMISERS[config.optimiser](network, config.rate, bf16=config.precision == "bf16")
+    run = TrainingRun(config, world, network, averaged(network), loss_of, optimiser)
     if checkpoint.exists():
         state = restore(checkpoint)
         if differs := differences(state["config"], config, free=FREE):

@@ -20,7 +20,7 @@ from pipeline.errors import CheckpointError, ConfigError
 from tests.training.made_faces import store
 from training.data.samples import Faces, TrainingSample, close_up, colourless, draw_sample
 from training.loop import train as train_module
-from training.loop.objectives import GeneratorLoss
+from training.loop.objectives import GeneratorLoss, Muon
 from training.loop.stream import Batch, World, picture
 from training.loop.train import train
 from training.networks import checkpoints
@@ -152,6 +152,14 @@ def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
     assert seen["all"] == {
         "l1", "ssim", "around", "ms_ssim", "perceptual", "style", "identity", "adversary", "fooled",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("f32", torch.float32), ("bf16", torch.bfloat16)])
+def test_steps_are_taken_in_the_precision_that_was_asked_for(crops: Path, precision: str, dtype: torch.dtype) -> None:
+    """A processor without bf16 imitates it, and a step of the segmenter took as long as all that leads to it."""
+    run = train_module.begun(replace(config(crops, "trunk", 2), precision=precision), World())
+    assert isinstance(run.optimiser, Muon)
+    assert run.optimiser.dtype is dtype
 
 
 def test_losses_are_computed_in_full_whatever_was_allowed_before(crops: Path) -> None:
