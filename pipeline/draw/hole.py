@@ -249,10 +249,11 @@ def composite(image: Image, face: Image, hole: Floats) -> Floats:
 
 
 def figure_input(drawn: Sequence[Floats]) -> Floats:
-    """(N, 3, S, S) RGB in [-1, 1] of N composites (S, S, 3)."""
+    """(N, 3, S, S) RGB in [0, 1] of N composites (S, S, 3)."""
     feed = np.empty((len(drawn), 3, CROP_SIZE, CROP_SIZE), np.float32)
     for picture, planes in zip(drawn, feed, strict=True):
-        write_colours(picture, planes)
+        for channel, plane in zip(cv2.split(picture), planes, strict=True):
+            np.multiply(channel, np.float32(1 / 255), out=plane)
     return feed
 
 

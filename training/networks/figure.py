@@ -1,9 +1,9 @@
 """MediaPipe's selfie segmentation as our network `figure`: `python -m training.networks.figure FILE FOLDER`.
 
 The file is `mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite` of the package `mediapipe` 0.10.14
-(Apache-2.0), and no other is taken. Its weights stay what they are, in float16. The network takes colours in [-1, 1]
-instead of [0, 1], and the last layer, which doubles the side, becomes the mean of its four pixels: half the crop's side
-is what is wanted.
+(Apache-2.0), and no other is taken. Its weights stay what they are, in float16. The last layer, which doubles the side,
+becomes the mean of its four pixels: half the crop's side is what is wanted. Pictures are enlarged behind the 1x1
+convolutions before which they were, which gives the same in less time.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def padding(
 
 
 def converted(data: bytes) -> onnx.ModelProto:
-    """The network in the file's `data`: RGB in [-1, 1] (N, 3, 256, 256) to the share of figure (N, 1, 128, 128).
+    """The network in the file's `data`: RGB in [0, 1] (N, 3, 256, 256) to the share of figure (N, 1, 128, 128).
 
     Raises `ConfigError` where the package `tflite`, which reads such files, is not installed.
     """
@@ -152,19 +152,38 @@ def converted(data: bytes) -> onnx.ModelProto:
         raise ConfigError("training.networks.figure needs the package tflite: pip install tflite==2.18.0") from error
 
     graph = _Graph(tflite, data)
-    # What the file takes is in [0, 1].
-    half = graph.constant("half", np.array(0.5, np.float32))
-    graph.nodes.append(helper.make_node("Mul", ["drawn", half], ["halved"]))
-    graph.add("Add", ["halved", half], int(graph.graph.Inputs(0)))
     for operator in graph.operators():
         graph.append(*operator)
+    taken = f"t{graph.graph.Inputs(0)}"
+    for node in graph.nodes:
+        node.input[:] = ["drawn" if name == taken else name for name in node.input]
     graph.nodes[-1].output[0] = "figure"
+    enlarge_last(graph.nodes)
 
     port = partial(helper.make_tensor_value_info, elem_type=TensorProto.FLOAT)
     inputs = [port("drawn", shape=["batch", 3, 256, 256])]
     outputs = [port("figure", shape=["batch", 1, 128, 128])]
     made = helper.make_graph(graph.nodes, "figure", inputs, outputs, graph.constants)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+
+
+def enlarge_last(nodes: list[onnx.NodeProto]) -> None:
+    """Put each enlargement behind the 1x1 convolution that alone takes what it gives.
+
+    What a pixel becomes there hangs on no other, and of the enlarged picture each is a mean of those of the small one.
+    """
+    for place, node in enumerate(nodes):
+        takers = [other for other in nodes if node.output[0] in other.input]
+        if node.op_type == "Resize" and len(takers) == 1 and _is_of_single_pixels(takers[0]):
+            convolution, later = takers[0], nodes.index(takers[0])
+            small, between, large = node.input[0], node.output[0], convolution.output[0]
+            convolution.input[0], convolution.output[0] = small, between
+            node.input[0], node.output[0] = between, large
+            nodes[place], nodes[later] = convolution, node
+
+
+def _is_of_single_pixels(node: onnx.NodeProto) -> bool:
+    return any(value.name == "kernel_shape" and list(value.ints) == [1, 1] for value in node.attribute)
 
 
 def export(file: Path, folder: Path) -> Manifest:

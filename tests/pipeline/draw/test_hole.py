@@ -156,7 +156,7 @@ def test_the_network_sees_the_drawn_face_in_its_surroundings() -> None:
     feed = figure_input([composite(image, face, HOLE)] * 2)
     assert feed.shape == (2, 3, CROP_SIZE, CROP_SIZE)
     assert feed.dtype == np.float32
-    assert np.allclose(feed[1, 2], 2 * HOLE - 1)
+    assert np.allclose(feed[1, 2], HOLE)
 
 
 def test_the_network_that_ships_tells_a_face_with_its_hair_and_shoulders_from_the_wall_behind() -> None:

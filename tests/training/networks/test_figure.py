@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,13 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `training`")
 pytest.importorskip("onnxscript", reason="training needs the extra `training`")
 
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
 from engine import models
+from engine.select import load
+from engine.spec import Network
 from pipeline.errors import CheckpointError, ConfigError
 from training.networks import figure
 from training.networks.export import write
@@ -35,6 +42,32 @@ def test_what_ships_is_what_the_file_gives(tmp_path: Path) -> None:
     export(file, tmp_path)
     for name in ("figure.onnx", "figure.json"):
         assert (tmp_path / name).read_bytes() == (models.PACKAGE / name).read_bytes(), name
+
+
+def test_enlarging_behind_a_convolution_of_single_pixels_gives_the_same() -> None:
+    rng = np.random.default_rng(4)
+    tensors = {"scales": np.array([1, 1, 2, 2]), "weight": rng.normal(size=(2, 5, 1, 1)), "bias": rng.normal(size=2)}
+    scaling = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    nodes = [
+        helper.make_node("Resize", ["small", "", "scales"], ["large"], **scaling),
+        helper.make_node("Conv", ["large", "weight", "bias"], ["seen"], kernel_shape=[1, 1]),
+    ]
+    kinds, found = [], []
+    for _ in range(2):
+        stored = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in tensors.items()]
+        ports = [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *shape])
+            for name, shape in (("small", (5, 8, 8)), ("seen", (2, 16, 16)))
+        ]
+        graph = helper.make_graph(nodes, "enlarging", ports[:1], ports[1:], stored)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        with closing(load(Network.of("enlarging", model.SerializeToString()), backend="onnxruntime")) as engine:
+            found.append(engine.run({"small": np.random.default_rng(5).random((1, 5, 8, 8), np.float32)})["seen"])
+        kinds.append([node.op_type for node in nodes])
+        figure.enlarge_last(nodes)
+
+    assert kinds == [["Resize", "Conv"], ["Conv", "Resize"]]
+    assert np.allclose(*found, atol=1e-5)
 
 
 def test_the_manifest_that_ships_is_what_is_written_beside_the_network(tmp_path: Path) -> None:
