@@ -285,7 +285,9 @@ class Blend:
             if min(components) < detailed:
                 missing = face.detail.missing_at(place, fitted.skin)
                 # Two pictures that fade into each other lose half their noise midway; this keeps its energy whole.
-                missing *= np.asarray(self.detail * cv2.sqrt(alpha * (2 - alpha)), np.float32)
+                share = 2 - alpha
+                share *= alpha
+                missing *= np.multiply(np.sqrt(share, out=share), self.detail, out=share)
             for index, component in components.items():
                 values = sheet.laid(index, place, target, steepness=steepness)
                 _mix(component.samples[place.part], values, alpha, target, missing if index < detailed else None)

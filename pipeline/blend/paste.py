@@ -183,10 +183,11 @@ def between(picture: av.VideoFrame, other: av.VideoFrame, share: float, copier: 
 def write(target: Values, values: Values, alpha: NDArray[np.float32], samples: Samples) -> None:
     """Write `values` (h, w) float32 to the samples `target` (h, w) where `alpha` is above 0, rounded and in range.
 
-    Where `alpha` is 0 the values must be those of `target`.
+    Where `alpha` is 0 the values must be those of `target`. `values` may change.
     """
     if samples.step == 1 and target.dtype == np.uint8:
-        target[...] = cv2.convertScaleAbs(cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO)[1])  # rounds and stops at 255
+        cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO, values)
+        target[...] = cv2.convertScaleAbs(values)  # rounds and stops at 255
         return
     rounded = np.clip(np.rint(values / samples.step) * samples.step, 0, samples.peak).astype(target.dtype)
     np.copyto(target, rounded, where=alpha > 0)  # the bits below the step stay too

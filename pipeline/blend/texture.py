@@ -52,8 +52,9 @@ def split(values: Values, octaves: int) -> Bands:
 
 def merge(bands: Bands, gains: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sum of `bands`, each times its gain, at the size of the finest."""
-    total = np.zeros_like(bands[-1])
-    for band, gain in zip(reversed(bands), reversed(gains), strict=True):
+    *finer, coarsest = bands
+    total = np.asarray(coarsest * np.float32(max(gains[-1], 0)), np.float32)
+    for band, gain in zip(reversed(finer), reversed(gains[:-1]), strict=True):
         if band.shape != total.shape:
             total = cv2.pyrUp(total, dstsize=(band.shape[1], band.shape[0])).astype(np.float32, copy=False)
         if gain > 0:

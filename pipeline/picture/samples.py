@@ -7,7 +7,7 @@ and blue) as arrays, without a copy, and knows where each sample lies in the fra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -33,7 +33,7 @@ class Grid:
     first_x: float = 0.0
     first_y: float = 0.0
 
-    @property
+    @cached_property
     def component_from_frame(self) -> Affine:
         """Sample positions from frame positions."""
         return Affine(
@@ -101,9 +101,10 @@ def samples_of(picture: av.VideoFrame, *, writable: bool = False) -> Samples:
     Raises `SourceError` for a pixel format or a colour matrix that is not known here.
     """
     form = layout(picture.format.name)
-    planes = [_plane_values(picture, index, form) for index in range(1 + max(place.plane for place in form.places))]
+    planes = picture.planes  # a new tuple at each look
+    values = [_plane_values(planes[index], form) for index in range(1 + max(place.plane for place in form.places))]
     components = tuple(
-        _component(planes[place.plane], place, picture, centred=form.centred_chroma, writable=writable)
+        _component(values[place.plane], place, picture, centred=form.centred_chroma, writable=writable)
         for place in form.places
     )
 
@@ -173,9 +174,8 @@ def _matrices(form: Layout, matrix: int, full_range: bool) -> tuple[NDArray[np.f
     return back.astype(np.float32), forth.astype(np.float32)
 
 
-def _plane_values(picture: av.VideoFrame, index: int, form: Layout) -> Values:
+def _plane_values(plane: av.video.plane.VideoPlane, form: Layout) -> Values:
     """(rows, values in a line with its padding) of one plane, top row first."""
-    plane = picture.planes[index]
     values = np.frombuffer(plane, np.uint8 if form.bits == 8 else np.dtype("<u2"))  # type: ignore[call-overload]
     lines: Values = values.reshape(plane.height, -1)
     return lines if plane.line_size > 0 else lines[::-1]
@@ -188,6 +188,11 @@ def _component(
     columns, rows = -(-picture.width // place.coarse_x), -(-picture.height // place.coarse_y)
     samples = values[:rows, place.offset : place.offset + (columns - 1) * place.stride + 1 : place.stride]
     samples.flags.writeable = writable
+    return Component(samples, _grid(place, centred))
+
+
+@lru_cache(maxsize=64)
+def _grid(place: ComponentPlace, centred: bool) -> Grid:  # noqa: FBT001 - cached
     # Across, MPEG puts chroma on the left luma sample of its group and JPEG in the middle; down, both in the middle.
     first_x = (place.coarse_x - 1) / 2 if centred else 0.0
-    return Component(samples, Grid(place.coarse_x, place.coarse_y, first_x, (place.coarse_y - 1) / 2))
+    return Grid(place.coarse_x, place.coarse_y, first_x, (place.coarse_y - 1) / 2)
