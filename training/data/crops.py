@@ -107,6 +107,46 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
     return len(meshes)
 
 
+WIDEST = 0.45
+"""Scale of the widest view: a second look covers twice the crop, and a tracker may make it a little wider."""
+
+
+def wider(rng: np.random.Generator, side: int) -> Affine:
+    """view-from-crop, both `side` wide about one centre: a view that shows more around the face."""
+    scale, middle = rng.uniform(WIDEST, 0.8), (side - 1) / 2
+    return Affine(np.array([[scale, 0.0, middle - scale * middle], [0.0, scale, middle - scale * middle]]))
+
+
+def scene(
+    stored: NDArray[np.uint8],
+    view_from_stored: Affine,
+    side: int,
+    other: NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """(side, side, 3) a stored crop in a view that may show more than it holds.
+
+    Beyond its border the border goes on, as in `read_crop`, or there is another photo, `other`, behind it.
+    """
+    border = cv2.BORDER_REPLICATE if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
+    size = (side, side)
+    view = cv2.warpAffine(stored, view_from_stored.matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    if rng.random() < 0.4:
+        inside = cv2.warpAffine(np.ones(stored.shape[:2], np.float32), view_from_stored.matrix, size)
+        soft = cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.3, side / 40))[..., None]
+        behind = cv2.resize(other[len(other) // 2 :: -1], size, interpolation=cv2.INTER_LINEAR)  # no upright face
+        view = np.rint(view * soft + behind * (1 - soft))
+    return np.asarray(view, np.uint8)
+
+
+def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(side, side, 3) an enlarged corner of a stored crop: hair, clothes or background, as false detections show."""
+    size = int(len(stored) * rng.uniform(0.12, 0.3))
+    top, left = (int(rng.choice([0, len(stored) - size])) for _ in range(2))
+    corner = stored[top : top + size, left : left + size]
+    return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
 def main() -> None:
     """Read the flags and cut."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -189,3 +189,27 @@ def surface(top: Floats, bottom: Floats, size: int, *, bulge: float) -> tuple[Fl
 
     u_sum, v_sum, weight = (np.asarray(cv2.GaussianBlur(maps[..., k], (0, 0), 1.2), np.float32) for k in range(3))
     return covered(points, size), u_sum / (weight + 1e-4), v_sum / (weight + 1e-4)
+
+
+def stroke(cover: NDArray[np.uint8], stops: Sequence[NDArray[np.floating]], thick: float) -> None:
+    """Draw a curve through `stops`, in pixels of the picture, into `cover`, which is twice as large."""
+    points = np.rint((2 * curve(stops, 24) + 0.5) * 16).astype(np.int32)
+    cv2.polylines(
+        cover, [points], isClosed=False, color=255, thickness=max(1, round(2 * thick)), lineType=cv2.LINE_AA, shift=4
+    )
+
+
+def flap(mesh: FaceMesh, side: int, rng: np.random.Generator, *, standing: bool) -> Floats:
+    """(N, 2) the rim of a flap from a mask's edge to behind an ear: of four points, or of one that stands up there."""
+    (ear, _, up), jaw = mesh.ear(side), LEFT_JAW if side > 0 else RIGHT_JAW
+    up = up * np.linalg.norm(mesh.across) / (np.linalg.norm(up) + 1e-6)
+    upper, lower = mesh.along(jaw, rng.uniform(0.6, 2.0)), mesh.along(jaw, rng.uniform(3.6, 5.2))
+    upper, lower = (point + (mesh[Point.NOSE_TIP] - point) * rng.uniform(0.1, 0.3) for point in (upper, lower))
+    out = (ear - mesh[Point.NOSE_TIP]) * rng.uniform(0.05, 0.5)
+    if not standing:
+        end, half = ear + out + up * rng.uniform(-0.08, 0.12), up * rng.uniform(0.02, 0.16)
+        return np.array([upper, end + half, end - half, lower], np.float32)
+
+    thick, tip = out * rng.uniform(0.1, 0.6), ear + out * rng.uniform(0.2, 0.8) + up * rng.uniform(0.05, 0.45)
+    inner = ear + out * rng.uniform(-0.3, 0.3) - up * rng.uniform(0, 0.1)
+    return curve([upper, inner, tip - 0.5 * thick, tip + 0.5 * thick, inner + thick + 0.3 * out, lower], 40)

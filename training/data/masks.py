@@ -174,7 +174,7 @@ def fastening(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, rng: Rng) 
     up = np.asarray(-mesh.down / (np.linalg.norm(mesh.down) + 1e-6) * face, np.float32)
     held = str(rng.choice(list(FASTENINGS), p=list(FASTENINGS.values())))
     wide = face * float(np.exp(rng.uniform(*np.log([0.006, 0.028]))))
-    wide *= rng.uniform(1, 2.5) if held in ("bands", "ties") else 1
+    wide *= rng.uniform(1, 4 if held == "ties" else 2.5) if held in ("bands", "ties") else 1
     far = 0 if mesh.turn > 0 else 1
 
     lines = np.zeros((2 * size, 2 * size), np.uint8)
@@ -187,7 +187,7 @@ def fastening(size: int, top: Floats, bottom: Floats, mesh: FaceMesh, rng: Rng) 
             points = np.rint((2 * path + 0.5) * 16).astype(np.int32)
             thick = max(1, round(2 * wide))
             cv2.polylines(lines, [points], isClosed=False, color=255, thickness=thick, lineType=cv2.LINE_AA, shift=4)
-            if rng.random() < 0.12:  # what makes a loop shorter
+            if rng.random() < 0.2:  # what makes a loop shorter
                 knot = tuple(points[rng.integers(6, 20)].tolist())
                 cv2.circle(lines, knot, round(16 * wide * rng.uniform(1.5, 3)), 255, -1, cv2.LINE_AA, 4)
     return np.asarray(cv2.resize(lines, (size, size), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
@@ -371,6 +371,26 @@ def _laid_over(
     scene = image * (1 - shadow * (1 - alpha))[..., None]
     picture = scene * (1 - alpha[..., None]) + paint * alpha[..., None]
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), alpha
+
+
+def labelled(picture: Image, alpha: Floats, rng: Rng) -> Image:
+    """The picture with lines of print, and tabs of another colour, on its mask (S, S)."""
+    side, held = len(alpha), np.argwhere(alpha[::4, ::4] > 0.9) * 4
+    if not len(held):
+        return picture
+    drawn = picture.copy()
+    for _ in range(rng.integers(1, 5)):
+        row, column = held[rng.integers(len(held))].tolist()
+        colour = rng.uniform(0, 255, 3).tolist()
+        if rng.random() < 0.6:
+            text = "".join(rng.choice(list("ABEKMNORSTX0359 "), rng.integers(2, 12)))
+            cv2.putText(drawn, text, (column, row), 0, side * rng.uniform(0.0008, 0.003), colour, 1, cv2.LINE_AA)
+        else:
+            size = tuple((side * rng.uniform(0.015, 0.08, 2)).tolist())
+            box = cv2.boxPoints(((column, row), size, rng.uniform(0, 180)))
+            cv2.fillPoly(drawn, [np.rint(box).astype(np.int32)], colour, cv2.LINE_AA)
+    over = blurred(drawn.astype(np.float32), 0.6)
+    return np.asarray(np.rint(picture + (over - picture) * alpha[..., None]), np.uint8)
 
 
 def near_infrared(picture: Image, rng: Rng) -> Image:

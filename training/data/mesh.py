@@ -106,6 +106,14 @@ class FaceMesh:
         first, second = self.points[chain[before]], self.points[chain[before + 1]]
         return np.asarray(first * (1 - share) + second * share, np.float32)
 
+    def ear(self, side: int) -> tuple[Floats, Floats, Floats]:
+        """(2,) an ear, outwards and upwards, the latter as long as the face is wide; `side` is -1 at the right."""
+        width = max(float(np.linalg.norm(self.across)), 1.2 * float(np.linalg.norm(self.down)))
+        out = self.across / (np.linalg.norm(self.across) + 1e-6) * width * side
+        up = -self.down / (np.linalg.norm(self.down) + 1e-6) * width
+        ear = self[Point.LEFT_EAR if side > 0 else Point.RIGHT_EAR]
+        return ear, np.asarray(out, np.float32), np.asarray(up, np.float32)
+
     def outline(self) -> Floats:
         """(21, 2) the rim of the lower face, from the right ear round the chin to the left ear."""
         return self.points[[*RIGHT_JAW, *LEFT_JAW[-2::-1]]]

@@ -15,8 +15,9 @@ import numpy as np
 
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, Affine
+from pipeline.picture.pixels import faded
 from training.data import masks, unusual
-from training.data.crops import CENTRE, MARGIN, stored_from_canonical
+from training.data.crops import CENTRE, MARGIN, no_face, scene, stored_from_canonical, wider
 from training.data.mesh import FaceMesh, Point, expression_of, square
 from training.needs import MaskKind
 
@@ -125,7 +126,7 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
 ODD = 0.35
 """How much of what the segmenter learns from is out of the ordinary, as `draw_sample` says."""
 
-ODDITIES = (1.0, 1.4, 1.0, 0.5, 2.2, 1.7, 0.2)
+ODDITIES = (1.0, 1.4, 1.4, 0.5, 2.2, 1.7, 0.2)
 """How much of that share each has: view, dark skin, mask, light, straps, thin things beside the face, near-infrared."""
 
 STRANDED = 0.3
@@ -189,6 +190,26 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     return image
 
 
+def darker_skin(truth: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture with the face and what is near it in colours as of dark skin; hair and ground darken less."""
+    hull = cv2.convexHull(((mesh.points - mesh.points.mean(0)) * 1.3 + mesh.points.mean(0)).astype(np.float32))
+    face = np.zeros(truth.shape[:2], np.uint8)
+    cv2.fillPoly(face, [np.rint(hull).astype(np.int32)], 255)
+    soft = masks.blurred(face.astype(np.float32) / np.float32(255), len(truth) / 16)[..., None]
+    tone = rng.uniform(0.3, 0.65) * np.array([1.0, 0.88, 0.8]) ** rng.uniform(0.3, 1.5)
+    return np.rint(truth * (1 + soft * (tone - 1))).astype(np.uint8)
+
+
+def hard_light(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture at night, or in hard black and white."""
+    if rng.random() < 0.6:
+        dark = picture * rng.uniform(0.15, 0.5) + rng.normal(0, rng.uniform(0, 6), picture.shape)
+        return np.clip(np.rint(dark * np.exp(rng.normal(0, 0.12, 3))), 0, 255).astype(np.uint8)
+    grey = picture.mean(axis=2, keepdims=True)
+    hard = (grey - rng.uniform(70, 150)) * rng.uniform(1.4, 2.6) + 128
+    return np.repeat(np.clip(np.rint(hard), 0, 255), 3, axis=2).astype(np.uint8)
+
+
 def distract(image: NDArray[np.uint8], mesh: FaceMesh, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Something near the mouth that is no mask: fingers in the face's own skin, or a microphone."""
     out = image.copy()
@@ -232,14 +253,6 @@ def _pixel(place: NDArray[np.float64]) -> tuple[int, int]:
     return x, y
 
 
-def no_face(stored: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(side, side, 3) an enlarged corner of a stored crop: hair, clothes or background, as false detections show."""
-    size = int(len(stored) * rng.uniform(0.12, 0.3))
-    top, left = (int(rng.choice([0, len(stored) - size])) for _ in range(2))
-    corner = stored[top : top + size, left : left + size]
-    return np.asarray(cv2.resize(corner, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
 _ENDS = (0.25, 0.28, 0.25, 0.28)
 """How far from the crop's left, top, right and bottom side it may end, as parts of the side."""
 
@@ -249,8 +262,11 @@ def colourless(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-def close_up(sample: TrainingSample, rng: np.random.Generator) -> TrainingSample:
-    """The sample as of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`."""
+def close_up(sample: TrainingSample, rng: np.random.Generator, *, grey: bool = False) -> TrainingSample:
+    """The sample as of a photo that ends within the crop: beyond its border the border goes on, as in `read_crop`.
+
+    `grey`: it turns grey there, as what the segmenter is shown in a run, and no mask is looked for in the grey.
+    """
     side = len(sample.alpha)
     left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
     kept = np.s_[top : side - bottom, left : side - right]
@@ -259,6 +275,12 @@ def close_up(sample: TrainingSample, rng: np.random.Generator) -> TrainingSample
         for image in (sample.picture, sample.truth)
     )
     alpha = cv2.copyMakeBorder(sample.alpha[kept], top, bottom, left, right, cv2.BORDER_REPLICATE)
+    if grey:
+        place = Affine(np.array([[1.0, 0.0, left], [0.0, 1.0, top]]))
+        picture, away = (
+            faded(image, place, side - left - right, side - top - bottom) for image in (picture, np.zeros_like(picture))
+        )
+        alpha = np.where(away[..., 0] < 64, alpha, 0)  # of 128
     return TrainingSample(picture, truth, np.asarray(alpha, np.float32))
 
 
@@ -288,10 +310,10 @@ def draw_sample(
     # Each by itself. Where none is odd, chance is not asked: samples stay what they were.
     is_odd = rng.random(7) < odd * np.array(ODDITIES) if odd > 0 else np.zeros(7, bool)
     if is_odd[0]:
-        view_from_canonical = unusual.wider(rng, side).after(view_from_canonical)
+        view_from_canonical = wider(rng, side).after(view_from_canonical)
     view_from_stored = view_from_canonical.after(stored_from_canonical(len(stored)).inverse())
     if is_odd[0]:
-        truth = unusual.scene(stored, view_from_stored, side, faces.crops[faces.any_index(rng)], rng)
+        truth = scene(stored, view_from_stored, side, faces.crops[faces.any_index(rng)], rng)
     else:
         flags, border, shape = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101, (side, side)
         truth = np.asarray(cv2.warpAffine(stored, view_from_stored.matrix, shape, flags=flags, borderMode=border))
@@ -300,7 +322,7 @@ def draw_sample(
     points = loosely(faces, index, rng) if plain else faces.meshes[index]
     mesh = FaceMesh(view_from_canonical.apply(points).astype(np.float32))
     if is_odd[1]:
-        truth = unusual.darker_skin(truth, mesh, rng)
+        truth = darker_skin(truth, mesh, rng)
     if is_odd[5]:
         truth = unusual.beside_ears(truth, mesh, rng)
     if rng.random() >= bare:
@@ -313,20 +335,22 @@ def draw_sample(
     else:
         picture, truth = _unmasked(truth, mesh, stored, rng, textures)
         if is_odd[2]:
-            if rng.random() < 0.4:
+            if rng.random() < 0.15:
+                picture = unusual.shielded(picture, mesh, rng)
+            elif rng.random() < 0.4:
                 picture = unusual.dressed_in(picture, mesh, rng.uniform(0, 255, 3).astype(np.float32), rng)
             else:
                 picture = unusual.held_before(picture, mesh, rng)
         alpha = np.zeros((side, side), np.float32)
     if is_odd[3]:
-        picture = unusual.hard_light(picture, rng)
+        picture = hard_light(picture, rng)
     if is_odd[6]:
         picture = masks.near_infrared(masks.pale_cloth(picture, alpha, rng) if rng.random() < 0.7 else picture, rng)
 
     sample = _sized(degrade(picture, rng), truth, alpha, size)
     if rng.random() < variation.colourless:
         sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
-    return close_up(sample, rng) if rng.random() < variation.close_up else sample
+    return close_up(sample, rng, grey=odd > 0) if rng.random() < variation.close_up else sample
 
 
 def _unmasked(

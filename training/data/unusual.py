@@ -1,7 +1,7 @@
 """What the segmenter seldom meets in photos and must know all the same.
 
-Views wider than the crop, masks that reach beyond it, flaps with openings for the ears, balaclavas, masks of the colour
-of what is around them, clothes and caps of the colour of the mask, dark skin, night and hard contrast; things before a
+Masks that reach beyond the crop, flaps behind the ears, balaclavas, masks of wire and clear plastic, in shadow, under
+glasses or a shield, of the colour of what is around them; clothes and caps of the colour of the mask; things before a
 bare face that are no masks; and beside any face what looks like a strap and is none.
 """
 
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.geometry import Affine
 from training.data import masks
-from training.data.mask_shape import curve, filled
-from training.data.mesh import LEFT_JAW, RIGHT_JAW, Point
+from training.data.mask_shape import curve, filled, flap, stroke
+from training.data.mesh import FaceMesh, Point
 from training.needs import MaskKind
 
 if TYPE_CHECKING:
@@ -23,104 +22,169 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.data.mesh import FaceMesh
-
     Image = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Rng = np.random.Generator
 
-WIDEST = 0.45
-"""Scale of the widest view: a second look covers twice the crop, and a tracker may make it a little wider."""
-
-
-def wider(rng: Rng, side: int) -> Affine:
-    """view-from-crop, both `side` wide about one centre: a view that shows more around the face."""
-    scale, middle = rng.uniform(WIDEST, 0.8), (side - 1) / 2
-    return Affine(np.array([[scale, 0.0, middle - scale * middle], [0.0, scale, middle - scale * middle]]))
-
-
-def scene(stored: Image, view_from_stored: Affine, side: int, other: Image, rng: Rng) -> Image:
-    """(side, side, 3) a stored crop in a view that may show more than it holds.
-
-    Beyond its border the border goes on, as in `read_crop`, or there is another photo, `other`, behind it.
-    """
-    border = cv2.BORDER_REPLICATE if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
-    size = (side, side)
-    view = cv2.warpAffine(stored, view_from_stored.matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
-    if rng.random() < 0.4:
-        inside = cv2.warpAffine(np.ones(stored.shape[:2], np.float32), view_from_stored.matrix, size)
-        soft = masks.blurred(np.asarray(inside, np.float32), rng.uniform(0.3, side / 40))[..., None]
-        behind = cv2.resize(other[len(other) // 2 :: -1], size, interpolation=cv2.INTER_LINEAR)  # no upright face
-        view = np.rint(view * soft + behind * (1 - soft))
-    return np.asarray(view, np.uint8)
-
 
 def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -> tuple[Image, Floats]:
     """The picture (S, S, 3) with an unusual mask, and its alpha (S, S)."""
+    ground = _dressed_below(truth, mesh, rng, textures) if rng.random() < 0.2 else truth
     what = rng.random()
     if what < 0.35:
-        kind = MaskKind.CLOTH if rng.random() < 0.7 else MaskKind.RESPIRATOR
-        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures, fastened=rng.random() < 0.5)
-        picture, alpha = _with_flaps(truth, picture, alpha, mesh, rng)
-    elif what < 0.65:
+        kind = MaskKind(rng.choice([MaskKind.CLOTH, MaskKind.RESPIRATOR, MaskKind.GAITER], p=[0.55, 0.2, 0.25]))
+        picture, alpha = masks.draw(ground, mesh, rng, kind=kind, textures=textures, fastened=rng.random() < 0.5)
+        picture, alpha = _with_flaps(ground, picture, alpha, mesh, rng)
+    elif what < 0.55:
         kind = MaskKind.GAITER if rng.random() < 0.5 else MaskKind.SCARF
-        picture, alpha = masks.draw(truth, mesh, rng, kind=kind, textures=textures, reach=rng.uniform(0, 1.2))
-    elif what < 0.75:
-        picture, alpha = _balaclava(truth, mesh, rng)
+        picture, alpha = masks.draw(ground, mesh, rng, kind=kind, textures=textures, reach=rng.uniform(0, 1.2))
+    elif what < 0.72:
+        picture, alpha = _balaclava(ground, mesh, rng)
     else:
-        picture, alpha = masks.draw(truth, mesh, rng, textures=textures, fastened=True)
+        picture, alpha = masks.draw(ground, mesh, rng, textures=textures, fastened=True)
 
     dressed = rng.random()
     if dressed < 0.3:
         picture = _like_around(picture, truth, alpha, rng)
-    elif dressed < 0.65 and (alpha > 0.9).any():
+    elif dressed < 0.55 and (alpha > 0.9).any():
         colour = picture[alpha > 0.9].mean(axis=0) * rng.uniform(0.8, 1.2) + rng.normal(0, 8, 3)
         picture = dressed_in(picture, mesh, colour, rng, worn=alpha)
-    return picture, alpha
+    picture = _seen_through(picture, truth, alpha, rng) if rng.random() < 0.16 else picture
+    for share, change in ((0.2, _shaded), (0.15, masks.labelled)):
+        picture = change(picture, alpha, rng) if rng.random() < share else picture
+    picture = shielded(picture, mesh, rng) if rng.random() < 0.08 else picture
+    return _behind_glasses(picture, alpha, mesh, rng) if rng.random() < 0.1 else (picture, alpha)
+
+
+def _dressed_below(truth: Image, mesh: FaceMesh, rng: Rng, textures: Sequence[Image]) -> Image:
+    """A scarf or a high collar, of any colour and print, up to where a mask ends: no part of it."""
+    if rng.random() < 0.4:
+        return dressed_in(truth, mesh, rng.uniform(0, 255, 3).astype(np.float32), rng)
+    below = (mesh[Point.CHIN] - mesh[Point.NOSE_TIP]) * rng.uniform(0.8, 1.4)
+    low = FaceMesh((mesh.points + below).astype(np.float32))
+    return masks.draw(truth, low, rng, kind=MaskKind.SCARF, textures=textures)[0]
+
+
+def _seen_through(picture: Image, truth: Image, alpha: Floats, rng: Rng) -> Image:
+    """The picture whose mask (S, S) is of wire, is perforated or of clear plastic: within its rim the face shows."""
+    side, what = len(alpha), rng.random()
+    within = cv2.distanceTransform((alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 3) - side * rng.uniform(0.005, 0.04)
+    rows, columns = np.mgrid[:side, :side] * (2 * np.pi / (side * rng.uniform(0.012, 0.03 if what < 0.4 else 0.07)))
+    angle = rng.uniform(0, np.pi)
+    a, b = (np.cos(angle + turn) * columns + np.sin(angle + turn) * rows for turn in (0, np.pi / 2))
+
+    behind = truth.astype(np.float32) * rng.uniform(0.3, 1.0)
+    if what < 0.4:  # wire
+        share = np.minimum(np.cos(a), np.cos(b)) > rng.uniform(-0.7, 0.3)
+    elif what < 0.75:  # holes in a part of it
+        share = (np.cos(a) + np.cos(b) > rng.uniform(1.0, 1.8)) & (masks.field(side, 5, rng) > rng.uniform(-0.5, 0.7))
+        behind *= rng.uniform(0, 0.6)
+    else:  # plastic, with reflections
+        share = rng.uniform(0.3, 0.75) * (masks.field(side, 8, rng) < rng.uniform(0.8, 2))
+        behind = truth + rng.uniform(-20, 30)
+    open_share = masks.blurred(np.asarray(share, np.float32), rng.uniform(0.3, 0.8)) * rng.uniform(0.6, 1)
+    mixed = picture + (behind - picture) * (open_share * np.clip(within, 0, 1))[..., None]
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def _shaded(picture: Image, alpha: Floats, rng: Rng) -> Image:
+    """The picture with a part of its mask (S, S) in shadow, soft or hard."""
+    side, way = len(alpha), rng.uniform(0, 2 * np.pi)
+    held = np.argwhere(alpha[::4, ::4] > 0.5) * 4
+    if not len(held):
+        return picture
+    rows, columns = np.mgrid[:side, :side] - held[rng.integers(len(held))][:, None, None]
+    distance = np.cos(way) * columns + np.sin(way) * rows + side * rng.uniform(0, 0.05) * masks.field(side, 4, rng)
+    dark = np.clip(0.5 + distance / (side * rng.uniform(0.01, 0.2)), 0, 1) * rng.uniform(0.3, 0.8)
+    over = dark * (alpha if rng.random() < 0.7 else 1)
+    return np.asarray(np.rint(picture * (1 - over[..., None])), np.uint8)
+
+
+def shielded(picture: Image, mesh: FaceMesh, rng: Rng) -> Image:
+    """The picture behind a clear shield that hangs from the forehead: no mask, and only what is worn beneath is one."""
+    side, (_, out, up) = len(picture), mesh.ear(1)
+    upper, lower = out * rng.uniform(0.55, 0.8), out * rng.uniform(0.35, 0.75)
+    top, bottom = mesh[Point.FOREHEAD] + up * rng.uniform(-0.1, 0.25), mesh[Point.CHIN] - up * rng.uniform(0.2, 0.7)
+    around = np.array([top - upper, top + upper, bottom + lower, bottom - lower], np.float32)
+    pane = masks.blurred(filled(around, side), side / 200)
+
+    glare = np.clip(masks.field(side, rng.uniform(2, 6), rng) - rng.uniform(0.3, 1.5), 0, 1)
+    edge = pane * (1 - masks.blurred(pane, side / 60)) * rng.uniform(0, 2)
+    share = np.clip(pane * (rng.uniform(0, 0.25) + rng.uniform(0, 0.5) * glare) + edge, 0, 0.9)[..., None]
+    seen = picture + (rng.uniform(150, 255, 3) - picture) * share
+    if rng.random() < 0.7:  # the foam at the forehead
+        band = np.array([top - upper, top + upper, top + upper - up * 0.12, top - upper - up * 0.12], np.float32)
+        seen = seen + (rng.uniform(0, 255) - seen) * masks.blurred(filled(band, side), side / 250)[..., None]
+    return np.asarray(np.clip(np.rint(seen), 0, 255), np.uint8)
+
+
+def _behind_glasses(picture: Image, alpha: Floats, mesh: FaceMesh, rng: Rng) -> tuple[Image, Floats]:
+    """The picture and its mask with glasses that lie over the mask's upper edge: rims, and dark lenses, are no mask."""
+    cover = np.zeros((2 * len(picture),) * 2, np.uint8)
+    dark, (_, out, up) = rng.random() < 0.4, mesh.ear(1)
+    size, low = rng.uniform([1.9, 0.17], [2.5, 0.28]), rng.uniform(0, 0.06)
+    for inner, outer in (mesh.points[[133, 33]], mesh.points[[362, 263]]):
+        middle, axes = inner + outer - 2 * up * low, size * [np.linalg.norm(inner - outer), np.linalg.norm(up)]
+        box = (tuple(middle.tolist()), tuple((2 * axes).tolist()), float(np.degrees(np.arctan2(out[1], out[0]))))
+        cv2.ellipse(cover, box, 255, -1 if dark else max(1, round(rng.uniform(0.02, 0.1) * axes[0])), cv2.LINE_AA)
+    over = np.asarray(cv2.resize(cover, picture.shape[:2], interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+    colour = rng.uniform(5, 90) * np.ones(3) if dark or rng.random() < 0.7 else rng.uniform(0, 255, 3)
+    return np.rint(picture + (colour - picture) * over[..., None]).astype(np.uint8), alpha * (1 - over)
 
 
 def _with_flaps(truth: Image, picture: Image, alpha: Floats, mesh: FaceMesh, rng: Rng) -> tuple[Image, Floats]:
-    """The mask going on to behind the ears as broad flaps, often with an opening for the ear or a gap before it."""
-    width = float(np.linalg.norm(mesh.across))
-    up = -mesh.down / (np.linalg.norm(mesh.down) + 1e-6)
+    """The mask going on to behind the ears as broad flaps, often with an opening for the ear or a gap before it, or
+    standing up there, off the head."""
+    width, standing = float(np.linalg.norm(mesh.across)), rng.random() < 0.5
     flaps = np.zeros(alpha.shape, np.uint8)
-    for ear, jaw in ((mesh[Point.RIGHT_EAR], RIGHT_JAW), (mesh[Point.LEFT_EAR], LEFT_JAW)):
-        upper, lower = mesh.along(jaw, rng.uniform(0.6, 2.0)), mesh.along(jaw, rng.uniform(3.6, 5.2))
-        upper, lower = (point + (mesh[Point.NOSE_TIP] - point) * rng.uniform(0.1, 0.3) for point in (upper, lower))
-        end = ear + (ear - mesh[Point.NOSE_TIP]) * rng.uniform(0.05, 0.5) + up * width * rng.uniform(-0.08, 0.12)
-        half = up * width * rng.uniform(0.02, 0.16)
-        around = np.array([upper, end + half, end - half, lower])
+    for side in (-1, 1):
+        around = flap(mesh, side, rng, standing=standing)
         cv2.fillPoly(flaps, [np.rint(around * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-
-        if rng.random() < 0.7:  # the ear, or the skin before it, is seen through an opening
-            middle = tuple(np.rint(end * 0.45 + ear * 0.25 + 0.15 * (upper + lower)).astype(int).tolist())
-            axes = (max(1, round(width * rng.uniform(0.03, 0.1))), max(1, round(width * rng.uniform(0.06, 0.18))))
-            cv2.ellipse(flaps, middle, axes, rng.uniform(-40, 40), 0, 360, 0, -1, cv2.LINE_AA)
+        if not standing and rng.random() < 0.7:  # the ear, or the skin before it, is seen through an opening
+            middle = 0.25 * mesh.ear(side)[0] + around.T @ [0.15, 0.225, 0.225, 0.15]
+            axes = 2 * width * rng.uniform([0.03, 0.06], [0.1, 0.18])
+            cv2.ellipse(flaps, (tuple(middle.tolist()), tuple(axes.tolist()), rng.uniform(-40, 40)), 0, -1, cv2.LINE_AA)
 
     soft = masks.blurred(flaps.astype(np.float32) / np.float32(255), 0.4 * len(alpha) / 160)
     return _painted(picture, truth, alpha, soft, rng)
 
 
 def _balaclava(truth: Image, mesh: FaceMesh, rng: Rng) -> tuple[Image, Floats]:
-    """A gaiter that goes on over the whole head but for the eyes. What lies above these is worn, and is no mask."""
+    """A gaiter that goes on over the head but for the eyes, often leaving hair, ears or nostrils free.
+
+    What lies above the eyes is worn, and is no mask.
+    """
     picture, alpha = masks.draw(truth, mesh, rng, kind=MaskKind.GAITER, reach=rng.uniform(0, 0.8))
-    eyes, down = mesh[Point.BETWEEN_EYES], mesh.down
-    height = float(np.linalg.norm(down)) + 1e-6
-    middle = mesh.points.mean(axis=0)
-    head = cv2.convexHull(((mesh.points - middle) * rng.uniform(1.1, 1.4) + middle - 0.1 * down).astype(np.float32))
+    eyes, down, width = mesh[Point.BETWEEN_EYES], mesh.down, float(np.linalg.norm(mesh.across))
+    height, middle = float(np.linalg.norm(down)) + 1e-6, mesh.points.mean(axis=0)
+    rows, columns = np.mgrid[: len(alpha), : len(alpha)].astype(np.float32)
+    below = ((columns - eyes[0]) * down[0] + (rows - eyes[1]) * down[1]) / height**2  # 0 at the eyes, 1 at the chin
+
+    head = cv2.convexHull(((mesh.points - middle) * rng.uniform(1.05, 1.4) + middle - 0.1 * down).astype(np.float32))
     hood = np.zeros(alpha.shape, np.uint8)
     cv2.fillPoly(hood, [np.rint(head * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-
-    half = float(np.linalg.norm(mesh.across)) * rng.uniform(0.38, 0.5), height * rng.uniform(0.14, 0.24)
     turn = float(np.degrees(np.arctan2(mesh.across[1], mesh.across[0])))
-    spot = tuple(np.rint(eyes).astype(int).tolist())
-    cv2.ellipse(hood, spot, (max(1, round(half[0])), max(1, round(half[1]))), turn, 0, 360, 0, -1, cv2.LINE_AA)
-    soft = masks.blurred(hood.astype(np.float32) / np.float32(255), 0.5 * len(alpha) / 160)
-    picture, everything = _painted(picture, truth, alpha, soft, rng)
+    openings = [(eyes, width * rng.uniform(0.38, 0.5), height * rng.uniform(0.14, 0.26))]
+    if rng.random() < 0.3:
+        ears = mesh[Point.RIGHT_EAR], mesh[Point.LEFT_EAR]
+        openings += [(ear, width * rng.uniform(0.04, 0.1), width * rng.uniform(0.08, 0.16)) for ear in ears]
+    for spot, across, along in openings:
+        cv2.ellipse(hood, (tuple(spot.tolist()), (2 * across, 2 * along), turn), 0, -1, cv2.LINE_AA)
+    if rng.random() < 0.4:
+        hood[below < -rng.uniform(0.25, 0.5)] = 0
 
-    rows, columns = np.mgrid[: len(alpha), : len(alpha)].astype(np.float32)
-    below = ((columns - eyes[0]) * down[0] + (rows - eyes[1]) * down[1]) / height > 0.08 * height
-    return picture, np.where(below, everything, 0).astype(np.float32)
+    soft = masks.blurred(hood.astype(np.float32) / np.float32(255), 0.5 * len(alpha) / 160)
+    if rng.random() < 0.4:  # one pale cloth for all of it
+        picture = np.rint(picture + (rng.uniform(120, 255, 3) - picture) * (alpha > 0.5)[..., None]).astype(np.uint8)
+    picture, everything = _painted(picture, truth, alpha * (rng.random() < 0.5), np.maximum(soft, alpha), rng)
+
+    if rng.random() < 0.35:
+        nose = np.rint(mesh[Point.NOSE_BASE] + rng.normal(0, 0.02, 2) * width).astype(int).tolist()
+        nostrils = np.zeros(alpha.shape, np.uint8)
+        cv2.ellipse(nostrils, nose, (max(1, round(width * 0.06)), max(1, round(height * 0.05))), turn, 0, 360, 255, -1)
+        free = masks.blurred(nostrils / np.float32(255), 0.6)[..., None]
+        picture = np.rint(picture + (truth * rng.uniform(0.3, 1) - picture) * free).astype(np.uint8)
+    return picture, np.where(below > 0.08, everything, 0).astype(np.float32)
 
 
 def _painted(picture: Image, truth: Image, alpha: Floats, added: Floats, rng: Rng) -> tuple[Image, Floats]:
@@ -131,8 +195,7 @@ def _painted(picture: Image, truth: Image, alpha: Floats, added: Floats, rng: Rn
     shade = np.clip(1 + rng.uniform(0, 0.25) * (masks.blurred(light[..., 0].astype(np.float32), 4) - 1), 0.5, 1.5)
     cloth = colour * rng.uniform(0.75, 1.15) * shade[..., None] + rng.normal(0, 3, (*alpha.shape, 1))
     fresh = np.clip(added - alpha, 0, 1)[..., None]
-    mixed = picture * (1 - fresh) + np.clip(cloth, 0, 255) * fresh
-    return np.rint(mixed).astype(np.uint8), np.maximum(alpha, added)
+    return np.rint(picture * (1 - fresh) + np.clip(cloth, 0, 255) * fresh).astype(np.uint8), np.maximum(alpha, added)
 
 
 def _like_around(picture: Image, truth: Image, alpha: Floats, rng: Rng) -> Image:
@@ -176,26 +239,6 @@ def dressed_in(picture: Image, mesh: FaceMesh, colour: Floats, rng: Rng, *, worn
     shade = np.clip(light, 0.5, 1.4) ** rng.uniform(0, 0.7) + rng.uniform(0, 0.15) * folds
     cloth = colour * shade[..., None] + rng.normal(0, rng.uniform(0, 4), (*shade.shape, 1))
     return np.asarray(np.rint(picture * (1 - soft) + np.clip(cloth, 0, 255) * soft), np.uint8)
-
-
-def darker_skin(truth: Image, mesh: FaceMesh, rng: Rng) -> Image:
-    """The picture with the face and what is near it in colours as of dark skin; hair and ground darken less."""
-    hull = cv2.convexHull(((mesh.points - mesh.points.mean(0)) * 1.3 + mesh.points.mean(0)).astype(np.float32))
-    face = np.zeros(truth.shape[:2], np.uint8)
-    cv2.fillPoly(face, [np.rint(hull).astype(np.int32)], 255)
-    soft = masks.blurred(face.astype(np.float32) / np.float32(255), len(truth) / 16)[..., None]
-    tone = rng.uniform(0.3, 0.65) * np.array([1.0, 0.88, 0.8]) ** rng.uniform(0.3, 1.5)
-    return np.rint(truth * (1 + soft * (tone - 1))).astype(np.uint8)
-
-
-def hard_light(picture: Image, rng: Rng) -> Image:
-    """The picture at night, or in hard black and white."""
-    if rng.random() < 0.6:
-        dark = picture * rng.uniform(0.15, 0.5) + rng.normal(0, rng.uniform(0, 6), picture.shape)
-        return np.clip(np.rint(dark * np.exp(rng.normal(0, 0.12, 3))), 0, 255).astype(np.uint8)
-    grey = picture.mean(axis=2, keepdims=True)
-    hard = (grey - rng.uniform(70, 150)) * rng.uniform(1.4, 2.6) + 128
-    return np.repeat(np.clip(np.rint(hard), 0, 255), 3, axis=2).astype(np.uint8)
 
 
 def held_before(image: Image, mesh: FaceMesh, rng: Rng) -> Image:
@@ -258,37 +301,20 @@ def _coloured(image: Image, cover: Image, mesh: FaceMesh, rng: Rng, *, behind: b
     return np.clip(np.rint(image + (colour * shade - image) * soft[..., None]), 0, 255).astype(np.uint8)
 
 
-def _axes(mesh: FaceMesh, side: int) -> tuple[Floats, Floats, Floats]:
-    """An ear, outwards and upwards; the latter as long as the face is wide. `side` is -1 at the person's right."""
-    width = max(float(np.linalg.norm(mesh.across)), 1.2 * float(np.linalg.norm(mesh.down)))
-    out = mesh.across / (np.linalg.norm(mesh.across) + 1e-6) * width * side
-    up = -mesh.down / (np.linalg.norm(mesh.down) + 1e-6) * width
-    ear = mesh[Point.LEFT_EAR if side > 0 else Point.RIGHT_EAR]
-    return ear, np.asarray(out, np.float32), np.asarray(up, np.float32)
-
-
-def _stroke(cover: Image, stops: Sequence[NDArray[np.floating]], thick: float) -> None:
-    """Draw a curve through `stops`, in pixels of the picture, into `cover`, which is twice as large."""
-    points = np.rint((2 * curve(stops, 24) + 0.5) * 16).astype(np.int32)
-    cv2.polylines(
-        cover, [points], isClosed=False, color=255, thickness=max(1, round(2 * thick)), lineType=cv2.LINE_AA, shift=4
-    )
-
-
 def _glasses(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """A temple that ends at or behind the ear, mostly with the hinge, and often the rim of a lens."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     width = float(np.linalg.norm(out))
     inner, outer = mesh.points[[362, 263] if side > 0 else [133, 33]]
     thick = width * np.exp(rng.uniform(*np.log([0.006, 0.035])))
 
     corner = outer + (ear - outer) * rng.uniform(0.15, 0.65) + up * rng.uniform(-0.02, 0.06)
     end = ear + out * rng.uniform(-0.05, 0.12) + up * rng.uniform(0.02, 0.16)
-    _stroke(cover, [corner, (corner + end) / 2 + up * rng.normal(0, 0.01), end], thick)
+    stroke(cover, [corner, (corner + end) / 2 + up * rng.normal(0, 0.01), end], thick)
     if rng.random() < 0.7:  # the hinge, and the end piece of the frame
-        _stroke(cover, [corner, corner + (end - corner) * rng.uniform(0.1, 0.5)], thick * rng.uniform(1.3, 2.5))
+        stroke(cover, [corner, corner + (end - corner) * rng.uniform(0.1, 0.5)], thick * rng.uniform(1.3, 2.5))
     if rng.random() < 0.4:  # bent down behind the ear
-        _stroke(cover, [end, end + out * rng.uniform(0, 0.06) - up * rng.uniform(0.04, 0.2)], thick)
+        stroke(cover, [end, end + out * rng.uniform(0, 0.06) - up * rng.uniform(0.04, 0.2)], thick)
 
     if rng.random() < 0.6:
         middle = (inner + outer) / 2 - up * rng.uniform(0, 0.05)
@@ -300,17 +326,17 @@ def _glasses(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
 
 def _hair(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """Strands that fall before or behind the ear, or stand off."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     for _ in range(rng.integers(1, 6)):
         start = ear + out * rng.uniform(-0.1, 0.25) + up * rng.uniform(0.2, 0.7)
         end = ear + out * rng.normal(0.05, 0.12) + up * rng.uniform(-0.6, 0.15)
         middle = (start + end) / 2 + out * rng.normal(0, 0.05)
-        _stroke(cover, [start, middle, end], float(np.linalg.norm(out)) * rng.uniform(0.004, 0.02))
+        stroke(cover, [start, middle, end], float(np.linalg.norm(out)) * rng.uniform(0.004, 0.02))
 
 
 def _earrings(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """A stud, a hoop, or what dangles."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     width, lobe = float(np.linalg.norm(out)), ear + out * rng.uniform(-0.02, 0.1) - up * rng.uniform(0.08, 0.22)
     radius, what = width * rng.uniform(0.012, 0.07), rng.random()
     thick = width * rng.uniform(0.006, 0.02)
@@ -320,25 +346,25 @@ def _earrings(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     elif what < 0.7:
         cv2.circle(cover, np.rint(2 * lobe).astype(int).tolist(), max(1, round(radius)), 255, -1, cv2.LINE_AA)
     else:
-        _stroke(cover, [lobe, lobe + out * rng.normal(0, 0.02) - up * rng.uniform(0.08, 0.35)], thick)
+        stroke(cover, [lobe, lobe + out * rng.normal(0, 0.02) - up * rng.uniform(0.08, 0.35)], thick)
 
 
 def _cables(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """A cable of an ear-phone, or the cord of glasses: from the ear down beside the jaw; or the stem of an ear-bud."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     start, thick = ear + out * rng.uniform(-0.03, 0.08) + up * rng.uniform(-0.08, 0.12), rng.uniform(0.006, 0.02)
     if rng.random() < 0.3:
-        _stroke(cover, [start, start - out * 0.03 - up * rng.uniform(0.08, 0.18)], float(np.linalg.norm(out)) * 0.03)
+        stroke(cover, [start, start - out * 0.03 - up * rng.uniform(0.08, 0.18)], float(np.linalg.norm(out)) * 0.03)
         return
     end = ear + out * rng.normal(0, 0.2) - up * rng.uniform(0.6, 1.3)
-    _stroke(cover, [start, (start + end) / 2 + out * rng.normal(0.05, 0.08), end], float(np.linalg.norm(out)) * thick)
+    stroke(cover, [start, (start + end) / 2 + out * rng.normal(0.05, 0.08), end], float(np.linalg.norm(out)) * thick)
 
 
 def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """A band over the head, a cup on the ear, and on one side the arm of a microphone."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     width = float(np.linalg.norm(out))
-    _stroke(
+    stroke(
         cover,
         [ear + out * 0.06, ear + out * 0.1 + up * 0.5, ear - out * 0.3 + up * 0.9],
         width * rng.uniform(0.01, 0.06),
@@ -350,7 +376,7 @@ def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
 
     if rng.random() < 0.5:
         tip = mesh[Point.LOWER_LIP] + out * rng.uniform(0.2, 0.4) - up * rng.uniform(-0.05, 0.15)
-        _stroke(
+        stroke(
             cover,
             [ear, (ear + tip) / 2 + out * 0.05 - up * rng.uniform(0, 0.06), tip],
             width * rng.uniform(0.008, 0.02),
@@ -359,24 +385,24 @@ def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
 
 def _cap(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """Half of a hat's rim, from the forehead to above the ear, and sometimes the hat."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     low, high = (
         ear + out * rng.uniform(0, 0.1) + up * rng.uniform(0.05, 0.3),
         mesh[Point.FOREHEAD] + up * rng.uniform(-0.12, 0.1),
     )
     rim = curve([high, (low + high) / 2 + up * rng.uniform(0, 0.06) + out * 0.06, low], 24)
-    _stroke(cover, list(rim[::8]), float(np.linalg.norm(out)) * rng.uniform(0.01, 0.05))
+    stroke(cover, list(rim[::8]), float(np.linalg.norm(out)) * rng.uniform(0.01, 0.05))
     if rng.random() < 0.5:
         cv2.fillPoly(cover, [np.rint(2 * np.concatenate([rim, [low + 2 * up, high + 2 * up]])).astype(np.int32)], 255)
 
 
 def _ground(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """Lines of what is behind the head: frames of windows, lamps, shelves."""
-    ear, out, up = _axes(mesh, side)
+    ear, out, up = mesh.ear(side)
     for _ in range(rng.integers(1, 4)):
         place = ear + out * rng.uniform(0, 0.5) + up * rng.uniform(-0.7, 0.4)
         way = out * rng.normal(0, 0.2) + up if rng.random() < 0.6 else out + up * rng.normal(0, 0.5)
-        _stroke(
+        stroke(
             cover,
             [place - way * rng.uniform(0.1, 1), place + way * rng.uniform(0.1, 1)],
             float(np.linalg.norm(out)) * rng.uniform(0.006, 0.06),

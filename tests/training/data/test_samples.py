@@ -12,8 +12,9 @@ from pipeline.picture.pixels import read_crop
 from tests.pipeline.masked_scenes import Scene
 from tests.training.made_faces import face, mesh, store
 from training.data import masks, unusual
+from training.data.mask_shape import flap
 from training.data.mesh import FaceMesh, Point
-from training.data.samples import Faces, draw_sample, loosely
+from training.data.samples import Faces, TrainingSample, close_up, draw_sample, loosely
 
 FACES = 200
 SIDE = 160
@@ -119,6 +120,73 @@ def test_an_unusual_mask_is_painted_where_its_alpha_says(faces: Faces) -> None:
         beyond += bool((alpha[-2:] > 0.5).any())
     assert np.median(unpainted) < 0.05
     assert beyond >= 8  # masks that go on below the crop
+
+
+@pytest.fixture
+def form(faces: Faces) -> FaceMesh:
+    """The first face's mesh in a picture of `SIDE` pixels."""
+    return FaceMesh((faces.meshes[0] * SIDE / 256).astype(np.float32))
+
+
+def test_through_wire_and_plastic_the_face_shows_within_the_rim() -> None:
+    truth, alpha = np.full((SIDE, SIDE, 3), 200, np.uint8), np.zeros((SIDE, SIDE), np.float32)
+    cv2.circle(alpha, (SIDE // 2, SIDE // 2), SIDE // 4, 1.0, -1)
+    worn = np.where(alpha[..., None] > 0, np.uint8(20), truth)
+    rim = (alpha > 0) & (cv2.erode(alpha, np.ones((3, 3))) == 0)
+    shown = [unusual._seen_through(worn, truth, alpha, np.random.default_rng(seed)) for seed in range(20)]
+    changed = [(image != worn).any(2) for image in shown]
+    assert np.median([where[alpha > 0].mean() for where in changed]) > 0.1
+    assert not any(where[alpha == 0].any() for where in changed)
+    assert not any(where[rim].any() for where in changed)
+
+
+def test_shadow_and_print_lie_on_the_mask_alone_or_darken_all() -> None:
+    picture, alpha = np.full((SIDE, SIDE, 3), 200, np.uint8), np.zeros((SIDE, SIDE), np.float32)
+    cv2.circle(alpha, (SIDE // 2, SIDE // 2), SIDE // 4, 1.0, -1)
+    printed = [masks.labelled(picture, alpha, np.random.default_rng(seed)) for seed in range(10)]
+    assert not any((image != picture)[alpha == 0].any() for image in printed)
+    assert sum((image != picture).any() for image in printed) >= 9
+    shaded = [unusual._shaded(picture, alpha, np.random.default_rng(seed)) for seed in range(10)]
+    assert all((image <= picture).all() for image in shaded)
+    assert np.median([(picture - image)[alpha > 0].mean() for image in shaded]) > 5
+    bare = np.zeros_like(alpha)
+    assert (masks.labelled(picture, bare, np.random.default_rng(0)) == picture).all()
+    assert (unusual._shaded(picture, bare, np.random.default_rng(0)) == picture).all()
+
+
+def test_a_shield_lets_the_face_through_and_glasses_cut_the_mask(form: FaceMesh) -> None:
+    picture, alpha = np.full((SIDE, SIDE, 3), 100, np.uint8), np.ones((SIDE, SIDE), np.float32)
+    mouth = form[Point.UPPER_LIP].astype(int)
+    seen = [
+        int(unusual.shielded(picture, form, np.random.default_rng(seed))[mouth[1], mouth[0], 0]) for seed in range(20)
+    ]
+    assert np.median(seen) < 150
+    for seed in range(10):
+        shown, left = unusual._behind_glasses(picture, alpha, form, np.random.default_rng(seed))
+        changed = (shown != picture).any(2)
+        assert changed.any()
+        assert (left[changed] < 1).all()
+        assert (left[~changed] > 0.9).all()
+
+
+def test_a_flap_that_stands_up_ends_above_the_ear_more_often(form: FaceMesh) -> None:
+    tops = {
+        standing: [flap(form, 1, np.random.default_rng(seed), standing=standing)[:, 1].min() for seed in range(40)]
+        for standing in (False, True)
+    }
+    assert np.median(tops[True]) < np.median(tops[False]) - 0.03 * SIDE
+
+
+def test_what_a_segmenter_is_shown_beyond_the_border_turns_grey() -> None:
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    whole = TrainingSample(white, white, np.zeros((SIDE, SIDE), np.float32))
+    for seed in range(10):
+        plain, grey = (close_up(whole, np.random.default_rng(seed), grey=grey).picture for grey in (False, True))
+        assert (plain == 255).all()
+        assert grey.min() >= 128
+        assert (grey[SIDE // 2 - 5 : SIDE // 2 + 5, SIDE // 2 - 5 : SIDE // 2 + 5] == 255).all()
+    darkest = [close_up(whole, np.random.default_rng(seed), grey=True).picture.min() for seed in range(20)]
+    assert min(darkest) == 128
 
 
 @pytest.mark.parametrize("what", list(unusual.BESIDE))
