@@ -104,6 +104,8 @@ def _session(network: Network, device: Device, threads: int) -> onnxruntime.Infe
     options.log_severity_level = 3  # errors; they also come as exceptions
     # Idle workers that spin would take the other stages' cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without VNNI pairs of products of bytes are added up in 16 bits, where large ones do not fit; not so with this.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if device.kind == "directml":  # its documentation asks for both
         options.enable_mem_pattern = False
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
