@@ -21,7 +21,7 @@ from pipeline.picture.pixels import carried_on, in_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.frames import Beyond, Surroundings
+    from pipeline.frames import Beyond, FaceCrop, Surroundings
 
 _EDGE = CROP_SIZE // 16
 """A mask that comes so near to a side of the crop may go on beyond it."""
@@ -192,9 +192,12 @@ def _within(around: Surroundings) -> NDArray[np.uint8]:
     return np.asarray(cv2.warpAffine(around.image, matrix, size, flags=cv2.INTER_CUBIC), np.uint8)
 
 
-def shown_with_rim(image: NDArray[np.uint8], hole: NDArray[np.float32], around: Surroundings) -> Shown:
-    """What is shown of a crop's `image` (S, S, 3) with a `hole` (S, S), of which what is `around` has a rim."""
-    return Shown(filled(image, _within(around), hole), _closed(hole), around)
+def shown_of(crop: FaceCrop, hole: NDArray[np.float32], around: Surroundings | None) -> Shown:
+    """What is shown of a `crop` with a `hole` (S, S), and with a rim of what is `around` it."""
+    finer = 1 / crop.crop_from_frame.scale
+    if around is None:
+        return Shown(crop.image, hole, finer)
+    return Shown(filled(crop.image, _within(around), hole), _closed(hole), finer, around)
 
 
 def _closed(hole: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -103,6 +103,9 @@ _ONE_WAY = (0.05, 0.6)
 _GHOST_PX = 4
 """How far beyond a mask something of it is seen on the ground."""
 
+_FINER = (0.8, 1.2)
+"""Pixels of the frame for one of the crop from which edges are smoothed: not yet, and wholly."""
+
 _NOSE_AND_MOUTH_PX = (44.0, 38.0)
 """How far nose and mouth reach across and down from their middle: gaps between teeth run across lips, and stay."""
 
@@ -115,6 +118,8 @@ class Shown:
     """(S, S, 3) uint8 RGB."""
     hole: Floats
     """(S, S) in [0, 1]: what it fills."""
+    finer: float
+    """How many pixels of the frame one of the image is across."""
     around: Surroundings | None = None
     """What it drew before around the crop, of which `image` has the rim; None where the mask ends within."""
 
@@ -139,15 +144,14 @@ def generator_input(images: Sequence[Image], holes: Sequence[Floats]) -> Floats:
     return feed
 
 
-def with_edges(
-    figure: Engine, images: Sequence[Image], faces: Sequence[Image], holes: Sequence[Floats]
-) -> list[tuple[Image, Image]]:
-    """N drawn `faces` (S, S, 3) for the `holes` (S, S) of N crops (S, S, 3), each with an edge where its figure ends.
+def with_edges(figure: Engine, shown: Sequence[Shown], faces: Sequence[Image]) -> list[tuple[Image, Image]]:
+    """N drawn `faces` (S, S, 3) for what was `shown`, with smooth edges, and each with one where its figure ends.
 
     And of each (S, S) uint8 1 where the ground is, else 0. Raises `EngineError`.
     """
-    smooth = [along_edges(*one) for one in zip(faces, holes, strict=True)]
-    drawn = [composite(*one) for one in zip(images, smooth, holes, strict=True)]
+    holes = [one.hole for one in shown]
+    smooth = [along_edges(face, one.hole, one.finer) for face, one in zip(faces, shown, strict=True)]
+    drawn = [composite(one.image, face, one.hole) for face, one in zip(smooth, shown, strict=True)]
     figures = figure.run({"drawn": figure_input(drawn)})["figure"][:, 0].astype(np.float32)
     grounds = [(_resized(one, CROP_SIZE) < 0.5).astype(np.uint8) for one in figures]
     return list(zip(map(edged, smooth, drawn, holes, figures), grounds, strict=True))
@@ -177,10 +181,14 @@ def carried(crop: FaceCrop, before: Patch, ground: Image | None) -> tuple[Patch,
     return replace(before, crop=replace(crop, mask=mask)), ground
 
 
-def along_edges(face: Image, hole: Floats) -> Image:
-    """(S, S, 3) the drawn `face`, smoothed along its edges in the `hole` (S, S), but for nose and mouth."""
+def along_edges(face: Image, hole: Floats, finer: float) -> Image:
+    """(S, S, 3) the drawn `face`, smoothed along its edges in the `hole` (S, S), but for nose and mouth.
+
+    The frame is so much `finer`: in a small face nobody sees ragged edges.
+    """
     left, top, width, height = cv2.boundingRect((hole > 0).astype(np.uint8))
-    if not width:
+    strength = float(np.clip((finer - _FINER[0]) / (_FINER[1] - _FINER[0]), 0, 1))
+    if not width or strength == 0:
         return face
     box = np.s_[top : top + height, left : left + width]
     drawn = np.ascontiguousarray(face[box])
@@ -210,7 +218,11 @@ def along_edges(face: Image, hole: Floats) -> Image:
             beside = cv2.remap(drawn, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             total = cv2.addWeighted(total, 1, beside, weight, 0, dtype=cv2.CV_32F)
 
-    share = cv2.resize(_rise(lead.astype(np.float32, copy=False), _ONE_WAY), (width, height)) * _around_mouth()[box]
+    share = (
+        cv2.resize(_rise(lead.astype(np.float32, copy=False), _ONE_WAY), (width, height))
+        * _around_mouth()[box]
+        * np.float32(strength)
+    )
     change = cv2.multiply(cv2.addWeighted(total, 1 / weights, drawn, -1, 0, dtype=cv2.CV_32F), cv2.merge([share] * 3))
     smooth = face.copy()
     smooth[box] = cv2.add(drawn, change, dtype=cv2.CV_8U)

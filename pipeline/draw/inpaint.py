@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.beyond import mask_around, shown_with_rim
+from pipeline.draw.beyond import mask_around, shown_of
 from pipeline.draw.hole import GROW_PX, Shown, carried, filled, generator_input, hole_of, patched, with_edges
 from pipeline.draw.mouth import UNTOLD, takes_expression
 from pipeline.draw.segment import Drawn, Holder, drawer_of, drawn_for, kept
@@ -137,7 +137,7 @@ class Inpaint:
         wide = [(crop, crop.beyond) for crop in crops if crop.beyond is not None]
         around = iter(self._around(wide, expression, frame) if wide else ())
         return tuple(
-            Shown(crop.image, hole) if crop.beyond is None else shown_with_rim(crop.image, hole, next(around))
+            shown_of(crop, hole, None if crop.beyond is None else next(around))
             for crop, hole in zip(crops, holes, strict=True)
         )
 
@@ -146,15 +146,14 @@ class Inpaint:
         shown, places = [], []
         for crop, beyond in crops:
             here_from_crop, mask = mask_around(crop.mask, beyond, width=frame.width, height=frame.height)
-            image = read_crop(frame.planes, here_from_crop.after(crop.crop_from_frame), size=CROP_SIZE)
-            shown.append(Shown(image, hole_of(mask, self.grow_px)))
+            here_from_frame = here_from_crop.after(crop.crop_from_frame)
+            image = read_crop(frame.planes, here_from_frame, size=CROP_SIZE)
+            shown.append(Shown(image, hole_of(mask, self.grow_px), 1 / here_from_frame.scale))
             places.append(here_from_crop)
 
         faces = self._faces(shown, self._submit([drawer_of(crop) for crop, _ in crops], shown, expression))
-        return [
-            Surroundings(filled(one.image, face, one.hole), place)
-            for one, (face, _), place in zip(shown, faces, places, strict=True)
-        ]
+        drawn = zip(shown, faces, places, strict=True)
+        return [Surroundings(filled(one.image, face, one.hole), place) for one, (face, _), place in drawn]
 
     def _faces(self, shown: Sequence[Shown], drawn: Pending | None) -> list[tuple[Image, Image | None]]:
         """As `with_edges`, of what was drawn in the holes of what was `shown`. Raises `EngineError`."""
@@ -162,7 +161,7 @@ class Inpaint:
         if self.figure is None or not faces:
             return [(face, None) for face in faces]
         with self._turn:
-            return [*with_edges(self.figure, [one.image for one in shown], faces, [one.hole for one in shown])]
+            return [*with_edges(self.figure, shown, faces)]
 
     def _submit(self, drawers: Sequence[str | None], shown: Sequence[Shown], expression: Floats) -> Pending:
         """Begin to draw what is `shown`, each face by the network that is to draw it."""

@@ -61,19 +61,26 @@ def outline(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def test_a_ragged_jaw_becomes_a_line_that_is_as_steep() -> None:
     face = ragged()
-    smooth = along_edges(face, HOLE)
+    smooth = along_edges(face, HOLE, 2.0)
     assert np.std(outline(smooth)) < 0.5 * np.std(outline(face))
     assert abs(np.mean(outline(smooth)) - np.mean(outline(face))) < 0.1
     assert steepest(smooth, 200) > 0.6 * steepest(face, 200)
 
 
+def test_a_small_face_stays_as_drawn_and_a_larger_one_is_smoothed_little_by_little() -> None:
+    face = ragged()
+    small, middle, large = (np.std(outline(along_edges(face, HOLE, finer))) for finer in (0.7, 1.0, 1.3))
+    assert small == np.std(outline(face))
+    assert large < 0.9 * middle < 0.9 * small
+
+
 def test_what_leads_no_one_way_and_what_lies_outside_the_hole_is_not_smoothed() -> None:
     rows, columns = np.mgrid[:CROP_SIZE, :CROP_SIZE]
     face = np.repeat((128 + 40 * np.sin(rows) * np.sin(columns))[..., None], 3, axis=2).astype(np.uint8)
-    smooth = along_edges(face, HOLE).astype(int)
+    smooth = along_edges(face, HOLE, 2.0).astype(int)
     assert np.abs(smooth[130:210, 60:90] - face[130:210, 60:90])[8:-8, 8:-8].max() <= 8  # beside the mouth
     assert np.array_equal(smooth[:120], face[:120])
-    assert along_edges(face, np.zeros_like(HOLE)) is face
+    assert along_edges(face, np.zeros_like(HOLE), 2.0) is face
 
 
 def test_gaps_between_teeth_stay_though_they_run_across_the_lips() -> None:
@@ -82,11 +89,11 @@ def test_gaps_between_teeth_stay_though_they_run_across_the_lips() -> None:
     face[y - 5 : y + 6, x - 20 : x + 20] = 230
     face[y - 5 : y + 6, x - 20 : x + 20 : 5] = 190
     mouth, chin = np.s_[y - 4 : y + 5, x - 20 : x + 20], np.s_[y + 44 : y + 53, x - 20 : x + 20]
-    assert np.array_equal(along_edges(face, HOLE)[mouth], face[mouth])
+    assert np.array_equal(along_edges(face, HOLE, 2.0)[mouth], face[mouth])
 
     # The same elsewhere is taken for grain.
     moved = np.roll(face, 48, axis=0)
-    assert not np.array_equal(along_edges(moved, HOLE)[chin], moved[chin])
+    assert not np.array_equal(along_edges(moved, HOLE, 2.0)[chin], moved[chin])
 
 
 def test_a_smeared_jaw_becomes_an_edge_between_the_faces_colour_and_the_grounds() -> None:
