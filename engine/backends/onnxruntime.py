@@ -75,7 +75,7 @@ def load(network: Network, *, device: Device, precision: Precision, threads: int
         raise _missing(reason)
 
     interface = read_interface(network)
-    session = _session(network, device, threads)
+    session = _session(network, device, precision, threads)
     came_up = session.get_providers()[0]
     if came_up != PROVIDERS[device.kind]:
         cure = CURES.get(device.kind, "docs/install.md has what each needs")
@@ -90,7 +90,7 @@ def _missing(reason: str) -> BackendMissing:
     return BackendMissing(f"backend {NAME}: {reason}", reasons={NAME: reason})
 
 
-def _session(network: Network, device: Device, threads: int) -> onnxruntime.InferenceSession:
+def _session(network: Network, device: Device, precision: Precision, threads: int) -> onnxruntime.InferenceSession:
     """Compile the network. Raises `BackendMissing` and `EngineError`."""
     import onnxruntime
 
@@ -104,8 +104,9 @@ def _session(network: Network, device: Device, threads: int) -> onnxruntime.Infe
     options.log_severity_level = 3  # errors; they also come as exceptions
     # Idle workers that spin would take the other stages' cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without VNNI pairs of products of bytes are added up in 16 bits, where large ones do not fit; not so with this.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if precision is Precision.INT8:
+        # Without VNNI pairs of products are added up in 16 bits, where large ones do not fit; not so with this.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if device.kind == "directml":  # its documentation asks for both
         options.enable_mem_pattern = False
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
