@@ -126,7 +126,7 @@ def test_run_of_the_paper_s_network_ends_in_a_filler_that_looks_at_the_hole(tmp_
         store(tmp_path / "crops", name)
     config = TrainConfig(
         network="mcsam-paper", paper_width=4, crops=tmp_path / "crops", run=tmp_path / "run", steps=2, batch=2,
-        workers=0, every=2, sharpen_from=0.0, samples=8,
+        workers=0, every=2, sharpen_from=0.0, samples=8, precision="f32",
     )  # fmt: skip
     baselines.train(config)
     state = restore(tmp_path / "run" / "checkpoint.pt")

@@ -54,8 +54,9 @@ def test_card_that_is_not_there_is_not_replaced_in_silence(tmp_path: Path) -> No
 def test_real_run_is_measured_and_its_folder_stays_as_it_was(tmp_path: Path) -> None:
     store(tmp_path / "crops", "train")
     config = TrainConfig(
-        "segmenter", tmp_path / "crops", tmp_path / "run", batch=2, workers=0, threads=torch.get_num_threads()
-    )
+        "segmenter", tmp_path / "crops", tmp_path / "run", batch=2, workers=0, threads=torch.get_num_threads(),
+        precision="f32",
+    )  # fmt: skip
     found = train.measure(config, 0.5)
     assert min(found.drawn, found.learned, found.together) > 0  # which is slower, a busy machine decides
     assert 0 < found.waiting < 1
@@ -69,6 +70,7 @@ def test_command_of_a_run_measures_instead_of_training(
 ) -> None:
     store(tmp_path / "crops", "train")
     flags = ["--crops", str(tmp_path / "crops"), "--run", str(tmp_path / "run"), "--batch", "2", "--workers", "0"]
+    flags += ["--precision", "f32"]
     monkeypatch.setattr("sys.argv", ["train", "segmenter", *flags, "--measure", "0.1"])
     threads = torch.get_num_threads()
     train.main()
