@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 GROW_PX = 5
 """How far the hole reaches beyond the mask in training, and by default in use."""
 
+_STRAP_PX, _STRAP_GROW_PX = 13, 3
+"""What of a mask is narrower than so much is a strap, and how far its hole reaches beyond it."""
+
 FIGURE_SIDE = CROP_SIZE // 2
 """Side of what the network says of the figure."""
 
@@ -129,10 +132,24 @@ class Shown:
 
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
-    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened."""
+    """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened.
+
+    Straps grow less: they throw no shadow and have no rim, and of an ear that is hidden whole nothing is drawn.
+    """
     likely = (mask > 0.3).astype(np.uint8)
-    square = np.ones((2 * grow_px + 1, 2 * grow_px + 1), np.uint8)  # as in training, and an eighth of a disc's time
-    return np.asarray(cv2.blur(cv2.dilate(likely, square).astype(np.float32), (3, 3)), np.float32)
+    cloth = cv2.dilate(_without_straps(likely), _square(grow_px))
+    hole = cv2.max(cloth, cv2.dilate(likely, _square(min(grow_px, _STRAP_GROW_PX))))
+    return np.asarray(cv2.blur(hole.astype(np.float32), (3, 3)), np.float32)
+
+
+def _square(radius: int) -> Image:
+    """(2 * radius + 1, the same) of ones: holes grow so in training, and in an eighth of a disc's time."""
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+
+
+def _without_straps(mask: Image) -> Image:
+    """(S, S) what of a `mask` (S, S) of ones is wider than a strap."""
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _square(_STRAP_PX // 2)), np.uint8)
 
 
 def generator_input(images: Sequence[Image], holes: Sequence[Floats]) -> Floats:
@@ -161,10 +178,11 @@ def wider_on_ground(mask: Floats, ground: Image | None) -> Floats:
     """(S, S) a crop's `mask` (S, S), grown where (S, S) the `ground` is 1; None: nobody knows where it is.
 
     The shade of a mask's outline stays on a wall as a ghost of the mask, and a few pixels of a wall are easily drawn.
+    What of an ear is seen beside a strap is not the ground, even where the drawing has no ear.
     """
     if ground is None:
         return mask
-    near = cv2.dilate((mask > 0.3).astype(np.uint8), np.ones((2 * _GHOST_PX + 1,) * 2, np.uint8))
+    near = cv2.dilate(_without_straps((mask > 0.3).astype(np.uint8)), _square(_GHOST_PX))
     return np.maximum(mask, cv2.multiply(near, ground), dtype=np.float32)
 
 

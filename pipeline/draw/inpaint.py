@@ -66,8 +66,8 @@ class Inpaint:
     grow_px: int = setting(
         GROW_PX,
         Whole(0, 64),
-        "how far the hole reaches beyond the mask to each side, in pixels of the crop; raise it and it hides what the "
-        "network goes by (0.8 dB with 10), lower it and pieces of real masks' rims come through",
+        "how far the hole reaches beyond the mask to each side, in pixels of the crop, at most 3 beyond a strap; "
+        "raise it and it hides what the network goes by (0.8 dB with 10), lower it and rims of real masks come through",
     )
 
     every: int = 8

@@ -9,7 +9,16 @@ from engine import models
 from engine.select import load
 from engine.spec import Precision
 from pipeline.demo.clip import LANDMARKS, portrait
-from pipeline.draw.hole import FIGURE_SIDE, along_edges, composite, edged, figure_input
+from pipeline.draw.hole import (
+    FIGURE_SIDE,
+    GROW_PX,
+    along_edges,
+    composite,
+    edged,
+    figure_input,
+    hole_of,
+    wider_on_ground,
+)
 from pipeline.geometry import CANONICAL_LANDMARKS, CROP_SIZE, MOUTH, Landmarks, face_crop
 
 SKIN, GROUND = np.array([205.0, 150.0, 120.0], np.float32), np.array([250.0, 250.0, 250.0], np.float32)
@@ -174,3 +183,29 @@ def test_the_network_that_ships_tells_a_face_with_its_hair_and_shoulders_from_th
     engine.close()
     assert figure[15:105, 35:85].min() > 0.9
     assert max(figure[:70, :4].max(), figure[:70, -4:].max(), figure[75:85, :15].max()) < 0.1
+
+
+def worn(strap_px: int) -> NDArray[np.float32]:
+    """(S, S) a mask with a strap that runs up from it at column 200."""
+    mask = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    mask[150:230, 60:215] = 1
+    mask[90:150, 200 : 200 + strap_px] = 1
+    return mask
+
+
+def test_the_hole_reaches_less_far_beyond_a_strap_so_that_the_ear_behind_it_is_seen() -> None:
+    hole = hole_of(worn(strap_px=6)) > 0.5
+    assert np.flatnonzero(hole[110, :]).tolist() == list(range(200 - 3, 206 + 3))
+    assert np.flatnonzero(hole[200, :]).tolist() == list(range(60 - GROW_PX, 215 + GROW_PX))
+    flap = hole_of(worn(strap_px=15)) > 0.5
+    assert np.flatnonzero(flap[110, :]).tolist() == list(range(200 - GROW_PX, 215 + GROW_PX))
+    assert np.flatnonzero((hole_of(worn(strap_px=6), 2) > 0.5)[110, :]).tolist() == list(range(200 - 2, 206 + 2))
+
+
+def test_paint_reaches_farther_over_the_ground_beside_the_cloth_alone() -> None:
+    """Beside a strap the drawing may have no ear where the frame shows one."""
+    mask = worn(strap_px=6)
+    wide = wider_on_ground(mask, np.ones(mask.shape, np.uint8))
+    assert np.array_equal(wide[100:120], mask[100:120])
+    assert np.flatnonzero(wide[200, :]).tolist() == list(range(60 - 4, 215 + 4))
+    assert wider_on_ground(mask, None) is mask
