@@ -94,6 +94,9 @@ _SOFT_PX = 1.0
 
 _LUMA = np.array([BT601], np.float32)
 
+_GREY_LEVELS, _COLOURED = 8, 0.1
+"""How far a grey pixel's channels lie apart at most, and the share of other pixels in a picture that has colours."""
+
 _ALONG_PX, _ALONG_SIGMA = (2.0, 4.0), 2.6
 """How far along an edge, either way, the pixels lie that are averaged, and how fast they count less."""
 
@@ -129,6 +132,16 @@ class Shown:
     def with_rim(self, face: Image) -> Image:
         """(S, S, 3) the drawn `face` (S, S, 3) with the rim of what is around it."""
         return face if self.around is None else filled(self.image, face, self.hole)
+
+    def coloured(self, face: Image) -> Image:
+        """(S, S, 3) the drawn `face`, in black and white where all around it is: a network tints it a little."""
+        seen = self.image[::4, ::4][self.hole[::4, ::4] == 0].astype(np.int16)
+        coloured = float((np.ptp(seen, axis=1) > _GREY_LEVELS).mean()) if len(seen) else 1.0
+        grey = max(0.0, 1 - coloured / _COLOURED)
+        if grey == 0:
+            return face
+        luma = cv2.merge([cv2.transform(face, _LUMA)] * 3)
+        return np.asarray(cv2.addWeighted(luma, grey, face, 1 - grey, 0), np.uint8)
 
 
 def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:

@@ -157,7 +157,8 @@ class Inpaint:
 
     def _faces(self, shown: Sequence[Shown], drawn: Pending | None) -> list[tuple[Image, Image | None]]:
         """As `with_edges`, of what was drawn in the holes of what was `shown`. Raises `EngineError`."""
-        faces = [] if drawn is None else [read_colours(face) for face in drawn.result()["face"]]
+        made = () if drawn is None else drawn.result()["face"]
+        faces = [one.coloured(read_colours(face)) for one, face in zip(shown, made, strict=True)]
         if self.figure is None or not faces:
             return [(face, None) for face in faces]
         with self._turn:

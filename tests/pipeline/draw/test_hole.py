@@ -12,6 +12,7 @@ from pipeline.demo.clip import LANDMARKS, portrait
 from pipeline.draw.hole import (
     FIGURE_SIDE,
     GROW_PX,
+    Shown,
     along_edges,
     composite,
     edged,
@@ -209,3 +210,27 @@ def test_paint_reaches_farther_over_the_ground_beside_the_cloth_alone() -> None:
     assert np.array_equal(wide[100:120], mask[100:120])
     assert np.flatnonzero(wide[200, :]).tolist() == list(range(60 - 4, 215 + 4))
     assert wider_on_ground(mask, None) is mask
+
+
+@pytest.mark.parametrize(("spread", "left"), [(0, 0.0), (6, 0.0), (60, 1.0)])
+def test_what_is_drawn_in_a_black_and_white_picture_is_black_and_white(spread: int, left: float) -> None:
+    """Whatever the colour of the mask itself, and though a codec leaves a little of colour."""
+    image = np.full((CROP_SIZE, CROP_SIZE, 3), 120, np.uint8)
+    image[..., 0] += np.uint8(spread)
+    image[HOLE > 0] = (200, 40, 160)
+    face = np.full((CROP_SIZE, CROP_SIZE, 3), (140, 120, 110), np.uint8)
+    drawn = Shown(image, HOLE, 1.0).coloured(face)
+    assert np.ptp(drawn[0, 0].astype(int)) == left * 30
+    assert drawn[0, 0] @ np.array([0.299, 0.587, 0.114]) == pytest.approx(124.8, abs=1)
+
+
+def test_a_picture_of_few_colours_keeps_a_part_of_them_so_that_none_come_and_go_at_once() -> None:
+    image = np.full((CROP_SIZE, CROP_SIZE, 3), 120, np.uint8)
+    face = np.full((CROP_SIZE, CROP_SIZE, 3), (140, 120, 110), np.uint8)
+    kept = []
+    for rows in (0, 8, 16, 32):
+        image[:rows, :, 0] = 200
+        kept.append(int(np.ptp(Shown(image, HOLE, 1.0).coloured(face)[0, 0].astype(int))))
+    assert kept[0] == 0
+    assert kept[-1] == 30
+    assert sorted(set(kept)) == kept
