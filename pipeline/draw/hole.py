@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Image = NDArray[np.uint8]
 
-GROW_PX = 5
+GROW_PX = 4
 """How far the hole reaches beyond the mask in training, and by default in use."""
 
 _STRAP_PX, _STRAP_GROW_PX = 13, 3
