@@ -126,6 +126,7 @@ def _expanded(given: str, *, recursive: bool, notes: list[str]) -> Iterator[_Fou
         raise SourceError(f"{given} is the unfinished output of a run that was killed or still goes on")
     if "://" in given:
         raise SourceError(f"{given} is a network address: download the file first, or watch it with live --input")
+
     if path.is_dir():
         yield from _searched(path, recursive=recursive, notes=notes)
     elif glob.has_magic(given) and not path.exists():

@@ -378,6 +378,7 @@ def labelled(picture: Image, alpha: Floats, rng: Rng) -> Image:
     side, held = len(alpha), np.argwhere(alpha[::4, ::4] > 0.9) * 4
     if not len(held):
         return picture
+
     drawn = picture.copy()
     for _ in range(rng.integers(1, 5)):
         row, column = held[rng.integers(len(held))].tolist()
@@ -389,6 +390,7 @@ def labelled(picture: Image, alpha: Floats, rng: Rng) -> Image:
             size = tuple((side * rng.uniform(0.015, 0.08, 2)).tolist())
             box = cv2.boxPoints(((column, row), size, rng.uniform(0, 180)))
             cv2.fillPoly(drawn, [np.rint(box).astype(np.int32)], colour, cv2.LINE_AA)
+
     over = blurred(drawn.astype(np.float32), 0.6)
     return np.asarray(np.rint(picture + (over - picture) * alpha[..., None]), np.uint8)
 
