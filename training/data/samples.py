@@ -123,11 +123,16 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
     return square(CROP_SIZE, CENTRE, side).after(moved)
 
 
-ODD = 0.35
-"""How much of what the segmenter learns from is out of the ordinary, as `draw_sample` says."""
+ODDITIES = np.array([1.0, 1.4, 1.4, 0.5, 2.2, 1.7, 0.2])
+"""How much the shares of what is out of the ordinary differ, as `draw_sample` has them: view, dark skin, mask, light,
+straps, thin things beside the face, near-infrared."""
 
-ODDITIES = (1.0, 1.4, 1.4, 0.5, 2.2, 1.7, 0.2)
-"""How much of that share each has: view, dark skin, mask, light, straps, thin things beside the face, near-infrared."""
+SOUGHT = 0.35 * ODDITIES
+"""The shares in what the segmenter learns from."""
+
+DRAWN_OVER = np.array([0, 0.1, 0.3, 0, 0.5, 0.15, 0])
+"""Those in what the generator learns from: of what lies beyond a stored crop there is no truth, and it draws in the
+light of the picture that it is shown."""
 
 STRANDED = 0.3
 """How often bands run from a mask that have nothing to do with ears."""
@@ -270,11 +275,13 @@ def close_up(sample: TrainingSample, rng: np.random.Generator, *, grey: bool = F
     side = len(sample.alpha)
     left, top, right, bottom = (np.array(_ENDS) * rng.uniform(0, side, 4) * (rng.random(4) < 0.6)).astype(int).tolist()
     kept = np.s_[top : side - bottom, left : side - right]
+
     picture, truth = (
         np.asarray(cv2.copyMakeBorder(image[kept], top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
         for image in (sample.picture, sample.truth)
     )
     alpha = cv2.copyMakeBorder(sample.alpha[kept], top, bottom, left, right, cv2.BORDER_REPLICATE)
+
     if grey:
         place = Affine(np.array([[1.0, 0.0, left], [0.0, 1.0, top]]))
         picture, away = (
@@ -293,22 +300,22 @@ def draw_sample(
     bare: float = 0.0,
     textures: Sequence[NDArray[np.uint8]] = (),
     plain: bool = False,
-    odd: float = 0.0,
+    odd: NDArray[np.float64] | None = None,
     variation: Variation = ANYBODY,
 ) -> TrainingSample:
     """A face of `faces` at `size`, jittered and masked; with probability `bare` bare, but perhaps with something like a
     mask.
 
     `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
-    A share `odd` of views, of skin and of masks is as `unusual` has them, each by itself, and half of it of the light;
-    where there is any, most masks are `fastened`, some things beside the face are thin, and some light near-infrared.
+    The shares `odd` (7,), as `ODDITIES` lists them, are as `unusual` has them, each by itself; a share of the masks is
+    `fastened`.
     """
     stored = faces.crops[index]
     # Not larger than what is stored: an enlarged truth would teach to draw blurred faces.
     side = min(size, round(stored.shape[0] / MARGIN) // 8 * 8)
     view_from_canonical = jitter(rng, side, variation)
     # Each by itself. Where none is odd, chance is not asked: samples stay what they were.
-    is_odd = rng.random(7) < odd * np.array(ODDITIES) if odd > 0 else np.zeros(7, bool)
+    is_odd = np.zeros(7, bool) if odd is None else rng.random(7) < odd
     if is_odd[0]:
         view_from_canonical = wider(rng, side).after(view_from_canonical)
     view_from_stored = view_from_canonical.after(stored_from_canonical(len(stored)).inverse())
@@ -326,7 +333,10 @@ def draw_sample(
     if is_odd[5]:
         truth = unusual.beside_ears(truth, mesh, rng)
     if rng.random() >= bare:
-        if is_odd[2]:
+        if is_odd[2] and plain:
+            truth = unusual.dressed_below(truth, mesh, rng) if rng.random() < 0.2 else truth
+            picture, alpha = unusual.cut(truth, mesh, rng, plain=True)
+        elif is_odd[2]:
             picture, alpha = unusual.worn(truth, mesh, rng, textures=textures)
         else:
             picture, alpha = masks.draw(truth, mesh, rng, textures=textures, plain=plain, fastened=bool(is_odd[4]))
@@ -350,7 +360,7 @@ def draw_sample(
     sample = _sized(degrade(picture, rng), truth, alpha, size)
     if rng.random() < variation.colourless:
         sample = replace(sample, picture=colourless(sample.picture), truth=colourless(sample.truth))
-    return close_up(sample, rng, grey=odd > 0) if rng.random() < variation.close_up else sample
+    return close_up(sample, rng, grey=odd is not None and not plain) if rng.random() < variation.close_up else sample
 
 
 def _unmasked(

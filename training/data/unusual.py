@@ -7,6 +7,7 @@ bare face that are no masks; and beside any face what looks like a strap and is 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -29,19 +30,8 @@ if TYPE_CHECKING:
 
 def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -> tuple[Image, Floats]:
     """The picture (S, S, 3) with an unusual mask, and its alpha (S, S)."""
-    ground = _dressed_below(truth, mesh, rng, textures) if rng.random() < 0.2 else truth
-    what = rng.random()
-    if what < 0.35:
-        kind = MaskKind(rng.choice([MaskKind.CLOTH, MaskKind.RESPIRATOR, MaskKind.GAITER], p=[0.55, 0.2, 0.25]))
-        picture, alpha = masks.draw(ground, mesh, rng, kind=kind, textures=textures, fastened=rng.random() < 0.5)
-        picture, alpha = _with_flaps(ground, picture, alpha, mesh, rng)
-    elif what < 0.55:
-        kind = MaskKind.GAITER if rng.random() < 0.5 else MaskKind.SCARF
-        picture, alpha = masks.draw(ground, mesh, rng, kind=kind, textures=textures, reach=rng.uniform(0, 1.2))
-    elif what < 0.72:
-        picture, alpha = _balaclava(ground, mesh, rng)
-    else:
-        picture, alpha = masks.draw(ground, mesh, rng, textures=textures, fastened=True)
+    ground = dressed_below(truth, mesh, rng, textures) if rng.random() < 0.2 else truth
+    picture, alpha = cut(ground, mesh, rng, textures=textures)
 
     dressed = rng.random()
     if dressed < 0.3:
@@ -56,7 +46,20 @@ def worn(truth: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image]) -
     return _behind_glasses(picture, alpha, mesh, rng) if rng.random() < 0.1 else (picture, alpha)
 
 
-def _dressed_below(truth: Image, mesh: FaceMesh, rng: Rng, textures: Sequence[Image]) -> Image:
+def cut(
+    ground: Image, mesh: FaceMesh, rng: Rng, *, textures: Sequence[Image] = (), plain: bool = False
+) -> tuple[Image, Floats]:
+    """The picture (S, S, 3) with a mask of an unusual cut, and its alpha (S, S); `plain` as in `masks.draw`."""
+    draw, what = partial(masks.draw, ground, mesh, rng, textures=textures, plain=plain), rng.random()
+    if what < 0.35:
+        kind = MaskKind(rng.choice([MaskKind.CLOTH, MaskKind.RESPIRATOR, MaskKind.GAITER], p=[0.55, 0.2, 0.25]))
+        return _with_flaps(ground, *draw(kind=kind, fastened=rng.random() < 0.5), mesh, rng)
+    if what < 0.55:
+        return draw(kind=MaskKind.GAITER if rng.random() < 0.5 else MaskKind.SCARF, reach=rng.uniform(0, 1.2))
+    return _balaclava(ground, mesh, rng) if what < 0.72 else draw(fastened=True)
+
+
+def dressed_below(truth: Image, mesh: FaceMesh, rng: Rng, textures: Sequence[Image] = ()) -> Image:
     """A scarf or a high collar, of any colour and print, up to where a mask ends: no part of it."""
     if rng.random() < 0.4:
         return dressed_in(truth, mesh, rng.uniform(0, 255, 3).astype(np.float32), rng)
@@ -364,11 +367,8 @@ def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     """A band over the head, a cup on the ear, and on one side the arm of a microphone."""
     ear, out, up = mesh.ear(side)
     width = float(np.linalg.norm(out))
-    stroke(
-        cover,
-        [ear + out * 0.06, ear + out * 0.1 + up * 0.5, ear - out * 0.3 + up * 0.9],
-        width * rng.uniform(0.01, 0.06),
-    )
+    bow = [ear + out * 0.06, ear + out * 0.1 + up * 0.5, ear - out * 0.3 + up * 0.9]
+    stroke(cover, bow, width * rng.uniform(0.01, 0.06))
 
     if rng.random() < 0.7:
         axes = tuple(np.rint(2 * width * rng.uniform([0.05, 0.1], [0.1, 0.2])).astype(int).tolist())
@@ -376,11 +376,8 @@ def _headset(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
 
     if rng.random() < 0.5:
         tip = mesh[Point.LOWER_LIP] + out * rng.uniform(0.2, 0.4) - up * rng.uniform(-0.05, 0.15)
-        stroke(
-            cover,
-            [ear, (ear + tip) / 2 + out * 0.05 - up * rng.uniform(0, 0.06), tip],
-            width * rng.uniform(0.008, 0.02),
-        )
+        arm = [ear, (ear + tip) / 2 + out * 0.05 - up * rng.uniform(0, 0.06), tip]
+        stroke(cover, arm, width * rng.uniform(0.008, 0.02))
 
 
 def _cap(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
@@ -402,11 +399,8 @@ def _ground(cover: Image, mesh: FaceMesh, side: int, rng: Rng) -> None:
     for _ in range(rng.integers(1, 4)):
         place = ear + out * rng.uniform(0, 0.5) + up * rng.uniform(-0.7, 0.4)
         way = out * rng.normal(0, 0.2) + up if rng.random() < 0.6 else out + up * rng.normal(0, 0.5)
-        stroke(
-            cover,
-            [place - way * rng.uniform(0.1, 1), place + way * rng.uniform(0.1, 1)],
-            float(np.linalg.norm(out)) * rng.uniform(0.006, 0.06),
-        )
+        ends = [place - way * rng.uniform(0.1, 1), place + way * rng.uniform(0.1, 1)]
+        stroke(cover, ends, float(np.linalg.norm(out)) * rng.uniform(0.006, 0.06))
 
 
 _BESIDE = {

@@ -23,7 +23,7 @@ from pipeline.draw.hole import hole_of
 from pipeline.errors import CheckpointError
 from pipeline.geometry import CROP_SIZE
 from pipeline.whole_file import whole_file
-from training.data.samples import Faces, draw_sample
+from training.data.samples import ODDITIES, Faces, draw_sample
 from training.loop import losses
 from training.loop.losses import EfficientNetFeatures
 from training.loop.stream import picture
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SIDE = CROP_SIZE // 2
 """Side of the pictures it learns from: a crop at the scale at which a view shows it."""
 
-BARE, ODD = 0.3, 0.5
+BARE, ODD = 0.3, 0.5 * ODDITIES
 """How many faces are bare, some behind fingers or a microphone, and how much else is out of the ordinary: wider views
 with hair, caps, collars and shadows, temples, strands, cables. A judge must take none of that for mask."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.draw.hole import GROW_PX
-from training.data.samples import ODD, Faces, draw_sample, hole_psnr
+from training.data.samples import SOUGHT, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared
 from training.loop.stream import Batch, grown, hole_of, picture, scaled
@@ -169,7 +169,7 @@ def fixed_samples(config: TrainConfig) -> Batch:
     """A validation batch that is the same in every run and at every step."""
     faces, rng = Faces.read(config.crops, "val"), np.random.default_rng(7)
     judges = config.network == "segmenter"
-    bare, odd = (0.3, ODD) if judges else (0.0, 0.0)
+    bare, odd = (0.3, SOUGHT) if judges else (0.0, None)
     drawn = partial(draw_sample, faces, size=config.size, bare=bare, plain=not judges, odd=odd)
     indices = [number * 5 % len(faces) for number in range(config.samples)]
     samples = [drawn(index, rng) for index in indices]

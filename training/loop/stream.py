@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.errors import ConfigError
 from pipeline.geometry import CROP_SIZE
-from training.data.samples import ANYBODY, ODD, Faces, Variation, draw_sample
+from training.data.samples import ANYBODY, Faces, Variation, draw_sample
 from training.networks.generator import EXPRESSION
 
 if TYPE_CHECKING:
@@ -135,12 +135,13 @@ class MaskedFaces(Dataset[Batch]):
         bare: float,
         textures: Sequence[NDArray[np.uint8]],
         plain: bool = False,
+        odd: NDArray[np.float64] | None = None,
         expression: float = 0.0,
         variation: Variation = ANYBODY,
     ) -> None:
         self.expression = expression
         self.sets, self.size, self.seed = sets, size, seed
-        self.bare, self.textures, self.plain, self.variation = bare, textures, plain, variation
+        self.bare, self.textures, self.plain, self.odd, self.variation = bare, textures, plain, odd, variation
 
         self.shares = np.array([share for _, share in sets]) / sum(share for _, share in sets)
 
@@ -157,7 +158,7 @@ class MaskedFaces(Dataset[Batch]):
             bare=self.bare,
             textures=self.textures,
             plain=self.plain,
-            odd=0.0 if self.plain else ODD,
+            odd=self.odd,
             variation=self.variation,
         )
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
-from training.data.samples import Faces
+from training.data.samples import DRAWN_OVER, SOUGHT, Faces
 from training.loop.objectives import OPTIMISERS, fixed_samples, objective, validate
 from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
 from training.needs import errors_in_one_line
@@ -206,6 +206,7 @@ def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[Batc
         bare=bare,
         textures=textures,
         plain=not judges,
+        odd=SOUGHT if judges else DRAWN_OVER,
         expression=config.expression,
     )
 

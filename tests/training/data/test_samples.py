@@ -14,7 +14,7 @@ from tests.training.made_faces import face, mesh, store
 from training.data import masks, unusual
 from training.data.mask_shape import flap
 from training.data.mesh import FaceMesh, Point
-from training.data.samples import Faces, TrainingSample, close_up, draw_sample, loosely
+from training.data.samples import ODDITIES, Faces, TrainingSample, close_up, draw_sample, loosely
 
 FACES = 200
 SIDE = 160
@@ -99,7 +99,7 @@ def test_crops_that_are_not_there_are_named_with_the_cure(tmp_path: Path) -> Non
 def test_odd_samples_show_the_face_smaller_and_in_other_light(faces: Faces) -> None:
     """And none of it comes unasked."""
     usual, odd = (
-        [draw_sample(faces, 0, np.random.default_rng(seed), size=128, odd=share) for seed in range(40)]
+        [draw_sample(faces, 0, np.random.default_rng(seed), size=128, odd=share * ODDITIES) for seed in range(40)]
         for share in (0.0, 1.0)
     )
     assert np.mean([s.alpha.mean() for s in odd]) < 0.7 * np.mean([s.alpha.mean() for s in usual])
