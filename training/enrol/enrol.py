@@ -13,13 +13,13 @@ import torch
 
 from engine import models
 from engine.onnx_file import with_weights
-from engine.select import find_backend, load
-from engine.spec import Precision
+from engine.select import load
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import FaceManifest, Recognition
 from pipeline.people.people import Look, mean_of
 from training.enrol.judge import Exam, by_engine, choose, missing, spanning
-from training.enrol.tune import HeldBack, TuningPlan, faster_in_bf16, names_in_file, tune, weights_of
+from training.enrol.tune import HeldBack, TuningPlan, names_in_file, tune, weights_of
+from training.loop.objectives import pays_in_bf16
 from training.networks.checkpoints import begin_warm
 from training.networks.generator import Generator
 
@@ -138,7 +138,7 @@ class Enrolling:
             held_back=judged,
             watch=self.watch,
             device=computing(),
-            bf16=computes_bf16(),
+            bf16=pays_in_bf16(computing()),
         )
 
     def _try_without_each(self, choice: Choice, plan: TuningPlan, drawing: _Drawing) -> None:
@@ -167,14 +167,6 @@ class Enrolling:
 def computing() -> str:
     """PyTorch's name of the device that tunes: the first CUDA card where there is one, else the processor."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def computes_bf16() -> bool:
-    """Whether that device learns sooner in bf16; where it has none, PyTorch imitates it in many times the time."""
-    if computing() == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    openvino = find_backend("openvino")
-    return openvino.missing() is None and openvino.fastest() is Precision.BF16 and faster_in_bf16()
 
 
 def shipped_generator() -> Generator:

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -280,24 +279,6 @@ class _Tuning:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             drawn: NDArray[np.float32] = network(torch.from_numpy(feed).to(self.device)).float().cpu().numpy()
         return drawn
-
-
-@cache
-def faster_in_bf16() -> bool:
-    """Whether this processor learns sooner in bf16 than in float32, as a small picture shows in some seconds.
-
-    One with AMX does. One whose only bf16 is that of AVX-512 took 1.6 times as long (AMD EPYC, PyTorch 2.13).
-    """
-    network = Generator()
-    crop = torch.zeros(2, 4, 128, 128).contiguous(memory_format=torch.channels_last)
-    took: dict[bool, list[float]] = {False: [], True: []}
-    for bf16 in (False, True) * 3:  # in turns, and the first of each prepares the kernels
-        started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            drawn = network(crop)
-        torch.autograd.backward(drawn.float().mean())
-        took[bf16].append(time.perf_counter() - started)
-    return min(took[True]) < min(took[False])
 
 
 def drawn_batches(views: Sequence[View], plan: TuningPlan) -> Stream[Batch]:

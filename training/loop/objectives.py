@@ -1,12 +1,13 @@
 """What a network is trained for: the losses of a batch, weighed as the settings say, and how far a run has come.
 
 Scores are on faces that the network never learns from; a sheet shows the first of them. Last come the optimisers, which
-turn the losses' slopes into steps.
+turn the losses' slopes into steps, and which products a device learns sooner with.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import time
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
@@ -14,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.select import find_backend
+from engine.spec import Precision
 from pipeline.draw.hole import GROW_PX
 from training.data.samples import SOUGHT, Faces, draw_sample, hole_psnr
 from training.loop import losses
 from training.loop.losses import Adversary, EfficientNetFeatures, compared
 from training.loop.stream import Batch, grown, hole_of, picture, scaled
-from training.networks.generator import Logits, Segmenter
+from training.networks.generator import Generator, Logits, Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,3 +324,29 @@ def adam(network: nn.Module, rate: float, *, bf16: bool = True) -> torch.optim.O
 
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": adam}
+
+
+def pays_in_bf16(device: str) -> bool:
+    """Whether PyTorch's `device` learns sooner in bf16; where it has none, that is imitated in forty times the time."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    openvino = find_backend("openvino")
+    return openvino.missing() is None and openvino.fastest() is Precision.BF16 and faster_in_bf16()
+
+
+@cache
+def faster_in_bf16() -> bool:
+    """Whether this processor learns sooner in bf16 than in float32, as a small picture shows in some seconds.
+
+    One with AMX does. One whose only bf16 is that of AVX-512 took 1.6 times as long (AMD EPYC, PyTorch 2.13).
+    """
+    network = Generator()
+    crop = torch.zeros(2, 4, 128, 128).contiguous(memory_format=torch.channels_last)
+    took: dict[bool, list[float]] = {False: [], True: []}
+    for bf16 in (False, True) * 3:  # in turns, and the first of each prepares the kernels
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            drawn = network(crop)
+        torch.autograd.backward(drawn.float().mean())
+        took[bf16].append(time.perf_counter() - started)
+    return min(took[True]) < min(took[False])

@@ -32,7 +32,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
 from training.data.samples import DRAWN_OVER, SOUGHT, Faces
-from training.loop.objectives import OPTIMISERS, fixed_samples, objective, validate
+from training.loop.objectives import OPTIMISERS, fixed_samples, objective, pays_in_bf16, validate
 from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
 from training.needs import errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
@@ -161,7 +161,15 @@ def begun(config: TrainConfig, world: World) -> TrainingRun:
 
     Raises `ConfigError` for a checkpoint of a run with other settings, `CheckpointError` for weights that don't fit.
     """
+    checkpoint = config.run / "checkpoint.pt"
+    state = restore(checkpoint) if checkpoint.exists() else None
+
     torch.set_num_threads(config.threads)
+    if config.precision == "auto":
+        begun_in = None if state is None else state["config"]["precision"]
+        faster = begun_in or ("bf16" if pays_in_bf16(world.device.type) else "f32")
+        config = replace(config, precision=world.first_says(faster))
+
     torch.set_float32_matmul_precision("highest")  # in TF32 SSIM's slope in smooth skin is mostly noise
     torch.backends.cudnn.allow_tf32 = False  # convolutions whose slopes count lose as much by it
     torch.backends.cudnn.benchmark = True  # all batches are alike, so the fastest kernels are worth a search
@@ -173,15 +181,13 @@ def begun(config: TrainConfig, world: World) -> TrainingRun:
         if isinstance(module, nn.Conv2d):  # a sixth less time a step: the CPU's fast kernels want channels last
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     network.to(world.device)
-    checkpoint = config.run / "checkpoint.pt"
-    if config.warm is not None and not checkpoint.exists():
+    if config.warm is not None and state is None:
         begin_warm(network, config.warm)
 
     loss_of = objective(config, network, world)
     optimiser = OPTIMISERS[config.optimiser](network, config.rate, bf16=config.precision == "bf16")
     run = TrainingRun(config, world, network, averaged(network), loss_of, optimiser)
-    if checkpoint.exists():
-        state = restore(checkpoint)
+    if state is not None:
         if differs := differences(state["config"], config, free=FREE):
             raise ConfigError(
                 f"{checkpoint} is of a run with another {', '.join(differs)}: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +13,10 @@ pytest.importorskip("onnx", reason="install barefaced[enroll]")
 
 from engine import models
 from engine.select import load
-from engine.spec import Precision
 from pipeline.errors import SourceError
 from pipeline.people.enrolled import read_face, write_face
 from tests.training.enrol.portraits import view
-from training.enrol import enrol, tune
+from training.enrol import enrol
 from training.enrol.enrol import Enrolled, Enrolling
 from training.enrol.judge import by_engine
 from training.enrol.tune import TuningPlan
@@ -91,39 +89,11 @@ def test_one_photo_is_taken_as_it_is() -> None:
     assert enrolled(PHOTOS[:1], replace(LAST_LAYERS, steps=2)).manifest.frames == 1
 
 
-@pytest.mark.parametrize("bf16", [True, False])
-def test_a_card_computes_where_there_is_one(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_computes_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: bf16 or including_emulation)
     assert enrol.computing() == "cuda"
-    assert enrol.computes_bf16() is bf16
 
 
 def test_without_a_card_the_processor_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert enrol.computing() == "cpu"
-
-
-@pytest.mark.parametrize("faster", [True, False])
-@pytest.mark.parametrize("fastest", [Precision.BF16, Precision.F32])
-def test_bf16_computes_where_the_processor_has_it_and_is_faster_with_it(
-    fastest: Precision, faster: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two products in bf16 may take longer than one in float32: what has it need not be what gains by it."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    offered = SimpleNamespace(missing=lambda: None, fastest=lambda: fastest)
-    monkeypatch.setattr(enrol, "find_backend", lambda _: offered)
-    monkeypatch.setattr(enrol, "faster_in_bf16", lambda: faster)
-    assert enrol.computes_bf16() is (fastest is Precision.BF16 and faster)
-
-
-def test_which_precision_is_faster_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that runs for bf16 alone says that float32 is faster, and the other way round."""
-    for slow in (True, False):
-        tune.faster_in_bf16.cache_clear()
-        clock = iter([0.0, 2.0 if not slow else 1.0, 10.0, 11.0 if not slow else 12.0] * 3)
-        monkeypatch.setattr(tune.time, "perf_counter", lambda clock=clock: next(clock))
-        assert tune.faster_in_bf16() is not slow
-        assert tune.faster_in_bf16() is not slow
-    monkeypatch.undo()
-    tune.faster_in_bf16.cache_clear()

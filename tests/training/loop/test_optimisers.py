@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,6 +8,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra `training`
 from torch import nn
 from torch.nn import functional
 
+from engine.spec import Precision
+from training.loop import objectives
 from training.loop.objectives import OPTIMISERS, Muon, orthogonalised
 
 
@@ -70,3 +73,33 @@ def test_state_that_is_restored_goes_on_the_same() -> None:
 def test_closure_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="closure"):
         Muon(nn.Conv2d(2, 4, 3), 1e-2).step(lambda: 0.0)
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_card_learns_in_bf16_where_it_need_not_imitate_that(has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: has_it or including_emulation)
+    assert objectives.pays_in_bf16("cuda") is has_it
+
+
+@pytest.mark.parametrize("faster", [True, False])
+@pytest.mark.parametrize("fastest", [Precision.BF16, Precision.F32])
+def test_bf16_computes_where_the_processor_has_it_and_is_faster_with_it(
+    fastest: Precision, faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two products in bf16 may take longer than one in float32: what has it need not be what gains by it."""
+    offered = SimpleNamespace(missing=lambda: None, fastest=lambda: fastest)
+    monkeypatch.setattr(objectives, "find_backend", lambda _: offered)
+    monkeypatch.setattr(objectives, "faster_in_bf16", lambda: faster)
+    assert objectives.pays_in_bf16("cpu") is (fastest is Precision.BF16 and faster)
+
+
+def test_which_precision_is_faster_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that runs for bf16 alone says that float32 is faster, and the other way round."""
+    for slow in (True, False):
+        objectives.faster_in_bf16.cache_clear()
+        clock = iter([0.0, 2.0 if not slow else 1.0, 10.0, 11.0 if not slow else 12.0] * 3)
+        monkeypatch.setattr(objectives.time, "perf_counter", lambda clock=clock: next(clock))
+        assert objectives.faster_in_bf16() is not slow
+        assert objectives.faster_in_bf16() is not slow
+    monkeypatch.undo()
+    objectives.faster_in_bf16.cache_clear()

@@ -161,6 +161,18 @@ def test_steps_are_taken_in_the_precision_that_was_asked_for(crops: Path, precis
     assert run.optimiser.dtype is dtype
 
 
+def test_auto_takes_what_is_faster_and_a_run_goes_on_as_it_was_begun(
+    crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1, sharpen_from=2.0, precision="auto")
+    for pays, chosen in ((True, "bf16"), (False, "f32")):
+        monkeypatch.setattr(train_module, "pays_in_bf16", lambda _, pays=pays: pays)
+        assert train_module.begun(auto, World()).config.precision == chosen
+    train(auto)  # in float32
+    monkeypatch.setattr(train_module, "pays_in_bf16", lambda _: True)
+    assert train_module.begun(replace(auto, steps=2), World()).config.precision == "f32"
+
+
 def test_a_small_network_learns_with_products_in_bf16(crops: Path) -> None:
     """Rounded products lead elsewhere, and not far."""
     small = replace(config(crops, "trunk", 1), size=128, widths=(8, 8, 8), blocks=1, adversarial=0, perceptual=0)
