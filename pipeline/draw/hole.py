@@ -42,6 +42,9 @@ GROW_PX = 4
 _STRAP_PX, _STRAP_GROW_PX = 13, 3
 """What of a mask is narrower than so much is a strap, and how far its hole reaches beyond it."""
 
+_EYE_PX, _EYE_GROW_PX = (20, 10), 2
+"""How far an eye reaches across and down from its middle, and the hole over it: what is seen is best kept."""
+
 FIGURE_SIDE = CROP_SIZE // 2
 """Side of what the network says of the figure."""
 
@@ -60,10 +63,8 @@ _PURE_PX = (6.0, 10.0)
 _ALIKE = 13.0
 """How much face and ground must differ, in 8-bit steps, for their mixture to be believed by half."""
 
-_MIXED = 0.6
-"""How much the drawing's own mixture says of where the edge lies; the rest is the network's, over `_DOUBT_PX`."""
-
-_DOUBT_PX = 16.0
+_MIXED, _DOUBT_PX = 0.6, 16.0
+"""How much the drawing's own mixture says of where the edge lies; the rest is the network's, over so many pixels."""
 
 _CALM_PX = 3.0, 2.0
 """Sigma of the blurs that take the ripples out of the figure and of its edge, in pixels of the crop."""
@@ -83,11 +84,8 @@ _AROUND = 7
 _SPREAD = 8.0
 """Sigma with which what is said of the ground around counts for a pixel, in pixels of `_COARSE`."""
 
-_LEAST_PLAIN = 0.1
-"""How plain a ground must be somewhere for it to go on as it is."""
-
-_PLAIN_LEVELS = 9.0
-"""Standard deviation of a ground that is half plain, in 8-bit steps."""
+_LEAST_PLAIN, _PLAIN_LEVELS = 0.1, 9.0
+"""How plain a ground must be somewhere for it to go on as it is; standard deviation of a half plain one, in levels."""
 
 _SOFT_PX = 1.0
 """Sigma of the edge's softness, in pixels of the crop: about as in a photo of the crop's size."""
@@ -144,15 +142,27 @@ class Shown:
         return np.asarray(cv2.addWeighted(luma, grey, face, 1 - grey, 0), np.uint8)
 
 
-def hole_of(mask: NDArray[np.float32], grow_px: int = GROW_PX) -> NDArray[np.float32]:
+def hole_of(mask: Floats, grow_px: int = GROW_PX, *, aligned: bool = True) -> Floats:
     """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened.
 
-    Straps grow less: they throw no shadow and have no rim, and of an ear that is hidden whole nothing is drawn.
+    Straps grow less: they throw no shadow and have no rim, and of an ear that is hidden whole nothing is drawn. Over
+    the eyes of a crop that is `aligned` to them it grows least.
     """
     likely = (mask > 0.3).astype(np.uint8)
     cloth = cv2.dilate(_without_straps(likely), _square(grow_px))
     hole = cv2.max(cloth, cv2.dilate(likely, _square(min(grow_px, _STRAP_GROW_PX))))
+    if aligned:
+        cv2.copyTo(cv2.dilate(likely, _square(min(grow_px, _EYE_GROW_PX))), _eyes(), hole)
     return np.asarray(cv2.blur(hole.astype(np.float32), (3, 3)), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _eyes() -> Image:
+    """(S, S) 1 on the eyes, 0 elsewhere."""
+    eyes = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    for middle in np.rint(CANONICAL_LANDMARKS[:2]).astype(int).tolist():
+        cv2.ellipse(eyes, middle, _EYE_PX, 0, 0, 360, 1, -1)
+    return eyes
 
 
 def _square(radius: int) -> Image:

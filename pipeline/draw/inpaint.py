@@ -148,7 +148,7 @@ class Inpaint:
             here_from_crop, mask = mask_around(crop.mask, beyond, width=frame.width, height=frame.height)
             here_from_frame = here_from_crop.after(crop.crop_from_frame)
             image = read_crop(frame.planes, here_from_frame, size=CROP_SIZE)
-            shown.append(Shown(image, hole_of(mask, self.grow_px), 1 / here_from_frame.scale))
+            shown.append(Shown(image, hole_of(mask, self.grow_px, aligned=False), 1 / here_from_frame.scale))
             places.append(here_from_crop)
 
         faces = self._faces(shown, self._submit([drawer_of(crop) for crop, _ in crops], shown, expression))

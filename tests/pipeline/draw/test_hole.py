@@ -203,6 +203,18 @@ def test_the_hole_reaches_less_far_beyond_a_strap_so_that_the_ear_behind_it_is_s
     assert np.flatnonzero((hole_of(worn(strap_px=6), 2) > 0.5)[110, :]).tolist() == list(range(200 - 2, 206 + 2))
 
 
+def test_the_hole_grows_little_over_an_eye_that_is_seen_in_part() -> None:
+    eye = np.rint(CANONICAL_LANDMARKS[0]).astype(int)
+    mask = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+    mask[eye[1] + 4 :, 40:216] = 1
+    hole = hole_of(mask) > 0.5
+    assert not hole[eye[1] + 1, eye[0] - 15 : eye[0] + 16].any()
+    assert hole[eye[1] + 2 :, eye[0]].all()
+    assert hole[eye[1] + 4 - GROW_PX, CROP_SIZE // 2]  # between the eyes it grows on
+    assert (hole_of(mask, aligned=False) > 0.5)[eye[1] + 1, eye[0]]  # nor is an eye known in a wider view
+    assert np.array_equal(hole_of(mask, 1), hole_of(mask, 1, aligned=False))
+
+
 def test_paint_reaches_farther_over_the_ground_beside_the_cloth_alone() -> None:
     """Beside a strap the drawing may have no ear where the frame shows one."""
     mask = worn(strap_px=6)
