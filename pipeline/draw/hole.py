@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]
 
 GROW_PX = 4
-"""How far the hole reaches beyond the mask in training, and by default in use."""
+"""How far the hole reaches beyond a mask where a network is validated, and by default in use."""
 
 _STRAP_PX, _STRAP_GROW_PX = 13, 3
 """What of a mask is narrower than so much is a strap, and how far its hole reaches beyond it."""
