@@ -133,13 +133,14 @@ class Shown:
 
     def coloured(self, face: Image) -> Image:
         """(S, S, 3) the drawn `face`, in black and white where all around it is: a network tints it a little."""
-        seen = self.image[::4, ::4][self.hole[::4, ::4] == 0].astype(np.int16)
-        coloured = float((np.ptp(seen, axis=1) > _GREY_LEVELS).mean()) if len(seen) else 1.0
-        grey = max(0.0, 1 - coloured / _COLOURED)
-        if grey == 0:
+        first, second, third = cv2.split(self.image[::4, ::4])
+        spread = cv2.max(cv2.max(first, second), third) - cv2.min(cv2.min(first, second), third)
+        seen = spread[self.hole[::4, ::4] == 0]
+        share = float((seen > _GREY_LEVELS).mean()) / _COLOURED if len(seen) else 1.0
+        if share >= 1:
             return face
         luma = cv2.merge([cv2.transform(face, _LUMA)] * 3)
-        return np.asarray(cv2.addWeighted(luma, grey, face, 1 - grey, 0), np.uint8)
+        return np.asarray(cv2.addWeighted(luma, 1 - share, face, share, 0), np.uint8)
 
 
 def hole_of(mask: Floats, grow_px: int = GROW_PX, *, aligned: bool = True) -> Floats:
@@ -201,11 +202,10 @@ def wider_on_ground(mask: Floats, ground: Image | None) -> Floats:
     """(S, S) a crop's `mask` (S, S), grown where (S, S) the `ground` is 1; None: nobody knows where it is.
 
     The shade of a mask's outline stays on a wall as a ghost of the mask, and a few pixels of a wall are easily drawn.
-    What of an ear is seen beside a strap is not the ground, even where the drawing has no ear.
     """
     if ground is None:
         return mask
-    near = cv2.dilate(_without_straps((mask > 0.3).astype(np.uint8)), _square(_GHOST_PX))
+    near = cv2.dilate(_without_straps((mask > 0.3).astype(np.uint8)), _square(_GHOST_PX))  # beside straps are ears
     return np.maximum(mask, cv2.multiply(near, ground), dtype=np.float32)
 
 
