@@ -136,16 +136,14 @@ class FaceCrop:
 
     track: Track
     image: NDArray[np.uint8]
-    """(s, s, 3) uint8 RGB: s is S = `geometry.CROP_SIZE` where the face is drawn anew, else S / 2 or S / 4, which is
-    enough to look at it."""
+    """(s, s, 3) uint8 RGB: s is S = `geometry.CROP_SIZE` where the face is drawn anew, else S / 2 or S / 4."""
     mask: NDArray[np.float32]
     """(S, S) float32 in [0, 1]: what hides the face."""
     crop_from_frame: Affine
     held: bool = False
     """The face is as it was when it was last looked at: its mask is the one of then, and so will be its drawing."""
     carried: bool = False
-    """The face has changed so little since it was last drawn that this drawing is carried on; the mask may be new. What
-    is held is carried on too."""
+    """It is held, or has changed so little since it was last drawn that this drawing goes on; the mask may be new."""
     drawn_by: DrawnBy | None = None
     """Which network draws it, and why; None where no face is enrolled, so that the shipped one does."""
     beyond: Beyond | None = None
@@ -204,6 +202,8 @@ class Patch:
     image: NDArray[np.uint8]
     """(S, S, 3) uint8 RGB; only what the mask hides counts."""
     around: Surroundings | None = None
+    ground: NDArray[np.uint8] | None = None
+    """(S, S) 1 where what lies behind the person is, else 0; None: nobody knows."""
 
     def __repr__(self) -> str:
         return f"Patch(track={self.crop.track.id})"

@@ -312,7 +312,7 @@ class Blend:
             field = np.zeros_like(small)
             if self.colour_limit_levels > 0:
                 field = correction(real, small, hole, limit=self.colour_limit_levels)
-            skin = map_skin(real, small + field, hole)
+            skin = map_skin(real, small + field, hole, patch.ground)
 
         same = before is not None and before.patch.image is patch.image and before.field is field
         if before is not None and same and before.sheet.box == box:

@@ -247,10 +247,12 @@ class SkinMap:
     drawn: NDArray[np.float32]
     """(64, 64) float32 in [0, 1]: how much what was drawn looks like skin."""
     hole: Hole
+    figure: NDArray[np.float32]
+    """(64, 64) float32 in [0, 1]: 0 where a wall of the skin's colour may lie, behind the person."""
 
     def visible(self) -> NDArray[np.float32]:
         """(64, 64) float32 in [0, 1]: how much the frame looks like skin, 0 under the mask."""
-        return np.asarray(_likeness(self.real, self.middle) * self.trusted(), np.float32)
+        return np.asarray(_likeness(self.real, self.middle) * self.trusted() * self.figure, np.float32)
 
     def trusted(self) -> NDArray[np.float32]:
         """(64, 64) 1 where the frame shows no mask, 0 elsewhere."""
@@ -261,12 +263,20 @@ class SkinMap:
         return np.asarray(self.drawn * (_field(self.hole.alpha) > 0.99), np.float32)
 
 
-def map_skin(real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole) -> SkinMap:
-    """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin."""
-    inside = _field(hole.covered) > 250
+def map_skin(
+    real: NDArray[np.float32], drawn: NDArray[np.float32], hole: Hole, ground: NDArray[np.uint8] | None = None
+) -> SkinMap:
+    """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin.
+
+    Where the `ground` (S, S) is 1 none is.
+    """
+    figure = np.ones(drawn.shape[:2], np.float32)
+    if ground is not None:
+        figure -= _field(ground.astype(np.float32))
+    inside = (_field(hole.covered) > 250) & (figure > 0.5)
     colours = drawn[inside] if inside.any() else drawn.reshape(-1, 3)  # (n, 3)
     middle = np.sort(colours, axis=0)[len(colours) // 2] @ _OPPONENT.T
-    return SkinMap(real, middle, _likeness(drawn, middle), hole)
+    return SkinMap(real, middle, _likeness(drawn, middle) * figure, hole, figure)
 
 
 def visible_skin(luma: Values, luma_from_crop: Affine, skin: SkinMap) -> Region | None:

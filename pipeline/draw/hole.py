@@ -209,17 +209,17 @@ def wider_on_ground(mask: Floats, ground: Image | None) -> Floats:
     return np.maximum(mask, cv2.multiply(near, ground), dtype=np.float32)
 
 
-def patched(crop: FaceCrop, shown: Shown, face: tuple[Image, Image | None]) -> tuple[Patch, Image | None]:
-    """What was drawn of `crop`, and (S, S) where the ground is in it."""
+def patched(crop: FaceCrop, shown: Shown, face: tuple[Image, Image | None]) -> Patch:
+    """What was drawn of `crop`."""
     image, ground = face
     whole = replace(crop, mask=wider_on_ground(crop.mask, ground))
-    return Patch(whole, shown.with_rim(image), shown.around), ground
+    return Patch(whole, shown.with_rim(image), shown.around, ground)
 
 
-def carried(crop: FaceCrop, before: Patch, ground: Image | None) -> tuple[Patch, Image | None]:
+def carried(crop: FaceCrop, before: Patch) -> Patch:
     """The same, as it was drawn `before`. The mask of a face that is held is the very same array."""
-    mask = before.crop.mask if crop.held else wider_on_ground(crop.mask, ground)
-    return replace(before, crop=replace(crop, mask=mask)), ground
+    mask = before.crop.mask if crop.held else wider_on_ground(crop.mask, before.ground)
+    return replace(before, crop=replace(crop, mask=mask))
 
 
 def along_edges(face: Image, hole: Floats, finer: float) -> Image:

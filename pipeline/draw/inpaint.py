@@ -118,14 +118,14 @@ class Inpaint:
 
     def answer(self, stream: Iterator[Drawing]) -> Iterator[Inpainted]:
         """Stage: each frame with one patch for each of its crops. Raises `EngineError`."""
-        drawn: dict[int, tuple[Patch, Image | None]] = {}
+        drawn: dict[int, Patch] = {}
         for drawing in stream:
             faces = iter(zip(drawing.shown, self._faces(drawing.shown, drawing.faces), strict=True))
             drawn = {
-                crop.track.id: carried(crop, *kept(drawn, crop.track)) if crop.carried else patched(crop, *next(faces))
+                crop.track.id: carried(crop, kept(drawn, crop.track)) if crop.carried else patched(crop, *next(faces))
                 for crop in drawing.cropped.crops
             }
-            yield Inpainted(drawing.cropped, tuple(patch for patch, _ in drawn.values()))
+            yield Inpainted(drawing.cropped, tuple(drawn.values()))
 
     def _shown(
         self, crops: Sequence[FaceCrop], holes: Sequence[Floats], expression: Floats, frame: Frame

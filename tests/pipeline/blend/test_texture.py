@@ -65,6 +65,26 @@ def skin_under(luma: np.ndarray) -> Region:
     return region
 
 
+def test_a_wall_of_the_skin_s_colour_is_no_skin() -> None:
+    """Neither is texture measured on it, nor is what is drawn of it given pores."""
+    mask = np.zeros((256, 256), np.float32)
+    mask[128:] = 1
+    hole = find_hole(mask, grow_px=0, feather_px=4)
+    skin = np.full((64, 64, 3), (200, 150, 120), np.float32)
+    ground = np.zeros((256, 256), np.uint8)
+    ground[:, 128:] = 1
+
+    known, unknown = map_skin(skin, skin, hole, ground), map_skin(skin, skin, hole)
+    assert known.drawn[:, :32].min() == known.visible()[:28, :32].min() == 1
+    assert known.drawn[:, 32:].max() == known.visible()[:, 32:].max() == 0
+    assert unknown.drawn.min() == unknown.visible()[:28].min() == 1
+
+    wall = skin.copy()
+    wall[:, 20:] = 60
+    ground[:, 80:] = 1
+    assert np.array_equal(map_skin(skin, wall, hole, ground).middle, unknown.middle)
+
+
 def test_hair_is_no_skin() -> None:
     grain = 128 + 3 * np.random.default_rng(1).standard_normal((256, 256)).astype(np.float32)
     hair = grain + 10 * np.sin(np.arange(256, dtype=np.float32))
