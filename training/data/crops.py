@@ -84,8 +84,12 @@ def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] 
 def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -> int:
     """Write the crops of the pictures in the folder `photos` to `folder` as `name`; how many had a face.
 
-    Raises `SourceError` for a folder without pictures or without faces, and for a picture that can't be read.
+    Raises `SourceError` for a folder without pictures or without faces, for a picture that can't be read, and for a set
+    that is there already.
     """
+    if (folder / f"{name}.npz").exists():
+        raise SourceError(f"{folder}/{name}.npz is there already: give the set another name, or remove that one first")
+
     pictures = Image.registered_extensions()
     files = sorted(path for path in photos.glob("*") if path.suffix.lower() in pictures)
     if not files:
