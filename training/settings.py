@@ -113,9 +113,12 @@ class TrainConfig:
 
 
 def differences(before: Mapping[str, object], config: TrainConfig, *, free: Collection[str]) -> list[str]:
-    """The flags in which `config` differs from the settings `before`, but for those that are `free` to."""
-    now = asdict(config)
-    return sorted(name.replace("_", "-") for name in now if name not in free and now[name] != before.get(name))
+    """The flags in which `config` differs from the settings `before`, but for those that are `free` to.
+
+    What is "auto" was chosen when the run began, and differs from nothing.
+    """
+    now = {name: value for name, value in asdict(config).items() if name not in free and value != "auto"}
+    return sorted(name.replace("_", "-") for name, value in now.items() if value != before.get(name))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

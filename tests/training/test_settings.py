@@ -1,5 +1,5 @@
 import argparse
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="training needs the extra `training`")
 
 from pipeline.errors import ConfigError
 from training.networks.generator import GeneratorConfig
-from training.settings import TrainConfig, add_flags, given
+from training.settings import TrainConfig, add_flags, differences, given
 
 NEEDED = ["--crops", "crops", "--run", "runs/a"]
 
@@ -67,3 +67,9 @@ def test_flags_give_values_of_the_fields_types() -> None:
 def test_what_can_not_be_trained_is_refused_with_the_reason(change: dict[str, object], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         TrainConfig(**({"network": "trunk", "crops": Path("c"), "run": Path("r")} | change))
+
+
+def test_what_a_run_chose_itself_is_no_difference() -> None:
+    begun = TrainConfig("trunk", Path("crops"), Path("run"), precision="f32", batch=4)
+    assert differences(asdict(begun), replace(begun, precision="auto"), free=()) == []
+    assert differences(asdict(begun), replace(begun, precision="bf16", batch=8), free=("batch",)) == ["precision"]
