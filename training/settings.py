@@ -39,7 +39,7 @@ class TrainConfig:
     seed: int = setting(0, Whole(0), "random seed of the first weights, the faces, the masks and their wear")
     device: str = setting("cpu", OneOf(("cpu", "cuda")), "computes the network; cuda takes one card for each process")
     precision: str = setting(
-        "auto", OneOf(("auto", "bf16", "f32")), "number format of products; auto tries what is faster"
+        "auto", OneOf(("auto", "bf16", "f32")), "number format of products; auto tries which is faster"
     )
     threads: int = setting(1, Whole(1), "CPU threads of the network; workers draw masks beside them")
     reuse: int = setting(1, Whole(1), "times a drawn picture is used; raise it where drawing is slower than learning")

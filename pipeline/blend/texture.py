@@ -248,7 +248,7 @@ class SkinMap:
     """(64, 64) float32 in [0, 1]: how much what was drawn looks like skin."""
     hole: Hole
     figure: NDArray[np.float32]
-    """(64, 64) float32 in [0, 1]: 0 where a wall of the skin's colour may lie, behind the person."""
+    """(64, 64) float32 in [0, 1]: how much of each part is the person, and not the ground behind."""
 
     def visible(self) -> NDArray[np.float32]:
         """(64, 64) float32 in [0, 1]: how much the frame looks like skin, 0 under the mask."""
@@ -268,7 +268,7 @@ def map_skin(
 ) -> SkinMap:
     """Compare `real` and `drawn`, both (64, 64, 3) RGB, with the median of what was drawn: most of it is skin.
 
-    Where the `ground` (S, S) is 1 none is.
+    The ground behind the person is no skin, whatever its colour: `ground` (S, S) is 1 there; None: nobody knows.
     """
     figure = np.ones(drawn.shape[:2], np.float32)
     if ground is not None:

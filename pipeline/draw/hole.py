@@ -40,10 +40,10 @@ GROW_PX = 4
 """How far the hole reaches beyond a mask where a network is validated, and by default in use."""
 
 _STRAP_PX, _STRAP_GROW_PX = 13, 3
-"""What of a mask is narrower than so much is a strap, and how far its hole reaches beyond it."""
+"""A part of a mask that is narrower than the first is a strap; the hole reaches the second beyond it."""
 
 _EYE_PX, _EYE_GROW_PX = (20, 10), 2
-"""How far an eye reaches across and down from its middle, and the hole over it: what is seen is best kept."""
+"""How far an eye reaches across and down from its middle, and how far the hole may reach beyond a mask there."""
 
 FIGURE_SIDE = CROP_SIZE // 2
 """Side of what the network says of the figure."""
@@ -93,7 +93,7 @@ _SOFT_PX = 1.0
 _LUMA = np.array([BT601], np.float32)
 
 _GREY_LEVELS, _COLOURED = 8, 0.1
-"""How far a grey pixel's channels lie apart at most, and the share of other pixels in a picture that has colours."""
+"""How far a grey pixel's channels lie apart at most, and from what share of other pixels on a picture has colours."""
 
 _ALONG_PX, _ALONG_SIGMA = (2.0, 4.0), 2.6
 """How far along an edge, either way, the pixels lie that are averaged, and how fast they count less."""
@@ -146,8 +146,8 @@ class Shown:
 def hole_of(mask: Floats, grow_px: int = GROW_PX, *, aligned: bool = True) -> Floats:
     """(S, S) in [0, 1], what the generator fills: the mask's likely pixels, grown by `grow_px` and softened.
 
-    Straps grow less: they throw no shadow and have no rim, and of an ear that is hidden whole nothing is drawn. Over
-    the eyes of a crop that is `aligned` to them it grows least.
+    Straps grow less: they throw no shadow, and an ear that the hole hides whole would not be drawn. Least grows over
+    the eyes, which lie where they should in a crop that is `aligned` to the face.
     """
     likely = (mask > 0.3).astype(np.uint8)
     cloth = cv2.dilate(_without_straps(likely), _square(grow_px))
@@ -199,7 +199,7 @@ def with_edges(figure: Engine, shown: Sequence[Shown], faces: Sequence[Image]) -
 
 
 def wider_on_ground(mask: Floats, ground: Image | None) -> Floats:
-    """(S, S) a crop's `mask` (S, S), grown where (S, S) the `ground` is 1; None: nobody knows where it is.
+    """(S, S) a crop's `mask` (S, S), its cloth grown where (S, S) the `ground` is 1; None: nobody knows where it is.
 
     The shade of a mask's outline stays on a wall as a ghost of the mask, and a few pixels of a wall are easily drawn.
     """

@@ -124,15 +124,15 @@ def jitter(rng: np.random.Generator, side: int, variation: Variation = ANYBODY) 
 
 
 ODDITIES = np.array([1.0, 1.4, 1.4, 0.5, 2.2, 1.7, 0.2])
-"""How much the shares of what is out of the ordinary differ, as `draw_sample` has them: view, dark skin, mask, light,
-straps, thin things beside the face, near-infrared."""
+"""What is out of the ordinary, and how often beside the others: a wider view, dark skin, the mask, the light, straps,
+thin things beside the face, near-infrared."""
 
 SOUGHT = 0.35 * ODDITIES
-"""The shares in what the segmenter learns from."""
+"""How often each is in what the segmenter learns from."""
 
 DRAWN_OVER = np.array([0, 0.1, 0.3, 0, 0.5, 0.15, 0])
-"""Those in what the generator learns from: of what lies beyond a stored crop there is no truth, and it draws in the
-light of the picture that it is shown."""
+"""How often each is in what the generator learns from. Beyond a stored crop there is no truth to draw, and the truth is
+in the usual light."""
 
 STRANDED = 0.3
 """How often bands run from a mask that have nothing to do with ears."""
@@ -307,8 +307,8 @@ def draw_sample(
     mask.
 
     `plain` is for those who never look beneath the alpha: masks as in `masks.draw`, worn `loosely` and with `strands`.
-    The shares `odd` (7,), as `ODDITIES` lists them, are as `unusual` has them, each by itself; a share of the masks is
-    `fastened`.
+    `odd` (7,) says how often each of what `ODDITIES` lists is as `unusual` has it, or a mask `fastened`, each by
+    itself; None for never.
     """
     stored = faces.crops[index]
     # Not larger than what is stored: an enlarged truth would teach to draw blurred faces.

@@ -60,7 +60,7 @@ class World:
         return module if self.size == 1 else DistributedDataParallel(module)
 
     def first_says(self, word: str) -> str:
-        """What the first process says, in all of them."""
+        """The `word` of the first process, in every process of the run."""
         said = [word]
         if self.size > 1:
             distributed.broadcast_object_list(said)
