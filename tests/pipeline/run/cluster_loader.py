@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,8 +24,13 @@ __all__ = ["as_if_loaded", "deadly", "differing"]
 
 @contextmanager
 def differing(_config: Config) -> Iterator[Networks]:
-    """A detector that is another file on every node."""
-    networks = stand_in_networks()
+    """A detector that is another file on every node, and so slow that no chunk is finished before all were asked."""
+
+    def detect(frame: Frame) -> tuple[Detection, ...]:
+        time.sleep(60)
+        return found_in_clip(frame)
+
+    networks = stand_in_networks(detect)
     yield replace(networks, files={**networks.files, "detector": Network("detector", node_id(), bytes)})
 
 
