@@ -7,6 +7,7 @@ import signal
 import sys
 import webbrowser
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from commands.parsing import FAILED, INTERRUPTED, add, add_config, settings_of
@@ -151,15 +152,22 @@ def add_serve(commands: Commands) -> None:
     parser.shorten(flags.COMMON)
 
 
+PAGE_CURE = "pip install aiohttp aiortc"
+
+
+def page_lacks() -> list[str]:
+    """The packages that the page needs and that are not here."""
+    return [name for name in ("aiohttp", "aiortc") if find_spec(name) is None]
+
+
 def _serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     import asyncio
 
-    from pipeline.web import missing
-
-    reason = missing()
-    if reason is not None:
-        raise ConfigError(reason)  # before networks are compiled
+    if absent := page_lacks():
+        raise ConfigError(
+            f"`barefaced serve` needs {' and '.join(absent)}: {PAGE_CURE}"
+        )  # before networks are compiled
     from pipeline.run import load
 
     with load.networks(settings) as networks, suppress(KeyboardInterrupt):

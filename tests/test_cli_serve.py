@@ -14,7 +14,7 @@ import pytest
 
 import cli
 from commands import live
-from pipeline import web
+from commands.live import PAGE_CURE, page_lacks
 from pipeline.run import load
 from tests.stand_ins import as_if_loaded
 
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.timeout(240)
 def test_without_its_packages_it_says_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("commands.live.find_spec", lambda _name: None)
     assert cli.main(["serve"]) == 1
-    said = f"`barefaced serve` needs aiohttp and aiortc: {web.CURE}"
+    said = f"`barefaced serve` needs aiohttp and aiortc: {PAGE_CURE}"
     assert said in capsys.readouterr().err
 
 
-needs_extra = pytest.mark.skipif(web.missing() is not None, reason="the page needs aiohttp and aiortc")
+needs_extra = pytest.mark.skipif(bool(page_lacks()), reason="the page needs aiohttp and aiortc")
 
 
 @needs_extra
