@@ -47,6 +47,10 @@ class TrainConfig:
     textures: Path | None = setting(
         None, Location(), "folder of pictures (*.jpg) to print on the masks that the segmenter learns from"
     )
+    real: Path | None = setting(
+        None, Location(), "folder of photos of people in real masks, as training.data.real wrote them"
+    )
+    real_share: float = setting(0.25, Number(high=0.5), "share of samples that are of --real")
     warm: Path | None = setting(None, Location(), "checkpoint or exported network that a new run begins with")
     samples: int = setting(96, Whole(1), "validation faces")
     every: int = setting(500, Whole(1), "steps between checkpoints, validations and sheets")

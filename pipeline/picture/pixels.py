@@ -245,7 +245,7 @@ def turned_away(track: Track) -> float:
     return float(min(max(1.0 - abs(across) / height, 0.0), 1.0))
 
 
-_GREY, _FADE = np.float32(128), 0.16
+GREY, FADE = np.float32(128), 0.16
 """What a network is shown beyond the frame's border, and how far away only that, as a part of the crop's side.
 Grey from the border on hides which way a mask goes, without grey the stripes mislead."""
 
@@ -271,10 +271,10 @@ def faded(image: NDArray[np.uint8], image_from_frame: Affine, width: int, height
 
     There a mask that the border cuts off goes on in stripes, which the segmenter takes for a mask of another form.
     """
-    (across, down), reach = _places(image_from_frame, len(image)), _FADE * len(image) * image_from_frame.inverse().scale
+    (across, down), reach = _places(image_from_frame, len(image)), FADE * len(image) * image_from_frame.inverse().scale
     away = np.hypot(across - np.clip(across, 0, width - 1), down - np.clip(down, 0, height - 1))
     share = np.minimum(away / reach, 1).astype(np.float32)[..., None]
-    return np.asarray(image + share * (_GREY - image.astype(np.float32)), np.uint8)
+    return np.asarray(image + share * (GREY - image.astype(np.float32)), np.uint8)
 
 
 def carried_on(mask: NDArray[np.float32], crop_from_frame: Affine, width: int, height: int) -> NDArray[np.float32]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from training.data.mesh import LEFT_CHEEK, LEFT_JAW, MIDLINE, RIGHT_CHEEK, RIGHT_JAW, Point
+from training.data.real import SIDE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +56,18 @@ def store(folder: Path, name: str, *, count: int = 3, side: int = 160) -> None:
     np.save(folder / f"{name}_crops.npy", np.stack(crops))
     points = np.concatenate([mesh(), np.zeros((468, 1), np.float32)], 1)
     np.savez(folder / f"{name}.npz", mesh=np.stack([points] * count))
+
+
+def store_real(folder: Path, *, size: int = SIDE, count: int = 2) -> Path:
+    """Write pairs as `training.data.real` would: a red mask on green, where the photo ends at the left quarter."""
+    picture, mask = np.zeros((size, size, 4), np.uint8), np.zeros((size, size), np.uint8)
+    middle = size // 2
+    mask[middle : middle + 70, middle - 200 : middle + 60] = 255
+    picture[..., :3] = np.where(mask[..., None] > 0, (200, 20, 20), (20, 200, 20))
+    picture[:, size // 4 :, 3] = 255
+
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.fromarray(picture).save(folder / f"{number}.png")
+        Image.fromarray(mask).save(folder / f"{number}-mask.png")
+    return folder

@@ -61,16 +61,26 @@ def central_face(image: NDArray[np.uint8]) -> tuple[Affine, NDArray[np.float32]]
     return (canonical_from_image, mesh) if sure >= 0.5 else None
 
 
+def photo(path: Path) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB of a picture file. Raises `SourceError` for one that is none."""
+    try:
+        return np.asarray(Image.open(path).convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise SourceError(f"{path} can't be read as a picture: {error}") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The files of a folder that are called as pictures are, by name."""
+    known = Image.registered_extensions()
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in known)
+
+
 def cut(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     """The stored crop (size, size, 3) and mesh of a photo's most central face; None where no face is found.
 
     Raises `SourceError` for a file that is no picture.
     """
-    try:
-        image = np.asarray(Image.open(path).convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise SourceError(f"{path} can't be read as a picture: {error}") from error
-
+    image = photo(path)
     found = central_face(image)
     if found is None:
         return None
@@ -90,8 +100,7 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
     if (folder / f"{name}.npz").exists():
         raise SourceError(f"{folder}/{name}.npz is there already: give the set another name, or remove that one first")
 
-    pictures = Image.registered_extensions()
-    files = sorted(path for path in photos.glob("*") if path.suffix.lower() in pictures)
+    files = pictures_in(photos)
     if not files:
         raise SourceError(f"{photos} holds no pictures: training.data.crops takes a folder of photos of bare faces")
 

@@ -82,10 +82,15 @@ class GeneratorLoss:
         drawn = drawn.float()
 
         seen = hole if config.supervision == "composite" else torch.ones_like(hole)
-        terms = self._of_pixels(drawn, truth, seen)
+        known = batch.known
+        if not known.any():  # as chance may have it where pictures are mixed anew: nothing to compare with
+            return drawn.sum() * 0, {}
+        compared_with_truth = drawn[known], truth[known], seen[known]
+        terms = self._of_pixels(*compared_with_truth)
         if progress >= config.sharpen_from:
             fade = min(1.0, (progress - config.sharpen_from) / FADE)
-            late = self._of_features(drawn, truth, seen) | self._of_patches(drawn, truth, hole, seen)
+            made = losses.composite(drawn, truth, seen)
+            late = self._of_features(*compared_with_truth) | self._of_patches(made, genuine(truth, known), hole)
             terms |= {name: (fade * weight, value) for name, (weight, value) in late.items()}
 
         total = sum((weight * value for weight, value in terms.values()), drawn.new_zeros(()))
@@ -122,16 +127,22 @@ class GeneratorLoss:
             found["contextual"] = self.config.contextual, sought
         return found
 
-    def _of_patches(self, drawn: Tensor, truth: Tensor, hole: Tensor, seen: Tensor) -> dict[str, tuple[float, Tensor]]:
+    def _of_patches(self, made: Tensor, truth: Tensor, hole: Tensor) -> dict[str, tuple[float, Tensor]]:
         """The adversary learns from the batch, and then judges it."""
         if self.adversary is None:
             return {}
-        made = losses.composite(drawn, truth, seen)
         judged = self.adversary.train(made, truth, hole)
         return {
             "adversary": (0.0, judged),
             "fooled": (self.config.adversarial, self.adversary.fooled(made, truth, hole)),
         }
+
+
+def genuine(truth: Tensor, known: Tensor) -> Tensor:
+    """(B, 3, S, S) the truths, with those that are not `known` (B,) replaced by others of the batch: bare faces all."""
+    (places,) = known.nonzero(as_tuple=True)
+    order = torch.arange(len(known), device=known.device)
+    return truth[torch.where(known, order, places[order % len(places)])]
 
 
 class SegmenterLoss:
@@ -181,7 +192,9 @@ def fixed_samples(config: TrainConfig) -> Batch:
     stacks = [torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()) for images in (pictures, truths)]
     whole_alphas = torch.from_numpy(np.rint(np.stack(alphas)[:, None] * 255).astype(np.uint8))
     expressions = np.column_stack([faces.expressions[indices], np.ones(len(indices), np.float32)])
-    return Batch(stacks[0], stacks[1], whole_alphas, torch.from_numpy(expressions))
+    return Batch(
+        stacks[0], stacks[1], whole_alphas, torch.from_numpy(expressions), torch.ones(len(indices), dtype=torch.bool)
+    )
 
 
 def validate(config: TrainConfig, network: nn.Module, samples: Batch, step: int) -> dict[str, float]:

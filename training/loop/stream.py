@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from training.data.real import RealMasks
+    from training.data.samples import TrainingSample
+
 
 @dataclass(frozen=True)
 class World:
@@ -111,10 +114,17 @@ class Batch(NamedTuple):
     """(B, 1, S, S) uint8 of 255"""
     expressions: Tensor
     """(B, 5) what the mouths do, as `generator.EXPRESSION` has it."""
+    known: Tensor
+    """(B,) bool: whether the truth is what the mask hides. Of a real mask nobody knows that, and it is the picture."""
 
     def mirrored(self) -> Batch:
         """Samples with left and right exchanged, which leaves an expression as it is."""
-        return Batch(self.pictures.flip(3), self.truths.flip(3), self.alphas.flip(3), self.expressions)
+        pictures, truths, alphas = (images.flip(3) for images in (self.pictures, self.truths, self.alphas))
+        return self._replace(pictures=pictures, truths=truths, alphas=alphas)
+
+    def only(self, which: Tensor) -> Batch:
+        """The samples for which `which` (B,) is true."""
+        return Batch(*(tensor[which] for tensor in self))
 
 
 TURNED_AMONG = 5
@@ -145,8 +155,11 @@ class MaskedFaces(Dataset[Batch]):
         odd: NDArray[np.float64] | None = None,
         expression: float = 0.0,
         variation: Variation = ANYBODY,
+        real: RealMasks | None = None,
+        real_share: float = 0.0,
     ) -> None:
         self.expression = expression
+        self.real, self.real_share = real, real_share if real else 0.0
         self.sets, self.size, self.seed = sets, size, seed
         self.bare, self.textures, self.plain, self.odd, self.variation = bare, textures, plain, odd, variation
 
@@ -155,6 +168,11 @@ class MaskedFaces(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         # A generator of its own for each number: it does not matter who draws a sample, or in which order.
         rng = np.random.default_rng([self.seed, number])
+        # By number and not by chance: as many of each batch, so that no batch is without truths.
+        if self.real is not None and int((number + 1) * self.real_share) > int(number * self.real_share):
+            sample = self.real.draw(int(rng.integers(len(self.real))), rng, size=self.size, seeks=not self.plain)
+            return _as_batch(sample, np.zeros(EXPRESSION, np.float32), known=False)
+
         faces = self.sets[rng.choice(len(self.sets), p=self.shares)][0]
         index = faces.any_index(rng, among=2 if self.plain else TURNED_AMONG)
         sample = draw_sample(
@@ -168,13 +186,18 @@ class MaskedFaces(Dataset[Batch]):
             odd=self.odd,
             variation=self.variation,
         )
+        expression = expression_input(faces.expressions[index], rng, share=self.expression)
+        return _as_batch(sample, expression, known=True)
 
-        return Batch(
-            torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
-            torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
-            torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
-            torch.from_numpy(expression_input(faces.expressions[index], rng, share=self.expression)),
-        )
+
+def _as_batch(sample: TrainingSample, expression: NDArray[np.float32], *, known: bool) -> Batch:
+    return Batch(
+        torch.from_numpy(sample.picture.transpose(2, 0, 1).copy()),
+        torch.from_numpy(sample.truth.transpose(2, 0, 1).copy()),
+        torch.from_numpy(np.rint(sample.alpha * 255).astype(np.uint8)[None]),
+        torch.from_numpy(expression),
+        torch.tensor(known),
+    )
 
 
 def expression_input(numbers: NDArray[np.float32], rng: np.random.Generator, *, share: float) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.errors import ConfigError
+from training.data.real import RealMasks
 from training.data.samples import DRAWN_OVER, SOUGHT, Faces
 from training.loop.objectives import OPTIMISERS, fixed_samples, objective, pays_in_bf16, validate
 from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
@@ -60,7 +61,7 @@ MOST_KEPT = 0.998
 LOGGED = 50
 """Steps between lines of the log."""
 
-FREE = ("run", "crops", "warm", "steps", "every", "samples", "device", "threads", "workers")
+FREE = ("run", "crops", "real", "warm", "steps", "every", "samples", "device", "threads", "workers")
 """Settings with which a run may go on that are not those it was begun with."""
 
 ENOUGH = 0.05
@@ -214,6 +215,8 @@ def drawn_batches(config: TrainConfig, world: World, step: int) -> Iterator[Batc
         plain=not judges,
         odd=SOUGHT if judges else DRAWN_OVER,
         expression=config.expression,
+        real=None if config.real is None else RealMasks.read(config.real),
+        real_share=config.real_share,
     )
 
     reuse = Reuse(config.reuse, seed=config.seed, device=world.device)

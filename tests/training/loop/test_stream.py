@@ -21,7 +21,8 @@ def drawn(first: int):  # noqa: ANN201 - batches without end
         picture = torch.zeros(BATCH, 1, 1, 2)
         picture[:, 0, 0, 0] = torch.arange(number * BATCH, (number + 1) * BATCH)
         picture[:, 0, 0, 1] = -1
-        yield Batch(picture, picture + 0.25, picture + 0.5, picture[:, 0, 0, :1] * torch.ones(5))
+        known = torch.ones(BATCH, dtype=torch.bool)
+        yield Batch(picture, picture + 0.25, picture + 0.5, picture[:, 0, 0, :1] * torch.ones(5), known)
 
 
 def seen(times: int, step: int, steps: int) -> list[tuple[torch.Tensor, ...]]:
@@ -35,7 +36,7 @@ def test_each_picture_is_seen_so_often_and_every_other_time_mirrored() -> None:
     assert numbers == dict.fromkeys(range(GROUP * BATCH), 4)
     mirrored = [bool((picture[..., 0] == -1).all()) for picture, *_ in group]
     assert mirrored == [turn % 2 == 1 for turn in range(4) for _ in range(GROUP)]
-    for picture, truth, alpha, expression in group:
+    for picture, truth, alpha, expression, _ in group:
         assert torch.equal(truth, picture + 0.25)  # they stay together
         assert torch.equal(alpha, picture + 0.5)
         assert torch.equal(expression[:, 0], picture.amax((1, 2, 3)))

@@ -17,7 +17,7 @@ from torch.nn import functional
 from engine.models import manifest, shipped
 from engine.select import load
 from pipeline.errors import CheckpointError, ConfigError
-from tests.training.made_faces import store
+from tests.training.made_faces import store, store_real
 from training.data.samples import Faces, TrainingSample, close_up, colourless, draw_sample
 from training.loop import train as train_module
 from training.loop.objectives import GeneratorLoss, Muon
@@ -92,6 +92,7 @@ def test_run_that_was_cut_off_goes_on_bit_for_bit(
         config(crops, network, 4), size=256 if network == "segmenter" else 128, r1=1.0, sharpen_from=0.3, samples=2
     )
     whole = replace(whole, style=0.1, contextual=0.1, specks=1.0, workers=workers)
+    whole = replace(whole, real=store_real(crops / "real"), real_share=0.5)
     train(replace(whole, run=crops / "whole"))
 
     def dies_after_saving(path: Path, state: checkpoints.State) -> None:
@@ -124,7 +125,7 @@ def test_supervision_of_the_whole_picture_sees_what_is_outside_the_hole(crops: P
     sample = draw_sample(Faces.read(crops / "crops", "train"), 0, np.random.default_rng(0), size=128)
     batch = tuple(torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (sample.picture, sample.truth))
     alphas = torch.from_numpy((sample.alpha * 255).astype(np.uint8))[None, None]
-    batch = Batch(*batch, alphas, torch.zeros(1, 5))
+    batch = Batch(*batch, alphas, torch.zeros(1, 5), torch.ones(1, dtype=torch.bool))
 
     class Cheat(torch.nn.Module):
         def forward(self, crop_and_mask: torch.Tensor) -> torch.Tensor:
@@ -136,6 +137,51 @@ def test_supervision_of_the_whole_picture_sees_what_is_outside_the_hole(crops: P
     }
     assert costs["composite"] == pytest.approx(0, abs=1e-6)
     assert costs["whole"] > 0.1
+
+
+def test_what_a_real_mask_hides_is_shown_to_the_discriminator_alone(crops: Path) -> None:
+    whole = replace(config(crops, "trunk", 1), size=128, perceptual=0.1, adversarial=0.1, precision="f32")
+    rng, faces = np.random.default_rng(1), Faces.read(crops / "crops", "train")
+    samples = [draw_sample(faces, index, rng, size=128, plain=True) for index in (0, 1, 2)]
+    pictures, truths = (
+        torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+        for images in zip(*((sample.picture, sample.truth) for sample in samples), strict=True)
+    )
+    alphas = torch.from_numpy(np.stack([np.rint(sample.alpha * 255).astype(np.uint8) for sample in samples])[:, None])
+    real = Batch(pictures, truths, alphas, torch.zeros(3, 5), torch.tensor([True, True, False]))
+
+    class Painter(torch.nn.Module):
+        """Draws the truth where it is known, and one colour, which it can learn, where it isn't."""
+
+        def __init__(self, colour: float) -> None:
+            super().__init__()
+            self.colour = torch.nn.Parameter(torch.tensor(colour))
+
+        def forward(self, crop_and_mask: torch.Tensor) -> torch.Tensor:
+            flat = self.colour.expand_as(crop_and_mask[:, :3])
+            return torch.where(real.known.view(-1, 1, 1, 1), picture(truths), flat)
+
+    found = {}
+    for colour in (-0.9, 0.9):
+        torch.manual_seed(0)
+        painter = Painter(colour)
+        loss, terms = GeneratorLoss(whole, painter, World())(real, 1.0)
+        torch.autograd.backward(loss)
+        found[colour] = terms
+        assert painter.colour.grad is not None
+        assert painter.colour.grad.abs() > 0  # the discriminator's opinion reaches it
+        assert all(terms[name] == pytest.approx(0, abs=1e-5) for name in ("l1", "around", "ssim", "perceptual"))
+    assert found[-0.9]["adversary"] != found[0.9]["adversary"]
+
+
+def test_a_batch_of_real_masks_alone_teaches_a_generator_nothing(crops: Path) -> None:
+    run = train_module.begun(replace(config(crops, "trunk", 2), size=128, adversarial=0.0, perceptual=0.0), World())
+    image = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    batch = Batch(image, image, image[:, :1] + 255, torch.zeros(1, 5), torch.tensor([False]))
+    before = [weight.clone() for weight in run.network.parameters()]
+    assert run.advance(batch) == {}
+    assert all(torch.isfinite(weight).all() for weight in run.network.parameters())
+    assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(before, run.network.parameters(), strict=True))
 
 
 def test_losses_join_when_their_weight_says_so(crops: Path) -> None:
