@@ -6,7 +6,7 @@ Each stage's output is a new frozen type that holds the one before, so a wrong o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from pipeline.geometry import CROP_SIZE, Affine, Box, Landmarks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import av
     import numpy as np
     from numpy.typing import NDArray
@@ -88,6 +90,8 @@ class Detected:
     """None when the detector did not look at this frame."""
     cut: bool
     """True when this frame begins a new shot."""
+    look: Callable[[], tuple[Detection, ...]] | None = field(default=None, repr=False, compare=False)
+    """Has the detector look at this frame after all. Raises `EngineError`. None where it did, or can't."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Beyond:
     view_from_frame: Affine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FaceCrop:
     """A face cut out upright, and what hides it."""
 
@@ -153,9 +157,6 @@ class FaceCrop:
         sides = (CROP_SIZE, CROP_SIZE // 2, CROP_SIZE // 4)
         if self.image.shape not in [(side, side, 3) for side in sides] or self.mask.shape != (CROP_SIZE, CROP_SIZE):
             raise ValueError(f"a crop is {CROP_SIZE} square, not image {self.image.shape}, mask {self.mask.shape}")
-
-    def __repr__(self) -> str:
-        return f"FaceCrop(track={self.track.id}, masked={float(self.mask.mean()):.3f})"
 
 
 class Skipped(StrEnum):
@@ -194,7 +195,7 @@ class Surroundings:
     here_from_crop: Affine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Patch:
     """What the generator drew for one face, and around it where the mask goes on beyond the crop."""
 
@@ -204,9 +205,6 @@ class Patch:
     around: Surroundings | None = None
     ground: NDArray[np.uint8] | None = None
     """(S, S) 1 where what lies behind the person is, else 0; None: nobody knows."""
-
-    def __repr__(self) -> str:
-        return f"Patch(track={self.crop.track.id})"
 
 
 @dataclass(frozen=True)

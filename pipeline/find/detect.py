@@ -9,9 +9,11 @@ compared with the last one before. A pan is a shift: it is estimated and undone 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import av
@@ -95,6 +97,8 @@ class Detect:
     longest_seconds: float | None = None
     """Look again after so long, too. For live video: a slow machine leaves frames out, and a face can't be followed
     over what is far apart; `calm_times` counts here too. None: count frames only."""
+    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Held to look: whoever follows the faces may have a frame looked at too, in another thread."""
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[Detected]:
         """Each frame with its faces, or with None where nobody looked. Raises `EngineError`."""
@@ -106,15 +110,19 @@ class Detect:
             since_look += 1
             overdue = self.longest_seconds is not None and frame.time - looked >= times * self.longest_seconds
             if not (cut or overdue or since_look >= times * self.every):
-                yield Detected(frame, None, cut)
+                yield Detected(frame, None, cut, partial(self._look, frame))
                 continue
 
             # Calm faces are followed by optical flow for longer, and looking is what costs most where little is drawn.
-            found = self.detector(frame)
+            found = self._look(frame)
             calm = self.every > 1 and not cut and _same_faces(last, found)
             times = self.calm_times if calm else 1
             last, since_look, looked = found, 0, frame.time
             yield Detected(frame, found, cut)
+
+    def _look(self, frame: Frame) -> tuple[Detection, ...]:
+        with self._turn:
+            return self.detector(frame)
 
     def unanswered(self, frame: Frame) -> Detected:
         """The frame as it goes on when the detector failed on it: as one in which nobody looked for faces."""

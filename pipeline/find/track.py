@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import EngineError
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace, eye_distance
 from pipeline.frames import Track, Tracked
@@ -175,7 +177,11 @@ class _Crowd:
             self._advance(picture, seconds=float(item.frame.time - self.before[0].time))
 
         # First everybody moves on with the picture, then the detector corrects them.
-        newcomers = [] if item.detections is None else self._meet(item.detections, picture)
+        found = item.detections
+        if item.look is not None and any(self._has_slipped(person) for person in self.people):
+            with suppress(EngineError):  # the detector's own stage will meet it too, and says so
+                found = item.look()
+        newcomers = [] if found is None else self._meet(found, picture)
         self.people = [person for person in self.people + newcomers if self._is_awaited(person, item.frame)]
         for person in self.people:
             if person.id is None and self._is_believed(person):
@@ -189,6 +195,10 @@ class _Crowd:
             person.face.advance(self.before[1], picture, seconds=seconds)
             person.unseen += 1
             person.unseen_seconds += seconds
+
+    def _has_slipped(self, person: _Person) -> bool:
+        """Whether a face that is reported can't be followed in this frame, as when it moves fast."""
+        return person.id is not None and 0 < person.face.coasting_seconds <= self.settings.lost_seconds
 
     def _meet(self, detections: Sequence[Detection], picture: FlowPicture) -> list[_Person]:
         """Correct the known faces by `detections`, and return a new face for each detection that is none of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import av
@@ -145,8 +145,13 @@ def detection_at(points: NDArray[np.floating], *, score: float = 0.99) -> Detect
     return Detection(Box(left, top, right, bottom), Landmarks(points.astype(np.float32)), score)
 
 
-def detected(shot: Shot, detector: KnowingDetector | None = None, *, every: int = 4) -> Iterator[Detected]:
-    """What the detection stage gives for one shot, the finding of cuts left out."""
+def detected(
+    shot: Shot, detector: KnowingDetector | None = None, *, every: int = 4, again: bool = False
+) -> Iterator[Detected]:
+    """What the detection stage gives for one shot, the finding of cuts left out; `again`: it would look once more."""
     knowing = detector or KnowingDetector(shot)
     for place, frame in enumerate(shot.frames):
-        yield Detected(frame, knowing(frame) if place % every == 0 else None, cut=place == 0)
+        if place % every == 0:
+            yield Detected(frame, knowing(frame), cut=place == 0)
+        else:
+            yield Detected(frame, None, cut=False, look=partial(knowing, frame) if again else None)

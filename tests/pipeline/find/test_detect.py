@@ -48,6 +48,18 @@ def test_looks_at_the_first_frame_and_every_kth(every: int) -> None:
     assert [item.cut for item in items] == [True] + [False] * 9
 
 
+def test_whoever_follows_may_have_a_frame_looked_at_that_was_left_out() -> None:
+    made = shot(still(), frames=6)
+    detector = KnowingDetector(made)
+    items = list(Detect(detector, every=4)(iter(made.frames)))
+    assert detector.looks == [0, 4]
+    assert [item.look is None for item in items] == [item.detections is not None for item in items]
+    look = items[2].look
+    assert look is not None
+    assert [face.score for face in look()] == [face.score for face in detector(made.frames[2])]
+    assert detector.looks == [0, 4, 2, 2]
+
+
 def test_looks_at_once_where_a_shot_begins_and_counts_from_there() -> None:
     one, other = shot(still(), frames=6), shot(still(), frames=7, first=6, scenery=1)
     both = chain(one.frames, other.frames)

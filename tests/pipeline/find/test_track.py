@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.demo.clip import LANDMARKS
+from pipeline.errors import EngineError
 from pipeline.find.flow import FlowPicture
 from pipeline.find.follow import FollowedFace
 from pipeline.find.track import TrackFaces, associate
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.frames import Detected, Tracked
+    from pipeline.frames import Detected, Detection, Tracked
 
 
 def follow(items: Iterator[Detected], **settings_: float) -> list[Tracked]:
@@ -91,6 +93,33 @@ def test_a_turning_and_growing_head_is_followed() -> None:
     made = shot(lambda t: (160, 120, 30 * np.sin(3 * t), 0.8 + 0.25 * np.sin(2 * t)), frames=50)
     points = landmarks(follow(detected(made)))
     assert np.linalg.norm(points - made.truth[:, 0], axis=-1).max() < 0.1 * eye_distance(made)
+
+
+def jump(seconds: float) -> Pose:
+    """Farther from one frame to the next than flow can follow."""
+    return (110 if seconds < 10 / RATE else 160), 120, 0, 0.8
+
+
+def test_a_face_that_flow_loses_is_looked_for_at_once() -> None:
+    made = shot(jump, frames=16)
+    detector = KnowingDetector(made)
+    found = landmarks(follow(detected(made, detector, every=20, again=True)))
+    assert detector.looks == [0, 10]
+    off = np.linalg.norm(found - made.truth[:, 0], axis=-1).max(axis=1) / eye_distance(made)
+    assert off.max() < 0.1
+
+    alone = landmarks(follow(detected(made, every=20)))
+    away = np.linalg.norm(alone - made.truth[:, 0], axis=-1).max(axis=1) / eye_distance(made)
+    assert np.nanmax(away[10:]) > 0.5
+
+
+def test_a_detector_that_fails_when_it_is_asked_again_leaves_the_face_where_it_should_be() -> None:
+    def fails() -> tuple[Detection, ...]:
+        raise EngineError("out of memory")
+
+    made = shot(jump, frames=14)
+    items = [replace(item, look=None if item.look is None else fails) for item in detected(made, every=20, again=True)]
+    assert ids(follow(iter(items))) == [[1]] * 14
 
 
 def test_the_id_lasts_through_a_second_of_missed_detections() -> None:
