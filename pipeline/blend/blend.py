@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.blend.grain import STEEPER_FROM, SkinDetail, steeper
-from pipeline.blend.ground import Background, Ground, ground_of
+from pipeline.blend.ground import Background, Ground, ground_of, with_ground_seen
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, Sheet, write
 from pipeline.blend.texture import SkinMap, map_skin
@@ -128,6 +128,8 @@ class _Fitted:
     skin: SkinMap
     sheet: Sheet
     """What was drawn inside the hole's box, in these colours."""
+    behind: NDArray[np.float32]
+    """(S, S) in [0, 1] how much of it is the background as it was seen earlier."""
 
     def holds(self, patch: Patch, outside: Sides) -> bool:
         """Whether `patch` is the same drawing."""
@@ -195,7 +197,7 @@ class Blend:
         copier, background = Copier(), Background()
         faces: dict[int, _Face] = {}
         for item in items:
-            background.look(item.cropped.tracked)
+            background.look(item.cropped.tracked, item.patches)
             alive = {track.id for track in item.cropped.tracked.tracks}
             faces = {track: face for track, face in faces.items() if track in alive}
             if not item.patches:
@@ -209,21 +211,23 @@ class Blend:
             for patch in item.patches:
                 track = patch.crop.track.id
                 face = faces.setdefault(track, _Face(SkinDetail(track)))
-                face.fitted, before = self._fitted_to(patch, source, face.fitted), face.fitted
+                face.fitted, before = self._fitted_to(patch, source, face.fitted, background), face.fitted
                 if face.fitted is None:
                     continue
                 self._paint_ground(face, item.frame, background, target, fresh=before is None)
                 self._paint(face, source, target)
             yield replace(item.frame, planes=picture)
 
-    def _fitted_to(self, patch: Patch, source: Samples, before: _Fitted | None) -> _Fitted | None:
+    def _fitted_to(
+        self, patch: Patch, source: Samples, before: _Fitted | None, background: Background
+    ) -> _Fitted | None:
         """The drawing in the colours around it, as `before` where the face is held; None for nothing to paint."""
         frame_from_crop = patch.crop.crop_from_frame.inverse()
         rows, columns = source.components[0].samples.shape
         outside = sides_outside(frame_from_crop, width=columns, height=rows)
         if before is not None and before.holds(patch, outside):
             return replace(before, patch=patch)
-        return self._fitted(patch, outside, frame_from_crop.scale, before)
+        return self._fitted(patch, outside, frame_from_crop.scale, before, background)
 
     def _paint_ground(self, face: _Face, frame: Frame, background: Background, target: Samples, *, fresh: bool) -> None:
         """Paint what lies behind the mask beyond the crop, before the drawn face comes over it."""
@@ -292,7 +296,9 @@ class Blend:
                 values = sheet.laid(index, place, target, steepness=steepness)
                 _mix(component.samples[place.part], values, alpha, target, missing if index < detailed else None)
 
-    def _fitted(self, patch: Patch, outside: Sides, scale: float, before: _Fitted | None) -> _Fitted | None:
+    def _fitted(
+        self, patch: Patch, outside: Sides, scale: float, before: _Fitted | None, background: Background
+    ) -> _Fitted | None:
         """The drawing in the colours around it; None where there is nothing to paint.
 
         `scale` is how many of the frame's pixels one of the crop is across.
@@ -316,7 +322,7 @@ class Blend:
 
         same = before is not None and before.patch.image is patch.image and before.field is field
         if before is not None and same and before.sheet.box == box:
-            return _Fitted(patch, outside, hole, field, skin, before.sheet)
+            return _Fitted(patch, outside, hole, field, skin, before.sheet, before.behind)
 
         # Light changes slowly, so what was found in small is enlarged for the whole drawing.
         left, top, right, bottom = box
@@ -324,10 +330,21 @@ class Blend:
         inside = field[top // ratio : bottom // ratio, left // ratio : right // ratio]
         drawn = patch.image[top:bottom, left:right].astype(np.float32)  # (h, w, 3)
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+
+        # Beside the face the background is shown as it was seen, where it was.
+        seen = None
+        if patch.ground is not None and patch.ground[top:bottom, left:right].any():
+            seen = background.within(patch.crop.crop_from_frame)
+        behind = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+        if seen is not None and patch.ground is not None:
+            part = np.s_[top:bottom, left:right]
+            image, where = seen
+            earlier = None if before is None else before.behind[part]
+            drawn, behind[part] = with_ground_seen(drawn, patch.ground[part], (image[part], where[part]), earlier)
         edges = None
         if self.edges > 0 and scale > STEEPER_FROM:
             edges = steeper(cv2.transform(drawn, _LUMA).astype(np.float32, copy=False))
-        return _Fitted(patch, outside, hole, field, skin, Sheet(drawn, box, edges))
+        return _Fitted(patch, outside, hole, field, skin, Sheet(drawn, box, edges), behind)
 
 
 def _laid(

@@ -1,7 +1,7 @@
-"""What lies behind a mask where it goes on beyond its face's crop: neck, clothes, hair, background.
+"""What lies behind a mask: the background that sticks out beside a face, and beyond the crop neck, clothes, hair too.
 
-The generator draws it in a wider square, more coarsely than the face. Where that gives what a still camera saw there in
-earlier frames, when nobody stood before it, what was seen is shown.
+The generator draws it, beyond the crop in a wider square and more coarsely than the face. Where a still camera saw the
+background in earlier frames, when neither mask nor person was before it, what was seen is shown.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES, Affine
 from pipeline.picture.pixels import read_small
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from pipeline.frames import Beyond, Surroundings, Tracked
+    from pipeline.frames import Beyond, Patch, Surroundings, Tracked
     from pipeline.geometry import Box
     from pipeline.picture.samples import Values
 
@@ -37,7 +39,6 @@ _PACE = 0.25
 """Share of each new ground that enters the average, and by which the hole shrinks in a frame: raise it and it
 shimmers, lower it and it drags behind what moves."""
 
-
 _EVERY = 6
 """Frames from one look at the background to the next."""
 
@@ -49,6 +50,12 @@ _STILL_LEVELS = 8.0
 
 _ALIKE_LEVELS = 32.0
 """Up to so many 8-bit steps what was drawn is taken for the background, seen less sharply."""
+
+_STRANGE_LEVELS = 96.0
+"""The same in the crop, where a network says what is background: what differs more has come there since."""
+
+_NEAR_PX = 5
+"""So near to a person, in pixels of the crop, the background has something of the person in it."""
 
 
 class Background:
@@ -62,8 +69,11 @@ class Background:
         """(h, w) 255 where the background was seen, else 0."""
         self._small_from_frame = Affine.resize(1.0)
 
-    def look(self, tracked: Tracked) -> None:
-        """Remember what is seen of the background in this frame, now and then. Raises `SourceError`."""
+    def look(self, tracked: Tracked, patches: Iterable[Patch] = ()) -> None:
+        """Remember what is seen of the background in this frame, now and then. Raises `SourceError`.
+
+        Around a face nothing counts as background but what was seen so in its crop, as its patch says.
+        """
         if tracked.detected.cut:
             self._frames, self._image = 0, None
         self._frames += 1
@@ -77,7 +87,10 @@ class Background:
         free = np.full((height, width), 255, np.uint8)
         for track in tracked.tracks:
             _without_person(free, track.detection.box, width / frame.width, height / frame.height)
-
+        self._small_from_frame = Affine.resize(width / frame.width, height / frame.height)
+        for patch in patches:
+            small_from_crop = self._small_from_frame.after(patch.crop.crop_from_frame.inverse())
+            free[cv2.warpAffine(_seen_beside(patch), small_from_crop.matrix, (width, height)) == 255] = 255
         before, both = self._image, free & self._seen if self._seen.shape == free.shape else np.zeros_like(free)
         # The camera moved, or the light changed: what was seen before lies elsewhere now.
         if before is None or not both.any() or _mean(cv2.absdiff(image, before), both) > _STILL_LEVELS:
@@ -85,7 +98,6 @@ class Background:
         else:
             cv2.copyTo(image, free, before)
             self._seen = self._seen | free
-        self._small_from_frame = Affine.resize(width / frame.width, height / frame.height)
 
     def within(self, view_from_frame: Affine) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
         """(S, S, 3) the background in a view, and (S, S) where it was seen; None where nothing was."""
@@ -95,6 +107,37 @@ class Background:
         image = cv2.warpAffine(self._image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.warpAffine(self._seen, matrix, size, flags=cv2.INTER_NEAREST)
         return np.asarray(image, np.uint8), np.asarray(seen > 0)
+
+
+def _seen_beside(patch: Patch) -> NDArray[np.uint8]:
+    """(S, S) 255 where a crop shows the background and nothing else; nowhere, unless it was drawn in this frame."""
+    if patch.ground is None or patch.crop.carried:
+        return np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    hidden = cv2.dilate((patch.crop.mask > _LIKELY).astype(np.uint8), _square(VIEW_TIMES * _SOILED_PX))
+    return np.asarray(255 * cv2.erode(patch.ground, _square(_NEAR_PX)) * (1 - hidden), np.uint8)
+
+
+def _square(radius: int) -> NDArray[np.uint8]:
+    return np.ones((2 * radius + 1,) * 2, np.uint8)
+
+
+def with_ground_seen(
+    drawn: NDArray[np.float32],
+    ground: NDArray[np.uint8],
+    behind: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    before: NDArray[np.float32] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A drawing (h, w, 3) with the background as it was seen earlier, and (h, w) how much of it is seen.
+
+    `ground` (h, w) is 1 where what lies behind the person is; `behind` is the background, and where it was seen.
+    `before` is how much of it the drawing before showed, so that it fades in.
+    """
+    background, seen = behind
+    away = cv2.blur(np.abs(drawn - background).max(axis=2), (5, 5))
+    known = cv2.erode(((away < _STRANGE_LEVELS) & seen & (ground > 0)).astype(np.float32), _square(2))
+    share = cv2.blur(known, (5, 5))
+    share = share if before is None else np.minimum(share, before + _PACE)
+    return np.asarray(drawn + share[..., None] * (background - drawn), np.float32), np.asarray(share, np.float32)
 
 
 def _mean(image: Values, where: NDArray[np.uint8]) -> float:
@@ -155,8 +198,7 @@ def ground_of(
     drawn = cv2.warpAffine(around.image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     image = drawn.astype(np.float32)
     if behind is not None:
-        disc = np.ones((2 * _SOILED_PX + 1,) * 2, np.uint8)
-        hidden = np.asarray(cv2.dilate((mask > _LIKELY).astype(np.uint8), disc), np.uint8)
+        hidden = np.asarray(cv2.dilate((mask > _LIKELY).astype(np.uint8), _square(_SOILED_PX)), np.uint8)
         image = _with_background(image, hidden, *behind)
     if before is not None:
         image = before.image + _PACE * (image - before.image)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pytest
 
 from pipeline.blend.blend import Blend
+from pipeline.blend.ground import Background, with_ground_seen
 from pipeline.draw.beyond import view_of
 from pipeline.frames import Beyond, FaceCrop, Inpainted, Patch, Surroundings
 from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, Box
@@ -159,3 +161,69 @@ def test_background_that_was_seen_before_is_shown_again() -> None:
     drawn, remembered = before_a_wall(seen_before=False), before_a_wall(seen_before=True)
     assert drawn.mean() > 10  # stripes are lost
     assert remembered.mean() < 0.5 * drawn.mean()
+
+
+def winged(*, wing: int, known: bool = True) -> Inpainted:
+    """A face before the striped wall in a mask that sticks out `wing` pixels to the left of the jaw, in its crop.
+
+    The generator is right but for the wall, which it draws grey; `known`: a network says where the wall is.
+    """
+    item = SCENE.inpainted()
+    crop = item.patches[0].crop
+    person, mask = (np.zeros((CROP_SIZE, CROP_SIZE), np.uint8) for _ in range(2))
+    cv2.ellipse(person, (128, 128), (70, 100), 0, 0, 360, 1, -1)
+    cv2.rectangle(mask, (70 - wing, 140), (180, 200), 1, -1)
+    size = (SCENE.width, SCENE.height)
+    frame_from_crop = crop.crop_from_frame.inverse().matrix
+    figure, cover = (cv2.warpAffine(one, frame_from_crop, size)[..., None] > 0 for one in (person, mask))
+    masked = np.where(cover, np.array(GREEN, np.uint8), np.where(figure, SCENE.bare(), striped()))
+
+    shown = np.asarray(cv2.warpAffine(masked, crop.crop_from_frame.matrix, (CROP_SIZE, CROP_SIZE)), np.uint8)
+    crop = replace(crop, mask=mask.astype(np.float32), image=shown)
+    frame = replace(item.frame, planes=SCENE.picture(masked))
+    tracked = replace(item.cropped.tracked, detected=replace(item.cropped.tracked.detected, frame=frame))
+    drawn = np.where(person[..., None] > 0, item.patches[0].image, np.uint8(128)).astype(np.uint8)
+    patch = Patch(crop, drawn, ground=(1 - person if known else None))
+    return Inpainted(replace(item.cropped, tracked=tracked, crops=(crop,)), (patch,))
+
+
+def off_the_wall(*items: Inpainted) -> float:
+    """How far what is shown in the last frame is from the wall, where the wide mask was before it."""
+    *_, last = Blend()(iter(items))
+    result = read_rgb(last.planes, left=0, top=0, right=SCENE.width, bottom=SCENE.height)
+    frame_from_crop = SCENE.crop_from_frame().inverse()
+    (left, top), (right, bottom) = np.rint(frame_from_crop.apply([[26, 146], [40, 194]])).astype(int)
+    return float(np.abs(result.astype(float) - striped())[top:bottom, left:right].mean())
+
+
+def test_a_wall_that_was_seen_beside_a_face_is_shown_where_its_mask_sticks_out() -> None:
+    alone = off_the_wall(winged(wing=50))
+    seen = off_the_wall(winged(wing=0), *[winged(wing=50)] * 5)  # it fades in
+    assert alone > 10
+    assert seen < 0.3 * alone
+    # Where nobody knows what is wall and what is person, nothing is taken from earlier frames.
+    assert off_the_wall(winged(wing=0, known=False), *[winged(wing=50, known=False)] * 5) > 0.8 * alone
+
+
+def test_a_mask_is_not_remembered_as_the_wall() -> None:
+    assert off_the_wall(winged(wing=50), winged(wing=50)) == pytest.approx(off_the_wall(winged(wing=50)), rel=0.05)
+    background = Background()
+    item = winged(wing=50)
+    background.look(item.cropped.tracked, item.patches)
+    seen = background.within(item.patches[0].crop.crop_from_frame)
+    assert seen is not None
+    image, where = seen
+    assert where[60:120, 10:40].all()  # the wall above the wing
+    assert np.abs(image.astype(int) - GREEN).max(axis=2)[where].min() > 60
+
+
+def test_what_was_never_seen_is_not_shown_though_the_drawing_before_showed_something_there() -> None:
+    drawn, stale = np.full((20, 20, 3), 100, np.float32), np.full((20, 20, 3), 140, np.uint8)
+    wall, everywhere = np.ones((20, 20), np.uint8), np.ones((20, 20), np.float32)
+    result, share = with_ground_seen(drawn, wall, (stale, np.zeros((20, 20), bool)), everywhere)
+    assert (result == 100).all()
+    assert not share.any()
+    # What is seen now fades in.
+    _, first = with_ground_seen(drawn, wall, (stale, np.ones((20, 20), bool)), 0 * everywhere)
+    _, second = with_ground_seen(drawn, wall, (stale, np.ones((20, 20), bool)), first)
+    assert 0 < first[10, 10] < second[10, 10] < 1
