@@ -123,7 +123,7 @@ def core(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Core:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     there = Core("GPU.0", "GPU.1", "NPU")
     monkeypatch.setattr(openvino, "_core", lambda: there)
-    monkeypatch.setattr(openvino.OpenVinoEngine, "_read", lambda _self: Model())
+    monkeypatch.setattr(openvino.OpenVinoEngine, "_read", lambda _self, _core: Model())
     monkeypatch.setattr(openvino.Cache, "find", lambda _self, _label: None)
     monkeypatch.setattr(openvino.Cache, "keep", lambda _self, _label, _bytes: None)
     return there

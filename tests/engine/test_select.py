@@ -74,6 +74,32 @@ def test_auto_is_int8_where_nothing_is_faster(
     assert not select.auto_is_int8("auto", Device())
 
 
+@pytest.mark.parametrize(("seconds", "first"), [({"f32": 2.0, "bf16": 1.0}, True), ({"f32": 1.0, "bf16": 1.6}, False)])
+def test_auto_takes_bfloat16_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], first: bool
+) -> None:
+    """As an Intel processor that has it without AMX: there it took 1.6 times as long as float32."""
+    openvino = select.find_backend("openvino")
+    core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8", "FP16", "BF16"])
+    monkeypatch.setattr(openvino, "_core", lambda: core)
+    monkeypatch.setattr(openvino, "int8_is_exact", lambda: True)
+    monkeypatch.setattr(openvino, "_seconds_of_convolution", seconds.__getitem__)
+    others = [Precision.INT8, Precision.F32, Precision.FP16]
+    assert list(openvino._precisions(core)) == ([Precision.BF16, *others] if first else [*others, Precision.BF16])
+    assert openvino.fastest() is (Precision.BF16 if first else Precision.INT8)
+    assert openvino._fastest(core, "CPU") is (Precision.BF16 if first else Precision.F32)
+    assert openvino._fastest(core, "GPU") is Precision.BF16  # the processor's speed says nothing of it
+    assert select.auto_is_int8("auto", Device()) is not first
+
+
+def test_the_speed_of_bfloat16_is_tried_on_a_convolution_once() -> None:
+    openvino = select.find_backend("openvino")
+    assert "FP32" in openvino._core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    first = openvino._seconds_of_convolution("f32")
+    assert 0 < first < 1
+    assert openvino._seconds_of_convolution("f32") == first
+
+
 def test_int8_is_refused_where_its_sums_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino = select.find_backend("openvino")
     network = models.shipped("segmenter", precision=Precision.INT8)
