@@ -103,20 +103,6 @@ def _without(kind: str, backend: str) -> str | None:
     return "; ".join(reasons)
 
 
-def auto_is_int8(backend: str, device: Device) -> bool:
-    """Whether precision `auto` stands for int8 on `backend` and this CPU, for a network that has a version in int8."""
-    if device.kind != "cpu":
-        return False
-    names = PREFERRED.get(device.kind, ()) if backend == AUTO else (backend,)
-    taken = next((found for found in map(find_backend, names) if found.missing() is None), None)
-    return taken is not None and taken.fastest() is Precision.INT8
-
-
-def version_taken(asked: Precision, *, backend: str, device: Device) -> Precision:
-    """The precision of networks that have a version in int8: `auto` is int8 where that is the fastest."""
-    return Precision.INT8 if asked is Precision.AUTO and auto_is_int8(backend, device) else asked
-
-
 def missing() -> dict[str, str | None]:
     """The reason why each backend can't run here, None where it can. Imports nothing heavy."""
     return {name: find_backend(name).missing() for name in names()}

@@ -1,6 +1,6 @@
 """Runs networks in OpenVINO, the default on CPUs.
 
-In bfloat16 where that is faster than float32, with AMX four times as fast; else in int8 where that is exact.
+In bfloat16 where that is faster than float32, with AMX four times as fast.
 Intel's GPUs and NPUs are devices as well. Neither was ever at hand: their tests know only what OpenVINO documents.
 """
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "openvino"
-CAPABILITIES = {Precision.BF16: "BF16", Precision.INT8: "INT8", Precision.F32: "FP32", Precision.FP16: "FP16"}
-"""Our precision to OpenVINO's word in OPTIMIZATION_CAPABILITIES, which lists what the processor has in hardware; the
-fastest first, but for bfloat16 where it does not pay."""
+CAPABILITIES = {Precision.BF16: "BF16", Precision.F32: "FP32", Precision.INT8: "INT8", Precision.FP16: "FP16"}
+"""Our precision to OpenVINO's word in OPTIMIZATION_CAPABILITIES, which lists what the processor has in hardware; first
+what `auto` takes. In int8, which is faster than float32, jaws are softer and some skin is blotched: who asks has it."""
 HINTS = {Precision.F32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16", Precision.INT8: "f32"}
 """Our precision to OpenVINO's hint; in int8 it is for what lies between the quantised operations, and in bfloat16 the
 generator would draw 38 dB from what it draws in float32, where 39 are asked for."""
@@ -65,7 +65,7 @@ def fastest() -> Precision:
 
 
 def _precisions(core: openvino.Core) -> Iterator[Precision]:
-    """The precisions of the processor, the fastest first."""
+    """The precisions of the processor, first the one that `auto` takes."""
     have = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for ours in sorted(CAPABILITIES, key=lambda one: one is Precision.BF16 and "BF16" in have and not bf16_pays()):
         if CAPABILITIES[ours] in have and (ours is not Precision.INT8 or int8_is_exact()):

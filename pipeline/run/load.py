@@ -135,9 +135,7 @@ def networks(config: Config, folder: Path | None = None) -> Iterator[Networks]:
     share_freed_memory()
     with _Compiler(config) as compiler:
         # They are looked for before anything is compiled, which takes seconds.
-        asked = Precision(config.engine.precision)
-        versions = select.version_taken(asked, backend=config.engine.engine, device=compiler.device)
-        ours = _shipped(versions, folder)
+        ours = _shipped(Precision(config.engine.precision), folder)
         file = detector_file(config.faces.detector)
         found, segmenter, generator, figure = compiler.compile_together(
             (file.network(), compiler.precision_of_others), *ours

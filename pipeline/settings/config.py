@@ -248,7 +248,7 @@ class EngineConfig:
     precision: str = setting(
         "auto",
         OneOf(tuple(Precision)),
-        "number format of the networks; auto picks the fastest that this machine supports",
+        "number format of the networks; auto picks the fastest that costs no quality here",
     )
     threads: int = setting(0, Whole(0, 1024), "CPU threads for each network; 0 leaves the choice to the engine")
 

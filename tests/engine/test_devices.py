@@ -151,7 +151,6 @@ def test_the_processor_is_taken_without_a_look_at_what_else_there_is(core: Core)
     del core.available_devices
     openvino.load(networks.tower(), device=Device(), precision=Precision.AUTO, threads=0)
     assert openvino.fastest() is Precision.F32
-    assert not select.auto_is_int8("auto", Device())
 
 
 def test_a_device_that_openvino_does_not_see_is_an_error(core: Core) -> None:

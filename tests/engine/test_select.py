@@ -54,26 +54,6 @@ def test_auto_that_finds_nothing_gives_every_reason() -> None:
     assert set(raised.value.reasons) == set(select.PREFERRED["cuda"])
 
 
-@pytest.mark.parametrize(
-    ("precisions", "is_int8"),
-    [
-        ((Precision.INT8, Precision.F32), True),
-        ((Precision.BF16, Precision.INT8, Precision.F32), False),
-        ((Precision.F32,), False),
-    ],
-)
-def test_auto_is_int8_where_nothing_is_faster(
-    monkeypatch: pytest.MonkeyPatch, precisions: tuple[Precision, ...], is_int8: bool
-) -> None:
-    openvino = select.find_backend("openvino")
-    monkeypatch.setattr(openvino, "_precisions", lambda _core: iter(precisions))
-    assert select.auto_is_int8("auto", Device()) is is_int8
-    assert not select.auto_is_int8("onnxruntime", Device())
-
-    monkeypatch.setattr(openvino, "missing", lambda: "not installed")
-    assert not select.auto_is_int8("auto", Device())
-
-
 @pytest.mark.parametrize(("seconds", "first"), [({"f32": 2.0, "bf16": 1.0}, True), ({"f32": 1.0, "bf16": 1.6}, False)])
 def test_auto_takes_bfloat16_only_where_it_is_faster(
     monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], first: bool
@@ -84,12 +64,11 @@ def test_auto_takes_bfloat16_only_where_it_is_faster(
     monkeypatch.setattr(openvino, "_core", lambda: core)
     monkeypatch.setattr(openvino, "int8_is_exact", lambda: True)
     monkeypatch.setattr(openvino, "_seconds_of_convolution", seconds.__getitem__)
-    others = [Precision.INT8, Precision.F32, Precision.FP16]
+    others = [Precision.F32, Precision.INT8, Precision.FP16]  # int8 is faster and draws a little worse: who asks has it
     assert list(openvino._precisions(core)) == ([Precision.BF16, *others] if first else [*others, Precision.BF16])
-    assert openvino.fastest() is (Precision.BF16 if first else Precision.INT8)
+    assert openvino.fastest() is (Precision.BF16 if first else Precision.F32)
     assert openvino._fastest(core, "CPU") is (Precision.BF16 if first else Precision.F32)
     assert openvino._fastest(core, "GPU") is Precision.BF16  # the processor's speed says nothing of it
-    assert select.auto_is_int8("auto", Device()) is not first
 
 
 def test_the_speed_of_bfloat16_is_tried_on_a_convolution_once() -> None:

@@ -54,18 +54,15 @@ def settings(*faces: str, **other: object) -> config.Config:
     return values.build({"face": faces, "engine": "identity", **other})
 
 
-def test_auto_takes_the_int8_versions_where_they_are_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "auto_is_int8", lambda _backend, _device: True)
-    with load.networks(values.build({"engine": "onnxruntime"})) as networks:
-        hashes = {
-            name: models.shipped(name, precision=Precision.INT8).sha256 for name in load.OURS if models.has_int8(name)
-        }
-        assert networks.hashes | hashes == networks.hashes
-        assert networks.description.endswith(" cpu int8")
-
-    # A precision that was asked for stays.
-    with load.networks(values.build({"engine": "onnxruntime", "precision": "f32"})) as networks:
-        assert networks.hashes["segmenter"] == models.shipped("segmenter").sha256
+def test_int8_is_taken_where_it_is_asked_for_alone() -> None:
+    in_int8 = {name: models.shipped(name, precision=Precision.INT8) for name in load.OURS if models.has_int8(name)}
+    assert in_int8
+    for precision, taken in (("int8", True), ("auto", False), ("f32", False)):
+        with load.networks(values.build({"engine": "onnxruntime", "precision": precision})) as networks:
+            assert [networks.hashes[name] == network.sha256 for name, network in in_int8.items()] == [taken] * len(
+                in_int8
+            )
+            assert networks.description.endswith(" cpu int8") is taken
 
 
 def test_an_enrolled_face_has_a_network_of_its_own_beside_the_shipped_one(tmp_path: Path) -> None:
