@@ -164,10 +164,8 @@ def _serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     import asyncio
 
-    if absent := page_lacks():
-        raise ConfigError(
-            f"`barefaced serve` needs {' and '.join(absent)}: {PAGE_CURE}"
-        )  # before networks are compiled
+    if absent := page_lacks():  # said before networks are compiled
+        raise ConfigError(f"`barefaced serve` needs {' and '.join(absent)}: {PAGE_CURE}")
     from pipeline.run import load
 
     with load.networks(settings) as networks, suppress(KeyboardInterrupt):

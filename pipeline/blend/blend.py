@@ -332,15 +332,12 @@ class Blend:
         drawn += cv2.resize(inside, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
 
         # Beside the face the background is shown as it was seen, where it was.
-        seen = None
-        if patch.ground is not None and patch.ground[top:bottom, left:right].any():
-            seen = background.within(patch.crop.crop_from_frame)
-        behind = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
-        if seen is not None and patch.ground is not None:
-            part = np.s_[top:bottom, left:right]
+        behind, part = np.zeros((CROP_SIZE, CROP_SIZE), np.float32), np.s_[top:bottom, left:right]
+        ground = None if patch.ground is None else patch.ground[part]
+        if ground is not None and ground.any() and (seen := background.within(patch.crop.crop_from_frame)) is not None:
             image, where = seen
             earlier = None if before is None else before.behind[part]
-            drawn, behind[part] = with_ground_seen(drawn, patch.ground[part], (image[part], where[part]), earlier)
+            drawn, behind[part] = with_ground_seen(drawn, ground, (image[part], where[part]), earlier)
         edges = None
         if self.edges > 0 and scale > STEEPER_FROM:
             edges = steeper(cv2.transform(drawn, _LUMA).astype(np.float32, copy=False))

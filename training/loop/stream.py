@@ -122,10 +122,6 @@ class Batch(NamedTuple):
         pictures, truths, alphas = (images.flip(3) for images in (self.pictures, self.truths, self.alphas))
         return self._replace(pictures=pictures, truths=truths, alphas=alphas)
 
-    def only(self, which: Tensor) -> Batch:
-        """The samples for which `which` (B,) is true."""
-        return Batch(*(tensor[which] for tensor in self))
-
 
 TURNED_AMONG = 5
 """From among how many faces a turned head is chosen for those who look for masks: a far wing is seen on them alone."""
