@@ -50,8 +50,6 @@ FROM_ELSEWHERE = {
 
 UNSENT = {
     # For whoever starts the server, in the terminal.
-    "pip install aiohttp aiortc",
-    "`barefaced serve` needs {1}: {2}",
     "nothing can listen on {1} port {2} ({3}): --port 0 takes a free one",
     # Plain answers to programs: browsers show them where no page of ours is.
     NO_SESSION.strip(),
