@@ -13,7 +13,7 @@ from pipeline.blend.ground import Background, Ground, ground_of, with_ground_see
 from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_outside
 from pipeline.blend.paste import Copier, Sheet, write
 from pipeline.blend.texture import SkinMap, map_skin
-from pipeline.geometry import CROP_SIZE
+from pipeline.geometry import CROP_SIZE, Affine
 from pipeline.picture.pixels import FIELD_SIZE, largest, shrunk
 from pipeline.picture.samples import BT601, Samples, samples_of
 from pipeline.rules import Number, setting
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.frames import Frame, Inpainted, Patch
-    from pipeline.geometry import Affine
     from pipeline.picture.samples import Component, Grid, Values
 
 
@@ -38,6 +37,9 @@ _CONTRAST = 15.0
 _GAINS = (0.6, 1.6)
 
 _LUMA = np.array([BT601], np.float32)
+
+_LEAST_GROUND = 24
+"""Pixels of a hole, of 128 x 128, that must lie on the background for what was seen of it to be looked for."""
 
 
 def correction(
@@ -333,11 +335,12 @@ class Blend:
 
         # Beside the face the background is shown as it was seen, where it was.
         behind, part = np.zeros((CROP_SIZE, CROP_SIZE), np.float32), np.s_[top:bottom, left:right]
-        ground = None if patch.ground is None else patch.ground[part]
-        if ground is not None and ground.any() and (seen := background.within(patch.crop.crop_from_frame)) is not None:
-            image, where = seen
-            earlier = None if before is None else before.behind[part]
-            drawn, behind[part] = with_ground_seen(drawn, ground, (image[part], where[part]), earlier)
+        if patch.ground is not None and np.count_nonzero(patch.ground[::2, ::2] * (hole.alpha > 0)) > _LEAST_GROUND:
+            box_from_frame = Affine.shift(-left, -top).after(patch.crop.crop_from_frame)
+            seen = background.within(box_from_frame, (right - left, bottom - top))
+            if seen is not None:
+                earlier = None if before is None else before.behind[part]
+                drawn, behind[part] = with_ground_seen(drawn, patch.ground[part], seen, earlier)
         edges = None
         if self.edges > 0 and scale > STEEPER_FROM:
             edges = steeper(cv2.transform(drawn, _LUMA).astype(np.float32, copy=False))

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.blend.hole import FADE, HOLE_SIZE, Hole, Sides, find_hole
 from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, VIEW_TIMES, Affine
-from pipeline.picture.pixels import read_small
+from pipeline.picture.pixels import largest, read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,6 @@ _ALIKE_LEVELS = 32.0
 
 _STRANGE_LEVELS = 96.0
 """The same in the crop, where a network says what is background: what differs more has come there since."""
-
 _NEAR_PX = 5
 """So near to a person, in pixels of the crop, the background has something of the person in it."""
 
@@ -72,7 +71,7 @@ class Background:
     def look(self, tracked: Tracked, patches: Iterable[Patch] = ()) -> None:
         """Remember what is seen of the background in this frame, now and then. Raises `SourceError`.
 
-        Around a face nothing counts as background but what was seen so in its crop, as its patch says.
+        Around a face nothing counts as background but what its patch says is ground.
         """
         if tracked.detected.cut:
             self._frames, self._image = 0, None
@@ -99,11 +98,13 @@ class Background:
             cv2.copyTo(image, free, before)
             self._seen = self._seen | free
 
-    def within(self, view_from_frame: Affine) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
-        """(S, S, 3) the background in a view, and (S, S) where it was seen; None where nothing was."""
-        if self._image is None or not self._seen.any():
+    def within(
+        self, view_from_frame: Affine, size: tuple[int, int] = (CROP_SIZE, CROP_SIZE)
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
+        """(h, w, 3) the background in a view of `size` (w, h), and (h, w) where it was seen; None where nothing was."""
+        if self._image is None or not cv2.countNonZero(self._seen):
             return None
-        matrix, size = view_from_frame.after(self._small_from_frame.inverse()).matrix, (CROP_SIZE, CROP_SIZE)
+        matrix = view_from_frame.after(self._small_from_frame.inverse()).matrix
         image = cv2.warpAffine(self._image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.warpAffine(self._seen, matrix, size, flags=cv2.INTER_NEAREST)
         return np.asarray(image, np.uint8), np.asarray(seen > 0)
@@ -129,15 +130,16 @@ def with_ground_seen(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A drawing (h, w, 3) with the background as it was seen earlier, and (h, w) how much of it is seen.
 
-    `ground` (h, w) is 1 where what lies behind the person is; `behind` is the background, and where it was seen.
-    `before` is how much of it the drawing before showed, so that it fades in.
+    `ground` (h, w) is 1 where the background is, `behind` as `Background.within` gives it, and `before` how much of it
+    the drawing before showed, so that it fades in.
     """
     background, seen = behind
-    away = cv2.blur(np.abs(drawn - background).max(axis=2), (5, 5))
+    more = cv2.subtract(background, drawn, dtype=cv2.CV_32F)
+    away = cv2.blur(largest(np.abs(more)), (5, 5))
     known = cv2.erode(((away < _STRANGE_LEVELS) & seen & (ground > 0)).astype(np.float32), _square(2))
-    share = cv2.blur(known, (5, 5))
-    share = share if before is None else np.minimum(share, before + _PACE)
-    return np.asarray(drawn + share[..., None] * (background - drawn), np.float32), np.asarray(share, np.float32)
+    share = np.asarray(cv2.blur(known, (5, 5)), np.float32)
+    share = share if before is None else np.minimum(share, before + np.float32(_PACE))
+    return np.asarray(drawn + cv2.multiply(more, cv2.merge([share] * 3)), np.float32), share
 
 
 def _mean(image: Values, where: NDArray[np.uint8]) -> float:
