@@ -22,7 +22,7 @@ from pipeline.errors import SinkError, SourceError
 from pipeline.geometry import CROP_SIZE
 from pipeline.video.stills import synthetic_png
 from training.data import masks
-from training.data.crops import MARGIN, central_face
+from training.data.crops import MARGIN, central_face, pictures_in
 from training.data.mesh import FaceMesh, Point
 from training.needs import MaskKind, errors_in_one_line
 
@@ -114,10 +114,7 @@ def reference_photos(folder: Path, names: Sequence[str], *, most: int | None = N
 
     Raises `SourceError` when there are none of somebody.
     """
-    pictures = Image.registered_extensions()
-    found = {
-        name: sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in pictures) for name in names
-    }
+    found = {name: pictures_in(folder / name) for name in names}
     without = [name for name, photos in found.items() if not photos]
     if without:
         raise SourceError(
@@ -136,8 +133,7 @@ class DrawnPairs:
     @classmethod
     def of(cls, folder: Path, *, seed: int, limit: int | None = None) -> DrawnPairs:
         """The pictures of `folder` in alphabetical order, at most `limit`. Raises `SourceError` when there are none."""
-        pictures = Image.registered_extensions()
-        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in pictures)
+        files = pictures_in(folder)
         if not files:
             raise SourceError(f"{folder} holds no pictures: --data takes a folder of photos of bare faces")
         return cls(tuple(files[:limit]), seed)
@@ -333,8 +329,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None, metavar="N", help="only the first N photos")
     options = parser.parse_args()
     with errors_in_one_line(parser):
-        kinds = Image.registered_extensions()
-        paths = sorted(path for path in options.photos.glob("*") if path.suffix.lower() in kinds)[: options.limit]
+        paths = pictures_in(options.photos)[: options.limit]
         options.folder.mkdir(parents=True, exist_ok=True)
         for path, image in altered(options.how, paths):
             Image.fromarray(image).save(options.folder / f"{path.stem}.png", pnginfo=synthetic_png())
