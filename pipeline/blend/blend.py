@@ -14,7 +14,7 @@ from pipeline.blend.hole import Hole, Place, Sides, find_hole, place_of, sides_o
 from pipeline.blend.paste import Copier, Sheet, write
 from pipeline.blend.texture import SkinMap, map_skin
 from pipeline.geometry import CROP_SIZE, Affine
-from pipeline.picture.pixels import FIELD_SIZE, largest, shrunk
+from pipeline.picture.pixels import FIELD_SIZE, largest, shrunk, stretched
 from pipeline.picture.samples import BT601, Samples, samples_of
 from pipeline.rules import Number, setting
 
@@ -61,7 +61,9 @@ def correction(
         return np.zeros_like(drawn)
 
     level, weight = _level(real, drawn, rim)
-    field = level + _stretched(real - drawn - level, weight)
+    both = cv2.merge([*cv2.split(cv2.multiply(real - drawn - level, cv2.merge([weight] * 3))), weight])  # (64, 64, 4)
+    # Half the resolution holds a smooth surface.
+    field = level + cv2.pyrUp(stretched(np.asarray(cv2.pyrDown(both), np.float32)))
     # Bent towards the limit, not cut off at it: a cut would show as an edge on the cheek.
     return np.asarray(limit * np.tanh(field * (1 / limit)), np.float32)
 
@@ -91,31 +93,6 @@ def _level(
     level = drawn * (gain - 1) + offset.astype(np.float32)
     strangeness = largest(cv2.absdiff(real - drawn, level)) / np.float32(_STRANGE)
     return level, rim / (1 + strangeness * strangeness)
-
-
-def _stretched(values: Values, weight: Values) -> Values:
-    """`values` where `weight` is high, and between them a smooth surface: push and pull over a pyramid.
-
-    Gortler and others, The Lumigraph, 1996, section 4.
-    """
-    # Push: each level sums what is known, the weights beside the values. Half the resolution holds a smooth surface.
-    both = cv2.merge([*cv2.split(cv2.multiply(values, cv2.merge([weight] * 3))), weight])  # (64, 64, 4)
-    levels = [cv2.pyrDown(both)]
-    while levels[-1].shape[0] > 2:
-        levels.append(cv2.pyrDown(levels[-1]))
-
-    # Pull: from the coarsest level, where all is known, to the finest, where the rim is.
-    surface: Values = np.zeros((1, 1, 3), np.float32)
-    for level in reversed(levels):
-        total = level[..., 3:]
-        own = level[..., :3] / np.maximum(total, np.float32(1e-6))
-        known = np.minimum(2 * total, 1)
-        surface = own if level is levels[-1] else _between(cv2.pyrUp(surface), own, known)
-    return cv2.pyrUp(surface)
-
-
-def _between(first: Values, second: Values, share: Values) -> Values:
-    return first + share * (second - first)
 
 
 @dataclass(frozen=True)

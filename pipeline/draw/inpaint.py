@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from pipeline.draw.beyond import mask_around, shown_of
-from pipeline.draw.hole import GROW_PX, Shown, carried, filled, generator_input, hole_of, patched, with_edges
+from pipeline.draw.figure import carried, patched, with_edges
+from pipeline.draw.hole import GROW_PX, Shown, filled, generator_input, hole_of
 from pipeline.draw.mouth import UNTOLD, takes_expression
 from pipeline.draw.segment import Drawn, Holder, drawer_of, drawn_for, kept
 from pipeline.frames import Inpainted, Patch, Skipped, Surroundings

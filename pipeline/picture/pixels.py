@@ -253,6 +253,30 @@ _HALF = 0.5
 """A pixel of the frame reaches so far to each side."""
 
 
+def stretched(weighted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, n, 3) values where their weight is high, and between them a smooth surface: push and pull over a pyramid.
+
+    `weighted` (n, n, 4) holds the values times their weights, and the weights. Gortler and others, The Lumigraph, 1996,
+    section 4.
+    """
+    # Push: each level sums what is known, the weights beside the values.
+    levels: list[Values] = [weighted]
+    while levels[-1].shape[0] > 2:
+        levels.append(cv2.pyrDown(levels[-1]))
+
+    # Pull: from the coarsest level, where all is known, to the finest.
+    surface: Values = np.zeros((1, 1, 3), np.float32)
+    for level in reversed(levels):
+        total = level[..., 3:]
+        own = level[..., :3] / np.maximum(total, np.float32(1e-6))
+        if level is levels[-1]:
+            surface = own
+        else:
+            coarser = cv2.pyrUp(surface)
+            surface = coarser + np.minimum(2 * total, 1) * (own - coarser)
+    return np.asarray(surface, np.float32)
+
+
 def in_frame(view_from_frame: Affine, width: int, height: int, *, size: int = CROP_SIZE) -> NDArray[np.bool_]:
     """(size, size) which pixels of a view lie in the frame; beyond its border the border goes on, and means nothing."""
     across, down = _places(view_from_frame, size)

@@ -6,7 +6,8 @@ import pytest
 
 from engine.spec import Array, TensorSpec
 from pipeline.draw.beyond import view_of
-from pipeline.draw.hole import FIGURE_SIDE, GROW_PX, generator_input, hole_of
+from pipeline.draw.figure import FIGURE_SIDE
+from pipeline.draw.hole import GROW_PX, generator_input, hole_of
 from pipeline.draw.inpaint import Inpaint
 from pipeline.draw.mouth import AT_REST, Mouth, Spoken
 from pipeline.errors import EngineError

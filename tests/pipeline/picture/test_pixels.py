@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.blend.paste import paste
 from pipeline.errors import SourceError
 from pipeline.geometry import Affine
-from pipeline.picture.pixels import read_crop, read_luma, read_rgb, read_small, read_thumbnail
+from pipeline.picture.pixels import read_crop, read_luma, read_rgb, read_small, read_thumbnail, stretched
 from pipeline.picture.samples import colour_of, samples_of
 
 if TYPE_CHECKING:
@@ -242,3 +242,14 @@ def test_a_thumbnail_has_its_size_whatever_the_frames(pixel_format: str, size: t
     assert thumbnail.dtype == np.float32
     assert (np.diff(thumbnail[18]) > -2).all()
     assert thumbnail[18, 60] - thumbnail[18, 3] > 150
+
+
+def test_a_surface_goes_through_what_is_known_and_is_smooth_between() -> None:
+    values = np.tile(np.linspace(0, 252, 64, dtype=np.float32)[None, :, None], (64, 1, 3))
+    weight = np.zeros((64, 64, 1), np.float32)
+    weight[:, :12], weight[:, 52:] = 1, 1
+    found = stretched(np.concatenate([values * weight, weight], axis=2))
+    known = weight[..., 0] > 0
+    assert np.abs(found - values)[known].mean() < 4
+    assert np.abs(np.diff(found[32, :, 0])).max() < 20
+    assert np.diff(found[32, :, 0]).min() > -4
