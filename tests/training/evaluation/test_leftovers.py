@@ -17,8 +17,7 @@ from pipeline.video.stills import still_frame
 from tests.pipeline.faces import track_of, tracked
 from tests.pipeline.masked_scenes import Scene
 from training.evaluation import leftovers
-from training.evaluation.leftover_judge import LeftoverJudge, left_over
-from training.evaluation.leftovers import FACE_SHARE, Seen, look, summary
+from training.evaluation.leftovers import FACE_SHARE, LeftoverJudge, Seen, left_over, look, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
