@@ -103,19 +103,19 @@ class RealMasks:
         view_from_stored = view.after(STORED_FROM_CANONICAL.inverse())
 
         stored = recolour(self.pictures[index][..., :3], rng)
-        picture = _seen(stored, view_from_stored, size, cv2.BORDER_REPLICATE)
-        alpha = _seen(self.masks[index], view_from_stored, size).astype(np.float32) / np.float32(255)
+        picture = seen(stored, view_from_stored, size, cv2.BORDER_REPLICATE)
+        alpha = seen(self.masks[index], view_from_stored, size).astype(np.float32) / np.float32(255)
         if rng.random() < 0.06:
             picture = colourless(picture)
         shown = degrade(picture, rng) if rng.random() < 0.6 else picture
 
         if seeks:
-            inside = _seen(self.pictures[index][..., 3], view_from_stored, size) > 127
+            inside = seen(self.pictures[index][..., 3], view_from_stored, size) > 127
             shown, alpha = greyed(shown, inside), np.where(inside, alpha, 0).astype(np.float32)
         return TrainingSample(shown, picture, alpha)
 
 
-def _seen(
+def seen(
     image: NDArray[np.uint8], view_from_stored: Affine, size: int, border: int = cv2.BORDER_CONSTANT
 ) -> NDArray[np.uint8]:
     """A view of what is stored, averaged where it is coarser."""
@@ -144,8 +144,8 @@ def found_by(segmenter: Engine, picture: NDArray[np.uint8], rng: np.random.Gener
             view = wider(rng, size).after(view)
         view_from_stored = view.after(STORED_FROM_CANONICAL.inverse())
 
-        shown = _seen(recolour(picture[..., :3], rng), view_from_stored, size, cv2.BORDER_REPLICATE)
-        inside = _seen(picture[..., 3], view_from_stored, size) > 127
+        shown = seen(recolour(picture[..., :3], rng), view_from_stored, size, cv2.BORDER_REPLICATE)
+        inside = seen(picture[..., 3], view_from_stored, size) > 127
         ((found,),) = segmenter.run({"crop": segmenter_input([greyed(shown, inside)])})["mask"]
 
         back = view_from_stored.inverse().matrix

@@ -5,11 +5,16 @@ nothing was hidden the pictures are the same, and that flatters the whole. Two l
 
 How real a drawn face looks is measured beside how near it is: as sharp as the rest, jawed, like other faces. And how
 much of the thin parts of a mask the segmenter finds.
+
+`python -m training.evaluation.measures FOLDER` says how well segmenters find real masks: FOLDER holds faces and their
+corrected masks as `training.data.real --apart` writes them.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,17 +22,24 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pipeline.geometry import CROP_SIZE, face_crop
+from engine import models
+from engine.select import load
+from engine.spec import Precision
+from pipeline.draw.segment import segmenter_input, side_of
+from pipeline.geometry import CROP_SIZE, VIEW_FROM_CROP, Affine, face_crop
 from pipeline.picture.samples import BT601
+from training.data.real import STORED_FROM_CANONICAL, RealMasks, greyed, seen
 from training.data.samples import hole_psnr
+from training.evaluation.photos import sheet_column, write_sheet
 from training.evaluation.product import worn_by
+from training.needs import errors_in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pipeline.geometry import Affine
+    from engine.spec import Engine
     from training.evaluation.learned import DlibRecogniser, LowerFace, PerceptualDistance
     from training.evaluation.photos import MaskedPhoto
     from training.evaluation.product import Product
@@ -279,3 +291,101 @@ def kernel_distance(
     halves = [distance(rng.permutation(every)[: len(every) // 2]) for _ in range(rounds)]
     low, high = np.quantile(halves, [0.025, 0.975])
     return distance(every), float(low), float(high)
+
+
+VIEWS = {"crop": Affine.resize(1.0), "wide view": VIEW_FROM_CROP}
+"""What is looked at, by name: view-from-crop."""
+
+WORST, IN_A_ROW = 24, 8
+"""So many faces, at most, are on a sheet, and so many in each of its rows."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network found in one view of one face."""
+
+    picture: NDArray[np.uint8]
+    """(S, S, 3) what it was shown."""
+    true: NDArray[np.bool_]
+    """(S, S) where something is worn."""
+    found: NDArray[np.bool_]
+    """(S, S) where it says so."""
+
+    @property
+    def iou(self) -> float:
+        """The pixels that both call mask as a part of those that either does; 1 where nothing is worn or found."""
+        either = np.count_nonzero(self.true | self.found)
+        return np.count_nonzero(self.true & self.found) / either if either else 1.0
+
+    @property
+    def thin(self) -> float:
+        """The share of straps and loops that is found; NaN where none are seen."""
+        thin = thin_parts(self.true.astype(np.float32))
+        return float(self.found[thin].mean()) if thin.any() else float("nan")
+
+    def marked(self) -> NDArray[np.uint8]:
+        """(S, S, 3) the picture, in red what is missed and in blue what is no mask."""
+        shown = self.picture.copy()
+        for wrong, colour in ((self.true & ~self.found, (255, 0, 0)), (self.found & ~self.true, (0, 0, 255))):
+            shown[wrong] = shown[wrong] // 3 + np.array(colour, np.uint8) // 3 * 2
+        return shown
+
+
+def found_in(segmenter: Engine, masks: RealMasks, view_from_crop: Affine) -> list[Found]:
+    """What `segmenter` finds in one view of each face. Raises `EngineError`."""
+    side, faces = side_of(segmenter), []
+    view_from_stored = view_from_crop.after(STORED_FROM_CANONICAL.inverse())
+    for picture, mask in zip(masks.pictures, masks.masks, strict=True):
+        image = seen(picture[..., :3], view_from_stored, CROP_SIZE, cv2.BORDER_REPLICATE)
+        inside = seen(picture[..., 3], view_from_stored, CROP_SIZE) > 127
+        shown = cv2.resize(greyed(image, inside), (side, side), interpolation=cv2.INTER_AREA)
+        ((small,),) = segmenter.run({"crop": segmenter_input([np.asarray(shown, np.uint8)])})["mask"]
+        likely = cv2.resize(small.astype(np.float32), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+        true = seen(mask, view_from_stored, CROP_SIZE) > 127
+        faces.append(Found(image, true & inside, (likely > 0.5) & inside))
+    return faces
+
+
+def _told(name: str, faces: Sequence[Found]) -> str:
+    """One line: what was found in `faces` on average."""
+    iou, thin = np.mean([face.iou for face in faces]), np.array([face.thin for face in faces])
+    more, less = (
+        np.mean([np.count_nonzero(wrong) for wrong in ways])
+        for ways in zip(*((face.found & ~face.true, face.true & ~face.found) for face in faces), strict=True)
+    )
+    straps = f"{np.nanmean(thin):.3f}" if np.isfinite(thin).any() else "-"
+    return f"{name:36} IoU {iou:.4f}  thin parts {straps}  pixels too many {more:.0f}, missed {less:.0f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the flags, look at each face in a real mask and print how well it was found."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="of pictures and corrected masks")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders with a segmenter as training.networks.export writes",
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="the worst faces of the last network, marked")
+    flags = parser.parse_args(arguments)
+    with errors_in_one_line(parser):
+        masks = RealMasks.read(flags.folder)
+        for folder in flags.models or [models.PACKAGE]:
+            segmenter = load(models.shipped("segmenter", folder), precision=Precision.F32, threads=1)
+            try:
+                faces = {view: found_in(segmenter, masks, view_from_crop) for view, view_from_crop in VIEWS.items()}
+            finally:
+                segmenter.close()
+            for view, found in faces.items():
+                print(_told(f"{Path(str(folder)).name}, {view}", found))  # noqa: T201 (the command's answer)
+
+        if flags.sheet is not None:
+            worst = sorted(faces["crop"], key=lambda face: face.iou)[:WORST]
+            columns = [sheet_column(f"IoU {face.iou:.3f}", [face.picture, face.marked()]) for face in worst]
+            write_sheet(flags.sheet, [columns[at : at + IN_A_ROW] for at in range(0, len(columns), IN_A_ROW)])
+
+
+if __name__ == "__main__":
+    main()

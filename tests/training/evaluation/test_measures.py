@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,7 +7,10 @@ import pytest
 
 pytest.importorskip("skimage", reason="the measures are those of scikit-image")
 
-from training.evaluation.measures import nearness, squared
+from tests.stand_ins import StandInEngine
+from tests.training.made_faces import store_real
+from training.data.real import RealMasks
+from training.evaluation.measures import VIEWS, Found, found_in, main, nearness, squared
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -80,3 +84,44 @@ def test_pictures_are_brought_to_size_without_mixing_pixels() -> None:
     assert set(map(tuple, square.reshape(-1, 3))) <= set(map(tuple, narrow.reshape(-1, 3)))
     assert np.array_equal(square[0, 0], narrow[0, 0])
     assert np.array_equal(square[-1, -1], narrow[-1, -1])
+
+
+def red_is_mask(crops: np.ndarray) -> np.ndarray:
+    return (np.asarray(crops, np.float32)[:, :1] > 0.2).astype(np.float32)
+
+
+def test_real_masks_are_scored_where_the_photo_is(tmp_path: Path) -> None:
+    masks = RealMasks.read(store_real(tmp_path / "real"))
+    for view in VIEWS.values():
+        for face in found_in(StandInEngine("mask", red_is_mask), masks, view):
+            assert face.iou > 0.95
+            assert face.true.any()
+            assert not face.true[:, 0].any() or view is VIEWS["crop"]  # there the photo has ended
+    (one, _) = found_in(StandInEngine("mask", lambda crops: red_is_mask(crops) * 0), masks, VIEWS["crop"])
+    assert (one.iou, one.found.any()) == (0, False)
+    assert (one.marked()[one.true][:, 0] > 150).all()
+    assert np.array_equal(one.marked()[~one.true], one.picture[~one.true])
+
+
+def test_what_is_found_of_real_straps() -> None:
+    true = np.zeros((256, 256), bool)
+    true[150:220, 80:180], true[90:150, 178:182] = True, True
+    blank = np.zeros((256, 256, 3), np.uint8)
+    found = true.copy()
+    found[90:120] = False
+    assert Found(blank, true, found).thin == pytest.approx(0.5, abs=0.05)
+    assert math.isnan(Found(blank, found & False, found).thin)
+    assert Found(blank, found & False, found & False).iou == 1
+
+
+def test_the_command_scores_the_network_that_ships_and_writes_a_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(store_real(tmp_path / "real")), "--sheet", str(tmp_path / "sheet.png")])
+    crop, wide = capsys.readouterr().out.splitlines()
+    assert "crop" in crop and "IoU" in crop
+    assert "wide view" in wide
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "training.data.real writes them" in capsys.readouterr().err
