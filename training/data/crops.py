@@ -22,7 +22,7 @@ from pipeline.errors import SourceError
 from pipeline.geometry import CROP_SIZE, Affine, face_crop
 from pipeline.video.stills import still_frame
 from training.data.mesh import mesh_of, square
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def cut_all(photos: Path, folder: Path, name: str, *, size: int, workers: int) -
     crops = np.lib.format.open_memmap(folder / f"{name}_crops.npy", "w+", np.uint8, (len(files), size, size, 3))
     meshes: list[NDArray[np.float32]] = []
     with ProcessPoolExecutor(workers) as pool:
-        for found in pool.map(partial(cut, size=size), files, chunksize=64):
+        for found in bar(pool.map(partial(cut, size=size), files, chunksize=16), unit="photo", total=len(files)):
             if found is not None:
                 crops[len(meshes)] = found[0]
                 meshes.append(found[1])

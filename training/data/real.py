@@ -30,7 +30,7 @@ from pipeline.video.stills import still_frame
 from training.data.crops import CENTRE, WIDEST, finder, photo, pictures_in, wider
 from training.data.mesh import square
 from training.data.samples import TrainingSample, colourless, degrade, jitter, recolour
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,7 +176,7 @@ def write_all(photos: Path, folder: Path, *, apart: bool = False) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     segmenter = load(shipped("segmenter"), threads=1)
     try:
-        return sum(_write(path, folder, segmenter) for path in used)
+        return sum(_write(path, folder, segmenter) for path in bar(used, unit="photo"))
     finally:
         segmenter.close()
 

@@ -33,7 +33,7 @@ from training.evaluation.photos import sheet_column, write_sheet
 from training.loop import losses
 from training.loop.losses import EfficientNetFeatures
 from training.loop.stream import picture
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -284,7 +284,10 @@ def samples(crops: Path, count: int, seed: int) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def features_of(judge: LeftoverJudge, pictures: Tensor) -> list[Tensor]:
     """The frozen features of all pictures, in float16: computed once, since they cost ten times what the head does."""
-    parts = [[layer.half() for layer in judge.features(picture(some))] for some in torch.split(pictures, 16)]
+    parts = [
+        [layer.half() for layer in judge.features(picture(some))]
+        for some in bar(torch.split(pictures, 16), unit="batch")
+    ]
     return [torch.cat(layers) for layers in zip(*parts, strict=True)]
 
 
@@ -298,7 +301,7 @@ def train(crops: Path, target: Path, *, count: int, epochs: int) -> float:
     learned = [weight for weight in judge.parameters() if weight.requires_grad]
     optimiser, loss = AdamW(learned, lr=RATE), torch.zeros(())
     steps = max(1, epochs * len(pictures) // BATCH)
-    for step in range(steps):
+    for step in bar(range(steps), unit="step"):
         optimiser.param_groups[0]["lr"] = RATE * (1 - 0.95 * step / steps)
         some = torch.randint(len(pictures), (BATCH,))
         loss = losses.segmentation(judge.judged([layer[some].float() for layer in seen]), alphas[some])

@@ -32,7 +32,7 @@ from training.data.real import STORED_FROM_CANONICAL, RealMasks, greyed, seen
 from training.data.samples import hole_psnr
 from training.evaluation.photos import sheet_column, write_sheet
 from training.evaluation.product import worn_by
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -335,7 +335,7 @@ def found_in(segmenter: Engine, masks: RealMasks, view_from_crop: Affine) -> lis
     """What `segmenter` finds in one view of each face. Raises `EngineError`."""
     side, faces = side_of(segmenter), []
     view_from_stored = view_from_crop.after(STORED_FROM_CANONICAL.inverse())
-    for picture, mask in zip(masks.pictures, masks.masks, strict=True):
+    for picture, mask in bar(zip(masks.pictures, masks.masks, strict=True), unit="face", total=len(masks)):
         image = seen(picture[..., :3], view_from_stored, CROP_SIZE, cv2.BORDER_REPLICATE)
         inside = seen(picture[..., 3], view_from_stored, CROP_SIZE) > 127
         shown = cv2.resize(greyed(image, inside), (side, side), interpolation=cv2.INTER_AREA)

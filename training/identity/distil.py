@@ -25,7 +25,7 @@ from pipeline.settings import flags
 from training.identity.faces import Fronts, Sampler, StoredFaces, as_pictures, chips_of
 from training.identity.methods import METHODS
 from training.identity.metrics import summary
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 from training.networks.checkpoints import State, restore, save
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def train(config: DistilConfig) -> dict[str, dict[str, float]]:
     config.run.mkdir(parents=True, exist_ok=True)
     run, scores = DistilRun(config), {}
 
-    with (config.run / "log.jsonl").open("a") as log:
+    shown = bar(unit="photo", total=config.pictures, done=run.seen)
+    with (config.run / "log.jsonl").open("a") as log, shown:
         while run.seen < config.pictures:
             faces = StoredFaces.open(config.faces)
             unseen, seen = apart(faces, config.held_out)
@@ -203,6 +204,7 @@ def train(config: DistilConfig) -> dict[str, dict[str, float]]:
             first, losses = run.seen, []
             while run.seen < min(config.pictures, first + config.save_every):
                 losses.append(run.step(sampler, rng))
+                shown.update(run.seen - shown.n)
 
             scores = validate(run.average, faces, unseen, fronts)
             line = {"pictures": run.seen, "photos": len(seen), "seconds": round(time.process_time() - began, 1)}

@@ -18,7 +18,7 @@ from pipeline.errors import CheckpointError, SourceError
 from pipeline.whole_file import whole_file
 from training.evaluation.photos import read, wear
 from training.evaluation.product import looker
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def _embed_all(flags: argparse.Namespace) -> None:
 
     mine, of = (int(number) for number in flags.part.split("/"))
     with looker() as look:
-        for number, first in enumerate(range(0, len(files), PART)):
+        for number, first in enumerate(bar(range(0, len(files), PART), unit="file")):
             part = files[first : first + PART]
             target = flags.folder / f"part-{number:04d}.npz"
             if number % of != mine or target.exists():

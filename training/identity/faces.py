@@ -28,7 +28,7 @@ from pipeline.picture.pixels import align
 from training.evaluation.photos import read, wear
 from training.evaluation.product import looker
 from training.identity.embeddings import TRAINING, person_of
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +177,7 @@ def store_all(photos: Path, folder: Path, look: Looker, *, masks: int, seed: int
         width = look.recogniser.engine.outputs[0].shape[-1] or 0
         faces = StoredFaces.create(folder, by_person(names, seed), side=cutter.side, masks=masks, width=width)
 
-    for number in np.flatnonzero(faces.state == UNTRIED):
+    for number in bar(np.flatnonzero(faces.state == UNTRIED), unit="photo"):
         found = cutter.store(read(photos / faces.files[number]), int(number), seed, faces)
         faces.state[number] = STORED if found else WITHOUT_FACE
         if number % FLUSH_EVERY == 0:

@@ -21,7 +21,7 @@ from pipeline.settings import flags
 from training.identity.embeddings import Embedded
 from training.identity.metrics import summary
 from training.identity.networks import LOSSES, EmbeddingUnmaskingModel
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 from training.networks.checkpoints import restore, save
 
 if TYPE_CHECKING:
@@ -158,12 +158,13 @@ def train(config: EumConfig) -> dict[str, float]:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         epoch, scores = state["epoch"], state["scores"]
-    with (config.run / "log.jsonl").open("a") as log:
+    with (config.run / "log.jsonl").open("a") as log, bar(unit="epoch", total=config.epochs, done=epoch) as shown:
         while epoch < config.epochs:
             for group in optimiser.param_groups:
                 group["lr"] = config.rate * rate_at(epoch / config.epochs)
             loss = one_epoch(network, optimiser, seen, config, epoch)
             epoch += 1
+            shown.update()
             line: dict[str, object] = {"epoch": epoch, "loss": round(loss, 5)}
             if epoch % EVERY == 0 or epoch == config.epochs:
                 scores = validate(network, unseen)

@@ -35,7 +35,7 @@ from training.data.real import RealMasks
 from training.data.samples import DRAWN_OVER, SOUGHT, Faces
 from training.loop.objectives import OPTIMISERS, fixed_samples, objective, pays_in_bf16, validate
 from training.loop.stream import Batch, MaskedFaces, Reuse, World, batches, joined, numbers, read_textures
-from training.needs import errors_in_one_line
+from training.needs import bar, errors_in_one_line
 from training.networks.checkpoints import begin_warm, built, restore, save
 from training.settings import add_flags, differences, given
 
@@ -234,23 +234,26 @@ def train(config: TrainConfig) -> None:
         stream = drawn_batches(config, world, run.step)
         started, waited = time.monotonic(), 0.0
 
-        while run.step < config.steps:
-            asked = time.monotonic()
-            # What is waited for here is data: where it grows, drawing masks is the bottleneck.
-            batch = next(stream)
-            waited += time.monotonic() - asked
-            terms = run.advance(batch)
-            if validation is None:
-                continue
+        with bar(unit="step", total=config.steps, done=run.step, hidden=not world.writes) as shown:
+            while run.step < config.steps:
+                asked = time.monotonic()
+                # What is waited for here is data: where it grows, drawing masks is the bottleneck.
+                batch = next(stream)
+                waited += time.monotonic() - asked
+                terms = run.advance(batch)
+                shown.update()
+                if validation is None:
+                    continue
 
-            if run.step % LOGGED == 0:
-                seconds = {"seconds": round(time.monotonic() - started, 1), "waited": round(waited, 1)}
-                losses = {name: round(value.item(), 5) for name, value in terms.items()}
-                run.log({"pictures": run.pictures} | seconds | losses)
-            if run.step % config.every == 0 or run.step == config.steps:
-                scores = validate(config, run.ema.module, validation, run.step)
-                run.log({"validation": scores})
-                run.save_checkpoint(scores)
+                if run.step % LOGGED == 0:
+                    seconds = {"seconds": round(time.monotonic() - started, 1), "waited": round(waited, 1)}
+                    losses = {name: round(value.item(), 5) for name, value in terms.items()}
+                    run.log({"pictures": run.pictures} | seconds | losses)
+                    shown.set_postfix(losses)
+                if run.step % config.every == 0 or run.step == config.steps:
+                    scores = validate(config, run.ema.module, validation, run.step)
+                    run.log({"validation": scores})
+                    run.save_checkpoint(scores)
         world.wait()
 
 
