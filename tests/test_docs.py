@@ -44,7 +44,7 @@ def settings_table() -> str:
     for setting in values.settings():
         rule, key = setting.rule, setting.key
         flag = f"`--{key}`, `--no-{key}`" if isinstance(rule, Switch) else f"`--{key}`"
-        allowed = f"{rule.first or ''} or a file of `{rule.folder}/`" if isinstance(rule, Modules) else rule.allowed
+        allowed = f"{rule.first or ''} or a name that `--help-all` lists" if isinstance(rule, Modules) else rule.allowed
         of = ", ".join(command for command, takes in takers.items() if takes(setting))
         cells = flag, of, allowed.removeprefix(" or "), _shown(setting.default), setting.meaning
         lines.append(f"| {' | '.join(cells)} |")
