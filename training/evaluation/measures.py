@@ -358,15 +358,19 @@ def _told(name: str, faces: Sequence[Found]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the flags, look at each face in a real mask and print how well it was found."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="of pictures and corrected masks")
+    """Read the flags and print the scores."""
+    parser = argparse.ArgumentParser(
+        description="How well segmenters find real masks, in the crop and in a view twice as wide."
+    )
+    parser.add_argument(
+        "folder", type=Path, help="of faces and their corrected masks, as training.data.real --apart writes them"
+    )
     parser.add_argument(
         "--models",
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="folders with a segmenter as training.networks.export writes",
+        help="folders with a segmenter, as training.networks.export writes them; left out: the one that ships",
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="the worst faces of the last network, marked")
     flags = parser.parse_args(arguments)
