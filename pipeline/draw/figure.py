@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.draw.hole import along_edges, composite, rise, square, without_straps
+from pipeline.draw.hole import along_edges, composite, resized, rise, square, without_straps
 from pipeline.frames import Patch
 from pipeline.geometry import CROP_SIZE
 from pipeline.picture.pixels import stretched
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from engine.spec import Engine
     from pipeline.draw.hole import Floats, Image, Shown
     from pipeline.frames import FaceCrop
-    from pipeline.picture.samples import Values
 
 FIGURE_SIDE = CROP_SIZE // 2
 """Side of what the network says of the figure."""
@@ -36,11 +35,9 @@ FIGURE_SIDE = CROP_SIZE // 2
 _COARSE = 64
 """Side at which a surface is found: its colours change slowly."""
 
-_AROUND = 7
-"""Side of the square around a pixel in which the ground's roughness is measured, in pixels of `_COARSE`."""
-
-_SPREAD = 8.0
-"""Sigma with which what is said of the ground around counts for a pixel, in pixels of `_COARSE`."""
+_AROUND, _SPREAD = 7, 8.0
+"""Side of the square around a pixel in which the ground's roughness is measured, and the sigma with which what is found
+around counts for a pixel, in pixels of `_COARSE`."""
 
 _LEAST_PLAIN, _PLAIN_LEVELS = 0.1, 9.0
 """How plain a ground must be somewhere for it to go on as it is; standard deviation of a half plain one, in levels."""
@@ -90,7 +87,7 @@ def with_edges(figure: Engine, shown: Sequence[Shown], faces: Sequence[Image]) -
     smooth = [along_edges(face, one.hole, one.finer) for face, one in zip(faces, shown, strict=True)]
     drawn = [composite(one.image, face, one.hole) for face, one in zip(smooth, shown, strict=True)]
     figures = figure.run({"drawn": figure_input(drawn)})["figure"][:, 0].astype(np.float32)
-    grounds = [(_resized(one, CROP_SIZE) < 0.5).astype(np.uint8) for one in figures]
+    grounds = [(resized(one, CROP_SIZE) < 0.5).astype(np.uint8) for one in figures]
     return list(zip(map(edged, smooth, drawn, holes, figures), grounds, strict=True))
 
 
@@ -133,13 +130,13 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
     `drawn` is its composite. The very same array where the hole does not reach the figure's edge.
     """
     calm = np.asarray(cv2.GaussianBlur(figure, (0, 0), _CALM_PX[0] / 2), np.float32)
-    whole = _resized(calm, CROP_SIZE)
+    whole = resized(calm, CROP_SIZE)
     if cv2.countNonZero(((hole > 0.5) & (whole < 0.5)).astype(np.uint8)) < _LEAST:
         return face
 
     # Where it matters. Depths are smooth: half the size will do to find it.
     depth = 2 * _depth(calm > 0.5)
-    deep = _resized(depth, CROP_SIZE)
+    deep = resized(depth, CROP_SIZE)
     near = (deep < _INNER_PX[1]) & (hole > 0)
     left, top, width, height = cv2.boundingRect(near.astype(np.uint8))
     box = np.s_[top : top + height, left : left + width]
@@ -147,7 +144,7 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
         return face
 
     # The colours of face and ground at the edge, carried there from where they are pure.
-    small, seen = (_resized(values, FIGURE_SIDE, cv2.INTER_AREA) for values in (drawn, hole))
+    small, seen = (resized(values, FIGURE_SIDE, cv2.INTER_AREA) for values in (drawn, hole))
     skin, ground = (
         _enlarged(_surface(small, np.maximum(rise(away, _PURE_PX), (seen < _SEEN) & (away > 2))), box)
         for away in (depth, -depth)
@@ -155,7 +152,7 @@ def edged(face: Image, drawn: Floats, hole: Floats, figure: Floats) -> Image:
 
     # Where the ground that is seen around is plain, it goes on as it is, and nothing else is drawn there.
     bare = ((seen < _SEEN) & (depth < -_CLEAR_PX)).astype(np.float32)
-    plain = _resized(_plainness(small, bare), CROP_SIZE)[box]
+    plain = resized(_plainness(small, bare), CROP_SIZE)[box]
     if plain.max() > _LEAST_PLAIN:
         more = cv2.subtract(_enlarged(_surface(small, bare), box), ground)
         ground += cv2.multiply(more, cv2.merge([plain] * 3))
@@ -184,7 +181,7 @@ def _plainness(values: Floats, known: Floats) -> Floats:
     """(64, 64) in [0, 1]: how plain `values` (S/2, S/2, 3) are around, where they are `known` (S/2, S/2)."""
     luma = np.asarray(cv2.multiply(cv2.transform(values, _LUMA), known), np.float32)
     parts = cv2.merge([luma, cv2.multiply(luma, luma), known])
-    sums = cv2.blur(_resized(parts, _COARSE, cv2.INTER_AREA), (_AROUND, _AROUND))
+    sums = cv2.blur(resized(parts, _COARSE, cv2.INTER_AREA), (_AROUND, _AROUND))
     mean, square_mean, _ = cv2.split(sums / (sums[..., 2:] + np.float32(1e-5)))
     rough = np.asarray(sums[..., 2] * np.maximum(square_mean - mean * mean, 0), np.float32)
     spread = cv2.GaussianBlur(cv2.merge([rough, sums[..., 2]]), (0, 0), _SPREAD)
@@ -207,19 +204,13 @@ def _surface(values: Floats, known: Floats) -> Floats:
     """(64, 64, 3) `values` (S/2, S/2, 3) where they are `known` (S/2, S/2), between them a smooth surface."""
     weight = known + np.float32(1e-5)
     return stretched(
-        _resized(cv2.merge([cv2.multiply(values, cv2.merge([weight] * 3)), weight]), _COARSE, cv2.INTER_AREA)
+        resized(cv2.merge([cv2.multiply(values, cv2.merge([weight] * 3)), weight]), _COARSE, cv2.INTER_AREA)
     )
-
-
-def _resized(values: Values, side: int, method: int = cv2.INTER_LINEAR) -> Floats:
-    """(side, side, ...) `values` (S, S, ...)."""
-    return cv2.resize(values, (side, side), interpolation=method).astype(np.float32, copy=False)
 
 
 def _depth(inside: NDArray[np.bool_]) -> Floats:
     """(h, w) how far each pixel lies within `inside` (h, w), in pixels; below 0, beyond it; never more than a crop."""
-    sides = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) for side in (inside, ~inside))
-    inwards, outwards = sides
+    inwards, outwards = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) for side in (inside, ~inside))
     return np.asarray(np.clip(inwards - outwards, -CROP_SIZE, CROP_SIZE), np.float32)
 
 

@@ -213,3 +213,8 @@ def rise(values: Floats, ends: tuple[float, float]) -> Floats:
     """0 up to the first of `ends`, 1 from the second on, smooth between."""
     share = np.clip((values - ends[0]) / (ends[1] - ends[0]), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def resized(values: Values, side: int, method: int = cv2.INTER_LINEAR) -> Floats:
+    """(side, side, ...) `values` (S, S, ...)."""
+    return cv2.resize(values, (side, side), interpolation=method).astype(np.float32, copy=False)

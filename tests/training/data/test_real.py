@@ -17,7 +17,7 @@ from pipeline.geometry import CROP_SIZE, face_crop
 from pipeline.video.stills import still_frame
 from tests.training.made_faces import store, store_real
 from training.data.crops import finder
-from training.data.real import SIDE, STORED_FROM_CANONICAL, RealMasks, greyed, write_all
+from training.data.real import SIDE, STORED_FROM_CANONICAL, RealMasks, going_on, greyed, write_all
 from training.data.samples import Faces
 from training.loop.objectives import genuine
 from training.loop.stream import MaskedFaces
@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
         RealMasks.read(lone)
 
 
-def test_the_segmenter_sees_grey_and_no_mask_beyond_the_photo(tmp_path: Path) -> None:
+def test_the_segmenter_sees_grey_beyond_the_photo(tmp_path: Path) -> None:
     masks, rng = RealMasks.read(store_real(tmp_path / "real")), np.random.default_rng(3)
     samples = [masks.draw(0, rng, size=CROP_SIZE, seeks=True) for _ in range(12)]
     assert any(sample.alpha.mean() < 0.1 for sample in samples)  # a wider view
@@ -115,6 +115,19 @@ def test_grey_begins_at_the_border_and_is_all_there_is_far_away() -> None:
     assert (shown[:, 50:] == 10).all()
     assert (shown[:, :30] == 128).all()
     assert (np.diff(shown[0, 30:50, 0].astype(int)) <= 0).all()
+
+
+def test_a_mask_that_the_photo_cuts_off_goes_on_half_of_the_way_to_grey() -> None:
+    inside = np.zeros((100, 100), bool)
+    inside[:, :60] = True
+    alpha = np.zeros((100, 100), np.float32)
+    alpha[40:60, :60], alpha[40:60, 59] = 1, 0.4  # what is seen of it at the border is mixed with nothing
+    found = going_on(alpha, inside)
+    assert (found[42:58, :66] == 1).all()
+    assert not found[:, 69:].any()
+    assert not found[:38].any()
+    assert np.array_equal(going_on(alpha, inside | True), alpha)
+    assert not going_on(alpha, inside & False).any()
 
 
 def test_the_same_share_of_each_batch_is_of_real_masks(tmp_path: Path) -> None:
